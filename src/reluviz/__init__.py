@@ -1,0 +1,1 @@
+"""reluviz: watch how gradient descent learns."""
