@@ -62,7 +62,7 @@ def mean_gradient(g: Gradients) -> dict[str, Tensor]:
 
 def squared_norms(g: Gradients) -> Tensor:
     """Return |g_i|^2, the Euclidean norm over all trained parameters, [R, N]."""
-    return _total(value.square().flatten(2).sum(-1) if value.ndim > 2 else value.square() for value in g.values())
+    return _total(value.square().reshape(*value.shape[:2], -1).sum(-1) for value in g.values())
 
 
 def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
@@ -77,8 +77,7 @@ def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
     """
     mean = mean_gradient(g) if gradient is None else gradient
     along = _total(
-        torch.einsum("rnw,rw->rn", value, mean[name]) if value.ndim > 2 else value * mean[name].unsqueeze(1)
-        for name, value in g.items()
+        (value * mean[name].unsqueeze(1)).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items()
     )
     samples = along.shape[1]
     norm = squared_gradient_norm(mean).unsqueeze(-1)
@@ -87,7 +86,7 @@ def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
 
 def squared_gradient_norm(gradient: Gradients) -> Tensor:
     """Return |G|^2 over all trained parameters, [R]."""
-    return _total(value.square().flatten(1).sum(-1) for value in gradient.values())
+    return _total(value.square().reshape(len(value), -1).sum(-1) for value in gradient.values())
 
 
 def effective_votes(g: Gradients) -> Tensor:
