@@ -71,3 +71,13 @@ def features(p: Parameters, x: Tensor) -> Tensor:
     """Return the hidden features Phi = [relu(w_k x_i + b_k), 1], [R, N, W + 1], the column of ones last."""
     hidden = torch.relu(preactivation(p, x))
     return torch.cat([hidden, torch.ones_like(hidden[..., :1])], dim=-1)
+
+
+def mean_squared_error(model: str, p: Parameters, x: Tensor, y: Tensor, entries: int = 2**22) -> Tensor:
+    """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in pieces whose hidden layer holds `entries` numbers at most."""
+    units = sum(value.numel() for value in p.values())
+    step = max(1, entries // units)
+    parts = [
+        (predict(model, p, x[i : i + step]) - y[i : i + step]).square().sum(-1) for i in range(0, len(x), step)
+    ]
+    return torch.stack(parts).sum(0) / len(x)

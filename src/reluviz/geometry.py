@@ -22,7 +22,7 @@ def elbow(w: Tensor, b: Tensor) -> Tensor:
 
 
 def orientation(w: Tensor) -> Tensor:
-    """Return sign(w_k): +1 where the unit is active to the right of its elbow, -1 to the left, 0 for w = 0."""
+    """Return sign(w_k): +1 where the unit is active right of its elbow, -1 left of it, 0 for w = 0."""
     return torch.sign(w)
 
 
@@ -54,7 +54,7 @@ class Pieces:
     Attributes:
         breaks: sorted elbows [R, W]; units without a finite elbow stand last, at +inf, and bend nothing.
         slope: f' on each piece, [R, W + 1].
-        anchor: one point on each (closed) piece, [R, W + 1].
+        anchor: the point of each (closed) piece that is nearest to 0, [R, W + 1].
         value: f at that point, [R, W + 1].
     """
 
@@ -80,8 +80,8 @@ def pieces(p: Parameters) -> Pieces:
     """Return the exact linear pieces of a ReLU network.
 
     From the left, f' starts at the sum of w_k v_k over the units that face left, and at every elbow it
-    changes by the unit's slope jump v_k |w_k|. Each piece keeps f at a point of its own, so that no digits
-    are lost far from the origin.
+    changes by the unit's slope jump v_k |w_k|. Each piece keeps f at its own point nearest to 0: rounding
+    there is no worse than anywhere else on the piece, however far away the elbows or the data are.
     """
     w, b, v = p["input_slope"], p["bias"], p["output_weight"]
     beta = elbow(w, b)
@@ -92,8 +92,9 @@ def pieces(p: Parameters) -> Pieces:
     on_at_left = ((w < 0) & (beta > -torch.inf)) | ((w > 0) & (beta == -torch.inf))
     leftmost = torch.where(on_at_left, active_slope(w, v), 0).sum(-1, keepdim=True)
     slope = torch.cat([leftmost, leftmost + jump.cumsum(-1)], dim=-1)
-    first = torch.where(breaks[..., :1].isfinite(), breaks[..., :1], 0)
-    anchor = torch.cummax(torch.cat([first, torch.where(breaks.isfinite(), breaks, -torch.inf)], -1), -1).values
+    infinity = torch.full_like(leftmost, torch.inf)
+    left = torch.cat([-infinity, torch.where(breaks.isfinite(), breaks, -torch.inf)], -1).cummax(-1).values
+    anchor = torch.zeros_like(left).clamp(left, torch.cat([breaks, infinity], -1))
     return Pieces(breaks, slope, anchor, predict("relu", p, anchor))
 
 

@@ -1,6 +1,7 @@
 """Who votes for what: each sample's contribution to the gradient, for any of the models, in closed form.
 
-    r_i = f(x_i) - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2),   g_i = grad(r_i^2) = 2 r_i J_i,   G = (1/N) sum_i g_i
+    r_i = f(x_i) - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2)
+    g_i = grad(r_i^2) = 2 r_i J_i,   G = (1/N) sum_i g_i
 
 Note the scale: g_i is the gradient of one squared residual, and a sample's contribution to the gradient of
 the mean is g_i / N (m_i g_i / B in a minibatch that holds it m_i times).
@@ -27,7 +28,8 @@ def per_sample_gradients(
 
     For the ReLU network, with a_ik = 1[w_k x_i + b_k > 0]:
 
-        d/dw_k = 2 r_i v_k a_ik x_i,  d/db_k = 2 r_i v_k a_ik,  d/dv_k = 2 r_i relu(w_k x_i + b_k),  d/dc = 2 r_i
+        d/dw_k = 2 r_i v_k a_ik x_i          d/db_k = 2 r_i v_k a_ik
+        d/dv_k = 2 r_i relu(w_k x_i + b_k)   d/dc   = 2 r_i
 
     Args:
         model: constant, linear or relu.
@@ -47,11 +49,14 @@ def contributions(g: Gradients, multiplicity: Tensor | None = None) -> dict[str,
 
     Args:
         g: per-sample gradients.
-        multiplicity: m_i, how often the minibatch holds sample i, [R, N]; B is their sum. Once each by default.
+        multiplicity: m_i, how often the minibatch holds sample i, [R, N], integers or not; B is their sum.
+            Once each by default.
     """
     if multiplicity is None:
         return {name: value / value.shape[1] for name, value in g.items()}
-    share = multiplicity / multiplicity.sum(-1, keepdim=True)
+    # a quotient of integers would have torch's default precision, whatever that of the gradients
+    count = multiplicity.to(next(iter(g.values())).dtype)
+    share = count / count.sum(-1, keepdim=True)
     return {name: _along(share, value) * value for name, value in g.items()}
 
 
@@ -102,16 +107,18 @@ def gradient_noise_scale(g: Gradients) -> Tensor:
     """Return tr(Sigma) / |G|^2, Sigma the covariance of g_i over the samples (divided by N), [R].
 
     With replacement E|G_B|^2 = |G|^2 + tr(Sigma)/B, so this is the batch size at which noise and signal are
-    even (McCandlish et al., An Empirical Model of Large-Batch Training, 2018, eq. 2.9). Infinite or NaN where G = 0.
+    even (McCandlish et al., An Empirical Model of Large-Batch Training, 2018, eq. 2.9). Infinite or NaN where
+    G = 0.
     """
     signal = squared_gradient_norm(mean_gradient(g))
     return (squared_norms(g).mean(-1) - signal).clamp(min=0) / signal
 
 
 def elbow_votes(g: Gradients, w: Tensor, b: Tensor) -> Tensor:
-    """Return (g_{i,b} + beta g_{i,w}) / (N w): how each sample moves each elbow under gradient flow, [R, N, W].
+    """Return (g_{i,b} + beta g_{i,w}) / (N w), how a sample moves an elbow under gradient flow, [R, N, W].
 
-    They sum over the samples to d beta/dt. NaN where w = 0; a parameter missing from `g` is frozen and counts 0.
+    They sum over the samples to d beta/dt. NaN where w = 0; a parameter missing from `g` is frozen and
+    counts 0.
     """
     beta = torch.where(w == 0, torch.nan, -b / w)
     known = next(value for value in g.values())

@@ -1,0 +1,67 @@
+"""The command line: one table from verb to function."""
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+VERBS = {
+    "train": ("reluviz.train", "train a model and record how it learns"),
+    "view": ("reluviz.view", "show runs in TensorBoard"),
+    "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
+}
+
+
+def main() -> int:
+    """Run a verb and return the exit status: 0, or 2 for bad input, 3 for a run that diverged."""
+    verb, *rest = sys.argv[1:] or ["--help"]
+    if verb in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    if verb in ("--version", "-V"):
+        print(f"reluviz {version('reluviz')}")
+        return 0
+    if verb not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(verb, [*VERBS, "--help", "--version"], 1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        print(f"reluviz: {verb}: must be one of {', '.join(VERBS)}{guess}", file=sys.stderr)
+        return 2
+    from reluviz.errors import UserError
+
+    try:
+        return int(importlib.import_module(VERBS[verb][0]).main(rest))
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"reluviz: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("reluviz: interrupted", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """Return the help text."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {purpose}" for verb, (_, purpose) in VERBS.items())
+    return f"""usage: python -m reluviz VERB ...
+
+Watch how gradient descent learns: votes, slopes and elbows, in TensorBoard.
+
+{verbs}
+
+start here:
+  python -m reluviz explain +exp=linear    who votes for what, and how hard
+  python -m reluviz train +exp=relu        train the course's ReLU network
+  python -m reluviz view                   look at it
+  python -m reluviz train --help           experiments, choices and keys
+
+options:
+  --version  print the version
+  --help     print this"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Engines make the updates of a segment in place; which one ran is invisible in the result.
+
+An engine is right when it follows `reference` on the same segments.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+
+from reluviz.data.samplers import Sampler
+from reluviz.data.segments import Piece
+from reluviz.errors import UserError
+
+if TYPE_CHECKING:
+    from reluviz.models.base import RegressionModule
+
+
+class Engine(Protocol):
+    """Makes the updates of one piece after another."""
+
+    name: str
+
+    def run(
+        self,
+        module: "RegressionModule",
+        optimizer: Optimizer,
+        piece: Piece,
+        rates: NDArray[np.float64],
+        x: Tensor,
+        y: Tensor,
+    ) -> Tensor:
+        """Make the K updates of a piece in place, in the module's parameters and the optimiser's state.
+
+        Args:
+            module: the model; only its trained parameters may change.
+            optimizer: gives the hyper-parameters through `param_groups`, except the learning rates, and
+                keeps the state.
+            piece: which points each update uses, [R, K, B] or all.
+            rates: the learning rate of each update and parameter group, [K, G].
+            x: training inputs [N], with the module's dtype.
+            y: training outputs [N].
+
+        Returns:
+            The mean squared error of each replica's last minibatch, before its update, [R].
+        """
+
+
+def choose(name: str, module: "RegressionModule", sampler: Sampler | None) -> Engine:
+    """Return the engine of that name; "auto" is the fastest that supports the run.
+
+    Raises:
+        UserError: if there is no such engine.
+    """
+    from reluviz.engines.reference import Reference
+    from reluviz.engines.ridge import Ridge
+
+    if getattr(module, "train_mode", None) == "ridge":
+        return Ridge()
+    engines: dict[str, type[Engine]] = {"auto": Reference, "reference": Reference}
+    if name not in engines:
+        raise UserError(f"engine={name}: must be one of {', '.join(engines)}")
+    return engines[name]()

@@ -1,0 +1,57 @@
+"""The reference engine: PyTorch's autograd and any of its optimisers, one update after another. The truth.
+
+Legend of shapes: R replicas, K updates, B batch, N samples.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+
+from reluviz.data.segments import Piece
+
+if TYPE_CHECKING:
+    from reluviz.models.base import RegressionModule
+
+
+class Reference:
+    """Minimises L = (1/B) sum_i r_i^2 of each replica by autograd."""
+
+    name = "reference"
+
+    def run(
+        self,
+        module: "RegressionModule",
+        optimizer: Optimizer,
+        piece: Piece,
+        rates: NDArray[np.float64],
+        x: Tensor,
+        y: Tensor,
+    ) -> Tensor:
+        """Make the K updates of a piece; see `Engine.run`."""
+        indices = None if piece.indices is None else piece.indices.to(x.device)
+        groups = optimizer.param_groups
+        batch_x, batch_y = x, y
+        first = y.new_empty(len(module.seeds))
+        for k in range(len(piece)):
+            if indices is not None:
+                batch_x, batch_y = x[indices[:, k]], y[indices[:, k]]
+            for group, rate in zip(groups, rates[k], strict=True):
+                group["lr"] = float(rate)
+            losses: list[Tensor] = []
+
+            def closure(batch_x: Tensor = batch_x, batch_y: Tensor = batch_y, losses: list[Tensor] = losses) -> Tensor:
+                # the sum over replicas gives each replica its own gradient, since none depends on another
+                with torch.enable_grad():
+                    loss = (module(batch_x) - batch_y).square().mean(-1)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.sum().backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+                return loss.detach().sum()
+
+            optimizer.step(closure)  # type: ignore[arg-type]
+            first = losses[0]
+        return first

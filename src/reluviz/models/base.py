@@ -1,0 +1,184 @@
+"""What the three models share: replicas, the optimiser, and a training step that makes one whole segment.
+
+Legend of shapes: R replicas, K updates of a segment, N samples, G parameter groups of the optimiser.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from reluviz.data.dataset import Dataset
+from reluviz.data.segments import Segment
+from reluviz.engines import Engine, choose
+from reluviz.errors import UserError
+from reluviz.functions import PARAMETERS, predict
+from reluviz.models.optimizers import build_optimizer, build_scheduler
+
+
+class RegressionModule(L.LightningModule):
+    """A one-input regression model, trained for several replicas at once.
+
+    Every parameter has a leading replica axis; replica r is a run of its own with seed `seeds[r]`. One
+    Lightning batch is a segment of K updates, which an engine makes in place; `global_step` counts segments,
+    `updates_done` updates.
+
+    Args:
+        seeds: one seed for each replica.
+        optimizer: `_target_` (a class, such as "torch.optim.SGD") and its arguments.
+        scheduler: the same for a learning-rate scheduler, stepped after every update; None for none.
+        engine: what makes the updates; "auto" picks the fastest that supports the run.
+    """
+
+    model: ClassVar[str]
+    updates_done: Tensor
+    segments_done: Tensor
+    batch_loss: Tensor
+
+    def __init__(
+        self,
+        *,
+        seeds: Sequence[int] = (0,),
+        optimizer: dict[str, Any] | None = None,
+        scheduler: dict[str, Any] | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.seeds = [int(seed) for seed in seeds]
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds={list(seeds)}: must be different whole numbers of at least 0")
+        self.optimizer_settings = optimizer or {"_target_": "torch.optim.SGD", "lr": 0.02}
+        self.scheduler_settings = scheduler
+        self.engine_name = engine
+        self.engine: Engine | None = None
+        self.engine_seconds = 0.0
+        self.report: Callable[[int], None] = lambda update: None
+        self._points: tuple[tuple[Dataset, torch.dtype, torch.device], tuple[Tensor, Tensor]] | None = None
+        self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("batch_loss", torch.full((len(self.seeds),), torch.nan))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the parameters that are trained."""
+        return tuple(name for name in PARAMETERS[self.model] if getattr(self, name).requires_grad)
+
+    def values(self) -> dict[str, Tensor]:
+        """Return a copy of the parameters, name -> [R] or [R, W], in float64 and off the graph."""
+        return {
+            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True)
+            for name in PARAMETERS[self.model]
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f(x), [R, N]; x is [N] or [R, N]."""
+        return predict(self.model, {name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
+
+    def points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        """Return x and y [N] of a data set with the module's dtype, on its device."""
+        like = getattr(self, PARAMETERS[self.model][0])
+        key = (dataset, like.dtype, like.device)
+        if self._points is None or any(a is not b for a, b in zip(self._points[0], key, strict=True)):
+            x, y = (torch.from_numpy(values).to(like.device, like.dtype) for values in (dataset.x, dataset.y))
+            self._points = key, (x, y)
+        return self._points[1]
+
+    def setup(self, stage: str) -> None:
+        """Choose the engine, and take the trainer's precision before a checkpoint is read into the parameters."""
+        if self.trainer.precision == "64-true":
+            self.double()
+        if stage == "fit":
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.engine = choose(self.engine_name, self, data.sampler if data is not None else None)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser over the trained parameters, and the scheduler where there is one.
+
+        Weight decay is not applied to an output bias, as ridge regression does not penalise it.
+        """
+        named = {name: getattr(self, name) for name in self.trained}
+        optimizer = build_optimizer(self.optimizer_settings, named, replicas=len(self.seeds))
+        if self.scheduler_settings is None:
+            return optimizer
+        return [optimizer], [build_scheduler(self.scheduler_settings, optimizer)]
+
+    def training_step(self, segment: Segment, batch_idx: int) -> None:
+        """Make the segment's K updates, all or none of them.
+
+        An interruption tears a segment: whatever happens, the state before it comes back, so that a
+        checkpoint written while handling the exception is sound.
+        """
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, L.pytorch.core.optimizer.LightningOptimizer)
+        before = self._state()
+        try:
+            # the engine makes every update in the closure and leaves no gradient, so that this one step of
+            # Lightning's, which counts the segment, moves nothing
+            optimizer.step(closure=lambda: self._run(segment))
+            self.updates_done += len(segment)
+            self.segments_done += 1
+        except BaseException:
+            self._put_back(before)
+            raise
+        self.log("step", float(self.updates_done))
+
+    def _run(self, segment: Segment) -> None:
+        assert self.engine is not None
+        optimizer = self._optimizer()
+        rates = self._learning_rates(len(segment))
+        after = [group["lr"] for group in optimizer.param_groups]
+        x, y = self.points(segment.dataset)
+        for piece in segment.pieces():
+            part = rates[piece.start - segment.start : piece.stop - segment.start]
+            started = time.perf_counter()
+            self.batch_loss.copy_(self.engine.run(self, optimizer, piece, part, x, y))
+            self.engine_seconds += time.perf_counter() - started
+            self.report(piece.stop)
+        for group, rate in zip(optimizer.param_groups, after, strict=True):
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+
+    def _learning_rates(self, updates: int) -> NDArray[np.float64]:
+        """Return the learning rate of each of the next K updates, [K, G], and step the scheduler past them."""
+        groups = self._optimizer().param_groups
+        scheduler = self.lr_schedulers()
+        if scheduler is None:
+            return np.broadcast_to(np.array([group["lr"] for group in groups], dtype=float), (updates, len(groups)))
+        rates = np.empty((updates, len(groups)))
+        for k in range(updates):
+            rates[k] = [group["lr"] for group in groups]
+            scheduler.step()  # type: ignore[union-attr, call-arg]
+        return rates
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer
+
+    def _state(self) -> tuple[Any, ...]:
+        scheduler = self.lr_schedulers()
+        return (
+            {name: value.clone() for name, value in self.state_dict().items()},
+            copy.deepcopy(self._optimizer().state_dict()),
+            None if scheduler is None else copy.deepcopy(scheduler.state_dict()),  # type: ignore[union-attr]
+        )
+
+    def _put_back(self, state: tuple[Any, ...]) -> None:
+        module, optimizer, scheduler = state
+        self.load_state_dict(module)
+        self._optimizer().load_state_dict(optimizer)
+        self._optimizer().zero_grad(set_to_none=True)
+        if scheduler is not None:
+            self.lr_schedulers().load_state_dict(scheduler)  # type: ignore[union-attr]
+
+
+def replicated(values: Sequence[Tensor]) -> nn.Parameter:
+    """Return one parameter with a leading replica axis from each replica's own value."""
+    return nn.Parameter(torch.stack(list(values)))

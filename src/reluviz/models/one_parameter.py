@@ -1,0 +1,45 @@
+"""The two models with one parameter: y = theta and y = theta x."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from reluviz.models.base import RegressionModule, replicated
+
+
+class OneParameterModule(RegressionModule):
+    """A model whose only parameter is theta [R]; abstract.
+
+    Args:
+        start: theta before the first update, the same in every replica.
+        seeds: one seed for each replica; see `RegressionModule` for this and the rest.
+        optimizer: `_target_` and arguments.
+        scheduler: `_target_` and arguments, or None.
+        engine: what makes the updates.
+    """
+
+    def __init__(
+        self,
+        start: float = 0.0,
+        *,
+        seeds: Sequence[int] = (0,),
+        optimizer: dict[str, Any] | None = None,
+        scheduler: dict[str, Any] | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
+        self.save_hyperparameters(logger=False)
+        self.theta = replicated([torch.tensor(float(start), dtype=torch.float32)] * len(self.seeds))
+
+
+class ConstantModule(OneParameterModule):
+    """The constant model f(x) = theta."""
+
+    model = "constant"
+
+
+class LinearModule(OneParameterModule):
+    """The one-parameter linear model f(x) = theta x."""
+
+    model = "linear"

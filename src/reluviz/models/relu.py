@@ -1,0 +1,111 @@
+"""The one-hidden-layer ReLU network f(x) = c + sum_k v_k relu(w_k x + b_k)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from reluviz.errors import UserError
+from reluviz.functions import PARAMETERS
+from reluviz.models.base import RegressionModule, replicated
+from reluviz.models.elbows import ELBOWS, course_weights, place
+from reluviz.models.state import read_sequential, sequential
+
+TRAINED = {
+    "all": PARAMETERS["relu"],
+    "output": ("output_weight", "output_bias"),
+    "hidden": ("input_slope", "bias"),
+    "ridge": ("output_weight", "output_bias"),
+}
+"""What each value of `train` trains."""
+
+
+class ReLUModule(RegressionModule):
+    """A one-hidden-layer ReLU network of width W; parameters input_slope, bias, output_weight [R, W], output_bias [R].
+
+    Args:
+        width: hidden units W.
+        elbows: where they are at the start. uniform: sorted uniform draws on the domain (the course's); even:
+            evenly spaced within it; at_data: at training inputs, evenly spaced in rank; given: at `positions`;
+            torch: wherever torch's default weights put them.
+        positions: the W elbows of elbows=given.
+        domain: the interval on which elbows are placed; by default the data's, known when training begins.
+        train: all, output (v, c by the optimiser), hidden (w, b), or ridge (v, c solved in closed form).
+        ridge: lambda of the solution, sum_i r_i^2 + lambda |v|^2.
+        init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)); every
+            replica starts from it.
+        seeds: one seed for each replica; see `RegressionModule` for this and the rest.
+        optimizer: `_target_` and arguments.
+        scheduler: `_target_` and arguments, or None.
+        engine: what makes the updates.
+
+    Raises:
+        UserError: for settings that do not fit each other, or a file that cannot be used.
+    """
+
+    model = "relu"
+
+    def __init__(
+        self,
+        width: int = 20,
+        elbows: str = "uniform",
+        positions: Sequence[float] | None = None,
+        domain: tuple[float, float] | None = None,
+        train: str = "all",
+        ridge: float = 1e-5,
+        init_from: str | None = None,
+        *,
+        seeds: Sequence[int] = (0,),
+        optimizer: dict[str, Any] | None = None,
+        scheduler: dict[str, Any] | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
+        # a checkpoint holds the weights themselves and must load where the file no longer is
+        self.save_hyperparameters(logger=False, ignore=["init_from"])
+        if width < 1:
+            raise UserError(f"model.width={width}: must be a whole number of at least 1")
+        if train not in TRAINED:
+            raise UserError(f"model.train={train}: must be one of {', '.join(TRAINED)}")
+        if elbows not in ELBOWS:
+            raise UserError(f"model.elbows={elbows}: must be one of {', '.join(ELBOWS)}")
+        if (elbows == "given") != (positions is not None):
+            raise UserError("model.elbows=given and model.positions=[...] need each other")
+        if positions is not None and len(positions) != width:
+            raise UserError(f"model.positions={list(positions)}: {len(positions)} elbows for model.width={width}")
+        if ridge < 0:
+            raise UserError(f"model.ridge={ridge}: must be at least 0")
+        self.width, self.train_mode, self.ridge = width, train, float(ridge)
+        self.elbows, self.positions, self.domain = elbows, positions, domain
+        self.from_file = init_from is not None
+        if init_from is not None:
+            states = [read_sequential(init_from, width)] * len(self.seeds)
+        else:
+            low, high = domain or (0.0, 1.0)
+            states = [course_weights(seed, width) for seed in self.seeds]
+            for seed, state in zip(self.seeds, states, strict=True):
+                place(state, elbows, seed, low, high, positions, None)
+        for name in PARAMETERS["relu"]:
+            setattr(self, name, replicated([state[name] for state in states]))
+            getattr(self, name).requires_grad_(name in TRAINED[train])
+
+    def setup(self, stage: str) -> None:
+        """Place the elbows on the data where the placement depends on it."""
+        super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        unplaced = self.elbows == "at_data" or (self.elbows in ("uniform", "even") and self.domain is None)
+        if stage != "fit" or data is None or self.from_file or not unplaced or int(self.updates_done):
+            return
+        low, high = self.domain or data.dataset.domain
+        if self.elbows != "at_data" and (low, high) == (0.0, 1.0):
+            return
+        for r, seed in enumerate(self.seeds):
+            state = {name: getattr(self, name).detach()[r] for name in PARAMETERS["relu"]}
+            place(state, self.elbows, seed, low, high, None, torch.from_numpy(data.dataset.x))
+            with torch.no_grad():
+                self.bias[r] = state["bias"]
+
+    def to_sequential(self, replica: int = 0) -> nn.Sequential:
+        """Return one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), with weights of its own."""
+        return sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS["relu"]})

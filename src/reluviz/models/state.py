@@ -1,0 +1,57 @@
+"""Exchange with plain PyTorch: the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from reluviz.errors import UserError
+
+
+def read_sequential(path: str, width: int) -> dict[str, Tensor]:
+    """Return the parameters in a state_dict file, in float32; read without running code in it.
+
+    Raises:
+        UserError: if the file is missing, unreadable, or holds a network of another shape.
+    """
+    where = f"model.init_from={path}"
+    if not Path(path).is_file():
+        raise UserError(f"{where}: no such file")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{where}: is not a state_dict file that torch.save wrote") from error
+    shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
+    if not isinstance(loaded, dict) or set(loaded) != set(shapes):
+        keys = ", ".join(map(str, list(loaded)[:6])) if isinstance(loaded, dict) else type(loaded).__name__
+        raise UserError(f"{where}: holds {keys}; the keys {', '.join(shapes)} are needed")
+    for key, shape in shapes.items():
+        value = loaded[key]
+        if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+            has = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(f"{where}: {key} has shape {has}; model.width={width} needs {shape}")
+        if not (value.is_floating_point() and value.isfinite().all()):
+            raise UserError(f"{where}: {key} holds values that are not finite numbers")
+    value = {key: loaded[key].float() for key in shapes}
+    return {
+        "input_slope": value["0.weight"][:, 0],
+        "bias": value["0.bias"],
+        "output_weight": value["2.weight"][0],
+        "output_bias": value["2.bias"][0],
+    }
+
+
+def sequential(state: dict[str, Tensor]) -> nn.Sequential:
+    """Return nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) with the parameters of one replica."""
+    width, dtype = len(state["input_slope"]), state["input_slope"].dtype
+    network = nn.Sequential(nn.Linear(1, width, dtype=dtype), nn.ReLU(), nn.Linear(width, 1, dtype=dtype))
+    network.load_state_dict(
+        {
+            "0.weight": state["input_slope"][:, None],
+            "0.bias": state["bias"],
+            "2.weight": state["output_weight"][None],
+            "2.bias": state["output_bias"][None],
+        }
+    )
+    return network

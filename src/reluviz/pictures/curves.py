@@ -1,0 +1,89 @@
+"""From parameters to what is drawn: the learned function, each hidden ReLU, each elbow.
+
+Legend of shapes: W hidden units, V vertices of the learned function.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reluviz import geometry
+from reluviz.data.dataset import Array
+from reluviz.functions import PARAMETERS, predict
+from reluviz.pictures.style import Parameters
+
+MOST_VERTICES = 2000
+"""A picture is 960 pixels wide: beyond this many elbows a grid shows the same."""
+
+
+def finite(model: str, parameters: Parameters) -> bool:
+    """Tell whether every parameter of the model is finite."""
+    return all(bool(np.isfinite(parameters[name]).all()) for name in PARAMETERS[model])
+
+
+def learned(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
+    """Return the vertices of f on [low, high], x [V] and f(x) [V]; joined by lines they are f exactly."""
+    p = {name: _tensor(parameters[name]).unsqueeze(0) for name in PARAMETERS[model]}
+    x = torch.tensor([low, high], dtype=torch.float64)
+    if model == "relu":
+        beta = geometry.elbow(p["input_slope"], p["bias"])[0]
+        x = torch.cat([x, beta[(beta > low) & (beta < high)]]).sort().values
+        if len(x) > MOST_VERTICES:
+            x = torch.linspace(low, high, MOST_VERTICES, dtype=torch.float64)
+    return x.numpy(), predict(model, p, x)[0].numpy()
+
+
+def hidden(parameters: Parameters, low: float, high: float) -> Array:
+    """Return every hidden ReLU, relu(w_k x + b_k), where it is on: the ends (x, height) of a line, [W, 2, 2].
+
+    A unit is on from its elbow to the side that it faces, or everywhere, or nowhere: then both ends meet at
+    height 0. Where w_k = 0 the line is level.
+    """
+    w, b = parameters["input_slope"], parameters["bias"]
+    beta = geometry.elbow(_tensor(w), _tensor(b)).numpy()
+    x = np.stack([np.where(w > 0, beta, low), np.where(w < 0, beta, high)], axis=-1).clip(low, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        height = np.maximum(w[:, None] * x + b[:, None], 0)
+    return np.stack([x, height], axis=-1)
+
+
+def stems(x: Array, start: Array, end: Array) -> tuple[Array, Array]:
+    """Return vertical lines from (x, start) to (x, end) as one line that NaN breaks, which draws fastest."""
+    rows = np.stack([np.stack([x, x, x]), np.stack([start, end, np.full_like(x, np.nan)])])
+    return rows[0].T.ravel(), rows[1].T.ravel()
+
+
+@dataclass(frozen=True)
+class Elbows:
+    """Where the units bend, all arrays [W].
+
+    Attributes:
+        x: elbow beta_k, NaN where w_k = 0.
+        jump: slope jump v_k |w_k|.
+        side: orientation, +1 where a unit is active to the right of its elbow.
+        status: index into `geometry.STATUS`.
+    """
+
+    x: Array
+    jump: Array
+    side: Array
+    status: NDArray[Any]
+
+
+def elbows(parameters: Parameters, ends: Array) -> Elbows:
+    """Return the elbows of a network; `ends` [2] are the smallest and the largest training input."""
+    w, b, v = (_tensor(parameters[name]) for name in ("input_slope", "bias", "output_weight"))
+    return Elbows(
+        geometry.elbow(w, b).numpy(),
+        geometry.slope_jump(w, v).numpy(),
+        geometry.orientation(w).numpy(),
+        geometry.unit_status(w, b, torch.from_numpy(ends)).numpy(),
+    )
+
+
+def _tensor(value: Array) -> Tensor:
+    return torch.from_numpy(np.array(value, dtype=np.float64))

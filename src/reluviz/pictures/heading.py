@@ -1,0 +1,27 @@
+"""The one line above a picture: which run, at which update, and how well."""
+
+from reluviz.pictures.canvas import Canvas
+from reluviz.pictures.style import INK, SOFT, Parameters, printable
+
+
+class Heading:
+    """Writes the update on the left, what is said about it in the middle, and the run on the right."""
+
+    def __init__(self, canvas: Canvas, model: str, name: str, seed: int) -> None:
+        self.model, self.name, self.seed = model, printable(name), seed
+        figure = canvas.figure
+        self.left = canvas.caption(
+            figure.text(0.012, 0.972, "", size=11.5, color=INK, va="center", weight="bold")
+        )
+        self.words = canvas.caption(figure.text(0.24, 0.972, "", size=10, color=INK, va="center"))
+        # glyphs are the dearest part of a picture, so what a run does not change belongs to the still part
+        self.run = figure.text(
+            0.985, 0.972, "", size=10, color=SOFT, va="center", ha="right", parse_math=False
+        )
+
+    def update(self, parameters: Parameters, update: int, words: str) -> None:
+        """Write the heading of one snapshot."""
+        kind = f"{parameters['bias'].size} ReLUs" if self.model == "relu" else f"{self.model} model"
+        self.run.set_text(f"{kind}, {self.name}, seed {self.seed}")
+        self.left.set_text(f"update {update:,}")
+        self.words.set_text(words)

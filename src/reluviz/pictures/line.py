@@ -1,0 +1,128 @@
+"""The scene of the constant and the linear model: the data, and beside them the parabola of the loss.
+
+constant  L(theta) = L* + (theta - theta*)^2           theta* = mean y
+linear    L(theta) = L* + m2 (theta - theta*)^2        theta* = sum xy / sum x^2,   m2 = mean x^2
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from reluviz.data.dataset import Dataset
+from reluviz.pictures import curves
+from reluviz.pictures.canvas import Canvas
+from reluviz.pictures.frame import Frame, learned_line, legend
+from reluviz.pictures.style import INK, NORMAL, PLUS, SMALL, SOFT, Parameters, clean, number
+
+TRAIL = 200
+"""How many earlier values of theta stay on the parabola."""
+
+
+class LineScene:
+    """Draws y = theta or y = theta x on a canvas, and theta on its loss.
+
+    Attributes:
+        optimum: theta*, NaN where every theta is as good (all x are 0).
+        curvature: half the second derivative of the loss: 1 or m2.
+        floor: L*, the smallest loss.
+    """
+
+    def __init__(self, canvas: Canvas, frame: Frame, dataset: Dataset, model: str) -> None:
+        self.model, self.frame = model, frame
+        x = dataset.x if model == "linear" else np.ones_like(dataset.x)
+        with np.errstate(all="ignore"):
+            self.curvature = float(np.mean(x * x))
+            self.optimum = float(np.mean(x * dataset.y)) / self.curvature if self.curvature else math.nan
+            best = self.optimum if math.isfinite(self.optimum) else 0.0
+            self.floor = float(np.mean((best * x - dataset.y) ** 2))
+        # theta = 0, the usual start, is in the picture, and so is what a noisy run does around the optimum
+        noise = math.sqrt(self.floor / self.curvature) if self.curvature else 0.0
+        reach = max(1.4 * abs(best), 0.3 * noise)
+        self.reach = reach if 0 < reach < math.inf else 1.0
+        self.best = best
+
+        figure = canvas.figure
+        self.axes = frame.axes(figure, (0.065, 0.09, 0.56, 0.805))
+        self.axes.set_xlabel("x", color=SOFT, fontsize=SMALL + 1, labelpad=1)
+        shown = frame.draw(self.axes)
+        times = " x" if model == "linear" else ""
+        if math.isfinite(self.optimum):
+            parameters = {"theta": np.array(self.optimum)}
+            ends = curves.learned(model, parameters, frame.low, frame.high)
+            style: dict[str, Any] = {
+                "color": PLUS,
+                "linewidth": 1.6,
+                "linestyle": (0, (2.5, 2.5)),
+                "zorder": 6,
+            }
+            # it moves only in the sense that it is drawn over the learned function, which does
+            shown.append(canvas.moving(self.axes.plot(*ends, label=f"optimum, θ*{times}", **style)[0]))
+        self.line: Line2D = canvas.moving(learned_line(self.axes, f"learned, θ{times}"))
+        legend(figure, [*shown, self.line])
+
+        self.bowl = figure.add_axes((0.69, 0.09, 0.295, 0.805))
+        clean(self.bowl)
+        self.bowl.set_xlabel("θ", color=SOFT, fontsize=SMALL + 1, labelpad=1)
+        figure.text(0.69, 0.925, "training loss L(θ)", size=NORMAL, color=SOFT, va="center")
+        self.parabola = self.bowl.plot([], [], color=SOFT, linewidth=1.6, zorder=3)[0]
+        self.foot = self.bowl.plot([], [], color=PLUS, linewidth=1.6, linestyle=(0, (2.5, 2.5)), zorder=2)[0]
+        self.trail: Line2D = canvas.moving(
+            self.bowl.plot([], [], "o", markersize=4, color="white", markeredgecolor=SOFT, zorder=4)[0]
+        )
+        self.ball: Line2D = canvas.moving(self.bowl.plot([], [], "o", markersize=9, color=INK, zorder=5)[0])
+        self.away = canvas.moving(self.bowl.text(0, 0, "", size=NORMAL, color=INK, va="center", zorder=6))
+        self.seen: list[float] = []
+        self._range(self.reach)
+
+    def loss(self, theta: float) -> float:
+        """Return L(theta)."""
+        away = theta - self.best
+        return self.floor + self.curvature * (away * away)  # a power would raise OverflowError
+
+    def _range(self, reach: float) -> None:
+        """Fix the range of theta, best - reach to best + reach, and draw the parabola on it."""
+        self.reach = reach
+        grid = np.linspace(self.best - reach, self.best + reach, 201)
+        height = np.array([self.loss(theta) for theta in grid])
+        self.parabola.set_data(grid, height)
+        top = float(height.max())
+        self.bowl.set_xlim(self.best - 1.05 * reach, self.best + 1.05 * reach)
+        rise = top - self.floor
+        bottom, top = (self.floor - 0.12 * rise, top) if 0 < rise < math.inf else (0.0, 1.0)
+        self.foot.set_data([self.best, self.best], [bottom, self.floor])
+        self.bowl.set_ylim(bottom, top)
+
+    def update(self, parameters: Parameters) -> bool:
+        """Move the artists to a value of theta; False where the line is not finite."""
+        theta = float(parameters["theta"])
+        x, f = curves.learned(self.model, parameters, self.frame.low, self.frame.high)
+        if not np.isfinite(f).all():
+            return False
+        first = not self.seen
+        distance = abs(theta - self.best)
+        if first and self.reach < 1.15 * distance < 100 * self.reach:
+            # a run may start far from theta*: then its start fixes the range for all its pictures
+            self._range(1.15 * distance)
+        self.line.set_data(x, f)
+        self.trail.set_data(self.seen, [self.loss(each) for each in self.seen])
+        self.seen = [*self.seen, theta][-TRAIL:]
+        self._mark(theta)
+        return True
+
+    def _mark(self, theta: float) -> None:
+        """Put the ball on the parabola, or an arrow at the edge where theta has left the picture."""
+        gone = abs(theta - self.best) > self.reach
+        right = theta > self.best
+        edge = self.best + (self.reach if right else -self.reach)
+        height = self.loss(edge)
+        self.ball.set_data([edge if gone else theta], [height if gone else self.loss(theta)])
+        self.ball.set_marker((">" if right else "<") if gone else "o")
+        self.away.set_text(f"θ = {number(theta)}" if gone else "")
+        self.away.set_position((edge - 0.08 * self.reach * (1 if right else -1), height))
+        self.away.set_horizontalalignment("right" if right else "left")
+
+    def words(self, parameters: Parameters) -> str:
+        """Return theta and theta* for the title."""
+        return f"θ = {number(float(parameters['theta']))}   θ* = {number(self.optimum)}"

@@ -1,0 +1,114 @@
+"""The scene of a ReLU network: data and learned function above, the elbows and their slope jumps below."""
+
+import numpy as np
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+
+from reluviz.data.dataset import Array, Dataset
+from reluviz.pictures import curves
+from reluviz.pictures.canvas import Canvas
+from reluviz.pictures.frame import Frame, learned_line, legend
+from reluviz.pictures.style import DIVERGING, INK, NEUTRAL, SMALL, SOFT, Parameters, clean, number
+from reluviz.pictures.tally import Tally
+
+DEAD, LINEAR, BENT = range(3)
+LEVEL, STEEPEST = 0.3, 50.0
+"""Up to about the first the strip is linear, and it ends at the second; in units of the data's own slope."""
+CROWD = 100
+"""From this many units on, lines are thin and solid, and markers small."""
+
+
+class ReLUScene:
+    """Draws a ReLU network on a canvas.
+
+    The strip below shows for each unit its slope jump v_k |w_k| at its elbow: a triangle that points to the
+    side on which the unit is active, filled where the unit is bent, hollow with a stem where it is linear,
+    hollow, grey and without a stem where it is dead.
+    The vertical scale is asinh: linear near 0, logarithmic far from it.
+    """
+
+    def __init__(self, canvas: Canvas, frame: Frame, dataset: Dataset) -> None:
+        self.frame = frame
+        self.ends: Array = np.array([dataset.x.min(), dataset.x.max()])
+        figure = canvas.figure
+        self.axes = frame.axes(figure, (0.065, 0.365, 0.92, 0.53))
+        self.axes.tick_params(labelbottom=False)
+        shown = frame.draw(self.axes)
+        self.line: Line2D = canvas.moving(learned_line(self.axes))
+        units = Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
+        legend(figure, [*shown, self.line, units])
+        self.axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+        self.units: LineCollection = canvas.moving(LineCollection([], zorder=3))
+        self.axes.add_collection(self.units, autolim=False)
+        self.dots: Line2D = canvas.moving(
+            self.axes.plot(
+                [], [], "o", markersize=4, color="white", markeredgecolor=INK, markeredgewidth=1, zorder=6
+            )[0]
+        )
+
+        # slopes are measured in the data's own: the power of ten nearest to (range of y) / (range of x)
+        steepness = (frame.ylim[1] - frame.ylim[0]) / (frame.xlim[1] - frame.xlim[0])
+        self.unit_slope = float(10.0 ** np.round(np.log10(steepness)))
+        self.strip = figure.add_axes((0.065, 0.09, 0.92, 0.185))
+        clean(self.strip)
+        self.strip.set_xlim(*frame.xlim)
+        self.strip.set_ylim(-1.12, 1.12)
+        ticks = np.array([-10.0, -1.0, 0.0, 1.0, 10.0]) * self.unit_slope
+        self.strip.set_yticks(self.height(ticks), [number(tick) for tick in ticks])
+        self.strip.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
+        self.strip.set_xlabel("x", color=SOFT, fontsize=SMALL + 1, labelpad=1)
+        self.stems: LineCollection = canvas.moving(LineCollection([], zorder=2))
+        self.strip.add_collection(self.stems, autolim=False)
+        self.triangles: dict[int, PathCollection] = {
+            side: canvas.moving(self.strip.scatter([], [], marker=marker, zorder=4))
+            for side, marker in ((1, ">"), (-1, "<"))
+        }
+        self.tally = Tally(canvas)
+
+    def height(self, jump: Array) -> Array:
+        """Return where in the strip a slope jump is drawn, between -1 and 1."""
+        with np.errstate(over="ignore"):
+            scaled = np.arcsinh(jump / (LEVEL * self.unit_slope)) / np.arcsinh(STEEPEST / LEVEL)
+        limited: Array = np.clip(scaled, -1.0, 1.0)
+        return limited
+
+    def update(self, parameters: Parameters) -> bool:
+        """Move the artists to a network; False where its function is not finite."""
+        frame = self.frame
+        x, f = curves.learned("relu", parameters, frame.low, frame.high)
+        if not np.isfinite(f).all():
+            return False
+        self.line.set_data(x, f)
+        bends = curves.elbows(parameters, self.ends)
+        height = self.height(bends.jump)
+        colour = DIVERGING(0.5 + 0.5 * height)
+        crowd = len(height) > CROWD
+        self.units.set_segments(list(curves.hidden(parameters, frame.low, frame.high)))
+        self.units.set(
+            color=colour,
+            linewidth=0.6 if crowd else 1.3,
+            linestyle="-" if crowd else ":",
+            alpha=0.25 if crowd else 0.9,
+        )
+        shown = slice(0, 0) if crowd else slice(1, -1)
+        self.dots.set_data(x[shown], f[shown])
+        self._strip(bends, height, colour, crowd)
+        return True
+
+    def _strip(self, bends: curves.Elbows, height: Array, colour: Array, crowd: bool) -> None:
+        # a dead unit has no stem: nobody hears its bend
+        inside = (bends.x >= self.frame.low) & (bends.x <= self.frame.high)
+        stems = np.stack([np.stack([bends.x, 0 * height], -1), np.stack([bends.x, height], -1)], axis=1)
+        heard = inside & (bends.status != DEAD)
+        self.stems.set_segments(list(stems[heard]))
+        self.stems.set(color=colour[heard], linewidth=0.5 if crowd else 1.4)
+        edge = np.where((bends.status == DEAD)[:, None], to_rgba(SOFT), colour)
+        face = np.where((bends.status == BENT)[:, None], colour, 1.0)
+        for side, triangles in self.triangles.items():
+            some = inside & (bends.side == side)
+            triangles.set_offsets(np.stack([bends.x[some], height[some]], axis=-1))
+            triangles.set(
+                facecolors=face[some], edgecolors=edge[some], sizes=[14 if crowd else 50], linewidths=[1.1]
+            )
+        self.tally.update(bends, self.frame.low, self.frame.high)

@@ -1,0 +1,59 @@
+"""The key of the strip: how many units bend, are linear, are dead, or have their elbow elsewhere."""
+
+import numpy as np
+
+from reluviz.pictures.canvas import Canvas
+from reluviz.pictures.curves import Elbows
+from reluviz.pictures.style import PLUS, SMALL, SOFT
+
+Y = 0.317
+"""Height of the row in the figure."""
+
+
+class Tally:
+    """A row of words with the marker they explain, which stay, and of numbers, which change."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        figure = canvas.figure
+        words = "slope jump vₖ |wₖ| at the elbow −bₖ / wₖ; each points to where its unit is on"
+        figure.text(0.065, Y, words, size=SMALL, color=SOFT, va="center")
+        figure.text(0.898, Y, "outside", size=SMALL, color=SOFT, va="center", ha="right")
+        # a layer over the whole figure, so that the markers can stand between the words
+        layer = figure.add_axes((0, 0, 1, 1), frame_on=False, xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+        layer.set_zorder(-1)
+        for x, word, marker, face, edge in (
+            (0.585, "bent", ">", PLUS, PLUS),
+            (0.668, "linear", ">", "white", PLUS),
+            (0.761, "dead", ">", "white", SOFT),
+            (0.908, "", "<", SOFT, SOFT),
+            (0.951, "", ">", SOFT, SOFT),
+        ):
+            size = 6.5 if word else 4
+            layer.plot(
+                x, Y, marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, clip_on=False
+            )
+            layer.text(x + 0.01, Y - 0.001, word, size=SMALL, color=SOFT, va="center")
+        self.numbers = {
+            name: canvas.moving(figure.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
+            for name, x in (
+                ("bent", 0.628),
+                ("linear", 0.719),
+                ("dead", 0.806),
+                ("left", 0.916),
+                ("right", 0.959),
+            )
+        }
+        self.flat = canvas.moving(
+            figure.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right")
+        )
+
+    def update(self, bends: Elbows, low: float, high: float) -> None:
+        """Count the units; low and high are the ends of the picture."""
+        counts = dict(
+            zip(("dead", "linear", "bent"), np.bincount(bends.status, minlength=3).tolist(), strict=True)
+        )
+        counts["left"], counts["right"] = int((bends.x < low).sum()), int((bends.x > high).sum())
+        for name, text in self.numbers.items():
+            text.set_text(str(counts[name]))
+        flat = int(np.isnan(bends.x).sum())
+        self.flat.set_text(f"{flat} without elbow" if flat else "")

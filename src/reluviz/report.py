@@ -1,0 +1,115 @@
+"""What is said in the terminal when a run or a sweep has ended."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from reluviz.run import Outcome, Prepared
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def outcome(done: Outcome, prepared: Prepared) -> None:
+    """Tell how a run ended, in five lines: what, losses and reference, time, folder, command."""
+    folder = _short(done.folder)
+    if done.message:
+        errors.print(Text(f"reluviz: {done.message}"))
+    elif done.status != "finished":
+        errors.print(Text(f"reluviz: {done.status} after update {done.metrics['updates']:,}"))
+    command = f"python -m reluviz view {folder}"
+    if done.status in ("interrupted", "terminated"):
+        command = f"python -m reluviz train ckpt_path={folder}   (goes on)"
+    lines = {
+        "trained": _what(prepared, done.metrics),
+        "loss": _losses(done.metrics),
+        "time": _time(done.metrics),
+        "folder": folder,
+        "next" if done.status in ("interrupted", "terminated") else "view": command,
+    }
+    for label, line in lines.items():
+        console.print(Text.assemble((f"{label:8}", "dim"), line))
+
+
+def job(number: int, folder: Path) -> None:
+    """Announce a job of a sweep."""
+    console.print(Text.assemble("\n", (f"{number + 1}. ", "dim"), (folder.name, "bold")))
+
+
+def failure(reason: str) -> None:
+    """Tell why a job of a sweep could not be run."""
+    errors.print(Text(f"reluviz: {reason}"))
+
+
+def sweep(
+    folder: Path, done: Sequence[Outcome], failures: Sequence[tuple[str, str]], stopped: bool, seconds: float
+) -> None:
+    """Tell how a sweep ended."""
+    counts = {status: sum(one.status == status for one in done) for status in ("finished", "diverged")}
+    words = [f"{counts['finished']} finished"]
+    words += [f"{counts['diverged']} diverged"] * bool(counts["diverged"])
+    words += [f"{len(failures)} failed"] * bool(failures)
+    words += ["then stopped"] * stopped
+    console.print(Text.assemble("\n", ("sweep   ", "dim"), f"{', '.join(words)} in {_seconds(seconds)}"))
+    for name, reason in failures:
+        errors.print(Text(f"reluviz: {name}: {reason}"))
+    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {_short(folder)}"))
+
+
+def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
+    settings, module = prepared.settings, prepared.module
+    model = {"constant": "y = theta", "linear": "y = theta x"}.get(module.model) or f"{module.width} ReLUs"
+    mode = getattr(module, "train_mode", "all")
+    if mode == "ridge":
+        return f"{model}, output layer solved by ridge regression, lambda {settings['model']['ridge']:g}"
+    part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
+    optimizer = settings["optimizer"]
+    how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
+    how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
+    replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
+    return f"{model}{part}: {metrics['updates']:,} updates by {how}{replicas} (engine {metrics['engine']})"
+
+
+def _losses(metrics: dict[str, Any]) -> str:
+    shown = f"train {_median(metrics['loss/train'])}"
+    if metrics["loss/test"] is not None:
+        shown += f", test {_median(metrics['loss/test'])}"
+    reference = metrics["reference"]
+    if "theta" in reference:
+        shown += f"; theta {_median(metrics['theta'])}, optimum {_median(reference['theta'])}"
+        shown += f" with train {_median(reference['loss/train'])}"
+    elif "least_squares" in reference:
+        best = reference["least_squares"]
+        shown += f"; least squares: train {_median(best['loss/train'])}"
+        shown += f", test {_median(best['loss/test'])}" if "loss/test" in best else ""
+    return shown
+
+
+def _time(metrics: dict[str, Any]) -> str:
+    seconds = metrics["seconds"]
+    shown = f"{_seconds(seconds['total'])}, of which {_seconds(seconds['engine'])} making updates"
+    return shown + (f" and {_seconds(seconds['pictures'])} drawing" if seconds["pictures"] else "")
+
+
+def _median(values: Sequence[float | None]) -> str:
+    known = sorted(float("inf") if value is None else value for value in values)
+    middle = len(known) // 2
+    value = known[middle] if len(known) % 2 else (known[middle - 1] + known[middle]) / 2
+    return f"{value:.4g}" if value < float("inf") else "not finite"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 100 else f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def _short(folder: Path) -> str:
+    try:
+        short = os.path.relpath(folder)
+    except ValueError:
+        # another drive of Windows
+        return str(folder)
+    return short if not short.startswith("..") else str(folder)

@@ -1,0 +1,244 @@
+"""One run: built from its configuration, trained in its folder, and told about at the end."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig
+
+from reluviz import describe
+from reluviz.callbacks import SnapshotLogger
+from reluviz.checks import check, seeds_of
+from reluviz.config import plain
+from reluviz.data.dataset import Dataset
+from reluviz.data.module import SegmentData
+from reluviz.errors import Diverged, UserError
+from reluviz.models.base import RegressionModule
+from reluviz.quiet import quiet
+from reluviz.reference import reference
+from reluviz.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could start: everything is built and checked, nothing is written."""
+
+    settings: dict[str, Any]
+    dataset: Dataset
+    data: SegmentData
+    module: RegressionModule
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: finished, diverged, interrupted or terminated.
+        folder: the run's folder.
+        metrics: what metrics.json holds.
+        message: why it diverged.
+    """
+
+    status: str
+    folder: Path
+    metrics: dict[str, Any]
+    message: str = ""
+
+    @property
+    def exit_status(self) -> int:
+        """The process's exit status: 0, 3, 130 or 143."""
+        return {"finished": 0, "diverged": 3, "interrupted": 130, "terminated": 143}[self.status]
+
+    @property
+    def loss(self) -> float:
+        """The median test loss over the replicas, or training loss without test points, for sweepers."""
+        losses = self.metrics["loss/test"] or self.metrics["loss/train"]
+        return float(torch.tensor([float("inf") if loss is None else loss for loss in losses]).median())
+
+
+def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
+    """Check a composed configuration and build what it describes; nothing is created on disk.
+
+    Args:
+        cfg: the configuration.
+        resumed: whether the weights come from a checkpoint, so that `model.init_from` is not read again.
+
+    Raises:
+        UserError: for anything that could not be trained.
+    """
+    from reluviz.engines import choose
+    from reluviz.models.optimizers import build_optimizer, build_scheduler
+
+    settings: dict[str, Any] = plain(check(cfg))
+    dataset = build(settings["data"], "data")
+    data = SegmentData(
+        dataset, settings["updates"], build(settings["sampler"], "sampler"), build(settings["snapshots"], "snapshots")
+    )
+    extra: dict[str, Any] = {
+        "seeds": seeds_of(cfg),
+        "optimizer": settings["optimizer"],
+        "scheduler": settings.get("scheduler"),
+        "engine": settings["engine"],
+    }
+    node = dict(settings["model"])
+    if "width" in node:
+        extra["domain"] = dataset.domain
+        if resumed:
+            node["init_from"] = None
+    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
+        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
+    module = build(node, "model", **extra)
+    choose(module.engine_name, module, data.sampler)
+    # a trial, whose outcome is thrown away: the trainer asks the module again
+    optimizer = build_optimizer(
+        settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
+    )
+    if (scheduler := settings.get("scheduler")) is not None:
+        build_scheduler(scheduler, optimizer)
+    return Prepared(settings, dataset, data, module)
+
+
+def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
+    """Call the `_target_` of a config node with the node's other values.
+
+    Raises:
+        UserError: if there is no such target, or it does not take these values.
+    """
+    target = str(node.get("_target_"))
+    try:
+        found = get_object(target)
+    except Exception:
+        raise UserError(f"{key}._target_={target}: there is no such class or function") from None
+    try:
+        return found(**{name: value for name, value in node.items() if name != "_target_"}, **extra)
+    except TypeError as error:
+        raise UserError(f"{key}: {' '.join(str(error).split())}") from error
+
+
+def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
+    """Train a prepared run in its folder, from the start or from a checkpoint.
+
+    Args:
+        prepared: the run.
+        folder: where it writes; exists.
+        checkpoint: the checkpoint to go on from.
+    """
+    started = time.perf_counter()
+    settings, data, module = prepared.settings, prepared.data, prepared.module
+    done, steps = (0, 0) if checkpoint is None else _position(checkpoint)
+    callbacks = [
+        build(node, f"callbacks.{name}", **({"folder": str(folder / "checkpoints")} if name == "checkpoints" else {}))
+        for name, node in settings["callbacks"].items()
+    ]
+    looker = next((cb for cb in callbacks if isinstance(cb, SnapshotLogger)), None)
+    if looker is None:
+        raise UserError("callbacks: a run needs callbacks.snapshots, which watches it")
+    hidden = ("callbacks", "logger", "trainer", "ckpt_path")
+    looker.settings = describe.flat({key: value for key, value in settings.items() if key not in hidden})
+    logger = False
+    if (chosen := settings.get("logger")) is not None:
+        # what the interrupted run wrote at or after this snapshot is written again
+        purge = None if checkpoint is None else done
+        logger = build(chosen, "logger", folder=str(folder), purge_step=purge)
+    with quiet():
+        try:
+            trainer = L.Trainer(
+                **settings["trainer"],
+                max_steps=steps + len(data.remaining(done)),
+                logger=logger,
+                callbacks=callbacks,
+                log_every_n_steps=0,
+                num_sanity_val_steps=0,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
+            )
+        except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        status, message = "finished", ""
+        fit_started = time.perf_counter()
+        try:
+            # weights_only: a checkpoint is data that somebody may have handed over
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        except Diverged as error:
+            status, message = "diverged", str(error)
+        except SystemExit:
+            # Lightning turns Ctrl-C and SIGTERM into this
+            status = "terminated" if trainer.received_sigterm else "interrupted"
+        fit = time.perf_counter() - fit_started
+    last = looker.latest
+    if last is None:
+        raise KeyboardInterrupt
+    seconds = {
+        "fit": fit,
+        "engine": module.engine_seconds,
+        "pictures": looker.picture_seconds,
+        "total": time.perf_counter() - started,
+    }
+    metrics = _metrics(prepared, last, status, seconds)
+    write_json(folder / "metrics.json", metrics)
+    return Outcome(status, folder, metrics, message)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON in one move: a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _position(checkpoint: Path) -> tuple[int, int]:
+    """Return how many updates and how many of Lightning's steps a checkpoint stands at."""
+    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
+
+
+def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str, float]) -> dict[str, Any]:
+    module = prepared.module
+    found: dict[str, Any] = {
+        "name": prepared.settings["name"],
+        "status": status,
+        "engine": module.engine.name if module.engine is not None else None,
+        "updates": last.update,
+        "seeds": module.seeds,
+        "loss/train": last.loss_train,
+        "loss/test": last.loss_test,
+        "reference": reference(prepared.dataset, last, getattr(module, "ridge", None)),
+    }
+    if module.model == "relu":
+        found |= {
+            "elbow": last.elbow,
+            "input_slope": last.parameters["input_slope"],
+            "bias": last.parameters["bias"],
+            "output_weight": last.parameters["output_weight"],
+            "output_bias": last.parameters["output_bias"],
+            "units": last.unit_counts,
+        }
+    else:
+        found |= {"theta": last.parameters["theta"], "theta/optimum": found["reference"]["theta"]}
+    found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+    packages = ("reluviz", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
+    found["versions"] = {name: version(name) for name in packages}
+    return {key: json_ready(value) for key, value in found.items()}
+
+
+def json_ready(value: Any) -> Any:
+    """Return tensors as lists, and numbers that JSON does not have as null."""
+    if isinstance(value, torch.Tensor):
+        return json_ready(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: json_ready(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(one) for one in value]
+    if isinstance(value, float) and not (-float("inf") < value < float("inf")):
+        return None
+    return value

@@ -1,0 +1,137 @@
+"""Everything that is known of a run after one of its updates: pure functions of parameters and data.
+
+Legend of shapes: R replicas, N training points, n recorded points, W hidden units.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reluviz import geometry, theory, votes
+from reluviz.data.dataset import Dataset
+from reluviz.functions import Parameters, mean_squared_error
+
+MOST_RECORDED = 2000
+"""Samples whose own residual, vote and share are kept at a snapshot, at most."""
+LIMIT = 1e6
+"""A loss beyond this many times the larger of the initial loss and var(y) counts as divergence."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run after `update` updates, in float64.
+
+    Attributes:
+        model: constant, linear or relu.
+        update: how many updates have been made.
+        parameters: name -> [R] or [R, W].
+        trained: names of the trained parameters.
+        x: training inputs [N].
+        y: training outputs [N].
+        loss_train: mean squared error over all training points, [R].
+        loss_test: over the test points, [R]; None without test points.
+        loss_batch: over the last minibatch before its update, [R]; NaN before the first.
+        votes: who votes for what.
+    """
+
+    model: str
+    update: int
+    parameters: Parameters
+    trained: tuple[str, ...]
+    x: Tensor
+    y: Tensor
+    loss_train: Tensor
+    loss_test: Tensor | None
+    loss_batch: Tensor
+    votes: votes.VoteSummary
+
+    @cached_property
+    def elbow(self) -> Tensor:
+        """Elbows, [R, W]; NaN where w = 0."""
+        return geometry.elbow(self.parameters["input_slope"], self.parameters["bias"])
+
+    @cached_property
+    def slope_jump(self) -> Tensor:
+        """Slope jumps, [R, W]."""
+        return geometry.slope_jump(self.parameters["input_slope"], self.parameters["output_weight"])
+
+    @cached_property
+    def unit_status(self) -> Tensor:
+        """Indices into `geometry.STATUS`, [R, W]."""
+        return geometry.unit_status(self.parameters["input_slope"], self.parameters["bias"], self.x)
+
+    @property
+    def unit_counts(self) -> dict[str, Tensor]:
+        """How many units are dead, linear and bent, name -> [R]."""
+        return {name: (self.unit_status == code).sum(-1) for code, name in enumerate(geometry.STATUS)}
+
+    def contributions(self) -> dict[str, Tensor]:
+        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]; made anew each time."""
+        kept = recorded(len(self.x))
+        g = votes.per_sample_gradients(self.model, self.parameters, self.x[kept], self.y[kept], self.trained)
+        return {name: value / len(self.x) for name, value in g.items()}
+
+    def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:
+        """Return the first replica that has diverged and the parameter that shows it; None if all is well.
+
+        Diverged means not finite, or a training loss beyond `LIMIT` times the larger of the initial loss [R]
+        and var(y).
+        """
+        bound = LIMIT * torch.maximum(initial_loss, self.y.var(correction=0))
+        broken = ~(self.loss_train.isfinite() & (self.loss_train <= bound))
+        for value in self.parameters.values():
+            broken = broken | ~value.reshape(len(value), -1).isfinite().all(-1)
+        if not broken.any():
+            return None
+        r = int(broken.nonzero()[0, 0])
+        largest = {name: self.parameters[name][r].abs().nan_to_num(torch.inf).max() for name in self.trained}
+        return r, max(largest, key=lambda name: float(largest[name]))
+
+
+def recorded(samples: int) -> Tensor:
+    """Return the indices of the samples whose own votes are kept: all, or an even subsample of the sorted inputs."""
+    if samples <= MOST_RECORDED:
+        return torch.arange(samples)
+    return torch.from_numpy(np.linspace(0, samples - 1, MOST_RECORDED).round().astype(np.int64))
+
+
+def take(
+    model: str,
+    parameters: Parameters,
+    trained: tuple[str, ...],
+    dataset: Dataset,
+    update: int,
+    batch_loss: Tensor,
+) -> Snapshot:
+    """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set."""
+    x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
+    test = None
+    if dataset.x_test is not None and dataset.y_test is not None:
+        x_test, y_test = torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)
+        test = mean_squared_error(model, parameters, x_test, y_test)
+    kept = recorded(len(x))
+    return Snapshot(
+        model=model,
+        update=update,
+        parameters=parameters,
+        trained=trained,
+        x=x,
+        y=y,
+        loss_train=mean_squared_error(model, parameters, x, y),
+        loss_test=test,
+        loss_batch=batch_loss.detach().to("cpu", torch.float64, copy=True),
+        votes=votes.summarize(model, parameters, x, y, trained, kept if len(kept) < len(x) else None),
+    )
+
+
+def optimum(model: str, dataset: Dataset) -> Tensor | None:
+    """Return theta* of the constant and the linear model; None for the ReLU network, which has no single one."""
+    y = torch.from_numpy(dataset.y)
+    if model == "constant":
+        return theory.constant.optimum(y)
+    if model == "linear":
+        return theory.linear.optimum(torch.from_numpy(dataset.x), y)
+    return None

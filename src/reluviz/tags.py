@@ -1,0 +1,35 @@
+"""The one place for tag names and for the layout of the tensors that a run leaves in its event files.
+
+Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says how to read them:
+
+    reluviz/data           once; 1-D float64: the fields of {"fields": [[name, length], ...]} one after another:
+                           x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples)
+    reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
+    reluviz/votes          each snapshot; float32 [R, 3, n]: residual, norm of the contribution, vote share
+    reluviz/contributions  where asked for; float32 [R, n, P]: g_i / N of the recorded samples, trained
+                           parameters only ({"fields": ...} as above)
+"""
+
+PLUGIN = "reluviz"
+
+LOSS_TRAIN, LOSS_TEST, LOSS_BATCH = "loss/train", "loss/test", "loss/batch"
+GRAD_NORM, NOISE_SCALE = "grad/norm", "grad/noise_scale"
+THETA, THETA_OPTIMUM = "theta", "theta/optimum"
+ELBOW, INPUT_SLOPE, SLOPE_JUMP = "elbow", "input_slope", "slope_jump"
+UNITS = "units"
+VOTES_EFFECTIVE = "votes/effective"
+VOTES_HISTOGRAM = "votes"
+FIT, VOTES, VOTES_HISTORY = "fit", "votes", "votes/history"
+DATA, PARAMS, VOTE_SERIES, CONTRIBUTIONS = (
+    "reluviz/data",
+    "reluviz/params",
+    "reluviz/votes",
+    "reluviz/contributions",
+)
+TEXT = "run"
+QUARTILES = ("q25", "q75")
+
+
+def unit(kind: str, k: int, width: int) -> str:
+    """Return the tag of a unit's own scalar: elbow/07."""
+    return f"{kind}/{k:0{max(2, len(str(width - 1)))}d}"

@@ -1,0 +1,101 @@
+"""The constant model f(x) = theta: every point asks for its own y_i, and all are heard alike.
+
+    r_i = theta - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2)
+
+Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], y is [N]; where a result is
+said to be [R], a scalar theta gives a scalar. theta has the unit of y, L its square, eta (`lr`) has none.
+"""
+
+import torch
+from torch import Tensor
+
+
+def loss(theta: Tensor, y: Tensor) -> Tensor:
+    """Return L = (1/N) sum_i (theta - y_i)^2 = Var(y) + (theta - mean y)^2, [R]."""
+    return (theta.unsqueeze(-1) - y).square().mean(-1)
+
+
+def gradient(theta: Tensor, y: Tensor) -> Tensor:
+    """Return dL/dtheta = (2/N) sum_i (theta - y_i) = 2 (theta - mean y), [R]."""
+    return 2 * (theta.unsqueeze(-1) - y).mean(-1)
+
+
+def optimum(y: Tensor) -> Tensor:
+    """Return theta* = (1/N) sum_i y_i, a scalar."""
+    return y.mean()
+
+
+def update(theta: Tensor, y: Tensor, lr: float) -> Tensor:
+    """Return theta' = theta - eta dL/dtheta, one update of gradient descent, [R]."""
+    return theta - lr * gradient(theta, y)
+
+
+def contributions(theta: Tensor, y: Tensor) -> Tensor:
+    """Return c_i = 2 (theta - y_i) / N, the vote of each point; sum_i c_i = dL/dtheta, [R, N]."""
+    return 2 * (theta.unsqueeze(-1) - y) / len(y)
+
+
+def candidate(y: Tensor) -> Tensor:
+    """Return theta_i = y_i, the value that makes r_i = 0: what each point asks for, [N]."""
+    return y
+
+
+def weight(y: Tensor) -> Tensor:
+    """Return h_i = 1, how hard each point pulls: c_i = 2 h_i (theta - theta_i) / N, [N]."""
+    return torch.ones_like(y)
+
+
+def contraction_factor(lr: float) -> float:
+    """Return rho = 1 - 2 eta: theta' - theta* = rho (theta - theta*), whatever the data.
+
+    eta = 1/2 arrives in one update, eta = 1 is a two-cycle, eta > 1 diverges.
+    """
+    return 1 - 2 * lr
+
+
+def largest_stable_step(momentum: float = 0.0) -> float:
+    """Return eta = 2 (1 + mu) / lambda with the curvature lambda = 2, so 1 + mu; GD diverges beyond it.
+
+    Heavy-ball momentum mu as in torch.optim.SGD without dampening: m' = mu m + g, theta' = theta - eta m'.
+
+    Raises:
+        ValueError: unless 0 <= mu < 1.
+
+    Source: B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964.
+    """
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
+    return 1 + momentum
+
+
+def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
+    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T: gradient descent in full, [R, T + 1].
+
+    Raises:
+        ValueError: if `updates` is negative.
+    """
+    if updates < 0:
+        raise ValueError(f"updates must not be negative, not {updates}")
+    best = optimum(y)
+    t = torch.arange(updates + 1, dtype=y.dtype, device=y.device)
+    return best + torch.full_like(t, contraction_factor(lr)) ** t * (theta0 - best).unsqueeze(-1)
+
+
+def stationary_variance(y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
+    """Return Var(theta) = eta s^2 / (B (1 - eta)) of SGD in the long run, s^2 = (1/N) sum_i (y_i - mean y)^2.
+
+    From V = rho^2 V + 4 eta^2 s^2 / B. A batch drawn without replacement, afresh at every update: times
+    (N - B) / (N - 1). Shuffled epochs are neither: their batches depend on each other, and theta varies less.
+
+    Raises:
+        ValueError: unless 0 < eta < 1, or theta never settles; for a batch size that cannot be drawn.
+    """
+    if not 0 < lr < largest_stable_step():
+        raise ValueError(f"SGD settles only for a learning rate between 0 and 1, not {lr}")
+    samples = len(y)
+    if batch_size < 1 or (batch_size > samples and not replacement):
+        raise ValueError(f"batch size {batch_size} cannot be drawn from {samples} points")
+    spread = y.var(correction=0).item() / batch_size
+    if not replacement:
+        spread *= (samples - batch_size) / max(1, samples - 1)
+    return lr * spread / (1 - lr)

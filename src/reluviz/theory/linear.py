@@ -1,0 +1,134 @@
+"""The one-parameter linear model f(x) = theta x: a point asks for y_i / x_i and is heard with x_i^2.
+
+    r_i = theta x_i - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2),   m2 = mean x^2,   m4 = mean x^4
+
+Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], x and y are [N]; where a
+result is said to be [R], a scalar theta gives a scalar. Units: theta has that of y/x, L of y^2, eta (`lr`)
+of 1/x^2.
+"""
+
+import torch
+from torch import Tensor
+
+
+def loss(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return L = (1/N) sum_i (theta x_i - y_i)^2, [R]."""
+    return (theta.unsqueeze(-1) * x - y).square().mean(-1)
+
+
+def gradient(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return dL/dtheta = (2/N) sum_i (theta x_i - y_i) x_i = 2 m2 (theta - theta*), [R]."""
+    return 2 * ((theta.unsqueeze(-1) * x - y) * x).mean(-1)
+
+
+def optimum(x: Tensor, y: Tensor) -> Tensor:
+    """Return theta* = sum_i x_i y_i / sum_i x_i^2, the mean of y_i / x_i weighted with x_i^2, a scalar.
+
+    So d theta*/d y_i = x_i / sum_j x_j^2: a point far from 0 is heard most.
+
+    Raises:
+        ValueError: if every x_i is 0, where no theta is better than another.
+    """
+    return (x * y).sum() / (len(x) * _mean_square(x))
+
+
+def update(theta: Tensor, x: Tensor, y: Tensor, lr: float) -> Tensor:
+    """Return theta' = theta - eta dL/dtheta, one update of gradient descent, [R]."""
+    return theta - lr * gradient(theta, x, y)
+
+
+def contributions(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return c_i = 2 (theta x_i - y_i) x_i / N, the vote of each point; sum_i c_i = dL/dtheta, [R, N]."""
+    return 2 * (theta.unsqueeze(-1) * x - y) * x / len(x)
+
+
+def candidate(x: Tensor, y: Tensor) -> Tensor:
+    """Return theta_i = y_i / x_i, where r_i = 0: what each point asks for, [N]; NaN where x_i = 0."""
+    return torch.where(x == 0, torch.nan, y / x)
+
+
+def weight(x: Tensor) -> Tensor:
+    """Return h_i = x_i^2, how hard each point pulls: c_i = 2 h_i (theta - theta_i) / N, [N].
+
+    Divided by their sum, the weights are the leverages of the points.
+    """
+    return x.square()
+
+
+def contraction_factor(x: Tensor, lr: float) -> float:
+    """Return rho = 1 - 2 eta m2: theta' - theta* = rho (theta - theta*)."""
+    return 1 - 2 * lr * x.square().mean().item()
+
+
+def largest_stable_step(x: Tensor, momentum: float = 0.0) -> float:
+    """Return eta = 2 (1 + mu) / lambda where lambda = 2 m2, so (1 + mu) / m2; GD diverges beyond it.
+
+    Heavy-ball momentum mu as in torch.optim.SGD without dampening: m' = mu m + g, theta' = theta - eta m'.
+
+    Raises:
+        ValueError: unless 0 <= mu < 1, or if every x_i is 0.
+
+    Source: B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964.
+    """
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
+    return (1 + momentum) / _mean_square(x)
+
+
+def trajectory(theta0: Tensor, x: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
+    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T: gradient descent in full, [R, T + 1].
+
+    Raises:
+        ValueError: if `updates` is negative or every x_i is 0.
+    """
+    if updates < 0:
+        raise ValueError(f"updates must not be negative, not {updates}")
+    best = optimum(x, y)
+    t = torch.arange(updates + 1, dtype=y.dtype, device=y.device)
+    return best + torch.full_like(t, contraction_factor(x, lr)) ** t * (theta0 - best).unsqueeze(-1)
+
+
+def stationary_variance(x: Tensor, y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
+    """Return Var(theta) = eta mean(x^2 eps^2) / B / (m2 - eta (m2^2 + (m4 - m2^2) / B)) in the long run.
+
+    eps_i = y_i - theta* x_i is the residual at the optimum. From
+    V = (1 - 4 eta m2 + 4 eta^2 E[(mean_B x^2)^2]) V + 4 eta^2 Var(mean_B x eps). A batch drawn without
+    replacement, afresh at every update: (N - B) / (N - 1) / B in place of both 1/B.
+
+    Raises:
+        ValueError: unless 0 < eta < `largest_mean_square_step`; for a batch size that cannot be drawn; if
+            every x_i is 0.
+    """
+    limit = largest_mean_square_step(x, batch_size, replacement)
+    if not 0 < lr < limit:
+        raise ValueError(f"SGD settles only for a learning rate between 0 and {limit:.6g}, not {lr}")
+    eps = y - optimum(x, y) * x
+    noise = (x * eps).square().mean().item() * _inverse_batch(len(x), batch_size, replacement)
+    m2 = _mean_square(x)
+    return lr * noise / (m2 * (1 - lr / limit))
+
+
+def largest_mean_square_step(x: Tensor, batch_size: int, replacement: bool = True) -> float:
+    """Return eta = m2 / (m2^2 + (m4 - m2^2) / B), beyond which E (theta - theta*)^2 grows: m2/m4 at B = 1.
+
+    Stricter than 1/m2, because a batch's own curvature mean_B x^2 fluctuates; B -> infinity gives 1/m2 back.
+
+    Raises:
+        ValueError: for a batch size that cannot be drawn, or if every x_i is 0.
+    """
+    m2, m4 = _mean_square(x), x.square().square().mean().item()
+    return m2 / (m2**2 + (m4 - m2**2) * _inverse_batch(len(x), batch_size, replacement))
+
+
+def _inverse_batch(samples: int, batch_size: int, replacement: bool) -> float:
+    """Return Var(mean of a batch) / Var(one sample)."""
+    if batch_size < 1 or (batch_size > samples and not replacement):
+        raise ValueError(f"batch size {batch_size} cannot be drawn from {samples} points")
+    return 1 / batch_size if replacement else (samples - batch_size) / (max(1, samples - 1) * batch_size)
+
+
+def _mean_square(x: Tensor) -> float:
+    m2 = x.square().mean().item()
+    if m2 == 0:
+        raise ValueError("every x is 0: the linear model y = theta x has no optimum")
+    return m2

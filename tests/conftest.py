@@ -1,0 +1,88 @@
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+VIEW = "import sys; from reluviz.view import main; sys.exit(main(sys.argv[1:]))"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# No sandbox, because continuous integration runs as root; and no calls home, which would wait for a network.
+BROWSER_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        reason = f"no browser to test with: none of {', '.join(BROWSERS)} is on the PATH"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGS)
+        yield chromium
+        chromium.close()
+
+
+@contextlib.contextmanager
+def _view_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", VIEW, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = threading.Timer(60, process.kill)
+    deadline.start()
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        deadline.cancel()
+        if "http://" not in line:
+            process.kill()
+            pytest.fail(f"no address: {line!r}, {process.communicate()[1]!r}")
+        yield process, line
+    finally:
+        deadline.cancel()
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def view_process() -> Callable[..., AbstractContextManager[tuple[subprocess.Popen[str], str]]]:
+    """`with view_process(*args) as (process, line)`: the verb in its own process, and what it printed."""
+    return _view_process
+
+
+@pytest.fixture(scope="session")
+def tensorboard_server() -> Callable[[str | Path], AbstractContextManager[str]]:
+    """`with tensorboard_server(folder) as url`: TensorBoard as `reluviz view folder` starts it."""
+
+    @contextlib.contextmanager
+    def serve(folder: str | Path) -> Iterator[str]:
+        with _view_process(str(folder), "--port", "0") as (_, line):
+            yield next(word for word in line.split() if word.startswith("http://"))
+
+    return serve
