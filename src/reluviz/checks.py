@@ -18,7 +18,12 @@ def whole(least: int, most: float = math.inf) -> Rule:
     said = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
 
     def rule(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (math.inf, -math.inf):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or value != value
+            or value in (math.inf, -math.inf)
+        ):
             raise ValueError(said)
         if value != int(value) or not least <= value <= most:
             raise ValueError(said)
@@ -119,6 +124,9 @@ RULES: dict[str, Rule] = {
     "trainer.precision": one_of("32-true", "64-true"),
 }
 
+TOP = {key.partition(".")[0] for key in RULES} | {"regime", "scheduler", "engine", "logger", "ckpt_path"}
+"""Keys that may stand at the top of a configuration."""
+
 
 def check(cfg: DictConfig) -> DictConfig:
     """Return the configuration with every value checked, and numbers as the types they mean.
@@ -126,6 +134,8 @@ def check(cfg: DictConfig) -> DictConfig:
     Raises:
         UserError: in one line that names the key, the value and what would be right.
     """
+    if unknown := sorted(set(cfg) - TOP):
+        raise UserError(f"{unknown[0]}: there is no such key; --cfg job shows all keys")
     cfg = cfg.copy()
     with open_dict(cfg):
         for key, rule in RULES.items():
@@ -142,7 +152,9 @@ def check(cfg: DictConfig) -> DictConfig:
             if checked != value or type(checked) is not type(value):
                 OmegaConf.update(cfg, key, checked)
         if cfg.seeds is not None and cfg.replicas not in (1, len(cfg.seeds)):
-            raise UserError(f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out")
+            raise UserError(
+                f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out"
+            )
     return cfg
 
 

@@ -113,7 +113,9 @@ def why(overrides: list[str], error: Exception) -> str:
 def _unknown(key: str, given: str, overrides: list[str]) -> str:
     """Say where an unknown key belongs, or which known one is nearest."""
     group = key.partition(".")[0]
-    homes = [choice for choice in choices(group) if key in _keys_in(group, choice)] if group in groups() else []
+    homes = (
+        [choice for choice in choices(group) if key in _keys_in(group, choice)] if group in groups() else []
+    )
     if homes:
         rest = [text for text in overrides if text != given]
         try:
@@ -123,15 +125,16 @@ def _unknown(key: str, given: str, overrides: list[str]) -> str:
         wanted = " or ".join(f"{group}={home}" for home in homes)
         return f"{given}: {group}={now} has no {key.partition('.')[2]}; it belongs to {wanted}"
     known = [k for k in keys_of(_load(folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
-    known += [k for name in groups() if name != "exp" for choice in choices(name) for k in _keys_in(name, choice)]
+    known += [
+        k for name in groups() if name != "exp" for choice in choices(name) for k in _keys_in(name, choice)
+    ]
     return f"{given}: there is no key {key}{_near(key, [*known, *groups()]) or '; --cfg job shows all keys'}"
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, sorted(set(known)), 1, 0.5)
-    if not near:
-        # a key without its group, such as lr, or width
-        near = [k for k in sorted(set(known)) if k.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    # a key without its group, such as lr or width, comes before one that is spelt alike
+    near = [k for k in sorted(set(known)) if "." in k and k.rpartition(".")[2] == word.rpartition(".")[2]]
+    near = near or difflib.get_close_matches(word, sorted(set(known)), 1, 0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -162,7 +165,7 @@ def varies(task: Sequence[str], fixed: Sequence[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-.")
+    safe = re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip(".")
     # what is not shown must still tell two values apart
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 

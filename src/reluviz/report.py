@@ -14,8 +14,14 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def outcome(done: Outcome, prepared: Prepared) -> None:
-    """Tell how a run ended, in five lines: what, losses and reference, time, folder, command."""
+def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
+    """Tell how a run ended, in five lines: what, losses and reference, time, folder, command.
+
+    Args:
+        done: how it ended.
+        prepared: what was run.
+        brief: leave out folder and command, as within a sweep, whose own stand at its end.
+    """
     folder = _short(done.folder)
     if done.message:
         errors.print(Text(f"reluviz: {done.message}"))
@@ -31,6 +37,8 @@ def outcome(done: Outcome, prepared: Prepared) -> None:
         "folder": folder,
         "next" if done.status in ("interrupted", "terminated") else "view": command,
     }
+    if brief and done.status in ("finished", "diverged"):
+        del lines["folder"], lines["view"]
     for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line))
 
@@ -69,7 +77,9 @@ def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
     part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
     optimizer = settings["optimizer"]
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
-    how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
+    how += "".join(
+        f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key)
+    )
     replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
     return f"{model}{part}: {metrics['updates']:,} updates by {how}{replicas} (engine {metrics['engine']})"
 

@@ -70,7 +70,9 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
     before, after = (dict(_leaves(plain(one))) for one in (check(stored), cfg))
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
-            raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
+            raise UserError(
+                f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}"
+            )
     done = _check_checkpoint(where, checkpoint, cfg)
     if cfg.updates <= done:
         raise UserError(
@@ -104,12 +106,16 @@ def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
         raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {wanted} model")
     if kind == "relu" and state["input_slope"].shape[1] != cfg.model.width:
         width = state["input_slope"].shape[1]
-        raise UserError(f"{where}: holds a network of width {width}, and the run has model.width={cfg.model.width}")
+        raise UserError(
+            f"{where}: holds a network of width {width}, and the run has model.width={cfg.model.width}"
+        )
     return int(state["updates_done"])
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for name, value in node.items():
-        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+        found += (
+            _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+        )
     return found

@@ -1,5 +1,6 @@
 """One run: built from its configuration, trained in its folder, and told about at the end."""
 
+import inspect
 import json
 import os
 import time
@@ -25,6 +26,19 @@ from reluviz.models.base import RegressionModule
 from reluviz.quiet import quiet
 from reluviz.reference import reference
 from reluviz.snapshot import Snapshot
+
+OURS = (
+    "max_steps",
+    "max_epochs",
+    "logger",
+    "callbacks",
+    "log_every_n_steps",
+    "num_sanity_val_steps",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+)
+"""Arguments of the Trainer that a run decides."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,10 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     settings: dict[str, Any] = plain(check(cfg))
     dataset = build(settings["data"], "data")
     data = SegmentData(
-        dataset, settings["updates"], build(settings["sampler"], "sampler"), build(settings["snapshots"], "snapshots")
+        dataset,
+        settings["updates"],
+        build(settings["sampler"], "sampler"),
+        build(settings["snapshots"], "snapshots"),
     )
     extra: dict[str, Any] = {
         "seeds": seeds_of(cfg),
@@ -94,8 +111,15 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         extra["domain"] = dataset.domain
         if resumed:
             node["init_from"] = None
-    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
-        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
+    if (
+        "train" in node
+        and "positions" in node
+        and node["elbows"] != "given"
+        and node["positions"] is not None
+    ):
+        raise UserError(
+            f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}"
+        )
     module = build(node, "model", **extra)
     choose(module.engine_name, module, data.sampler)
     # a trial, whose outcome is thrown away: the trainer asks the module again
@@ -104,6 +128,15 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     )
     if (scheduler := settings.get("scheduler")) is not None:
         build_scheduler(scheduler, optimizer)
+    known = inspect.signature(L.Trainer).parameters
+    for name in settings["trainer"]:
+        if name not in known or name in OURS:
+            why = "is set by reluviz itself" if name in OURS else "is no argument of Lightning's Trainer"
+            raise UserError(f"trainer.{name}: {why}; leave it out")
+    if "snapshots" not in settings["callbacks"]:
+        raise UserError("callbacks.snapshots is missing: it watches the run; callbacks=minimal has the least")
+    for name, node in settings["callbacks"].items():
+        build(node, f"callbacks.{name}")
     return Prepared(settings, dataset, data, module)
 
 
@@ -118,8 +151,13 @@ def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
         found = get_object(target)
     except Exception:
         raise UserError(f"{key}._target_={target}: there is no such class or function") from None
+    arguments = {name: value for name, value in node.items() if name != "_target_"}
+    known = inspect.signature(found).parameters
+    for name in arguments:
+        if name not in known and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            raise UserError(f"{key}.{name}: {target} has no such argument (it takes {', '.join(known)})")
     try:
-        return found(**{name: value for name, value in node.items() if name != "_target_"}, **extra)
+        return found(**arguments, **extra)
     except TypeError as error:
         raise UserError(f"{key}: {' '.join(str(error).split())}") from error
 
@@ -136,12 +174,14 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     settings, data, module = prepared.settings, prepared.data, prepared.module
     done, steps = (0, 0) if checkpoint is None else _position(checkpoint)
     callbacks = [
-        build(node, f"callbacks.{name}", **({"folder": str(folder / "checkpoints")} if name == "checkpoints" else {}))
+        build(
+            node,
+            f"callbacks.{name}",
+            **({"folder": str(folder / "checkpoints")} if name == "checkpoints" else {}),
+        )
         for name, node in settings["callbacks"].items()
     ]
-    looker = next((cb for cb in callbacks if isinstance(cb, SnapshotLogger)), None)
-    if looker is None:
-        raise UserError("callbacks: a run needs callbacks.snapshots, which watches it")
+    looker = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
     hidden = ("callbacks", "logger", "trainer", "ckpt_path")
     looker.settings = describe.flat({key: value for key, value in settings.items() if key not in hidden})
     logger = False

@@ -11,14 +11,13 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz import arguments, config
 from reluviz.errors import UserError
-
 
 FULL = "HYDRA_FULL_ERROR"
 
@@ -55,14 +54,21 @@ def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) ->
 
     prepared = run.prepare(_task(cfg))
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
-    outcomes: list[run.Outcome] = []
+    ended: list[run.Outcome | Exception] = []
 
     def job(_: DictConfig) -> None:
-        outcomes.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir)))
+        try:
+            ended.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir)))
+        except Exception as error:
+            # raised below: here Hydra would add words of its own
+            ended.append(error)
 
     _hydra(args.flags, [*overrides, f"hydra.run.dir={_quoted(folder)}"], job)
-    report.outcome(outcomes[0], prepared)
-    return outcomes[0].exit_status
+    outcome = ended[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    report.outcome(outcome, prepared)
+    return outcome.exit_status
 
 
 def _resume(checkpoint: str, overrides: list[str]) -> int:
@@ -84,7 +90,7 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
         if len(set(values)) < len(values):
             raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    moving = {sweep.get_key_element() for sweep in sweeps} | set(preset)
+    moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
     fixed = sorted({override.get_key_element().lstrip("+~") for override in config.parse(overrides)} - moving)
     run.prepare(_task(cfg))
     folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
@@ -109,7 +115,7 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
             report.failure(failures[-1][1])
             return None
         outcomes.append(outcome)
-        report.outcome(outcome, prepared)
+        report.outcome(outcome, prepared, brief=True)
         if outcome.exit_status >= 128:
             # Hydra would go on with the next job
             raise KeyboardInterrupt
@@ -135,7 +141,11 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
     """Hand over to Hydra's own entry point, whose exceptions come back as they are."""
     before, argv = os.environ.get(FULL), sys.argv
     GlobalHydra.instance().clear()
-    sys.argv = ["reluviz train", *flags, *(f"+{text}" if text.startswith("exp=") else text for text in overrides)]
+    sys.argv = [
+        "reluviz train",
+        *flags,
+        *(f"+{text}" if text.startswith("exp=") else text for text in overrides),
+    ]
     os.environ[FULL] = "1"
 
     def restored(cfg: DictConfig) -> Any:
@@ -147,7 +157,9 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
             os.environ[FULL] = "1"
 
     try:
-        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(restored)()
+        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(
+            restored
+        )()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(config.why(list(overrides), error)) from error
     finally:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-import zipfile
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy as np
 from reluviz.data.dataset import Array, Dataset
 from reluviz.errors import UserError
 
+SEPARATORS = ",;\t"
+COMMENT = "#"
+
 
 def file(path: str | None = None, test_path: str | None = None) -> Dataset:
     """Return the points of a CSV file with a header, or of an NPZ file, with columns (arrays) x and y.
 
-    Other columns are left alone. A CSV may be separated by commas, semicolons or tabs; with semicolons or
-    tabs a decimal comma is understood.
+    Other columns are left alone, and so are lines of a CSV that begin with #. Its columns may be separated by
+    commas, semicolons or tabs; with semicolons or tabs a decimal comma is understood.
 
     Args:
         path: the training points.
@@ -40,11 +43,13 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
         raise UserError(f"{where}: is a folder; give a CSV or NPZ file")
     try:
         points = _read_npz(path, where) if path.lower().endswith(".npz") else _read_csv(path, where)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except OSError as error:
         raise UserError(f"{where}: cannot be read ({_one_line(error)})") from error
     x, y = points
     if len(x) < least:
-        raise UserError(f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {least} are needed")
+        raise UserError(
+            f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {least} are needed"
+        )
     if least > 1 and x.min() == x.max():
         raise UserError(f"{where}: every x is {x[0]:g}; at least two different x are needed")
     order = np.argsort(x, kind="stable")
@@ -53,20 +58,25 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
 
 def _read_npz(path: str, where: str) -> tuple[Array, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise UserError(f"{where}: is a single array; an NPZ file with arrays x and y is needed")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise UserError(f"{where}: is a single array; an NPZ file with arrays x and y is needed")
+        with archive:
             columns = {name: archive[name] for name in ("x", "y") if name in archive.files}
-            found = ", ".join(archive.files) or "nothing"
-    except UserError:
+            found = _shown(archive.files)
+    except (UserError, OSError):
         raise
-    except ValueError as error:
-        raise UserError(f"{where}: cannot be read without running code in it or is damaged") from error
-    if missing := {"x", "y"} - columns.keys():
-        raise UserError(f"{where}: has no array {' and no array '.join(sorted(missing))} (it has {found})")
+    except Exception as error:
+        # a damaged archive raises whatever zipfile, its decompressors and NumPy's parser happen to meet
+        raise UserError(
+            f"{where}: is damaged, or no NPZ file of arrays of numbers (objects, which run code, are not read)"
+        ) from error
+    if missing := sorted({"x", "y"} - columns.keys()):
+        raise UserError(f"{where}: has no array {' and no array '.join(missing)} (it has {found})")
     for name, column in columns.items():
-        if column.dtype.kind not in "biuf":
-            raise UserError(f"{where}: array {name} holds {column.dtype}; numbers are needed")
+        if not isinstance(column, np.ndarray) or column.dtype.kind not in "biuf":
+            kind = column.dtype.name if isinstance(column, np.ndarray) else "no array"
+            raise UserError(f"{where}: array {name} holds {kind}; numbers are needed")
         if column.ndim != 1:
             raise UserError(f"{where}: array {name} has shape {column.shape}; one dimension is needed")
     x, y = (columns[name].astype(np.float64) for name in ("x", "y"))
@@ -82,33 +92,56 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
 def _read_csv(path: str, where: str) -> tuple[Array, Array]:
     try:
         # utf-8-sig: spreadsheets like to write a byte-order mark before the first column's name
-        text = Path(path).read_text(encoding="utf-8-sig")
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"{where}: is not a text file in UTF-8; a CSV or NPZ file is needed") from error
-    lines = text.splitlines()
-    header_at = next((i for i, line in enumerate(lines) if line.strip()), None)
-    if header_at is None:
-        raise UserError(f"{where}: is empty; a header line with the columns x and y is needed")
-    separator = max(",;\t", key=lines[header_at].count)
+        raise UserError(f"{where}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ") from error
+    columns: tuple[list[float], list[float]] = ([], [])
     try:
-        rows = csv.reader(lines[header_at:], delimiter=separator, skipinitialspace=True)
-        header = [name.strip().lower() for name in next(rows)]
-        for name in ("x", "y"):
-            if header.count(name) != 1:
-                shown = ", ".join(repr(field) for field in header[:6])
-                much = "more than one column" if name in header else "no column"
-                raise UserError(f"{where}: has {much} {name!r} in its header line ({shown})")
+        header_at, separator, header = _header(lines, where)
         places = header.index("x"), header.index("y")
-        columns: tuple[list[float], list[float]] = ([], [])
+        rows = csv.reader(lines[header_at + 1 :], delimiter=separator, skipinitialspace=True)
         for row in rows:
-            if not any(field.strip() for field in row):
+            if not any(field.strip() for field in row) or row[0].startswith(COMMENT):
                 continue
-            line = header_at + rows.line_num
+            line = f"{where}: line {header_at + 1 + rows.line_num}"
+            if any(field.strip() for field in row[len(header) :]):
+                # read on, and 0,5 would be two numbers
+                raise UserError(
+                    f"{line} has {len(row)} columns and the header {len(header)}; as many are needed"
+                    " (with decimal commas, put semicolons between the columns)"
+                )
             for name, column, place in zip("xy", columns, places, strict=True):
-                column.append(_number(row, place, separator, f"{where}: line {line}: {name}"))
+                column.append(_number(row, place, separator, f"{line}: {name}"))
     except csv.Error as error:
         raise UserError(f"{where}: is not a CSV file ({_one_line(error)})") from error
     return np.array(columns[0], dtype=np.float64), np.array(columns[1], dtype=np.float64)
+
+
+def _header(lines: list[str], where: str) -> tuple[int, str, list[str]]:
+    """Return which line is the header, what separates the columns, and their names in lower case."""
+    separator = None
+    for at, line in enumerate(lines):
+        if found := re.fullmatch(r"sep=(.)\s*", line):
+            # Excel's own first line
+            separator = found[1]
+            continue
+        # NumPy's savetxt makes a comment of the header
+        text = line.lstrip(COMMENT + " ")
+        delimiter = separator or max(SEPARATORS, key=text.count)
+        names = [
+            name.strip().lower()
+            for name in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+        ]
+        if names.count("x") == names.count("y") == 1:
+            return at, delimiter, names
+        if text.strip() and not line.startswith(COMMENT):
+            wrong = next(name for name in ("x", "y") if names.count(name) != 1)
+            much = "more than one column" if wrong in names else "no column"
+            raise UserError(
+                f"{where}: has {much} {wrong} in its header, line {at + 1} ({_shown(names)}); one x and one y"
+                " are needed, with commas, semicolons or tabs between columns"
+            )
+    raise UserError(f"{where}: is empty; a header line with the columns x and y is needed")
 
 
 def _number(row: list[str], place: int, separator: str, where: str) -> float:
@@ -118,10 +151,15 @@ def _number(row: list[str], place: int, separator: str, where: str) -> float:
     try:
         value = float(text if separator == "," else text.replace(",", "."))
     except ValueError:
-        raise UserError(f"{where} is {text!r}; a number is needed") from None
+        raise UserError(f"{where} is {_shown([text])}; a plain number such as 1234.5 is needed") from None
     if not math.isfinite(value):
         raise UserError(f"{where} is {text}; a finite number is needed")
     return value
+
+
+def _shown(names: list[str]) -> str:
+    """Return some of the names for an error message: no line breaks, and not a whole file."""
+    return ", ".join(repr(name if len(name) <= 30 else f"{name[:30]}...") for name in names[:6]) or "nothing"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The LightningDataModules: a data set, a sampling policy and a snapshot schedule, as a loader of segments."""
+"""The LightningDataModules: a data set, a sampling policy and a snapshot schedule, as segments."""
 
 from collections.abc import Iterator
 from itertools import pairwise

@@ -20,11 +20,14 @@ Indices = NDArray[np.int64]
 
 
 def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float64]:
-    """Return numbers start .. start + count - 1 of a stream of uniform numbers in [0, 1), each of 53 bits."""
+    """Return numbers start .. start + count - 1 of a stream of uniform numbers in [0, 1), each of 53 bits.
+
+    Streams 1, 2 and 3 are the samplers', stream 4 the elbows'.
+    """
     # Philox makes four numbers from each value of its counter
     block, skip = divmod(start, 4)
     raw = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + count)[skip:]
-    return (raw >> np.uint64(11)) * 2.0**-53
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 class Sampler(ABC):

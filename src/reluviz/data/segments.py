@@ -20,7 +20,7 @@ MOST_INDICES = 2**22
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of a segment that is drawn at once: updates start .. stop - 1, indices [R, K, B] (None: all points)."""
+    """Part of a segment, drawn at once: updates start .. stop - 1, indices [R, K, B] (None: all points)."""
 
     start: int
     stop: int
@@ -36,7 +36,9 @@ class Segment:
     (Not a dataclass, since Lightning copies those field by field to move them to a device.)
     """
 
-    def __init__(self, dataset: Dataset, sampler: Sampler, seeds: Sequence[int], start: int, stop: int) -> None:
+    def __init__(
+        self, dataset: Dataset, sampler: Sampler, seeds: Sequence[int], start: int, stop: int
+    ) -> None:
         self.dataset = dataset
         self.sampler = sampler
         self.seeds = tuple(seeds)

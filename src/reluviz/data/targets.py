@@ -42,7 +42,7 @@ def sine(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
 def _on_unit_interval(
     name: str, target: Callable[[Array], Array], n: int, noise: float, seed: int
 ) -> Dataset:
-    """Sorted uniform inputs, then noise from the same generator; tested on the inputs and 1,000 even points."""
+    """Sorted uniform inputs, then noise from the same generator; tested on them and 1,000 even points."""
     generator = np.random.RandomState(seed)
     x = np.sort(generator.uniform(size=n))
     y = target(x) + generator.normal(scale=noise, size=n)

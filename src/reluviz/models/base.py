@@ -129,6 +129,12 @@ class RegressionModule(L.LightningModule):
             raise
         self.log("step", float(self.updates_done))
 
+    def on_train_epoch_end(self) -> None:
+        """Stop when every segment has been made, also for a trainer that was given no number of steps."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is not None and not data.remaining(int(self.updates_done)):
+            self.trainer.should_stop = True
+
     def _run(self, segment: Segment) -> None:
         assert self.engine is not None
         optimizer = self._optimizer()

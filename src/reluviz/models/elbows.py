@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from reluviz.data.samplers import uniform
+
 ELBOWS = ("uniform", "even", "at_data", "given", "torch")
 
 
@@ -18,9 +20,10 @@ def course_weights(seed: int, width: int) -> dict[str, Tensor]:
     [0, 1] only a quarter of the units then bend inside the interval, which is why the course moves the elbows.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        hidden = nn.Linear(1, width, dtype=torch.float32)
-        output = nn.Linear(width, 1, dtype=torch.float32)
+        # torch.manual_seed would also seed the accelerators' generators
+        torch.default_generator.manual_seed(seed)
+        hidden = nn.Linear(1, width, device="cpu", dtype=torch.float32)
+        output = nn.Linear(width, 1, device="cpu", dtype=torch.float32)
     return {
         "input_slope": hidden.weight.detach()[:, 0],
         "bias": hidden.bias.detach(),
@@ -52,9 +55,9 @@ def place(
     w = state["input_slope"]
     width = len(w)
     if elbows == "uniform":
-        # a stream of its own: neither the weights nor torch's global generator are touched
-        draws = torch.rand(width, generator=torch.Generator().manual_seed(2**32 + seed), dtype=torch.float64)
-        beta = low + (high - low) * draws.sort().values
+        # a stream of its own: torch's generators keep 32 bits of a seed, so that another of them would
+        # repeat the numbers of some seed's weights
+        beta = low + (high - low) * torch.from_numpy(uniform(seed, 4, 0, width)).sort().values
     elif elbows == "even":
         beta = torch.linspace(low, high, width + 2, dtype=torch.float64)[1:-1]
     elif elbows == "given":

@@ -1,5 +1,6 @@
 """Optimisers and schedulers from plain settings: `_target_` and arguments, without Hydra."""
 
+import copy
 import importlib
 import inspect
 import warnings
@@ -15,9 +16,13 @@ from reluviz.errors import UserError
 
 COUPLED = ("LBFGS", "Adafactor", "Muon")
 """Optimisers of torch whose update of one number depends on others, and so would couple the replicas."""
+REFUSALS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""What classes of torch raise for arguments that they cannot use."""
 
 
-def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int) -> Optimizer:
+def build_optimizer(
+    settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int
+) -> Optimizer:
     """Return the optimiser that `settings` describe, over the parameters `named`.
 
     With weight decay the output bias stands in a group of its own without it.
@@ -46,13 +51,32 @@ def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRSche
     target, arguments = _split(settings, "scheduler")
     cls = _find(target, LRScheduler, "scheduler._target_", "torch.optim.lr_scheduler.CosineAnnealingLR")
     if cls is torch.optim.lr_scheduler.ReduceLROnPlateau:
-        raise UserError(f"scheduler._target_={target}: needs a metric at every update; choose one that counts")
-    before = _without_rate(optimizer)
+        raise UserError(
+            f"scheduler._target_={target}: needs a metric at every update; choose one that counts"
+        )
+    before = [dict(group) for group in optimizer.param_groups]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scheduler = _build(cls, optimizer, arguments, "scheduler")
-    if _without_rate(optimizer) != before:
-        raise UserError(f"scheduler._target_={target}: changes the momentum too; add +scheduler.cycle_momentum=false")
+        scheduler: LRScheduler = _build(cls, optimizer, arguments, "scheduler")
+        state, rates = (
+            copy.deepcopy(scheduler.state_dict()),
+            [group["lr"] for group in optimizer.param_groups],
+        )
+        try:
+            # many arguments are first used in the first step
+            scheduler.step()
+        except REFUSALS as error:
+            raise _refused(cls.__name__, arguments, "scheduler", error) from error
+    for old, new, rate in zip(before, optimizer.param_groups, rates, strict=True):
+        if any(
+            old[name] is not new[name] and old[name] != new[name] for name in old.keys() - {"params", "lr"}
+        ):
+            raise UserError(
+                f"scheduler._target_={target}: changes more than the learning rate; where it is the momentum,"
+                " add +scheduler.cycle_momentum=false"
+            )
+        new["lr"] = rate
+    scheduler.load_state_dict(state)
     return scheduler
 
 
@@ -68,9 +92,13 @@ def _find(target: str, base: type, key: str, example: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError, ValueError, TypeError):
         raise UserError(f"{key}={target}: there is no such class; for example {example}") from None
-    if not (isinstance(found, type) and issubclass(found, base)) or inspect.isabstract(found):
+    if (
+        not (isinstance(found, type) and issubclass(found, base))
+        or found is base
+        or inspect.isabstract(found)
+    ):
         raise UserError(f"{key}={target}: is not a class of the kind of {example}")
     return found
 
@@ -87,11 +115,11 @@ def _build(cls: Any, first: Any, arguments: dict[str, Any], key: str) -> Any:
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
     try:
         return cls(first, **plain)
-    except (TypeError, ValueError) as error:
-        shown = " ".join(f"{key}.{name}={value}" for name, value in arguments.items())
-        raise UserError(f"{shown}: {cls.__name__} does not accept this: {' '.join(str(error).split())}") from error
+    except REFUSALS as error:
+        raise _refused(cls.__name__, arguments, key, error) from error
 
 
-def _without_rate(optimizer: Optimizer) -> list[dict[str, Any]]:
-    rates = ("params", "lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
-    return [{k: v for k, v in group.items() if k not in rates} for group in optimizer.param_groups]
+def _refused(name: str, arguments: dict[str, Any], key: str, error: Exception) -> UserError:
+    shown = " ".join(f"{key}.{argument}={value}" for argument, value in arguments.items()) or key
+    said = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{shown}: {name} does not accept this: {said}")

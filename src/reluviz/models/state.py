@@ -1,6 +1,5 @@
 """Exchange with plain PyTorch: the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -20,18 +19,20 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
         raise UserError(f"{where}: no such file")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{where}: is not a state_dict file that torch.save wrote") from error
+    except Exception as error:
+        # a damaged file raises whatever torch's reader happens to meet
+        raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file)") from error
     shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
     if not isinstance(loaded, dict) or set(loaded) != set(shapes):
-        keys = ", ".join(map(str, list(loaded)[:6])) if isinstance(loaded, dict) else type(loaded).__name__
+        keys = ", ".join(repr(key)[:40] for key in list(loaded)[:6]) if isinstance(loaded, dict) else ""
+        keys = keys or f"an empty or other object ({type(loaded).__name__})"
         raise UserError(f"{where}: holds {keys}; the keys {', '.join(shapes)} are needed")
     for key, shape in shapes.items():
         value = loaded[key]
         if not isinstance(value, Tensor) or tuple(value.shape) != shape:
             has = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UserError(f"{where}: {key} has shape {has}; model.width={width} needs {shape}")
-        if not (value.is_floating_point() and value.isfinite().all()):
+        if not (value.is_floating_point() and value.float().isfinite().all()):
             raise UserError(f"{where}: {key} holds values that are not finite numbers")
     value = {key: loaded[key].float() for key in shapes}
     return {

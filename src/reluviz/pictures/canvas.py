@@ -86,8 +86,15 @@ class Canvas:
         dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         settings: Any = {**RC, "svg.hashsalt": "reluviz", "pdf.fonttype": 42}
         with rc_context(settings):
-            # matplotlib hides animated artists on the screen only: a saved figure has them
-            self.figure.savefig(path, dpi=2 * DPI, metadata=dates.get(kind, {}))
+            self._animate(False)  # matplotlib leaves the animated texts of a figure out of its files
+            try:
+                self.figure.savefig(path, dpi=2 * DPI, metadata=dates.get(kind, {}))
+            finally:
+                self._animate(True)
+
+    def _animate(self, on: bool) -> None:
+        for artist in self._moving:
+            artist.set_animated(on)
 
 
 def encode(rgba: NDArray[np.uint8]) -> bytes:

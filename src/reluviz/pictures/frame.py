@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reluviz.data.dataset import Array, Dataset
+from reluviz.pictures.canvas import Canvas
 from reluviz.pictures.style import INK, NORMAL, POINT, SOFT, TRUTH, clean, span, spread
 
 MOST_POINTS = 1500
@@ -72,9 +73,30 @@ class Frame:
         return drawn
 
 
-def learned_line(axes: Axes, label: str = "learned f(x)") -> Line2D:
-    """Add the thick line of the learned function, still without data."""
-    return axes.plot([], [], color=INK, linewidth=2.4, solid_joinstyle="round", zorder=5, label=label)[0]
+class Learned:
+    """The thick line of the learned function, and a word where it runs outside the picture.
+
+    Attributes:
+        line: the line.
+        hint: says where to look for a function of which nothing can be seen.
+    """
+
+    def __init__(self, canvas: Canvas, axes: Axes, label: str = "learned f(x)") -> None:
+        self.axes = axes
+        self.line: Line2D = canvas.moving(
+            axes.plot([], [], color=INK, linewidth=2.4, solid_joinstyle="round", zorder=5, label=label)[0]
+        )
+        self.hint = canvas.moving(
+            axes.text(0.5, 0.5, "", ha="center", size=NORMAL, color=INK, transform=axes.transAxes, zorder=7)
+        )
+
+    def update(self, x: Array, f: Array) -> None:
+        """Draw f [V] at x [V]."""
+        bottom, top = self.axes.get_ylim()
+        self.line.set_data(x, f)
+        above, below = f.min() > top, f.max() < bottom
+        self.hint.set_text("▲ f(x) is above" if above else "▼ f(x) is below" if below else "")
+        self.hint.set_y(0.94 if above else 0.03)
 
 
 def legend(figure: Figure, handles: list[Line2D], y: float = 0.925, x: float = 0.065) -> None:

@@ -13,7 +13,7 @@ class Heading:
         self.left = canvas.caption(
             figure.text(0.012, 0.972, "", size=11.5, color=INK, va="center", weight="bold")
         )
-        self.words = canvas.caption(figure.text(0.24, 0.972, "", size=10, color=INK, va="center"))
+        self.words = canvas.caption(figure.text(0.2, 0.972, "", size=10, color=INK, va="center"))
         # glyphs are the dearest part of a picture, so what a run does not change belongs to the still part
         self.run = figure.text(
             0.985, 0.972, "", size=10, color=SOFT, va="center", ha="right", parse_math=False

@@ -1,5 +1,7 @@
 """The picture `votes/history`: how loud every point voted at every snapshot of a run."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator, NullLocator
@@ -12,7 +14,11 @@ ROWS = 462
 """Height of the image in pixels: more rows could not be seen."""
 DECADES = 6
 """The colours reach at most this many powers of ten below the loudest vote."""
+SILENCE = 1e-200
+"""A norm below this one counts as none: matplotlib has no scale for numbers that small."""
 SILENT = "#d9d9d9"
+
+Masked = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 
 
 def history_png(x: Array, updates: Array, norms: Array) -> bytes:
@@ -40,13 +46,14 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
         figure = canvas.figure
         low, high = span(float(x.min()), float(x.max()), 0)
         axes = figure.add_axes((0.065, 0.105, 0.80, 0.77))
-        heard = norms[np.isfinite(norms) & (norms > 0)]
+        image_rows = rows(x, audible(norms), low, high)
+        heard = audible(norms).compressed()
         top = float(heard.max()) if heard.size else 1.0
         # a residual passes through 0 now and then: those few votes must not take up the colours
         bottom = max(float(np.percentile(heard, 1)), top * 10.0**-DECADES) if heard.size else 0.1
         scale = LogNorm(bottom if bottom < top else top / 10, top)
         image = axes.imshow(
-            colourable(rows(x, norms, low, high)), norm=scale, cmap="cividis", aspect="auto", origin="lower",
+            image_rows, norm=scale, cmap="cividis", aspect="auto", origin="lower",
             interpolation="nearest", extent=(-0.5, len(updates) - 0.5, low, high),
         )  # fmt: skip
         axes.set_facecolor(SILENT)
@@ -72,7 +79,7 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
         return canvas.png()
 
 
-def rows(x: Array, norms: Array, low: float, high: float) -> Array:
+def rows(x: Array, norms: Masked, low: float, high: float) -> Masked:
     """Return norms [U, n] as an image [ROWS, U], each row that of the sample whose x is nearest."""
     order = np.argsort(x, kind="stable")
     ranked = x[order]
@@ -81,6 +88,6 @@ def rows(x: Array, norms: Array, low: float, high: float) -> Array:
     return norms.T[order[nearest]]
 
 
-def colourable(norms: Array) -> np.ma.MaskedArray:
-    """Return the norms with those that have no logarithm masked."""
-    return np.ma.masked_where(~(np.isfinite(norms) & (norms > 0)), norms)
+def audible(norms: Array) -> Masked:
+    """Return the norms with those masked that have no place on a scale of logarithms."""
+    return np.ma.masked_where(~(np.isfinite(norms) & (norms > SILENCE)), norms)

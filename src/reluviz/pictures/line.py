@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from reluviz.data.dataset import Dataset
 from reluviz.pictures import curves
 from reluviz.pictures.canvas import Canvas
-from reluviz.pictures.frame import Frame, learned_line, legend
+from reluviz.pictures.frame import Frame, Learned, legend
 from reluviz.pictures.style import INK, NORMAL, PLUS, SMALL, SOFT, Parameters, clean, number
 
 TRAIL = 200
@@ -59,8 +59,8 @@ class LineScene:
             }
             # it moves only in the sense that it is drawn over the learned function, which does
             shown.append(canvas.moving(self.axes.plot(*ends, label=f"optimum, θ*{times}", **style)[0]))
-        self.line: Line2D = canvas.moving(learned_line(self.axes, f"learned, θ{times}"))
-        legend(figure, [*shown, self.line])
+        self.learned = Learned(canvas, self.axes, f"learned, θ{times}")
+        legend(figure, [*shown, self.learned.line])
 
         self.bowl = figure.add_axes((0.69, 0.09, 0.295, 0.805))
         clean(self.bowl)
@@ -105,7 +105,7 @@ class LineScene:
         if first and self.reach < 1.15 * distance < 100 * self.reach:
             # a run may start far from theta*: then its start fixes the range for all its pictures
             self._range(1.15 * distance)
-        self.line.set_data(x, f)
+        self.learned.update(x, f)
         self.trail.set_data(self.seen, [self.loss(each) for each in self.seen])
         self.seen = [*self.seen, theta][-TRAIL:]
         self._mark(theta)
@@ -115,12 +115,15 @@ class LineScene:
         """Put the ball on the parabola, or an arrow at the edge where theta has left the picture."""
         gone = abs(theta - self.best) > self.reach
         right = theta > self.best
-        edge = self.best + (self.reach if right else -self.reach)
-        height = self.loss(edge)
-        self.ball.set_data([edge if gone else theta], [height if gone else self.loss(theta)])
+        way = self.reach if right else -self.reach
+        bottom, top = self.bowl.get_ylim()
+        height = bottom + 0.95 * (top - bottom)
+        self.ball.set_data(
+            [self.best + 0.88 * way if gone else theta], [height if gone else self.loss(theta)]
+        )
         self.ball.set_marker((">" if right else "<") if gone else "o")
         self.away.set_text(f"θ = {number(theta)}" if gone else "")
-        self.away.set_position((edge - 0.08 * self.reach * (1 if right else -1), height))
+        self.away.set_position((self.best + 0.78 * way, height))
         self.away.set_horizontalalignment("right" if right else "left")
 
     def words(self, parameters: Parameters) -> str:

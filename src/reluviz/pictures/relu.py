@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from reluviz.data.dataset import Array, Dataset
 from reluviz.pictures import curves
 from reluviz.pictures.canvas import Canvas
-from reluviz.pictures.frame import Frame, learned_line, legend
+from reluviz.pictures.frame import Frame, Learned, legend
 from reluviz.pictures.style import DIVERGING, INK, NEUTRAL, SMALL, SOFT, Parameters, clean, number
 from reluviz.pictures.tally import Tally
 
@@ -35,9 +35,9 @@ class ReLUScene:
         self.axes = frame.axes(figure, (0.065, 0.365, 0.92, 0.53))
         self.axes.tick_params(labelbottom=False)
         shown = frame.draw(self.axes)
-        self.line: Line2D = canvas.moving(learned_line(self.axes))
+        self.learned = Learned(canvas, self.axes)
         units = Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
-        legend(figure, [*shown, self.line, units])
+        legend(figure, [*shown, self.learned.line, units])
         self.axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
         self.units: LineCollection = canvas.moving(LineCollection([], zorder=3))
         self.axes.add_collection(self.units, autolim=False)
@@ -79,7 +79,7 @@ class ReLUScene:
         x, f = curves.learned("relu", parameters, frame.low, frame.high)
         if not np.isfinite(f).all():
             return False
-        self.line.set_data(x, f)
+        self.learned.update(x, f)
         bends = curves.elbows(parameters, self.ends)
         height = self.height(bends.jump)
         colour = DIVERGING(0.5 + 0.5 * height)

@@ -47,12 +47,15 @@ def clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)
     axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_offset_text().set(size=SMALL, color=SOFT)
+    axes.yaxis.get_offset_text().set_x(-0.065)  # into the margin, where no legend stands
     axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_autoscale_on(False)
 
 
-def printable(text: str, longest: int = 40) -> str:
+def printable(text: str, longest: int = 24) -> str:
     """Return a name as it can be drawn: on one line, not too long, a ? for what the font does not have."""
     font = get_font(findfont(FONT))
     shown = "".join(c if font.get_char_index(ord(c)) else "?" for c in " ".join(text.split()))

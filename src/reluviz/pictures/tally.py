@@ -15,16 +15,16 @@ class Tally:
 
     def __init__(self, canvas: Canvas) -> None:
         figure = canvas.figure
-        words = "slope jump vₖ |wₖ| at the elbow −bₖ / wₖ; each points to where its unit is on"
+        words = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is on"
         figure.text(0.065, Y, words, size=SMALL, color=SOFT, va="center")
         figure.text(0.898, Y, "outside", size=SMALL, color=SOFT, va="center", ha="right")
         # a layer over the whole figure, so that the markers can stand between the words
         layer = figure.add_axes((0, 0, 1, 1), frame_on=False, xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         layer.set_zorder(-1)
         for x, word, marker, face, edge in (
-            (0.585, "bent", ">", PLUS, PLUS),
-            (0.668, "linear", ">", "white", PLUS),
-            (0.761, "dead", ">", "white", SOFT),
+            (0.56, "bent", ">", PLUS, PLUS),
+            (0.655, "linear", ">", "white", PLUS),
+            (0.76, "dead", ">", "white", SOFT),
             (0.908, "", "<", SOFT, SOFT),
             (0.951, "", ">", SOFT, SOFT),
         ):
@@ -36,9 +36,9 @@ class Tally:
         self.numbers = {
             name: canvas.moving(figure.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
             for name, x in (
-                ("bent", 0.628),
-                ("linear", 0.719),
-                ("dead", 0.806),
+                ("bent", 0.603),
+                ("linear", 0.706),
+                ("dead", 0.805),
                 ("left", 0.916),
                 ("right", 0.959),
             )

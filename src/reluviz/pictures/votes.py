@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from reluviz.data.dataset import Array, Dataset
 from reluviz.pictures import curves
 from reluviz.pictures.canvas import Canvas, new_figure
-from reluviz.pictures.frame import Frame, learned_line, legend
+from reluviz.pictures.frame import Frame, Learned, legend
 from reluviz.pictures.heading import Heading
 from reluviz.pictures.style import (
     MINUS,
@@ -39,9 +39,9 @@ class VotesPicture:
     """The learned function among the points above, and under every point a stem: its signed vote share.
 
     A share is the part of the gradient that comes from one point; the shares sum to 1. Points with a negative
-    share pull against the majority. Above, each point's area is proportional to the norm of its vote and a
-    thin line is its residual. The scale of the stems is 1, 2 or 5 times a power of ten, and is written at the
-    axis; the dotted lines are the share that every point had if all had the same.
+    share pull against the step that is made. Above, the area of a point is the norm of its vote, and a thin
+    line is its residual. The scale of the stems is 1, 2 or 5 times a power of ten, and is written at the
+    axis; the dotted line is the share that every point had if all votes were alike.
 
     Args:
         model: constant, linear or relu.
@@ -61,7 +61,7 @@ class VotesPicture:
             self.axes = self.frame.axes(canvas.figure, (0.065, 0.44, 0.92, 0.455))
             self.axes.tick_params(labelbottom=False)
             shown = self.frame.draw(self.axes, points=False)
-            self.line: Line2D = canvas.moving(learned_line(self.axes))
+            self.learned = Learned(canvas, self.axes)
             self.residuals: Line2D = canvas.moving(
                 self.axes.plot([], [], color="#c4c4c4", linewidth=0.9, zorder=3)[0]
             )
@@ -72,7 +72,7 @@ class VotesPicture:
             ):
                 marker: dict[str, Any] = {"marker": "o", "markerfacecolor": face, "markeredgecolor": colour}
                 shown.append(Line2D([], [], linestyle="", label=label, **marker))
-            legend(canvas.figure, [*shown, self.line])
+            legend(canvas.figure, [*shown, self.learned.line])
             self._stems_below()
 
     def _stems_below(self) -> None:
@@ -97,6 +97,9 @@ class VotesPicture:
             )
             for height in (1, -1)
         ]  # fmt: skip
+        self.nobody = canvas.moving(
+            self.below.text(0.5, 0.62, "", ha="center", transform=self.below.transAxes, **row)
+        )
         self.equal: Line2D = canvas.moving(
             self.below.plot([], [], color=SOFT, linewidth=1, linestyle=":", zorder=2)[0]
         )
@@ -104,7 +107,9 @@ class VotesPicture:
             sign: canvas.moving(self.below.plot([], [], color=colour, zorder=3)[0])
             for sign, colour in ((1, PLUS), (-1, MINUS))
         }
-        self.alike = canvas.figure.text(0.85, 0.392, "", ha="right", **row)
+        # as a still text: every sample's share is one of all N, also where only some samples are recorded
+        alike = f"dotted: {_percent(1 / self.samples)}, if all votes were alike"
+        canvas.figure.text(0.85, 0.392, alike, ha="right", **row)
         self.against = canvas.moving(canvas.figure.text(0.985, 0.392, "", ha="right", **row))
 
     def png(
@@ -143,9 +148,7 @@ class VotesPicture:
         sample_x: Array,
     ) -> None:
         heard = effective(norms)
-        many = (
-            f"{self.samples:,}" if len(norms) == self.samples else f"{len(norms):,} shown of {self.samples:,}"
-        )
+        many = f"{self.samples:,}" if len(norms) == self.samples else f"{len(norms):,} (N = {self.samples:,})"
         words = f"effective votes {heard:,.1f} of {many}" if math.isfinite(heard) else f"votes of {many}"
         self.heading.update(parameters, update, words)
         low, high = self.frame.low, self.frame.high
@@ -155,7 +158,7 @@ class VotesPicture:
         if not np.isfinite(f).all():
             return self.canvas.notice("the learned function is not finite")
         self.canvas.notice("")
-        self.line.set_data(x, f)
+        self.learned.update(x, f)
         kept = spread(len(sample_x), MOST_STEMS)
         self._points(x, f, shares[kept], norms[kept], residuals[kept], sample_x[kept])
         self._stems(shares[kept], sample_x[kept], shares)
@@ -177,15 +180,16 @@ class VotesPicture:
 
     def _stems(self, shares: Array, sample_x: Array, every: Array) -> None:
         finite = np.isfinite(shares)
-        self.alike.set_text(f"dotted: {_percent(1 / len(every))}, if all votes were alike")
         largest = np.abs(every[np.isfinite(every)]).max(initial=0)
         if not largest > 0:
             for line in (self.equal, *self.stems.values()):
                 line.set_data([], [])
             for label in self.labels:
                 label.set_text("")
-            self.against.set_text("no gradient: nobody votes")
+            self.against.set_text("")
+            self.nobody.set_text("no gradient: nobody votes")
             return
+        self.nobody.set_text("")
         scale = nice(float(largest))
         for label, times in zip(self.labels, (1, -1), strict=True):
             label.set_text(_percent(times * scale))
@@ -194,7 +198,7 @@ class VotesPicture:
             height = shares[some] / scale
             line.set_data(*curves.stems(sample_x[some], 0 * height, height))
             line.set_linewidth(1.6 if len(shares) <= 400 else 0.8)
-        even = 1 / (len(every) * scale)
+        even = 1 / (self.samples * scale)
         self.equal.set_data([self.frame.low, self.frame.high], [even, even])
         against = float((every[np.isfinite(every)] < 0).mean())
         self.against.set_text(f"{_percent(against)} vote against")
