@@ -7,10 +7,15 @@ from reluviz.snapshot import Snapshot
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level of dotted names with plain values, leaving out what is None."""
+    """Return nested settings as one level of dotted names with plain values, leaving out what is None.
+
+    A node's `_target_` becomes the node's own value: optimizer SGD, optimizer.lr 0.02.
+    """
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if name == "_target_":
+            found[prefix.rstrip(".")] = str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
         elif isinstance(value, bool | list | tuple):
             found[prefix + name] = str(value)
@@ -27,7 +32,7 @@ def markdown(settings: Mapping[str, Any], last: Snapshot | None) -> str:
         lines += [f"| {name} | {value} |" for name, value in _results(last).items()]
         lines += [""]
     lines += ["### Settings", "", "| key | value |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in settings.items()]
+    lines += [f"| `{name}` | {value} |" for name, value in settings.items()]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from torch.utils.tensorboard import summary as summaries
 
-from reluviz import tags
+from reluviz import hparams, tags
 from reluviz.data.dataset import Dataset
 from reluviz.functions import PARAMETERS
 from reluviz.geometry import STATUS
@@ -39,6 +39,8 @@ class Recorder:
 
     def __init__(self, writer: "SummaryWriter", model: str, dtype: str, most_units: int) -> None:
         self.writer = writer
+        # the part of SummaryWriter that takes a whole Summary
+        self.files: Any = writer.file_writer
         self.model = model
         self.dtype = np.dtype(dtype)
         self.most_units = most_units
@@ -51,7 +53,7 @@ class Recorder:
         if dataset.x_test is not None and dataset.y_test is not None:
             fields |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
         fields["recorded"] = recorded(len(dataset.x)).numpy()
-        content = {"fields": [[name, len(value)] for name, value in fields.items()]}
+        content: dict[str, Any] = {"fields": [[name, len(value)] for name, value in fields.items()]}
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
         whole = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
         self._write([_tensor(tags.DATA, whole, content)], 0)
@@ -77,15 +79,13 @@ class Recorder:
         """Write the run's summary in Markdown."""
         self._write(summaries.text(tags.TEXT, markdown).value, update)
 
-    def hparams(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
-        """Write the settings for the HParams tab; their metrics are the last values of the scalars so tagged."""
-        start = summaries.hparams(dict(settings), dict.fromkeys(metrics, 0.0))
-        for part in start[:2]:
-            self._write(part.value, 0)
+    def open_session(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        """Write the settings for the HParams tab; the results there are the last values of the tags `metrics`."""
+        self._write(hparams.start(settings, metrics), 0)
 
-    def finish(self, settings: Mapping[str, Any]) -> None:
+    def close_session(self, settings: Mapping[str, Any]) -> None:
         """Tell the HParams tab that the run has ended."""
-        self._write(summaries.hparams(dict(settings), {})[2].value, 0)
+        self._write(hparams.end(settings), 0)
 
     def layout(self, width: int, replicas: int, test: bool) -> None:
         """Lay out the custom-scalars tab: losses, votes, and every unit's lines in one chart each."""
@@ -121,7 +121,7 @@ class Recorder:
         self.writer.flush()
 
     def _write(self, values: Iterable[Any], update: int) -> None:
-        self.writer.file_writer.add_summary(Summary(value=list(values)), update)  # type: ignore[union-attr]
+        self.files.add_summary(Summary(value=list(values)), update)
 
     def _scalars(self, s: Snapshot, optimum: float | None) -> list[Any]:
         named = {tags.LOSS_TRAIN: s.loss_train}
@@ -183,10 +183,8 @@ def _quartiles(tag: str, values: NDArray[np.float64]) -> list[Any]:
     A quantity that no replica has (the elbow of a unit with w = 0) gets no scalar; a loss that is no number
     counts as infinite, so that diverged replicas cannot flatter the median.
     """
-    if tag.startswith("loss/"):
-        values = np.where(np.isnan(values), np.inf, values)
-    else:
-        values = values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    values = np.where(known, values, np.inf) if tag.startswith("loss/") else values[known]
     if len(values) == 0:
         return []
     found = [Summary.Value(tag=tag, simple_value=float(np.median(values)))]

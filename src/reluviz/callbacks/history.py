@@ -29,15 +29,15 @@ class History:
                 self.updates, self.norms, self.stride = self.updates[::2], self.norms[::2], 2 * self.stride
         self.seen += 1
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the updates [S] and the norms [S, n]."""
-        return np.array(self.updates), np.array(self.norms, dtype=np.float64)
+        return np.array(self.updates, dtype=np.float64), np.array(self.norms, dtype=np.float64)
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values and a tensor, which a checkpoint can hold."""
-        updates, norms = self.arrays()
+        _, norms = self.arrays()
         return {
-            "updates": updates.tolist(),
+            "updates": self.updates,
             "norms": torch.from_numpy(norms.astype(np.float32)),
             "stride": self.stride,
             "seen": self.seen,

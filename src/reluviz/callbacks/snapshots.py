@@ -88,7 +88,7 @@ class SnapshotLogger(L.Callback):
             test = data.dataset.x_test is not None
             self._recorder.data(data.dataset)
             self._recorder.layout(getattr(module, "width", 1), len(module.seeds), test)
-            self._recorder.hparams(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
+            self._recorder.open_session(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._recorder.text(describe.markdown(self.settings, None), 0)
         self._look(trainer, module)
 
@@ -170,7 +170,7 @@ class SnapshotLogger(L.Callback):
             self._recorder.image(tags.VOTES_HISTORY, png, self.latest.update)
             self.picture_seconds += time.perf_counter() - started
         self._recorder.text(describe.markdown(self.settings, self.latest), self.latest.update)
-        self._recorder.finish(self.settings)
+        self._recorder.close_session(self.settings)
         self._recorder.flush()
 
 

@@ -47,9 +47,7 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
         raise UserError(f"{where}: cannot be read ({_one_line(error)})") from error
     x, y = points
     if len(x) < least:
-        raise UserError(
-            f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {least} are needed"
-        )
+        raise UserError(f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {least} are needed")
     if least > 1 and x.min() == x.max():
         raise UserError(f"{where}: every x is {x[0]:g}; at least two different x are needed")
     order = np.argsort(x, kind="stable")
@@ -69,7 +67,7 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
     except Exception as error:
         # a damaged archive raises whatever zipfile, its decompressors and NumPy's parser happen to meet
         raise UserError(
-            f"{where}: is damaged, or no NPZ file of arrays of numbers (objects, which run code, are not read)"
+            f"{where}: is damaged, or no NPZ file of number arrays (objects, which can run code, are not read)"
         ) from error
     if missing := sorted({"x", "y"} - columns.keys()):
         raise UserError(f"{where}: has no array {' and no array '.join(missing)} (it has {found})")
@@ -129,8 +127,7 @@ def _header(lines: list[str], where: str) -> tuple[int, str, list[str]]:
         text = line.lstrip(COMMENT + " ")
         delimiter = separator or max(SEPARATORS, key=text.count)
         names = [
-            name.strip().lower()
-            for name in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+            name.strip().lower() for name in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
         ]
         if names.count("x") == names.count("y") == 1:
             return at, delimiter, names

@@ -36,9 +36,7 @@ class Segment:
     (Not a dataclass, since Lightning copies those field by field to move them to a device.)
     """
 
-    def __init__(
-        self, dataset: Dataset, sampler: Sampler, seeds: Sequence[int], start: int, stop: int
-    ) -> None:
+    def __init__(self, dataset: Dataset, sampler: Sampler, seeds: Sequence[int], start: int, stop: int) -> None:
         self.dataset = dataset
         self.sampler = sampler
         self.seeds = tuple(seeds)

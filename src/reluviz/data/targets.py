@@ -39,9 +39,7 @@ def sine(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
     return _on_unit_interval("sine", sine_target, n, noise, seed)
 
 
-def _on_unit_interval(
-    name: str, target: Callable[[Array], Array], n: int, noise: float, seed: int
-) -> Dataset:
+def _on_unit_interval(name: str, target: Callable[[Array], Array], n: int, noise: float, seed: int) -> Dataset:
     """Sorted uniform inputs, then noise from the same generator; tested on them and 1,000 even points."""
     generator = np.random.RandomState(seed)
     x = np.sort(generator.uniform(size=n))

@@ -46,9 +46,9 @@ class Reference:
             def closure(batch_x: Tensor = batch_x, batch_y: Tensor = batch_y, losses: list[Tensor] = losses) -> Tensor:
                 # the sum over replicas gives each replica its own gradient, since none depends on another
                 with torch.enable_grad():
-                    loss = (module(batch_x) - batch_y).square().mean(-1)
+                    loss: Tensor = (module(batch_x) - batch_y).square().mean(-1)
                     optimizer.zero_grad(set_to_none=True)
-                    loss.sum().backward()  # type: ignore[no-untyped-call]
+                    loss.sum().backward()
                 losses.append(loss.detach())
                 return loss.detach().sum()
 

@@ -1,6 +1,6 @@
 """The output layer solved in closed form, in the place of training it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from reluviz.theory.relu import ridge
 
 if TYPE_CHECKING:
     from reluviz.models.base import RegressionModule
+    from reluviz.models.relu import ReLUModule
 
 
 class Ridge:
@@ -31,10 +32,11 @@ class Ridge:
         y: Tensor,
     ) -> Tensor:
         """Put the solution into the output layer; however many updates the piece has, it is the same."""
+        network = cast("ReLUModule", module)
         with torch.no_grad():
-            before = (module(x) - y).square().mean(-1)
-            for r, phi in enumerate(features(module.values(), x.double().cpu())):
-                v, c = ridge(phi[:, :-1], y.double().cpu(), module.ridge)
-                module.output_weight[r] = v.to(y)
-                module.output_bias[r] = c.to(y)
+            before: Tensor = (network(x) - y).square().mean(-1)
+            for r, phi in enumerate(features(network.values(), x.double().cpu())):
+                v, c = ridge(phi[:, :-1], y.double().cpu(), network.ridge)
+                network.output_weight[r] = v.to(y)
+                network.output_bias[r] = c.to(y)
         return before

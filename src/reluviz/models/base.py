@@ -160,7 +160,7 @@ class RegressionModule(L.LightningModule):
         rates = np.empty((updates, len(groups)))
         for k in range(updates):
             rates[k] = [group["lr"] for group in groups]
-            scheduler.step()  # type: ignore[union-attr, call-arg]
+            scheduler.step()  # type: ignore[union-attr]
         return rates
 
     def _optimizer(self) -> torch.optim.Optimizer:

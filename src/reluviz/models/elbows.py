@@ -1,6 +1,6 @@
 """Initial states of a ReLU network: torch's weights, and elbows put where they are wanted.
 
-Legend of shapes: N samples, W hidden units. A state is a mapping from parameter name to tensor, of one replica.
+Legend of shapes: N samples, W hidden units. A state maps parameter names to tensors, of one replica.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def course_weights(seed: int, width: int) -> dict[str, Tensor]:
     """Return torch's default initial state of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) under a seed.
 
     The numbers are those that `torch.manual_seed(seed)` before building the network gives, in float32. On
-    [0, 1] only a quarter of the units then bend inside the interval, which is why the course moves the elbows.
+    [0, 1] only a quarter of the units then bend inside the interval, hence the course moves the elbows.
     """
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the accelerators' generators

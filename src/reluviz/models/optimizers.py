@@ -20,9 +20,7 @@ REFUSALS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
 """What classes of torch raise for arguments that they cannot use."""
 
 
-def build_optimizer(
-    settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int
-) -> Optimizer:
+def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int) -> Optimizer:
     """Return the optimiser that `settings` describe, over the parameters `named`.
 
     With weight decay the output bias stands in a group of its own without it.
@@ -38,7 +36,8 @@ def build_optimizer(
     if arguments.get("weight_decay") and "output_bias" in named and len(named) > 1:
         decayed = [value for name, value in named.items() if name != "output_bias"]
         groups = [{"params": decayed}, {"params": [named["output_bias"]], "weight_decay": 0.0}]
-    return _build(cls, groups, arguments, "optimizer")
+    optimizer: Optimizer = _build(cls, groups, arguments, "optimizer")
+    return optimizer
 
 
 def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRScheduler:
@@ -51,9 +50,7 @@ def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRSche
     target, arguments = _split(settings, "scheduler")
     cls = _find(target, LRScheduler, "scheduler._target_", "torch.optim.lr_scheduler.CosineAnnealingLR")
     if cls is torch.optim.lr_scheduler.ReduceLROnPlateau:
-        raise UserError(
-            f"scheduler._target_={target}: needs a metric at every update; choose one that counts"
-        )
+        raise UserError(f"scheduler._target_={target}: needs a metric at every update; choose one that counts")
     before = [dict(group) for group in optimizer.param_groups]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,9 +65,7 @@ def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRSche
         except REFUSALS as error:
             raise _refused(cls.__name__, arguments, "scheduler", error) from error
     for old, new, rate in zip(before, optimizer.param_groups, rates, strict=True):
-        if any(
-            old[name] is not new[name] and old[name] != new[name] for name in old.keys() - {"params", "lr"}
-        ):
+        if any(old[name] is not new[name] and old[name] != new[name] for name in old.keys() - {"params", "lr"}):
             raise UserError(
                 f"scheduler._target_={target}: changes more than the learning rate; where it is the momentum,"
                 " add +scheduler.cycle_momentum=false"
@@ -94,11 +89,7 @@ def _find(target: str, base: type, key: str, example: str) -> Any:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError):
         raise UserError(f"{key}={target}: there is no such class; for example {example}") from None
-    if (
-        not (isinstance(found, type) and issubclass(found, base))
-        or found is base
-        or inspect.isabstract(found)
-    ):
+    if not (isinstance(found, type) and issubclass(found, base)) or found is base or inspect.isabstract(found):
         raise UserError(f"{key}={target}: is not a class of the kind of {example}")
     return found
 

@@ -45,6 +45,10 @@ class ReLUModule(RegressionModule):
     """
 
     model = "relu"
+    input_slope: nn.Parameter
+    bias: nn.Parameter
+    output_weight: nn.Parameter
+    output_bias: nn.Parameter
 
     def __init__(
         self,
