@@ -7,7 +7,7 @@ live in `geometry`, `votes`, `theory` and `functions`, pictures in `pictures`.
     import lightning as L
     from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
 
-    L.Trainer(callbacks=[SnapshotLogger()]).fit(ReLUModule(width=20), PiecewiseLinearData(updates=10_000))
+    L.Trainer(max_epochs=1, callbacks=[SnapshotLogger()]).fit(ReLUModule(width=20), PiecewiseLinearData(updates=10_000))
 """
 
 import importlib

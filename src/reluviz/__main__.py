@@ -37,6 +37,10 @@ def main() -> int:
             raise
         print(f"reluviz: {error}", file=sys.stderr)
         return error.status
+    except BrokenPipeError:
+        # the reader has gone, as in: explain | head; nor can Python's own last flush reach it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("reluviz: interrupted", file=sys.stderr)
         return 130

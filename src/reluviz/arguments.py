@@ -30,6 +30,7 @@ FLAGS = {
 }
 """Hydra's flags and how many values each takes."""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CFG = ("job", "hydra", "all")
 TELLING = {"--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc"}
 
 
@@ -82,4 +83,6 @@ def split(argv: Sequence[str]) -> Arguments:
             if not words:
                 raise UserError(f"{word}: needs a value")
             flags.append(words.pop(0))
+        if flag in ("--cfg", "-c") and (what := flags[-1].rpartition("=")[2]) not in CFG:
+            raise UserError(f"{flag} {what}: must be one of {', '.join(CFG)}")
     return Arguments(flags, overrides)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.errors import UserError
 
@@ -74,6 +75,13 @@ def name(value: Any) -> str:
     return str(value)
 
 
+def path(value: Any) -> str:
+    """Accept the name of a file, which may be a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("the name of a file")
+    return str(value)
+
+
 def optional(rule: Rule) -> Rule:
     """Return a rule that also accepts null."""
     return lambda value: None if value is None else rule(value)
@@ -102,6 +110,8 @@ RULES: dict[str, Rule] = {
     "data.n": whole(2),
     "data.noise": number(least=0),
     "data.seed": whole(0, LARGEST_SEED),
+    "data.path": optional(path),
+    "data.test_path": optional(path),
     "sampler.batch_size": whole(1),
     "snapshots.every": whole(1),
     "snapshots.per_decade": whole(1),
@@ -111,6 +121,7 @@ RULES: dict[str, Rule] = {
     "model.elbows": one_of("uniform", "even", "at_data", "given", "torch"),
     "model.train": one_of("all", "output", "hidden", "ridge"),
     "model.ridge": number(least=0),
+    "model.init_from": optional(path),
     "optimizer.lr": number(above=0),
     "optimizer.momentum": number(least=0, below=1),
     "optimizer.weight_decay": number(least=0),
@@ -121,11 +132,14 @@ RULES: dict[str, Rule] = {
     "callbacks.snapshots.most_units": whole(1),
     "callbacks.checkpoints.seconds": number(least=0),
     "callbacks.checkpoints.every": whole(0),
+    "logger.flush_secs": number(above=0),
     "trainer.precision": one_of("32-true", "64-true"),
 }
 
 TOP = {key.partition(".")[0] for key in RULES} | {"regime", "scheduler", "engine", "logger", "ckpt_path"}
 """Keys that may stand at the top of a configuration."""
+NEEDED = TOP - {"regime", "scheduler", "logger"}
+"""Those of them that must."""
 
 
 def check(cfg: DictConfig) -> DictConfig:
@@ -135,16 +149,21 @@ def check(cfg: DictConfig) -> DictConfig:
         UserError: in one line that names the key, the value and what would be right.
     """
     if unknown := sorted(set(cfg) - TOP):
-        raise UserError(f"{unknown[0]}: there is no such key; --cfg job shows all keys")
+        raise UserError(f"{unknown[0]}={cfg[unknown[0]]}: there is no such key; --cfg job shows all keys")
+    if missing_keys := sorted(NEEDED - set(cfg)):
+        raise UserError(f"{missing_keys[0]}: is missing, and no run goes without")
     cfg = cfg.copy()
     with open_dict(cfg):
         for key, rule in RULES.items():
             missing = object()
-            value = OmegaConf.select(cfg, key, default=missing)
+            try:
+                value = OmegaConf.select(cfg, key, default=missing)
+                if OmegaConf.is_config(value):
+                    value = OmegaConf.to_container(value, resolve=True)
+            except OmegaConfBaseException as error:
+                raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
             if value is missing:
                 continue
-            if OmegaConf.is_config(value):
-                value = OmegaConf.to_container(value, resolve=True)
             try:
                 checked = rule(value)
             except ValueError as error:

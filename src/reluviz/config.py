@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -44,6 +44,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     for text in overrides:
         try:
+            if not text.lstrip("+~").partition("=")[0]:
+                raise HydraException
             parsed += parser.parse_overrides([f"+{text}" if text.startswith("exp=") else text])
         except HydraException:
             raise UserError(
@@ -62,6 +64,12 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
         UserError: in one line that names the key and the nearest right one.
     """
     parsed = parse(overrides)
+    for override in parsed:
+        group = override.key_or_group
+        if group in groups() and not (override.is_delete() or isinstance(override.value(), str | list | Sweep)):
+            raise UserError(
+                f"{override.input_line}: must be one of {', '.join(choices(group))}; ~{group} leaves it out"
+            )
     first = [_first(override) for override in parsed]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder().resolve()), version_base="1.3", job_name="train"):

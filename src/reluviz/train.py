@@ -1,5 +1,6 @@
 """The verb `train`: compose, check, train, tell."""
 
+import logging
 import os
 import sys
 import time
@@ -30,7 +31,13 @@ def main(argv: list[str]) -> int:
     """
     args = arguments.split(argv)
     if args.tells:
-        return _hydra(args.flags, args.overrides, lambda cfg: None)
+        # whoever reads may stop reading, as in: --info | head
+        logging.raiseExceptions = False
+        try:
+            return _hydra(args.flags, args.overrides, lambda cfg: None)
+        except SystemExit as done:
+            # how Hydra ends after --help
+            return int(done.code or 0)
     parsed = config.parse(args.overrides)
     overrides = [f"+{text}" if text.startswith("exp=") else text for text in args.overrides]
     given = {override.key_or_group: override for override in parsed}

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+MOST_KEYS = 2**22
+"""Sort keys held at once where all points are put in order for one batch: 32 MiB."""
 
 
 def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float64]:
@@ -100,8 +102,14 @@ class WithoutReplacement(Minibatches):
         size, updates = self.batch_size, stop - start
         if size * size > 8 * samples:
             # a random order of all points is cheaper than Floyd's B^2 comparisons
-            keys = uniform(seed, 2, start * samples, updates * samples).reshape(updates, samples)
-            return np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.int64)
+            chosen = np.empty((updates, size), dtype=np.int64)
+            rows = max(1, MOST_KEYS // samples)
+            for first in range(0, updates, rows):
+                count = min(rows, updates - first)
+                keys = uniform(seed, 2, (start + first) * samples, count * samples).reshape(count, samples)
+                chosen[first : first + count] = np.argpartition(keys, size - 1, axis=1)[:, :size]
+            # sorted, since the order that a partition leaves differs between machines
+            return np.sort(chosen, axis=1)
         # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987)
         numbers = uniform(seed, 2, start * size, updates * size).reshape(updates, size)
         chosen = np.empty((updates, size), dtype=np.int64)

@@ -71,7 +71,6 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
         raise UserError(f"ckpt_path={cfg.ckpt_path}: explain describes the start of a run; leave it out")
     cfg, varied = _first_of_sweep(cfg, overrides)
     from reluviz import run
-    from reluviz.checks import seeds_of
     from reluviz.explain.facts import facts
     from reluviz.train import _task
 
@@ -80,7 +79,7 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
     seeds = prepared.module.seeds
     if len(seeds) > 1:
         # a replica is a run with its own seed: the first one alone is built
-        task.seeds, task.replicas, task.seed = None, 1, seeds_of(task)[0]
+        task.seeds, task.replicas, task.seed = None, 1, seeds[0]
         prepared = run.prepare(task)
     notes = []
     if varied:

@@ -38,7 +38,7 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
         notes: sentences to which this adds its own.
 
     Raises:
-        UserError: if the model has no optimum on these points.
+        UserError: if there is nothing to be computed with these points.
     """
     dataset, module = prepared.dataset, prepared.module
     parameters = _start(module, dataset)
@@ -65,8 +65,8 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
     try:
         found |= _relu(module, dataset, now) if isinstance(module, ReLUModule) else _one_parameter(dataset, now)
         found["step"] = _step(prepared, now, found)
-    except ValueError as error:
-        raise UserError(f"data={dataset.name}: {error}") from error
+    except torch.linalg.LinAlgError as error:
+        raise UserError(f"data={dataset.name}: the numbers are too large to compute with") from error
     found["points"] = _points(now)
     found["notes"] = [*notes, *_notes(found)]
     plain: dict[str, Any] = json_ready(found)
@@ -101,7 +101,10 @@ def _data(dataset: Dataset) -> dict[str, Any]:
 
 
 def _one_parameter(dataset: Dataset, now: Snapshot) -> dict[str, Any]:
-    best = reference(dataset, now, None)
+    try:
+        best = reference(dataset, now, None)
+    except ValueError as error:
+        raise UserError(f"data={dataset.name}: {error}") from error
     return {"optimum": {name: best[name][0] for name in ("theta", "loss/train", "loss/test") if name in best}}
 
 
@@ -165,7 +168,7 @@ def _step(prepared: Prepared, now: Snapshot, found: Mapping[str, Any]) -> dict[s
         if count <= MOST_PARAMETERS and count * len(now.x) <= MOST_ENTRIES:
             step["sharpness"] = theory.relu.hessian_sharpness(now.parameters, now.x, now.y, module.trained).item()
             step["stability_ratio"] = lr * step["sharpness"] / 2
-    if not relu or ("input_slope" not in module.trained and _solvable(dataset, module.width)):
+    if not relu or ("input_slope" not in module.trained and _solvable(dataset, now.elbow.shape[1])):
         known = divergence.largest_stable_step(module, dataset)
         step["largest_stable_step"] = None if known is None else known[0]
     elif sgd and step["sharpness"]:

@@ -40,7 +40,6 @@ def column(values: Sequence[Value], digits: int = 3) -> list[str]:
 
     The median has so many digits; where the largest would then need too much room, all are in powers of ten.
     """
-
     known = sorted(abs(value) for value in values if value)
     if not known:
         return ["none" if value is None else "0" for value in values]
@@ -86,9 +85,7 @@ class Page:
         """Set sentences."""
         self.console.print(Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")))
 
-    def table(
-        self, columns: Sequence[tuple[str, Sequence[str]]], totals: int = 0, left: Sequence[str] = ()
-    ) -> None:
+    def table(self, columns: Sequence[tuple[str, Sequence[str]]], totals: int = 0, left: Sequence[str] = ()) -> None:
         """Set a table.
 
         Args:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from reluviz.explain.layout import Page, column, number, percent
+from reluviz.explain.layout import Page, column, number, percent, voters
 from reluviz.explain.loudest import loudest, rest
 
 FORMULAS = {
@@ -12,28 +12,28 @@ FORMULAS = {
         "r": "θ − yᵢ",
         "gradient": "(2/N) Σ rᵢ",
         "short": "2 (θ − θ*)",
-        "contribution": "2 rᵢ / N",
+        "contribution": "2 rᵢ/N",
         "optimum": "Σ yᵢ / N",
         "candidate": "yᵢ",
         "weight": "1/N",
         "factor": "1 − 2η",
         "limit": "1",
         "limit with momentum": "1 + μ",
-        "variance": "η Var(y) / (B (1 − η))",
+        "variance": "η Var(y) / (B′ (1 − η))",
     },
     "linear": {
         "f": "θ x",
         "r": "θ xᵢ − yᵢ",
         "gradient": "(2/N) Σ rᵢ xᵢ",
         "short": "2 mean(x²) (θ − θ*)",
-        "contribution": "2 rᵢxᵢ / N",
+        "contribution": "2 rᵢxᵢ/N",
         "optimum": "Σ xᵢyᵢ / Σ xᵢ²",
         "candidate": "yᵢ/xᵢ",
         "weight": "xᵢ²/Σ xⱼ²",
         "factor": "1 − 2η mean(x²)",
         "limit": "1 / mean(x²)",
         "limit with momentum": "(1 + μ) / mean(x²)",
-        "variance": "η mean(x²ε²) / (B m₂ (1 − η/η₂))",
+        "variance": "η mean(x²ε²) / (B′ mean(x²) (1 − η/η₂))",
     },
 }
 
@@ -50,7 +50,7 @@ def model(page: Page, found: dict[str, Any], updates: list[tuple[str, str]]) -> 
     after = found["step"]["theta_after_one_update"]
     if after is not None:
         mean = "" if found["sampler"]["name"] == "full" else " on average"
-        updates = [*updates[:-1], (updates[-1][0], f"θ₁ = {number(after)}{mean}")]
+        updates = [*updates, ("  after the first update", f"θ₁ = {number(after)}{mean}")]
     page.heading("Model and loss, at the start")
     page.equations(
         [
@@ -73,7 +73,7 @@ def model(page: Page, found: dict[str, Any], updates: list[tuple[str, str]]) -> 
         sums = [("Σ xᵢyᵢ", f"{number(data['sum_xy'], 6)}"), ("Σ xᵢ²", f"{number(data['sum_x2'], 6)}")]
         rows[2:2] = sums
     if data["noise_floor"] is not None:
-        rows.append(("mean noise² in y: the target's own L", number(data["noise_floor"])))
+        rows.append(("noise floor: mean (yᵢ − target(xᵢ))²", number(data["noise_floor"])))
     page.equations(rows)
 
 
@@ -94,23 +94,23 @@ def votes(page: Page, found: dict[str, Any]) -> None:
             texts[-2] = ""
         return texts if last is not None else [*texts[:-1], ""]
 
-    index = [f"{i:,}" for i in shown] + ([f"{others:,} others"] if others else []) + [f"all {count:,}"]
+    index = [*(f"{i}" for i in shown), *(["others"] if others else []), "all"]
     total = 100.0 if found["gradient_norm"] else None
     page.table(
         [
-            ("\npoint i", index),
+            ("\npoint", index),
             ("\nx", cells("x", between=False)),
             ("\ny", cells("y", between=False)),
             (f"asks for\n{f['candidate']}", cells("candidate", last=found["optimum"]["theta"], between=False)),
             ("how hard\nhᵢ, %", cells("leverage", 100, 100.0)),
-            (f"residual\n{f['r']}", cells("residual", between=False)),
+            ("residual\nrᵢ", cells("residual", between=False)),
             (f"contribution\n{f['contribution']}", cells("contribution", last=found["gradient"]["theta"])),
             ("share of\nvote, %", cells("vote_share", 100, total)),
         ],
         totals=1 + bool(others),
     )
     if others:
-        page.paragraph(f"The {len(shown)} points with the largest contributions; i counts from 0, by increasing x.")
+        page.paragraph(f"The {len(shown)} largest contributions of {count:,}; i counts from 0, by increasing x.")
 
 
 def more(page: Page, found: dict[str, Any]) -> None:
@@ -137,8 +137,12 @@ def step(page: Page, found: dict[str, Any]) -> None:
     if (limit := now["largest_mean_square_step"]) is not None:
         if found["model"] == "linear":
             rows.append((f"the same for SGD with B = {batch}, in mean square", f"η₂ = {number(limit, 6)}"))
-        variance = now["stationary_variance"]
-        rows.append((f"Var(θ) of SGD in the long run, B = {batch}", "none" if variance is None else number(variance)))
+    if (variance := now["stationary_variance"]) is not None:
+        effective = "B" if found["sampler"]["name"] == "with_replacement" else "B (N − 1)/(N − B)"
+        rows.append(("Var(θ) of SGD in the long run", number(variance)))
+        rows.append((f"  = {f['variance']}", f"B′ = {effective}"))
+        if found["model"] == "linear":
+            rows.append(("  ε: the residuals at θ*", ""))
     page.heading("Step size")
     if rows:
         page.equations(rows)
@@ -153,11 +157,10 @@ def _answer(found: dict[str, Any]) -> str:
     if effective is None:
         now = f"At θ = {theta} no point contributes: every residual is 0."
     else:
-        now = f"At θ = {theta} the contributions are as uneven as those of {effective:,.1f} equal voters out of {count:,}"
-        now += " (effective votes)"
+        now = f"At θ = {theta} the contributions amount to {voters(effective)} effective votes of {count:,}"
     if found["model"] == "constant":
         reason = ": a point pulls in proportion to its residual, its distance from θ." if effective is not None else ""
-        return f"Yes: point i asks for yᵢ and every point is heard alike, with 1/N = {equal} of the weight. {now}{reason}"
+        return f"Yes: point i asks for yᵢ and every point is heard alike, with weight 1/N = {equal}. {now}{reason}"
     weights = points["leverage"]
     i = max(range(count), key=weights.__getitem__)
     silent = sum(x == 0 for x in points["x"])
@@ -196,7 +199,8 @@ def _verdict(found: dict[str, Any]) -> str:
                 "with minibatches E(θ − θ*)² grows."
             )
         else:
-            said += f" With minibatches θ ends up wandering about θ* with standard deviation {number(math.sqrt(variance))}."
+            spread = number(math.sqrt(variance))
+            said += f" With minibatches θ ends up wandering about θ* with standard deviation {spread}."
     elif found["sampler"]["name"] == "epoch":
         said += " Batches of a shuffled epoch depend on each other: how far θ wanders has no closed form here."
     return said

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reluviz.explain.facts import MOST_PARAMETERS
-from reluviz.explain.layout import Page, column, number, percent
+from reluviz.explain.layout import Page, column, number, percent, voters
 from reluviz.explain.loudest import loudest, rest
 
 MOST_UNITS = 40
@@ -59,18 +59,17 @@ def votes(page: Page, found: dict[str, Any]) -> None:
         page.paragraph("There is no vote: no point contributes to the gradient.")
         return
     i = max(range(count), key=lambda i: norms[i] or 0.0)
-    units = {True: "its weights", False: "its output weight"}["input_slope" in found["trained"]]
+    distance = " and, on vₖ, to its distance from the elbow" if "output_weight" in found["trained"] else ""
     page.paragraph(
-        f"No: a point votes on a unit only where it activates it (aᵢₖ = 1), so a unit with few active points "
-        f"hears few on {units}, and each vote grows with the residual rᵢ. The contributions are as uneven as those "
-        f"of {effective:,.1f} equal voters out of {count:,} (effective votes). The loudest point, x = "
-        f"{number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their norms; "
-        f"an equal share is {percent(1 / count)}."
+        f"No: a point votes on unit k only where it activates it (aᵢₖ = 1), in proportion to its residual rᵢ"
+        f"{distance}. The contributions amount to {voters(effective)} effective votes of {count:,}. The loudest "
+        f"point, x = {number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their "
+        f"norms, where an equal part is {percent(1 / count)}."
     )
     _noise(page, found)
     shown = loudest(norms)
     others = count - len(shown)
-    index = [f"{i:,}" for i in shown] + ([f"{others:,} others"] if others else []) + [f"all {count:,}"]
+    index = [*(f"{i}" for i in shown), *(["others"] if others else []), "all"]
     blank = [""] * (2 if others else 1)
 
     def cells(name: str) -> list[str]:
@@ -83,7 +82,7 @@ def votes(page: Page, found: dict[str, Any]) -> None:
     shares = [None if share is None else 100 * share for share in points["vote_share"]]
     page.table(
         [
-            ("\npoint i", index),
+            ("\npoint", index),
             ("\nx", cells("x")),
             ("\ny", cells("y")),
             ("residual\nf(xᵢ) − yᵢ", cells("residual")),
@@ -97,7 +96,7 @@ def votes(page: Page, found: dict[str, Any]) -> None:
         "Share of vote: the part of the gradient that comes from the point; negative pulls against the majority."
     )
     if others:
-        page.paragraph(f"The {len(shown)} points with the largest contributions; i counts from 0, by increasing x.")
+        page.paragraph(f"The {len(shown)} largest contributions of {count:,}; i counts from 0, by increasing x.")
 
 
 def more(page: Page, found: dict[str, Any]) -> None:
@@ -106,8 +105,8 @@ def more(page: Page, found: dict[str, Any]) -> None:
     width = len(units["elbow"])
     page.heading("Units")
     page.paragraph(
-        f"{counts['bent']:,} bend among the points, {counts['linear']:,} are linear there (always on), "
-        f"{counts['dead']:,} are dead (always off)."
+        f"Of {width:,}: bent {counts['bent']:,} (elbow among the points), linear {counts['linear']:,} (on at every "
+        f"point), dead {counts['dead']:,} (off at every point)."
     )
     page.equations(
         [
@@ -146,20 +145,21 @@ def step(page: Page, found: dict[str, Any]) -> None:
         rows.append(("sharpness λ: largest eigenvalue of the Hessian", f"λ = {number(sharpness)}"))
         rows.append(("stability ratio η λ / 2", f"= {number(now['stability_ratio'])}"))
     if limit is not None:
-        formula = f"{momentum}N/σ²" if output else f"{momentum}2/λ"
+        formula = f"{momentum}N/σ_max²" if output else f"{momentum}2/λ"
         rows.append((f"largest stable step  {formula}", f"η < {number(limit)}"))
     page.heading(f"Step size, training {TRAINED[found['train']]}")
     if rows:
         page.equations(rows)
     if sharpness is None and not output:
         page.paragraph(
-            f"The Hessian's largest eigenvalue is left out: more than {MOST_PARAMETERS:,} parameters or too many points."
+            f"The Hessian's largest eigenvalue is left out: it takes at most {MOST_PARAMETERS:,} parameters, "
+            "and fewer of them with very many points."
         )
     if limit is None:
         return
     inside = f"η = {number(now['lr'])} is {'inside' if now['stable'] else 'beyond it'}"
     if output:
-        page.paragraph(f"σ is the largest singular value of the features. {inside}. Beyond it: diverges.")
+        page.paragraph(f"{inside}. Beyond it: diverges. σ_max is the largest singular value of the features.")
     else:
         page.paragraph(
             f"{inside} at the start. Beyond it the loss grows until the network has found a flatter place, or "
@@ -195,7 +195,7 @@ def _solved(page: Page, found: dict[str, Any]) -> None:
         ("  its square: of the Hessian (2/N) ΦᵀΦ", number(best["hessian_condition_number"], 3)),
     ]
     page.equations(rows)
-    page.paragraph("Gradient descent needs updates in proportion to the Hessian's condition number.")
+    page.paragraph("To get there, gradient descent needs updates in proportion to the last number.")
 
 
 def _losses(solved: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ from reluviz.explain import one_parameter, relu
 from reluviz.explain.layout import WIDTH, Page, number
 
 SAMPLING = {
-    "full": "on all points",
-    "with_replacement": "on B = {} drawn with replacement",
-    "without_replacement": "on B = {} different points",
-    "epoch": "on B = {} of a shuffled epoch",
+    "full": "all points",
+    "with_replacement": "B = {}, drawn with replacement",
+    "without_replacement": "B = {} different points",
+    "epoch": "B = {} of a shuffled epoch",
 }
 """What an update looks at, in the words of each sampler."""
 
@@ -35,7 +35,7 @@ def _updates(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the update of a parameter p as equations."""
     settings, step = found["optimizer"], found["step"]
     name = settings["_target_"].rpartition(".")[2]
-    on = SAMPLING.get(found["sampler"]["name"], "on a batch").format(found["sampler"]["batch_size"])
+    points = SAMPLING.get(found["sampler"]["name"], "a batch").format(found["sampler"]["batch_size"])
     p, gradient = ("p", "∂L/∂p") if found["model"] == "relu" else ("θ", "dL/dθ")
     eta = f"η = {number(step['lr'], 6)}"
     if found.get("train") == "ridge":
@@ -47,7 +47,7 @@ def _updates(found: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         step_of = f"({gradient} + μ m)" if settings.get("nesterov") else "m"
         rows = [(f"m ← μ m + {gradient}", f"μ = {number(step['momentum'])}"), (f"{p} ← {p} − η {step_of}", eta)]
-    return [*rows, (f"  with {gradient} {on}", "")]
+    return [*rows, (f"  with {gradient} of {points}", "")]
 
 
 def _printable(name: str) -> str:
