@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 import pickle
@@ -222,10 +223,8 @@ def test_a_damaged_npz_never_leaves_another_exception(tmp_path: Path) -> None:
         for place in generator.integers(len(damaged), size=3):
             damaged[place] = generator.integers(256)
         path = written(tmp_path / "a.npz", bytes(damaged))
-        try:
-            assert len(file(path).x) >= 2
-        except UserError as error:
-            assert "\n" not in str(error)
+        with contextlib.suppress(UserError):
+            assert len(file(path).x) == 9
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.csv"])

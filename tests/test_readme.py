@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,9 @@ def test_the_program_runs(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
     shorter = program.replace("updates=2_000", "updates=2")
     assert shorter != program
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        # Lightning finds two segments few for its own logging
+        warnings.filterwarnings("ignore", "The number of training batches")
         exec(compile(shorter, "README.md", "exec"), {})
     assert "Linear(in_features=20, out_features=1" in capsys.readouterr().out
 

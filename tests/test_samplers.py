@@ -148,7 +148,7 @@ def test_full_needs_no_indices() -> None:
     [
         (WithReplacement(5), 200, [[162, 150, 134, 96, 141], [54, 162, 112, 113, 187]]),
         (WithoutReplacement(5), 200, [[159, 86, 59, 121, 163], [128, 1, 56, 167, 61]]),
-        (WithoutReplacement(9), 10, [[0, 1, 2, 3, 4, 5, 6, 7, 9], [0, 0]]),
+        (WithoutReplacement(9), 10, [[0, 1, 2, 3, 4, 5, 6, 7, 9], [0, 1, 3, 4, 5, 6, 7, 8, 9]]),
         (Epoch(5), 200, [[129, 118, 94, 78, 73], [159, 171, 158, 116, 157]]),
     ],
     ids=["with replacement", "without replacement", "without replacement, most of the points", "epoch"],

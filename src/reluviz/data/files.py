@@ -56,12 +56,14 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
 
 def _read_npz(path: str, where: str) -> tuple[Array, Array]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise UserError(f"{where}: is a single array; an NPZ file with arrays x and y is needed")
-        with archive:
-            columns = {name: archive[name] for name in ("x", "y") if name in archive.files}
-            found = _shown(archive.files)
+        # opened here, because np.load leaves a file open that it cannot read
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise UserError(f"{where}: is a single array; an NPZ file with arrays x and y is needed")
+            with archive:
+                columns = {name: archive[name] for name in ("x", "y") if name in archive.files}
+                found = _shown(archive.files)
     except (UserError, OSError):
         raise
     except Exception as error:
