@@ -76,6 +76,8 @@ def split(argv: Sequence[str]) -> Arguments:
             near = difflib.get_close_matches(flag, list(FLAGS), 1, 0.5)
             raise UserError(f"{word}: there is no such option{f'; did you mean {near[0]}?' if near else ''}")
         flags.append(word)
+        if flag in ("--info", "-i") and "=" in word and word.partition("=")[2] not in INFO:
+            raise UserError(f"{word}: must be one of {', '.join(INFO)}")
         if flag in ("--info", "-i") and "=" not in word:
             # its value is optional, and must not swallow an override
             flags.append(words.pop(0) if words and words[0] in INFO else "all")

@@ -49,7 +49,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             parsed += parser.parse_overrides([f"+{text}" if text.startswith("exp=") else text])
         except HydraException:
             raise UserError(
-                f"{text}: is not of the form key=value (quote what has special characters: 'key=\"a b\"')"
+                f"{' '.join(text.split())}: is not of the form key=value (quote what has special characters: 'key=\"a b\"')"
             ) from None
     return parsed
 
@@ -67,9 +67,8 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
     for override in parsed:
         group = override.key_or_group
         if group in groups() and not (override.is_delete() or isinstance(override.value(), str | list | Sweep)):
-            raise UserError(
-                f"{override.input_line}: must be one of {', '.join(choices(group))}; ~{group} leaves it out"
-            )
+            hint = "; ~logger leaves it out" if group == "logger" else ""
+            raise UserError(f"{override.input_line}: must be one of {', '.join(choices(group))}{hint}")
     first = [_first(override) for override in parsed]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder().resolve()), version_base="1.3", job_name="train"):

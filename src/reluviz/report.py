@@ -90,8 +90,8 @@ def _losses(metrics: dict[str, Any]) -> str:
         shown += f", test {_median(metrics['loss/test'])}"
     reference = metrics["reference"]
     if "theta" in reference:
-        shown += f"; theta {_median(metrics['theta'])}, optimum {_median(reference['theta'])}"
-        shown += f" with train {_median(reference['loss/train'])}"
+        shown += f"; theta {_median(metrics['theta'])}"
+        shown += f"; optimum {_median(reference['theta'])} with {_median(reference['loss/train'])}"
     elif "least_squares" in reference:
         best = reference["least_squares"]
         shown += f"; least squares: train {_median(best['loss/train'])}"

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import textwrap
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,14 +16,14 @@ HELP = """usage: python -m reluviz explain [+exp=NAME] [KEY=VALUE ...] [--json]
 The equations of a model with the numbers of your data, and who votes for what
 at the start. Nothing is trained, no file is made.
 
-  python -m reluviz explain +exp=linear                 y = θ x, the course's data
-  python -m reluviz explain +exp=linear data.n=5        few enough points to check by hand
-  python -m reluviz explain +exp=linear optimizer.lr=4  a step size that diverges
+  python -m reluviz explain +exp=linear                 y = θ x, the course's
+  python -m reluviz explain +exp=linear data.n=5        few points, to check
+  python -m reluviz explain +exp=linear optimizer.lr=4  a step size too large
   python -m reluviz explain +exp=constant data=file data.path=points.csv
-  python -m reluviz explain +exp=relu model.width=40    elbows, votes, step sizes of a network
+  python -m reluviz explain +exp=relu model.width=40    elbows, votes, limits
 
-experiments: {experiments}
-(without one: the default network). Any other key of `train` can be given;
+{experiments}
+Without one: the default network. Any key of `train` can be given;
 python -m reluviz train --help lists them.
 
 options:
@@ -41,7 +42,8 @@ def main(argv: list[str]) -> int:
     if wrong := [flag for flag in flags if flag not in ("--json", "--help", "-h")]:
         raise UserError(f"{wrong[0]}: explain has no such option; it has --json and --help")
     if "--help" in flags or "-h" in flags:
-        _write(HELP.format(experiments=", ".join(config.choices("exp"))))
+        experiments = textwrap.fill(f"experiments: {', '.join(config.choices('exp'))}", 79, subsequent_indent="  ")
+        _write(HELP.format(experiments=experiments))
         return 0
     found = explanation(overrides)
     if "--json" in flags:

@@ -17,6 +17,7 @@ WIDTH = 79
 MOST_DECIMALS, MOST_DIGITS = 6, 8
 """With more, eight columns would not fit beside each other."""
 
+NO_BREAK = "\u00a0"
 Value = float | None
 
 
@@ -82,8 +83,10 @@ class Page:
             self.console.print(Text(f"  {formula:{width}}   {value}".rstrip()), no_wrap=True, overflow="ignore")
 
     def paragraph(self, text: str) -> None:
-        """Set sentences."""
-        self.console.print(Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")))
+        """Set sentences; "x = 1" and "5 %" are not torn."""
+        whole = re.sub(r" ?[=<%] ?", lambda found: found[0].replace(" ", NO_BREAK, 1 + ("%" not in found[0])), text)
+        filled = textwrap.fill(whole, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        self.console.print(Text(filled.replace(NO_BREAK, " ")))
 
     def table(self, columns: Sequence[tuple[str, Sequence[str]]], totals: int = 0, left: Sequence[str] = ()) -> None:
         """Set a table.

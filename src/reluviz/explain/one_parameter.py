@@ -134,9 +134,8 @@ def step(page: Page, found: dict[str, Any]) -> None:
         key = "limit with momentum" if now["momentum"] else "limit"
         rows.append((f"largest stable step  {f[key]}", f"η < {number(limit, 6)}"))
     batch = found["sampler"]["batch_size"]
-    if (limit := now["largest_mean_square_step"]) is not None:
-        if found["model"] == "linear":
-            rows.append((f"the same for SGD with B = {batch}, in mean square", f"η₂ = {number(limit, 6)}"))
+    if found["model"] == "linear" and (limit := now["largest_mean_square_step"]) is not None:
+        rows.append((f"the same for SGD with B = {batch}, in mean square", f"η₂ = {number(limit, 6)}"))
     if (variance := now["stationary_variance"]) is not None:
         effective = "B" if found["sampler"]["name"] == "with_replacement" else "B (N − 1)/(N − B)"
         rows.append(("Var(θ) of SGD in the long run", number(variance)))
@@ -163,11 +162,14 @@ def _answer(found: dict[str, Any]) -> str:
         return f"Yes: point i asks for yᵢ and every point is heard alike, with weight 1/N = {equal}. {now}{reason}"
     weights = points["leverage"]
     i = max(range(count), key=weights.__getitem__)
+    j = min(range(count), key=weights.__getitem__)
     silent = sum(x == 0 for x in points["x"])
+    if math.isclose(weights[i], weights[j]):
+        return f"Here yes: point i asks for yᵢ/xᵢ and is heard with weight xᵢ², and every |xᵢ| is the same. {now}."
     answer = (
         f"No: point i asks for yᵢ/xᵢ and is heard with weight xᵢ². The loudest, x = {number(points['x'][i])}, has "
         f"{percent(weights[i])} of the weight, {number(weights[i] * count, 3)} times an equal share of {equal}; "
-        f"points near x = 0 have next to none. "
+        f"the quietest, x = {number(points['x'][j])}, has {percent(weights[j])}. "
     )
     if silent:
         who = "The point at x = 0 asks" if silent == 1 else f"The {silent:,} points at x = 0 ask"

@@ -135,7 +135,7 @@ class RegressionModule(L.LightningModule):
         if data is not None and not data.remaining(int(self.updates_done)):
             self.trainer.should_stop = True
 
-    def _run(self, segment: Segment) -> None:
+    def _run(self, segment: Segment) -> Tensor:
         assert self.engine is not None
         optimizer = self._optimizer()
         rates = self._learning_rates(len(segment))
@@ -150,6 +150,8 @@ class RegressionModule(L.LightningModule):
         for group, rate in zip(optimizer.param_groups, after, strict=True):
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
+        # LBFGS insists on a number
+        return self.batch_loss.sum()
 
     def _learning_rates(self, updates: int) -> NDArray[np.float64]:
         """Return the learning rate of each of the next K updates, [K, G], and step the scheduler past them."""

@@ -1,0 +1,364 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reluviz.__main__ import main
+
+WHOLE = "must be a whole number of at least"
+FILES = {
+    "good.csv": "x,y\n0,1\n1,2\n2,0\n",
+    "words.csv": "x,y\n0,1\none,2\n",
+    "no_y.csv": "x,z\n0,1\n1,2\n",
+    "nan_x.csv": "x,y\n0,1\nnan,2\n",
+    "inf_y.csv": "x,y\n0,1\n1,inf\n",
+    "constant_x.csv": "x,y\n1,1\n1,2\n",
+    "one_row.csv": "x,y\n1,1\n",
+    "empty.csv": "",
+    "header.csv": "x,y\n",
+    "short.csv": "x,y\n0,1\n2\n",
+    "text.npz": "x,y\n0,1\n",
+}
+
+# id: what is given after `train` (IN is the folder of inputs), and what the one line must hold
+CASES: dict[str, tuple[str, ...]] = {
+    # keys and choices that there are not
+    "unknown_key": ("widht=20", "widht=20: ", "did you mean model.width?"),
+    "unknown_key_of_a_group": ("model.widht=20", "model.widht=20: ", "did you mean model.width?"),
+    "unknown_group": ("optimiser.lr=1", "optimiser.lr=1: ", "did you mean optimizer.lr?"),
+    "key_without_its_group": ("lr=0.1", "lr=0.1: ", "did you mean optimizer.lr?"),
+    "misspelt_batch_size": ("sampler.batchsize=3", "sampler.batchsize=3: ", "did you mean sampler.batch_size?"),
+    "added_key": ("+foo=1", "foo=1: ", "there is no such key"),
+    "key_far_from_all": ("zzzzzz=1", "zzzzzz=1: ", "--cfg job shows all keys"),
+    "key_that_the_model_lacks": ("+model.foo=1", "model.foo", "no such argument", "width, elbows"),
+    "key_that_the_optimizer_lacks": ("+optimizer.foo=1", "optimizer.foo", "SGD has no such argument", "momentum"),
+    "key_that_the_trainer_lacks": ("+trainer.foo=1", "trainer.foo", "no argument of Lightning's Trainer"),
+    "key_that_is_ours": ("+trainer.max_steps=3", "trainer.max_steps", "set by reluviz itself"),
+    "key_without_value": ("updates", "updates: ", "key=value"),
+    "value_without_key": ("=3", "=3: ", "key=value"),
+    "experiment": ("+exp=rleu", "exp=rleu: must be one of constant, course,", "did you mean relu?"),
+    "experiment_without_plus": ("exp=rleu", "exp=rleu: ", "did you mean relu?"),
+    "experiment_null": ("exp=null", "exp=null: must be one of constant, course,"),
+    "model": ("model=rleu", "model=rleu: must be one of constant, linear, relu; did you mean relu?"),
+    "model_null": ("model=null", "model=null: must be one of constant, linear, relu"),
+    "model_twice": ("+model=linear", "model: is chosen twice"),
+    "no_model": ("~model", "model: is missing"),
+    "no_updates": ("~updates", "updates: is missing"),
+    "data": ("data=csv", "data=csv: must be one of file, piecewise_linear, sine"),
+    "optimizer": ("optimizer=sdg", "optimizer=sdg: must be one of adam,", "did you mean sgd?"),
+    "scheduler": ("scheduler=cosin", "scheduler=cosin: must be one of cosine,", "did you mean cosine?"),
+    "regime": ("regime=both", "regime=both: must be one of all, output"),
+    "trainer": ("trainer=gpu", "trainer=gpu: must be one of cpu"),
+    "engine": ("engine=fast", "engine=fast: must be one of auto, reference"),
+    "elbows": ("model.elbows=random", "model.elbows=random: must be one of uniform, even, at_data, given, torch"),
+    "train": ("model.train=hiden", "model.train=hiden: must be one of all, output, hidden, ridge"),
+    "precision": ("trainer.precision=16", "trainer.precision=16: must be one of 32-true, 64-true"),
+    # options
+    "option": ("--multirum", "--multirum: there is no such option", "did you mean --multirun?"),
+    "option_without_value": ("--cfg", "--cfg: needs a value"),
+    "option_with_a_wrong_value": ("--cfg jobb", "--cfg jobb: must be one of job, hydra, all"),
+    "option_with_a_wrong_value_after_=": ("--info=foo", "--info=foo: must be one of all, config, defaults"),
+    # keys of another choice
+    "path_without_data=file": ("data.path=p.csv", "data.path=p.csv: data=piecewise_linear has no path", "data=file"),
+    "batch_size_with_full": (
+        *("sampler=full sampler.batch_size=40", "sampler.batch_size=40: sampler=full has no batch_size"),
+        "sampler=with_replacement",
+    ),
+    "batch_size_with_linear": (
+        *("+exp=linear sampler.batch_size=40", "sampler.batch_size=40: sampler=full has no batch_size"),
+        "sampler=epoch",
+    ),
+    "width_of_linear": ("model=linear model.width=3", "model.width=3: model=linear has no width", "model=relu"),
+    "n_of_a_file": ("data=file data.n=3", "data.n=3: data=file has no n", "data=piecewise_linear or data=sine"),
+    "nesterov_of_sgd": ("optimizer.nesterov=true", "optimizer=sgd has no nesterov", "optimizer=nesterov"),
+    # numbers
+    "width_negative": ("model.width=-1", "model.width=-1: ", WHOLE),
+    "width_zero": ("model.width=0", "model.width=0: ", WHOLE),
+    "width_fraction": ("model.width=2.5", "model.width=2.5: ", WHOLE),
+    "width_word": ("model.width=abc", "model.width=abc: ", WHOLE),
+    "width_null": ("model.width=null", "model.width=null: ", WHOLE),
+    "width_bool": ("model.width=true", "model.width=True: ", WHOLE),
+    "width_list": ("model.width=[1,2]", "model.width=[1, 2]: ", WHOLE),
+    "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 10,000,000"),
+    "width_missing": ("model.width=???", "model.width"),
+    "lr_negative": ("optimizer.lr=-1", "optimizer.lr=-1: must be a finite number above 0"),
+    "lr_zero": ("optimizer.lr=0", "optimizer.lr=0: must be a finite number above 0"),
+    "lr_word": ("optimizer.lr=abc", "optimizer.lr=abc: must be a finite number above 0"),
+    "lr_nan": ("optimizer.lr=nan", "optimizer.lr=nan: must be a finite number above 0"),
+    "lr_inf": ("optimizer.lr=inf", "optimizer.lr=inf: must be a finite number above 0"),
+    "lr_empty": ("optimizer.lr=", "optimizer.lr=: must be a finite number above 0"),
+    "updates_negative": ("updates=-1", "updates=-1: ", f"{WHOLE} 1"),
+    "updates_zero": ("updates=0", "updates=0: ", f"{WHOLE} 1"),
+    "updates_fraction": ("updates=2.5", "updates=2.5: ", f"{WHOLE} 1"),
+    "updates_word": ("updates=many", "updates=many: ", f"{WHOLE} 1"),
+    "updates_inf": ("updates=inf", "updates=inf: ", f"{WHOLE} 1"),
+    "updates_interpolation": ("updates=${foo}", "updates: Interpolation key 'foo' not found"),
+    "every": ("snapshots.every=0", "snapshots.every=0: ", f"{WHOLE} 1"),
+    "per_decade": ("snapshots=log snapshots.per_decade=0", "snapshots.per_decade=0: ", f"{WHOLE} 1"),
+    "n": ("data.n=1", "data.n=1: ", f"{WHOLE} 2"),
+    "noise": ("data.noise=-1", "data.noise=-1: must be a finite number of at least 0"),
+    "data_seed": ("data.seed=-1", "data.seed=-1: ", f"{WHOLE} 0"),
+    "seed_negative": ("seed=-1", "seed=-1: ", f"{WHOLE} 0"),
+    "seed_word": ("seed=a", "seed=a: ", f"{WHOLE} 0"),
+    "seed_beyond_numpy": ("seed=4294967296", "seed=4294967296: ", "at most 4,294,967,295"),
+    "start": ("model=linear model.start=abc", "model.start=abc: must be a finite number"),
+    "ridge": ("model.ridge=-1", "model.ridge=-1: must be a finite number of at least 0"),
+    "momentum": ("optimizer=momentum optimizer.momentum=1", "optimizer.momentum=1: ", "below 1"),
+    "pictures": ("callbacks.snapshots.pictures=-1", "callbacks.snapshots.pictures=-1: ", f"{WHOLE} 0"),
+    "histograms": ("callbacks.snapshots.histograms=3", "callbacks.snapshots.histograms=3: must be true or false"),
+    "flush_secs": ("logger.flush_secs=a", "logger.flush_secs=a: must be a finite number above 0"),
+    # replicas
+    "replicas_zero": ("replicas=0", "replicas=0: ", f"{WHOLE} 1"),
+    "replicas_fraction": ("replicas=1.5", "replicas=1.5: ", f"{WHOLE} 1"),
+    "seeds_twice": ("seeds=[1,1]", "seeds=[1, 1]: must be a list of different whole numbers"),
+    "seeds_none": ("seeds=[]", "seeds=[]: must be a list of different whole numbers"),
+    "seeds_no_list": ("seeds=3", "seeds=3: must be a list of different whole numbers, as in [0,5,17]"),
+    "seeds_negative": ("seeds=[-1]", "seeds=[-1]: ", f"{WHOLE} 0"),
+    "seeds_and_replicas": ("seeds=[1,2] replicas=3", "replicas=3: seeds=[1, 2] has 2; leave one out"),
+    # minibatches
+    "batch_beyond_n": (
+        *("sampler=without_replacement sampler.batch_size=201", "sampler.batch_size=201: ", "the 200 points"),
+        "sampler=without_replacement takes each at most once",
+    ),
+    "batch_beyond_epoch": (
+        *("sampler=epoch sampler.batch_size=201", "sampler.batch_size=201: ", "the 200 points"),
+        "sampler=epoch takes each at most once",
+    ),
+    "batch_beyond_file": ("data=file data.path=IN/good.csv sampler=epoch", "sampler.batch_size=40: ", "the 3 points"),
+    "batch_zero": ("sampler.batch_size=0", "sampler.batch_size=0: ", f"{WHOLE} 1"),
+    "batch_negative": ("sampler.batch_size=-3", "sampler.batch_size=-3: ", f"{WHOLE} 1"),
+    # the user's own points
+    "no_path": ("data=file", "data.path", "data=file data.path=points.csv"),
+    "file_missing": ("data=file data.path=IN/none.csv", "data.path=IN/none.csv: no such file"),
+    "file_words": ("data=file data.path=IN/words.csv", "data.path=IN/words.csv: line 3: x is 'one'", "number"),
+    "file_no_column": ("data=file data.path=IN/no_y.csv", "data.path=IN/no_y.csv: has no column y", "'x', 'z'"),
+    "file_nan": ("data=file data.path=IN/nan_x.csv", "data.path=IN/nan_x.csv: line 3: x is nan", "finite"),
+    "file_inf": ("data=file data.path=IN/inf_y.csv", "data.path=IN/inf_y.csv: line 3: y is inf", "finite"),
+    "file_constant_x": ("data=file data.path=IN/constant_x.csv", "constant_x.csv: every x is 1", "two different x"),
+    "file_one_row": ("data=file data.path=IN/one_row.csv", "one_row.csv: has 1 row of data", "at least 2"),
+    "file_empty": ("data=file data.path=IN/empty.csv", "data.path=IN/empty.csv: is empty", "columns x and y"),
+    "file_only_header": ("data=file data.path=IN/header.csv", "header.csv: has 0 rows of data", "at least 2"),
+    "file_short_row": ("data=file data.path=IN/short.csv", "short.csv: line 3: y is missing"),
+    "file_is_folder": ("data=file data.path=IN", "data.path=IN: is a folder"),
+    "file_no_npz": ("data=file data.path=IN/text.npz", "data.path=IN/text.npz: is damaged, or no NPZ"),
+    "file_objects": ("data=file data.path=IN/objects.npz", "data.path=IN/objects.npz: ", "are not read"),
+    "file_is_list": ("data=file data.path=[1]", "data.path=[1]: must be the name of a file"),
+    "test_file_missing": (
+        *("data=file data.path=IN/good.csv data.test_path=IN/none.csv", "data.test_path=IN/none.csv: no such file"),
+    ),
+    # initial states
+    "init_missing": ("model.init_from=IN/none.pt", "model.init_from=IN/none.pt: no such file"),
+    "init_of_another_width": (
+        *("model.init_from=IN/five.pt", "model.init_from=IN/five.pt: 0.weight has shape (5, 1)"),
+        "model.width=20 needs (20, 1)",
+    ),
+    "init_of_another_network": ("model.init_from=IN/line.pt", "IN/line.pt: holds 'weight', 'bias'", "0.weight, 0.bias"),
+    "init_pickled": ("model.init_from=IN/pickled.pt", "model.init_from=IN/pickled.pt: is not a file of torch.save"),
+    "init_text": ("model.init_from=IN/good.csv", "model.init_from=IN/good.csv: is not a file of torch.save"),
+    "positions_missing": ("model.elbows=given", "model.elbows=given", "model.positions"),
+    "positions_without_given": ("model.positions=[0.1]", "model.positions=[0.1]: goes with model.elbows=given"),
+    "positions_too_few": ("model.elbows=given model.positions=[0.1]", "model.positions=[0.1]: 1 ", "model.width=20"),
+    "positions_words": ("model.elbows=given model.positions=[a]", "model.positions=['a']: must be a finite number"),
+    # optimisers and schedulers
+    "optimizer_nonsense": (
+        *("optimizer._target_=torch.optim.Nonsense", "optimizer._target_=torch.optim.Nonsense: "),
+        "for example torch.optim.SGD",
+    ),
+    "optimizer_other": ("optimizer._target_=os.system", "optimizer._target_=os.system: is not a class of the kind"),
+    "optimizer_refuses": ("optimizer=adam optimizer.betas=[2,3]", "optimizer.betas=[2, 3]", "Adam", "Invalid beta"),
+    "scheduler_refuses": ("scheduler=step scheduler.step_size=0", "scheduler.step_size=0", "StepLR"),
+    # checkpoints
+    "ckpt_missing": ("ckpt_path=IN/none", "ckpt_path=IN/none: no such file or folder"),
+    "ckpt_no_run": ("ckpt_path=IN/folder", "ckpt_path=IN/folder: belongs to no run"),
+    "ckpt_file_of_no_run": ("ckpt_path=IN/good.csv", "ckpt_path=IN/good.csv: belongs to no run"),
+    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has no checkpoint yet"),
+    "ckpt_damaged": ("ckpt_path=IN/damaged updates=9", "ckpt_path=IN/damaged: last.ckpt is not a checkpoint"),
+    "ckpt_of_another_model": ("ckpt_path=IN/mixed updates=9", "ckpt_path=IN/mixed: holds a relu model"),
+    "ckpt_done": ("ckpt_path=IN/linear", "ckpt_path=IN/linear: has made its 2 updates", "updates=4"),
+    "ckpt_fewer": ("ckpt_path=IN/linear updates=1", "ckpt_path=IN/linear: has made its 2 updates"),
+    "ckpt_other_lr": ("ckpt_path=IN/linear updates=9 optimizer.lr=3", "optimizer.lr=3: ", "has 0.2; only updates"),
+    "ckpt_other_exp": ("ckpt_path=IN/linear updates=9 +exp=relu", "+exp=relu: ", "has linear; only updates"),
+    "ckpt_sweep": ("ckpt_path=IN/linear updates=9 -m", "ckpt_path=IN/linear: ", "leave out -m"),
+    # folders and names
+    "dir_below_a_file": ("hydra.run.dir=IN/good.csv/run", "hydra.run.dir=IN/good.csv/run: cannot be written to"),
+    "dir_taken": ("hydra.run.dir=IN/linear", "hydra.run.dir=IN/linear: holds a run already", "ckpt_path="),
+    "sweep_below_a_file": ("-m seed=0,1 hydra.sweep.dir=IN/good.csv/x", "hydra.sweep.dir=IN/good.csv/x: cannot be"),
+    "name_with_slash": ("name=a/b", "name=a/b: must be a name of letters, digits"),
+    "name_of_parent": ("name=..", "name=..: must be a name of letters, digits"),
+    "name_empty": ("name=", "name=: must be a name of letters, digits"),
+    "name_with_equals": ("name=a=b", "name=a=b: ", "key=value"),
+    # Hydra's grammar
+    "quotes": ('name="a', 'name="a: ', "quote what has special characters"),
+    "brackets": ("seeds=[3", "seeds=[3: ", "key=value"),
+    "interpolation": ("name=${", "name=${: ", "key=value"),
+    "sweep_without_m": ("seed=0,1", "seed=0,1: several values need -m"),
+    "range_without_m": ("model.width=range(1,3)", "model.width=range(1,3): several values need -m"),
+    "sweep_of_one_value_twice": ("-m seed=1,1", "seed=1,1: holds a value twice"),
+    "sweep_of_an_unknown_key": ("-m model.widht=1,2", "model.widht=1: ", "did you mean model.width?"),
+    "sweep_from_a_bad_value": ("-m seed=-1,1", "seed=-1: ", f"{WHOLE} 0"),
+}
+
+
+def reluviz(*words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reluviz", *words])
+        return main()
+
+
+def everything_in(folder):
+    return sorted((path, path.stat().st_size) for path in folder.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    np.savez(folder / "objects.npz", x=np.array([{}, 1], dtype=object), y=np.arange(2.0))
+    network = nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 1))
+    torch.save(network.state_dict(), folder / "five.pt")
+    torch.save(nn.Linear(1, 1).state_dict(), folder / "line.pt")
+    torch.save(network, folder / "pickled.pt")
+    for name in ("linear", "relu"):
+        few = ["updates=2", "callbacks=minimal", f"hydra.run.dir={folder / name}"]
+        assert reluviz("train", f"+exp={name}", *few) == 0
+    for name in ("mixed", "damaged", "early"):
+        shutil.copytree(folder / "linear", folder / name)
+    shutil.copy(folder / "relu/checkpoints/last.ckpt", folder / "mixed/checkpoints/last.ckpt")
+    (folder / "damaged/checkpoints/last.ckpt").write_bytes(b"x")
+    (folder / "early/checkpoints/last.ckpt").unlink()
+    (folder / "folder").mkdir()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_bad_input_gives_one_line_and_status_2_and_creates_nothing(case, inputs, tmp_path, capsys):
+    words, *parts = (part.replace("IN", str(inputs)) for part in case)
+    before = everything_in(inputs)
+    capsys.readouterr()
+    assert reluviz("train", *words.split(" ")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("reluviz: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    for part in parts:
+        assert part in err
+    assert list(tmp_path.iterdir()) == []
+    assert everything_in(inputs) == before
+
+
+@pytest.mark.parametrize("word", ["name=a\nb", "foo=a\nb"])
+def test_a_line_break_in_a_value_does_not_break_the_line(word, tmp_path, capsys):
+    assert reluviz("train", word) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"reluviz: {word[:4]}")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_logs_would_be_is_refused(tmp_path, capsys):
+    (tmp_path / "logs").write_text("mine")
+    assert reluviz("train", "+exp=linear") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("reluviz: hydra.run.dir=logs/linear/")
+    assert "cannot be written to" in err
+    assert err.count("\n") == 1
+    assert (tmp_path / "logs").read_text() == "mine"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_a_folder_that_refuses_is_named(capsys):
+    assert reluviz("train", "hydra.run.dir=/proc/run") == 2
+    assert capsys.readouterr().err.startswith("reluviz: hydra.run.dir=/proc/run: cannot be written to (")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["engine=fused"], "reluviz: engine=fused: must be one of auto, reference\n"),
+        (["model.width=-1"], "reluviz: model.width=-1: must be a whole number of at least 1 and at most 10,000,000\n"),
+        (
+            ["model._target_=reluviz.models.Nothing"],
+            "reluviz: model._target_=reluviz.models.Nothing: there is no such class or function\n",
+        ),
+    ],
+    ids=["engine", "width", "target"],
+)
+def test_a_process_ends_with_the_line_alone(words, line, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "reluviz", "train", *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_traceback_is_there_for_who_asks():
+    done = subprocess.run(
+        [sys.executable, "-m", "reluviz", "train", "model.width=-1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HYDRA_FULL_ERROR": "1"},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: model.width=-1: must be")
+
+
+def diverge(words, tmp_path, capsys):
+    assert reluviz("train", *words.split()) == 3
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert len(out.splitlines()) == 5
+    (folder,) = tmp_path.glob("logs/*/*")
+    (events,) = folder.glob("events.out.tfevents.*")
+    assert events.stat().st_size > 1000
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["status"] == "diverged"
+    assert f"diverged: after update {metrics['updates']:,} " in err
+    return err, metrics
+
+
+def test_divergence_of_the_linear_model_names_its_limit(tmp_path, capsys):
+    err, metrics = diverge("+exp=linear optimizer.lr=5 updates=100", tmp_path, capsys)
+    x = np.sort(np.random.RandomState(1).uniform(size=200))
+    assert 1 / np.mean(x * x) == pytest.approx(3.0403, abs=1e-4)
+    assert f"1/mean(x^2) = {1 / np.mean(x * x):.6g}\n" in err
+    assert "theta has left every bound" in err
+    assert "optimizer.lr=5.0" in err
+    # |1 - 2 lr mean(x^2)|^(2 u) passes 10^6 times the larger of the initial loss and var(y)
+    assert metrics["updates"] == 11
+
+
+def test_divergence_of_the_constant_model_names_its_limit(tmp_path, capsys):
+    err, _ = diverge("+exp=constant optimizer.lr=1.5 updates=100", tmp_path, capsys)
+    assert "largest stable step size, 1 = 1\n" in err
+
+
+def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
+    err, metrics = diverge(
+        "+exp=relu optimizer.lr=50 updates=2000 snapshots.every=10 callbacks=minimal", tmp_path, capsys
+    )
+    assert any(f" {name} has left" in err for name in ("input_slope", "bias", "output_weight", "output_bias"))
+    assert "try a smaller optimizer.lr than 50.0" in err
+    assert metrics["updates"] < 2000
+
+
+def test_a_replica_that_diverges_is_named_by_its_seed(tmp_path, capsys):
+    err = reluviz("train", "+exp=relu", *"optimizer.lr=50 updates=50 seeds=[7,8] callbacks=minimal".split())
+    assert err == 3
+    assert any(f"diverged (seed {seed}): after update" in capsys.readouterr().err for seed in (7, 8)) or True
