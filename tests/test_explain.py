@@ -284,17 +284,17 @@ def test_text_has_the_numbers(text: Callable[..., str]) -> None:
     assert "η = 0.2 is inside" in shown
     assert f"{100 * X[-1] ** 2 / (X**2).sum():.3g} % of the weight" in shown
     assert "is beyond" in text("+exp=linear", "optimizer.lr=4")
-    constant = text("+exp=constant", "sampler=with_replacement")
+    constant = " ".join(text("+exp=constant", "sampler=with_replacement").split())
     assert f"standard deviation {math.sqrt(0.1 * Y.var() / (40 * 0.9)):.4g}" in constant
     assert "with weight 1/N = 0.5 %" in constant
-    relu = text("+exp=relu")
+    relu = " ".join(text("+exp=relu").split())
     assert "160 effective votes of 200" in relu
     assert "7.03e+10" in relu
 
 
 def test_table_shows_all_of_few_points_and_the_loudest_of_many(text: Callable[..., str]) -> None:
     def rows(shown: str) -> list[list[str]]:
-        lines = [line.split() for line in shown.split("Do all points")[1].split("Step size")[0].splitlines()]
+        lines = [line.split() for line in shown.split("──\n")[1].split("Step size")[0].splitlines()]
         return [line for line in lines if line and (line[0].isdigit() or line[0] in ("others", "all"))]
 
     few = rows(text("+exp=linear", "data.n=20"))

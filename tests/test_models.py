@@ -8,14 +8,17 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
+from reluviz.config import folder
 from reluviz.data import Dataset, Full, Linear
 from reluviz.data.module import PiecewiseLinearData, SegmentData
 from reluviz.errors import UserError
 from reluviz.functions import PARAMETERS
-from reluviz.models import ConstantModule, LinearModule, ReLUModule, RegressionModule
+from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 from reluviz.models.elbows import course_weights, place
+from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.models.relu import TRAINED
 from reluviz.quiet import quiet
 
@@ -481,3 +484,217 @@ def test_a_bias_is_placed_at_minus_elbow_times_slope() -> None:
     state = {"input_slope": torch.tensor([2.0, -3.0]), "bias": torch.zeros(2)}
     place(state, "given", 0, 0.0, 1.0, [0.25, 0.5], None)
     assert state["bias"].tolist() == [-0.5, 1.5]
+
+
+SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((folder() / "optimizer").glob("*.yaml"))}
+SGD = {"_target_": "torch.optim.SGD", "lr": 0.1}
+
+
+def output_layer(replicas: int = 1) -> dict[str, nn.Parameter]:
+    weight, bias = torch.ones(replicas, 3), torch.ones(replicas)
+    return {"output_weight": nn.Parameter(weight), "output_bias": nn.Parameter(bias)}
+
+
+@pytest.mark.parametrize("settings", SHIPPED.values(), ids=SHIPPED.keys())
+def test_every_shipped_optimiser_builds_with_its_settings(settings: dict[str, Any]) -> None:
+    optimizer = build_optimizer(settings, output_layer(4), replicas=4)
+    assert f"{type(optimizer).__module__.rpartition('.')[0]}.{type(optimizer).__name__}" == settings["_target_"]
+    expected = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    del expected["_target_"]
+    assert {key: optimizer.param_groups[0][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("settings", SHIPPED.values(), ids=SHIPPED.keys())
+@pytest.mark.parametrize("cls", MODULES)
+def test_under_every_shipped_optimiser_replicas_learn_apart(cls: type[Any], settings: dict[str, Any]) -> None:
+    together = fit(cls(seeds=[4, 0, 11], optimizer=settings), precision="64-true").values()
+    for r, seed in enumerate([4, 0, 11]):
+        alone = fit(cls(seeds=[seed], optimizer=settings), precision="64-true").values()
+        for name, value in alone.items():
+            torch.testing.assert_close(together[name][r], value[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_weight_decay_leaves_the_output_bias_alone(name: str) -> None:
+    named = output_layer()
+    optimizer = build_optimizer({"_target_": f"torch.optim.{name}", "lr": 0.1, "weight_decay": 0.5}, named, replicas=1)
+    decayed, free = optimizer.param_groups
+    assert [id(p) for p in decayed["params"]] == [id(named["output_weight"])]
+    assert [id(p) for p in free["params"]] == [id(named["output_bias"])]
+    assert (decayed["weight_decay"], free["weight_decay"], decayed["lr"], free["lr"]) == (0.5, 0, 0.1, 0.1)
+    for value in named.values():
+        value.grad = torch.zeros_like(value)
+    optimizer.step()
+    assert (named["output_weight"] < 1).all()
+    assert (named["output_bias"] == 1).all()
+
+
+def test_weight_decay_of_sgd_shrinks_by_1_minus_eta_wd() -> None:
+    named = output_layer()
+    optimizer = build_optimizer({**SGD, "weight_decay": 0.5}, named, replicas=1)
+    named["output_weight"].grad = torch.zeros(1, 3)
+    optimizer.step()
+    torch.testing.assert_close(named["output_weight"].detach(), torch.full((1, 3), 1 - 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("decay", [{}, {"weight_decay": 0.0}])
+def test_without_weight_decay_there_is_one_group(decay: dict[str, float]) -> None:
+    assert len(build_optimizer({**SGD, **decay}, output_layer(), replicas=1).param_groups) == 1
+
+
+def test_weight_decay_of_a_model_with_one_parameter_acts_on_it() -> None:
+    module = ConstantModule(optimizer={**SGD, "weight_decay": 0.5})
+    (group,) = module.configure_optimizers().param_groups
+    assert (group["params"], group["weight_decay"]) == ([module.theta], 0.5)
+
+
+BAD_OPTIMIZERS: dict[str, tuple[dict[str, Any], str]] = {
+    "no target": ({"lr": 0.1}, "optimizer._target_ is missing: the name of a class"),
+    "a number": ({"_target_": 5}, "optimizer._target_ is missing: the name of a class"),
+    "no module": ({"_target_": "SGD"}, "optimizer._target_=SGD: there is no such class; for example torch.optim.SGD"),
+    "an unknown class": ({"_target_": "torch.optim.SDG"}, "optimizer._target_=torch.optim.SDG: there is no such class"),
+    "an unknown module": ({"_target_": "torch.optima.SGD"}, "torch.optima.SGD: there is no such class"),
+    "a relative name": ({"_target_": "..SGD"}, "optimizer._target_=..SGD: there is no such class"),
+    "no optimiser": (
+        {"_target_": "torch.nn.Linear"},
+        "optimizer._target_=torch.nn.Linear: is not a class of the kind of",
+    ),
+    "a function": ({"_target_": "os.system", "command": "true"}, "is not a class of the kind of torch.optim.SGD"),
+    "the abstract class": ({"_target_": "torch.optim.Optimizer", "defaults": {}}, "is not a class of the kind of"),
+    "an unknown argument": ({**SGD, "beta": 1}, "optimizer.beta: SGD has no such argument (it takes lr, momentum, "),
+    "a wrong value": ({**SGD, "lr": -1.0}, "optimizer.lr=-1.0: SGD does not accept this: Invalid learning rate: -1.0"),
+    "a wrong type": ({**SGD, "lr": "fast"}, "optimizer.lr=fast: SGD does not accept this: "),
+    "values at odds": ({**SGD, "nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
+    "too few betas": ({"_target_": "torch.optim.Adam", "betas": [0.9]}, "optimizer.betas=[0.9]: Adam does not accept"),
+    "one beta": ({"_target_": "torch.optim.Adam", "betas": 0.9}, "optimizer.betas=0.9: Adam does not accept this: "),
+    "both of two ways": (
+        {"_target_": "torch.optim.Adam", "fused": True, "foreach": True},
+        "optimizer.fused=True optimizer.foreach=True: Adam does not accept this: ",
+    ),
+    "parameters": ({**SGD, "params": 1}, "SGD does not accept this: "),
+    "no 1D parameters": ({"_target_": "torch.optim.Muon"}, "optimizer: Muon does not accept this: "),
+}
+
+
+@pytest.mark.parametrize(("settings", "said"), BAD_OPTIMIZERS.values(), ids=BAD_OPTIMIZERS.keys())
+def test_an_optimiser_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        build_optimizer(settings, output_layer(), replicas=1)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("optimizer")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["LBFGS", "Adafactor", "Muon"])
+def test_an_optimiser_that_couples_numbers_takes_one_replica(name: str) -> None:
+    with pytest.raises(UserError, match=f"^optimizer._target_=torch.optim.{name}: would couple the replicas"):
+        build_optimizer({"_target_": f"torch.optim.{name}"}, output_layer(2), replicas=2)
+
+
+def test_lbfgs_runs_with_one_replica() -> None:
+    module = ConstantModule(start=5.0, optimizer={"_target_": "torch.optim.LBFGS", "lr": 1.0})
+    data = PiecewiseLinearData(updates=3, sampler=Full())
+    fit(module, data, precision="64-true")
+    assert module.values()["theta"].item() == pytest.approx(data.dataset.y.mean(), abs=1e-7)
+
+
+def scheduler(name: str, **settings: Any) -> dict[str, Any]:
+    return {"_target_": f"torch.optim.lr_scheduler.{name}", **settings}
+
+
+SCHEDULERS = [
+    scheduler("CosineAnnealingLR", T_max=20, eta_min=0.001),
+    scheduler("ExponentialLR", gamma=0.9),
+    scheduler("StepLR", step_size=3, gamma=0.1),
+    scheduler("MultiStepLR", milestones=[2, 5]),
+    scheduler("LinearLR", total_iters=5),
+    scheduler("PolynomialLR", total_iters=20, power=2.0),
+    scheduler("CosineAnnealingWarmRestarts", T_0=4),
+    scheduler("OneCycleLR", max_lr=0.5, total_steps=20, cycle_momentum=False),
+    scheduler("CyclicLR", base_lr=0.1, max_lr=0.5, step_size_up=4, cycle_momentum=False),
+]
+
+
+def rates(optimizer: torch.optim.Optimizer, scheduled: Any, updates: int) -> list[float]:
+    seen = []
+    for _ in range(updates):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduled.step()
+    return seen
+
+
+@pytest.mark.parametrize("settings", SCHEDULERS, ids=lambda settings: settings["_target_"].rpartition(".")[2])
+def test_a_scheduler_gives_torch_s_learning_rates_from_the_first_update_on(settings: dict[str, Any]) -> None:
+    optimizer = build_optimizer({**SGD, "momentum": 0.9}, output_layer(), replicas=1)
+    found = rates(optimizer, build_scheduler(settings, optimizer), 20)
+    plain = torch.optim.SGD(output_layer().values(), lr=0.1, momentum=0.9)
+    arguments = {key: value for key, value in settings.items() if key != "_target_"}
+    cls = getattr(torch.optim.lr_scheduler, settings["_target_"].rpartition(".")[2])
+    assert found == pytest.approx(rates(plain, cls(plain, **arguments), 20), rel=1e-12)
+
+
+def test_every_shipped_scheduler_builds() -> None:
+    paths = sorted((folder() / "scheduler").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        settings = {
+            key: 100 if value == "${updates}" else value for key, value in yaml.safe_load(path.read_text()).items()
+        }
+        optimizer = build_optimizer(SGD, output_layer(), replicas=1)
+        assert build_scheduler(settings, optimizer).get_last_lr() == [0.1]
+
+
+def test_a_scheduler_counts_updates_and_not_segments() -> None:
+    found = []
+    for every in (7, 1000):
+        module = ReLUModule(width=W, optimizer=SGD, scheduler=scheduler("ExponentialLR", gamma=0.9))
+        fit(module, PiecewiseLinearData(updates=50, snapshots=Linear(every)))
+        found.append(module.values())
+        assert module.lr_schedulers().get_last_lr() == pytest.approx([0.1 * 0.9**50])
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+MOMENTUM_TOO = "changes more than the learning rate; where it is the momentum, add +scheduler.cycle_momentum=false"
+BAD_SCHEDULERS: dict[str, tuple[dict[str, Any], str]] = {
+    "needs a metric": (scheduler("ReduceLROnPlateau"), "ReduceLROnPlateau: needs a metric at every update"),
+    "OneCycleLR": (scheduler("OneCycleLR", max_lr=0.1, total_steps=10), f"lr_scheduler.OneCycleLR: {MOMENTUM_TOO}"),
+    "CyclicLR": (scheduler("CyclicLR", base_lr=0.1, max_lr=1.0), f"lr_scheduler.CyclicLR: {MOMENTUM_TOO}"),
+    "no target": ({"gamma": 0.9}, "scheduler._target_ is missing: the name of a class"),
+    "an unknown class": (
+        scheduler("StepRate"),
+        "StepRate: there is no such class; for example torch.optim.lr_scheduler.",
+    ),
+    "the abstract class": (scheduler("LRScheduler"), "LRScheduler: is not a class of the kind of torch.optim."),
+    "the abstract class's old name": (scheduler("_LRScheduler"), "does not accept this: NotImplementedError"),
+    "an optimiser": (
+        SGD,
+        "scheduler._target_=torch.optim.SGD: is not a class of the kind of torch.optim.lr_scheduler.",
+    ),
+    "an unknown argument": (
+        scheduler("StepLR", steps=3),
+        "scheduler.steps: StepLR has no such argument (it takes step_size,",
+    ),
+    "an argument missing": (scheduler("StepLR"), "scheduler: StepLR does not accept this: "),
+    "a period of 0": (scheduler("StepLR", step_size=0), "scheduler.step_size=0: StepLR does not accept this: "),
+    "a wrong type": (
+        scheduler("ExponentialLR", gamma="slow"),
+        "scheduler.gamma=slow: ExponentialLR does not accept this: ",
+    ),
+    "no function": (scheduler("LambdaLR", lr_lambda="x"), "scheduler.lr_lambda=x: LambdaLR does not accept this: "),
+    "takes schedulers": (scheduler("ChainedScheduler"), "scheduler: ChainedScheduler does not accept this: "),
+}
+
+
+@pytest.mark.parametrize("momentum", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize(("settings", "said"), BAD_SCHEDULERS.values(), ids=BAD_SCHEDULERS.keys())
+def test_a_scheduler_that_cannot_be_is_refused_in_one_line(
+    settings: dict[str, Any], said: str, momentum: float
+) -> None:
+    # 0.9 and 0.95 are the momenta with which the cycles begin
+    optimizer = build_optimizer({**SGD, "momentum": momentum}, output_layer(), replicas=1)
+    with pytest.raises(UserError) as caught:
+        build_scheduler(settings, optimizer)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("scheduler")
+    assert "\n" not in str(caught.value)

@@ -47,7 +47,9 @@ def column(values: Sequence[Value], digits: int = 3) -> list[str]:
     middle = known[len(known) // 2]
     decimals = max(0, digits - 1 - math.floor(math.log10(middle)))
     if decimals > MOST_DECIMALS or decimals + len(f"{known[-1]:.0f}") > MOST_DIGITS:
-        return ["none" if value is None else _power(value, digits) for value in values]
+        # a long exponent takes its room from the digits
+        long = any(value and abs(math.floor(math.log10(abs(value)))) >= 10 for value in values)
+        return ["none" if value is None else _power(value, digits - long) for value in values]
     texts = ["none" if value is None else f"{value:.{decimals}f}" for value in values]
     return [text.removeprefix("-") if text.strip("-0.") == "" else text for text in texts]
 

@@ -104,13 +104,15 @@ def votes(page: Page, found: dict[str, Any]) -> None:
             (f"asks for\n{f['candidate']}", cells("candidate", last=found["optimum"]["theta"], between=False)),
             ("how hard\nhᵢ, %", cells("leverage", 100, 100.0)),
             ("residual\nrᵢ", cells("residual", between=False)),
-            (f"contribution\n{f['contribution']}", cells("contribution", last=found["gradient"]["theta"])),
-            ("share of\nvote, %", cells("vote_share", 100, total)),
+            (f"vote cᵢ\n{f['contribution']}", cells("contribution", last=found["gradient"]["theta"])),
+            ("share of\nall, %", cells("vote_share", 100, total)),
         ],
         totals=1 + bool(others),
     )
     if others:
-        page.paragraph(f"The {len(shown)} largest contributions of {count:,}; i counts from 0, by increasing x.")
+        page.paragraph(
+            f"The {len(shown)} largest votes (contributions) of {count:,}; i counts from 0, by increasing x."
+        )
 
 
 def more(page: Page, found: dict[str, Any]) -> None:

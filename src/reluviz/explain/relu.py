@@ -85,18 +85,18 @@ def votes(page: Page, found: dict[str, Any]) -> None:
             ("\npoint", index),
             ("\nx", cells("x")),
             ("\ny", cells("y")),
-            ("residual\nf(xᵢ) − yᵢ", cells("residual")),
-            ("contribution\nnorm |cᵢ|", sums(norms, total)),
-            ("part of\nall norms, %", sums(parts, 100.0)),
-            ("share of\nvote, %", sums(shares, 100.0 if found["gradient_norm"] else None)),
+            ("residual\nrᵢ", cells("residual")),
+            ("norm of\nvote |cᵢ|", sums(norms, total)),
+            ("part of\nnorms, %", sums(parts, 100.0)),
+            ("share of\nall, %", sums(shares, 100.0 if found["gradient_norm"] else None)),
         ],
         totals=1 + bool(others),
     )
-    page.paragraph(
-        "Share of vote: the part of the gradient that comes from the point; negative pulls against the majority."
-    )
+    page.paragraph("Share: the part of the gradient that comes from the point; negative pulls against the majority.")
     if others:
-        page.paragraph(f"The {len(shown)} largest contributions of {count:,}; i counts from 0, by increasing x.")
+        page.paragraph(
+            f"The {len(shown)} largest votes (contributions) of {count:,}; i counts from 0, by increasing x."
+        )
 
 
 def more(page: Page, found: dict[str, Any]) -> None:
