@@ -26,10 +26,24 @@ def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float6
 
     Streams 1, 2 and 3 are the samplers', stream 4 the elbows'.
     """
+    numbers = _raw(seed, stream, start, count).astype(np.float64)
+    numbers *= 2.0**-53
+    return numbers
+
+
+def whole(seed: int, stream: int, start: int, count: int, limit: int, out: Indices) -> None:
+    """Write floor(limit u), u the numbers of `uniform`, into `out`."""
+    # limit 2^-53 loses no digits, so that this product rounds as that of limit and u
+    np.multiply(_raw(seed, stream, start, count), limit * 2.0**-53, out=out, casting="unsafe")
+
+
+def _raw(seed: int, stream: int, start: int, count: int) -> NDArray[np.uint64]:
     # Philox makes four numbers from each value of its counter
     block, skip = divmod(start, 4)
-    raw = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + count)[skip:]
-    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    raw: NDArray[np.uint64] = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + count)
+    raw = raw[skip:]
+    raw >>= np.uint64(11)
+    return raw
 
 
 class Sampler(ABC):
@@ -73,11 +87,14 @@ class Minibatches(Sampler):
 
     def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int) -> Indices:
         """Return the indices of updates start .. stop - 1, [R, K, B]."""
-        return np.stack([self._one(seed, start, stop, samples) for seed in seeds])
+        found = np.empty((len(seeds), stop - start, self.batch_size), dtype=np.int64)
+        for seed, out in zip(seeds, found, strict=True):
+            self._one(seed, start, stop, samples, out)
+        return found
 
     @abstractmethod
-    def _one(self, seed: int, start: int, stop: int, samples: int) -> Indices:
-        """Return the indices of one replica, [K, B]."""
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
+        """Write the indices of one replica into `out`, [K, B]."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +103,8 @@ class WithReplacement(Minibatches):
 
     name = "with_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int) -> Indices:
-        size = self.batch_size
-        numbers = uniform(seed, 1, start * size, (stop - start) * size)
-        return (numbers * samples).astype(np.int64).reshape(-1, size)
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
+        whole(seed, 1, start * self.batch_size, out.size, samples, out.reshape(-1))
 
 
 @dataclass(frozen=True)
@@ -98,27 +113,28 @@ class WithoutReplacement(Minibatches):
 
     name = "without_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int) -> Indices:
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
         size, updates = self.batch_size, stop - start
         if size * size > 8 * samples:
             # a random order of all points is cheaper than Floyd's B^2 comparisons
-            chosen = np.empty((updates, size), dtype=np.int64)
             rows = max(1, MOST_KEYS // samples)
             for first in range(0, updates, rows):
                 count = min(rows, updates - first)
                 keys = uniform(seed, 2, (start + first) * samples, count * samples).reshape(count, samples)
-                chosen[first : first + count] = np.argpartition(keys, size - 1, axis=1)[:, :size]
+                out[first : first + count] = np.argpartition(keys, size - 1, axis=1)[:, :size]
             # sorted, since the order that a partition leaves differs between machines
-            return np.sort(chosen, axis=1)
-        # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987)
-        numbers = uniform(seed, 2, start * size, updates * size).reshape(updates, size)
-        chosen = np.empty((updates, size), dtype=np.int64)
+            out.sort(axis=1)
+            return
+        # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987), with all updates
+        # of a piece side by side in memory
+        numbers = np.ascontiguousarray(uniform(seed, 2, start * size, updates * size).reshape(updates, size).T)
+        chosen = np.empty((size, updates), dtype=np.int64)
         for j in range(size):
             top = samples - size + j
-            candidate = (numbers[:, j] * (top + 1)).astype(np.int64)
-            taken = (chosen[:, :j] == candidate[:, None]).any(axis=1)
-            chosen[:, j] = np.where(taken, top, candidate)
-        return chosen
+            candidate = (numbers[j] * (top + 1)).astype(np.int64)
+            taken = (chosen[:j] == candidate).any(axis=0)
+            chosen[j] = np.where(taken, top, candidate)
+        out[:] = chosen.T
 
 
 @dataclass(frozen=True)
@@ -131,10 +147,14 @@ class Epoch(Minibatches):
 
     name = "epoch"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int) -> Indices:
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
         first, last = start * self.batch_size, stop * self.batch_size
         epochs = range(first // samples, -(-last // samples))
         keys = uniform(seed, 3, epochs.start * samples, len(epochs) * samples).reshape(-1, samples)
-        order = np.argsort(keys, axis=1, kind="stable").astype(np.int64).reshape(-1)
+        order = np.argsort(keys, axis=1)
+        ordered = np.take_along_axis(keys, order, axis=1)
+        if (ordered[:, 1:] == ordered[:, :-1]).any():
+            # the order of equal keys would differ between machines
+            order = np.argsort(keys, axis=1, kind="stable")
         offset = epochs.start * samples
-        return order[first - offset : last - offset].reshape(-1, self.batch_size)
+        out[:] = order.reshape(-1)[first - offset : last - offset].reshape(out.shape)

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Makes the updates of one piece after another."""
+    """Makes the updates of one piece after another.
+
+    Attributes:
+        name: what it is called in configs.
+        reason: why it was picked in place of a faster one; empty where it was not.
+    """
 
     name: str
+    reason: str
 
     def run(
         self,
@@ -52,14 +58,22 @@ def choose(name: str, module: "RegressionModule", sampler: Sampler | None) -> En
     """Return the engine of that name; "auto" is the fastest that supports the run.
 
     Raises:
-        UserError: if there is no such engine.
+        UserError: if there is no such engine, or it does not support the run.
     """
+    from reluviz.engines.fused import Fused, unsupported
     from reluviz.engines.reference import Reference
     from reluviz.engines.ridge import Ridge
 
     if getattr(module, "train_mode", None) == "ridge":
         return Ridge()
-    engines: dict[str, type[Engine]] = {"auto": Reference, "reference": Reference}
-    if name not in engines:
-        raise UserError(f"engine={name}: must be one of {', '.join(engines)}")
-    return engines[name]()
+    names = ("auto", "reference", "fused")
+    if name not in names:
+        raise UserError(f"engine={name}: must be one of {', '.join(names)}")
+    if name == "reference":
+        return Reference()
+    what = unsupported(module)
+    if what is None:
+        return Fused()
+    if name == "fused":
+        raise UserError(f"engine=fused: {what} is not supported; use engine=auto or engine=reference")
+    return Reference(reason=f"fused does not support {what}")

@@ -22,6 +22,9 @@ class Reference:
 
     name = "reference"
 
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+
     def run(
         self,
         module: "RegressionModule",

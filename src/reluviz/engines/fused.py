@@ -1,0 +1,275 @@
+"""The fused engine: compiled kernels that make a whole piece of minibatch updates in place.
+
+Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P parameters, G parameter groups.
+"""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from reluviz.data.segments import Piece
+from reluviz.errors import UserError
+from reluviz.functions import PARAMETERS
+
+if TYPE_CHECKING:
+    from reluviz.models.base import RegressionModule
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+REFUSED = ("amsgrad", "maximize", "capturable", "differentiable")
+"""Arguments of these optimisers that must be false; `foreach` and `fused` change how torch computes, not what."""
+MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
+"""Names of an optimiser's moments in its state."""
+SHORTEST_SHARED = 2e6
+"""Nanoseconds of work from which threads, which take 0.1 ms to start, share it."""
+
+
+def unsupported(module: "RegressionModule") -> str | None:
+    """Return what of a module the engine does not support, in a phrase, or None; usable before training."""
+    # not at the head of this file: models imports engines
+    from reluviz.models.base import RegressionModule
+
+    if importlib.util.find_spec("numba") is None:
+        return "a Python without the package numba"
+    if getattr(module, "model", None) not in PARAMETERS or type(module).forward is not RegressionModule.forward:
+        return f"the model {type(module).__name__}"
+    if getattr(module, "train_mode", None) == "ridge":
+        return "model.train=ridge"
+    like = getattr(module, PARAMETERS[module.model][0])
+    device = like.device
+    if (trainer := module._trainer) is not None:
+        # the trainer moves and casts the module after it has chosen the engine
+        device = trainer.strategy.root_device
+        if trainer.precision not in ("32-true", "64-true"):
+            return f"trainer.precision={trainer.precision}"
+    if device.type != "cpu":
+        return f"the device {device}"
+    if like.dtype not in (torch.float32, torch.float64):
+        return f"the precision {like.dtype}"
+    package, _, name = str(module.optimizer_settings.get("_target_")).rpartition(".")
+    if name not in OPTIMIZERS or package.split(".")[:2] != ["torch", "optim"]:
+        return f"optimizer._target_={module.optimizer_settings.get('_target_')}"
+    return _refused(module.optimizer_settings)
+
+
+def _refused(arguments: Mapping[str, Any]) -> str | None:
+    if isinstance(eps := arguments.get("eps"), float | int) and np.float32(eps) == 0:
+        # 0 / 0 for a parameter that has not moved, and the units that fill up a vector never do
+        return f"optimizer.eps={eps}"
+    return next((f"optimizer.{name}={arguments[name]}" for name in REFUSED if arguments.get(name)), None)
+
+
+def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, float]:
+    """Return about how many nanoseconds an update takes with the dense and with the sorted kernel.
+
+    The dense kernel is O(B W) and twice as fast in float32; the sorted one is O(B + W), hardly faster in float32, and
+    slower where the data are many more than fit its grid. Measured on one core with AVX-512. At B = 40, N = 200 they
+    are equal near W = 300 in float64 and 2,000 in float32; at B = 400 near W = 100 and 230.
+    """
+    dense = 150 + (0.145 if precise else 0.075) * batch * width
+    ordered = 600 + 13 * batch + 2.6 * width
+    return dense, ordered if samples <= _cells(batch) else ordered + 300 + width
+
+
+def _cells(batch: int) -> int:
+    """Return how fine a grid may be: about four times as fine as the batch, so that few elbows share a cell with it."""
+    return 4 * batch + 256
+
+
+class Fused:
+    """Minimises L = (1/B) sum_i r_i^2 of each replica as `Reference` does, to rounding, without autograd.
+
+    Supports the three models, torch's SGD, Adam and AdamW, float32 and float64 on the CPU. Results depend neither on
+    where pieces begin and end nor on the other replicas, bit for bit.
+    """
+
+    name = "fused"
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._x: Tensor | None = None
+        self._y: Tensor | None = None
+        self._points: tuple[NDArray[Any], NDArray[Any]]
+        self._ordered = False
+        self._memory: tuple[NDArray[Any], ...] = ()
+
+    def run(
+        self,
+        module: "RegressionModule",
+        optimizer: Optimizer,
+        piece: Piece,
+        rates: NDArray[np.float64],
+        x: Tensor,
+        y: Tensor,
+    ) -> Tensor:
+        """Make the K updates of a piece; see `Engine.run`.
+
+        Raises:
+            UserError: if the optimiser or the device is not supported; `unsupported` says so before.
+        """
+        kind = type(optimizer)
+        what = None if kind in MOMENTS else f"the optimizer {kind.__name__}"
+        for group in optimizer.param_groups:
+            what = what or _refused(group)
+        if x.device.type != "cpu":
+            what = f"the device {x.device}"
+        if what is not None:
+            raise UserError(f"engine=fused: {what} is not supported; use engine=reference")
+
+        self._look_at(module.model, x, y)
+        arrays = {name: getattr(module, name).detach().numpy() for name in PARAMETERS[module.model]}
+        # a minibatch of all points, for all replicas and updates
+        indices = np.arange(len(x))[None, None] if piece.indices is None else piece.indices.numpy()
+        kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, indices.shape[-1])
+        if more:
+            indices = np.sort(indices, axis=-1)
+        layout, size = _layout(arrays, filled)
+        theta = np.zeros((len(module.seeds), size), arrays[PARAMETERS[module.model][0]].dtype)
+        for name, value in arrays.items():
+            theta[:, layout[name]] = value.reshape(len(theta), -1)
+        state = _State(module, optimizer, layout, theta)
+        loss = np.empty(len(theta), theta.dtype)
+        args = (*self._points, indices, np.ascontiguousarray(rates), state.spans, state.settings, loss, *more)
+        _in_parallel(kernel, (theta, state.moments, *args), len(theta), nanoseconds * len(piece))
+
+        for name, value in arrays.items():
+            value[...] = theta[:, layout[name]].reshape(value.shape)
+        state.write(len(piece))
+        return torch.from_numpy(loss)
+
+    def _look_at(self, model: str, x: Tensor, y: Tensor) -> None:
+        """Keep the points as arrays; for the constant model f = theta 1, so that its x is 1."""
+        if self._x is not x or self._y is not y:
+            self._x, self._y, self._memory = x, y, ()
+            inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
+            self._points = inputs, np.ascontiguousarray(y.numpy())
+            self._ordered = bool((inputs[1:] >= inputs[:-1]).all())
+
+    def _kernel(
+        self, model: str, sgd: bool, arrays: Mapping[str, NDArray[Any]], batch: int
+    ) -> tuple[Callable[..., None], tuple[Any, ...], int, float]:
+        """Return the kernel to run, its further arguments, the units it wants, and its nanoseconds an update."""
+        # numba takes half a second to import
+        from reluviz.engines import kernels
+
+        if model != "relu":
+            return (kernels.line_sgd if sgd else kernels.line_adam), (), 1, 50.0 + 2 * batch
+        slope = arrays["input_slope"]
+        replicas, width = slope.shape
+        dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
+        if dense <= ordered or not self._ordered:
+            # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
+            lanes = 64 // slope.itemsize
+            filled = -(-width // lanes) * lanes
+            return (kernels.dense_sgd if sgd else kernels.dense_adam), (), filled, dense
+        shift = 0
+        while len(self._points[0]) >> shift > _cells(batch):
+            shift += 1
+        grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
+        if not self._memory or self._memory[0].shape != slope.shape or len(self._memory[2]) != len(grid):
+            edges = np.full((replicas, 2, width), np.nan, slope.dtype)
+            self._memory = np.zeros(slope.shape, np.int64), edges, grid
+        cells, edges, grid = self._memory
+        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, cells, edges), width, ordered
+
+
+def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, slice], int]:
+    """Return where each parameter stands in a replica's vector, its units filled up, and how long that is."""
+    layout, start = {}, 0
+    for name, value in arrays.items():
+        layout[name] = slice(start, start + value[0].size)
+        start += filled if value.ndim > 1 else 1
+    return layout, start
+
+
+class _State:
+    """An optimiser's hyper-parameters and state, as the kernels take them.
+
+    Attributes:
+        spans: start, stop, group and updates done of neighbouring parameters in one group, [S, 4].
+        settings: hyper-parameters of each group, [G, ...].
+        moments: [R, number of moments, P]; zero where there are none yet.
+    """
+
+    def __init__(
+        self,
+        module: "RegressionModule",
+        optimizer: Optimizer,
+        layout: Mapping[str, slice],
+        theta: NDArray[Any],
+    ) -> None:
+        self.optimizer = optimizer
+        self.adam = type(optimizer) is not SGD
+        self.names = MOMENTS[type(optimizer)]
+        group_of = {id(p): g for g, group in enumerate(optimizer.param_groups) for p in group["params"]}
+        self.settings = np.array([self._of_group(group) for group in optimizer.param_groups], dtype=float)
+        if not self.adam and not self.settings[:, 0].any():
+            self.names = ()
+        self.moments = np.zeros((len(theta), len(self.names), theta.shape[1]), theta.dtype)
+        self.slices: list[tuple[Tensor, slice]] = []
+        spans: list[list[int]] = []
+        before = None
+        for name, part in layout.items():
+            parameter = getattr(module, name)
+            if (g := group_of.get(id(parameter))) is not None:
+                done = self._read(parameter, part)
+                if before is not None and spans[-1][2:] == [g, done]:
+                    # what fills up the units between them stays 0
+                    spans[-1][1] = part.stop
+                else:
+                    spans.append([part.start, part.stop, g, done])
+            before = g
+        self.spans = np.array(spans, dtype=np.uint64).reshape(-1, 4)
+
+    def _of_group(self, group: dict[str, Any]) -> list[float]:
+        if not self.adam:
+            return [group["momentum"], group["dampening"], group["nesterov"], group["weight_decay"]]
+        decoupled = isinstance(self.optimizer, AdamW) or group.get("decoupled_weight_decay", False)
+        return [*group["betas"], group["eps"], group["weight_decay"], decoupled]
+
+    def _read(self, parameter: Tensor, part: slice) -> int:
+        """Copy a parameter's moments and return how many updates they have seen (SGD: 0 or 1)."""
+        self.slices.append((parameter, part))
+        state = self.optimizer.state.get(parameter, {})
+        for i, name in enumerate(self.names):
+            if state.get(name) is not None:
+                self.moments[:, i, part] = state[name].detach().numpy().reshape(len(self.moments), -1)
+        if self.adam:
+            return int(state["step"]) if "step" in state else 0
+        return int(state.get("momentum_buffer") is not None)
+
+    def write(self, updates: int) -> None:
+        """Put the moments back, into tensors as the optimiser itself would have made them."""
+        group_of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
+        for parameter, part in self.slices:
+            if not self.names or (not self.adam and group_of[id(parameter)]["momentum"] == 0):
+                continue
+            state = self.optimizer.state[parameter]
+            if self.adam:
+                if "step" not in state:
+                    default = torch.get_default_dtype()
+                    state["step"] = torch.tensor(0.0, dtype=default if default == torch.float64 else torch.float32)
+                state["step"] += updates
+            for i, name in enumerate(self.names):
+                if state.get(name) is None:
+                    state[name] = torch.zeros_like(parameter, requires_grad=False)
+                array = state[name].detach().numpy()
+                array[...] = self.moments[:, i, part].reshape(array.shape)
+
+
+def _in_parallel(kernel: Callable[..., None], args: tuple[Any, ...], replicas: int, nanoseconds: float) -> None:
+    """Call kernel(first, last, *args) for all replicas, on as many threads as torch uses where that pays."""
+    threads = min(replicas, torch.get_num_threads())
+    if threads == 1 or replicas * nanoseconds < SHORTEST_SHARED:
+        kernel(0, replicas, *args)
+        return
+    bounds = [replicas * t // threads for t in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(kernel, bounds[t], bounds[t + 1], *args) for t in range(threads)]:
+            done.result()
