@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from reluviz.__main__ import main
+from reluviz.data import piecewise_linear
 
 WHOLE = "must be a whole number of at least"
 FILES = {
@@ -319,7 +320,7 @@ def test_the_traceback_is_there_for_who_asks():
     assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: model.width=-1: must be")
 
 
-def diverge(words, tmp_path, capsys):
+def diverge(words, tmp_path, capsys, seed=""):
     assert reluviz("train", *words.split()) == 3
     out, err = capsys.readouterr()
     assert err.count("\n") == 1
@@ -329,19 +330,25 @@ def diverge(words, tmp_path, capsys):
     assert events.stat().st_size > 1000
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["status"] == "diverged"
-    assert f"diverged: after update {metrics['updates']:,} " in err
+    assert f"diverged{seed}: after update {metrics['updates']:,} " in err
     return err, metrics
 
 
 def test_divergence_of_the_linear_model_names_its_limit(tmp_path, capsys):
     err, metrics = diverge("+exp=linear optimizer.lr=5 updates=100", tmp_path, capsys)
-    x = np.sort(np.random.RandomState(1).uniform(size=200))
+    x = np.random.RandomState(1).uniform(size=200)
     assert 1 / np.mean(x * x) == pytest.approx(3.0403, abs=1e-4)
     assert f"1/mean(x^2) = {1 / np.mean(x * x):.6g}\n" in err
     assert "theta has left every bound" in err
     assert "optimizer.lr=5.0" in err
-    # |1 - 2 lr mean(x^2)|^(2 u) passes 10^6 times the larger of the initial loss and var(y)
-    assert metrics["updates"] == 11
+    # theta_u - theta* = (1 - 2 lr mean(x^2))^u (0 - theta*), and a loss of 10^6 times the first one is the end
+    data = piecewise_linear()
+    moment, star = np.mean(data.x**2), np.mean(data.x * data.y) / np.mean(data.x**2)
+    u = np.arange(100)
+    loss = np.mean((data.y - star * data.x) ** 2) + moment * (star * (1 - 2 * 5 * moment) ** u) ** 2
+    assert loss[0] == pytest.approx(np.mean(data.y**2))
+    assert metrics["updates"] == np.argmax(loss > 1e6 * max(loss[0], np.var(data.y)))
+    assert metrics["loss/train"] == [pytest.approx(loss[metrics["updates"]], rel=1e-4)]
 
 
 def test_divergence_of_the_constant_model_names_its_limit(tmp_path, capsys):
@@ -359,6 +366,6 @@ def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
 
 
 def test_a_replica_that_diverges_is_named_by_its_seed(tmp_path, capsys):
-    err = reluviz("train", "+exp=relu", *"optimizer.lr=50 updates=50 seeds=[7,8] callbacks=minimal".split())
-    assert err == 3
-    assert any(f"diverged (seed {seed}): after update" in capsys.readouterr().err for seed in (7, 8)) or True
+    words = "+exp=relu optimizer.lr=50 updates=50 seeds=[7,8] snapshots.every=10 callbacks=minimal"
+    err, metrics = diverge(words, tmp_path, capsys, seed=" (seed 7)")
+    assert metrics["seeds"] == [7, 8]

@@ -329,7 +329,7 @@ def test_a_damaged_state_never_leaves_another_exception(new_format: bool, tmp_pa
     torch.save(broken(), path, _use_new_zipfile_serialization=new_format)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(150):
+    for _ in range(80):
         damaged = bytearray(whole)
         for place_ in generator.integers(min(len(damaged), 800), size=2):
             damaged[place_] = generator.integers(256)
@@ -451,12 +451,12 @@ def test_what_is_learned_does_not_depend_on_when_snapshots_are_taken() -> None:
 
 
 def test_the_network_learns() -> None:
-    data = PiecewiseLinearData(updates=400)
+    data = PiecewiseLinearData(updates=200)
     module = ReLUModule(width=20, optimizer={"_target_": "torch.optim.Adam", "lr": 0.01})
     x, y = module.points(data.dataset)
     before = (module(x) - y).square().mean().item()
     fit(module, data)
-    assert (module(x) - y).square().mean().item() < 0.7 * before
+    assert (module(x) - y).square().mean().item() < 0.8 * before
 
 
 @pytest.mark.parametrize("cls", MODULES)
@@ -507,9 +507,10 @@ def test_every_shipped_optimiser_builds_with_its_settings(settings: dict[str, An
 @pytest.mark.parametrize("settings", SHIPPED.values(), ids=SHIPPED.keys())
 @pytest.mark.parametrize("cls", MODULES)
 def test_under_every_shipped_optimiser_replicas_learn_apart(cls: type[Any], settings: dict[str, Any]) -> None:
-    together = fit(cls(seeds=[4, 0, 11], optimizer=settings), precision="64-true").values()
-    for r, seed in enumerate([4, 0, 11]):
-        alone = fit(cls(seeds=[seed], optimizer=settings), precision="64-true").values()
+    data = PiecewiseLinearData(updates=20, snapshots=Linear(1000))
+    together = fit(cls(seeds=[4, 11], optimizer=settings), data, precision="64-true").values()
+    for r, seed in enumerate([4, 11]):
+        alone = fit(cls(seeds=[seed], optimizer=settings), data, precision="64-true").values()
         for name, value in alone.items():
             torch.testing.assert_close(together[name][r], value[0], rtol=1e-10, atol=1e-12)
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
@@ -98,11 +99,11 @@ def assert_same_parameters(a: dict[str, Any] | None, b: dict[str, Any] | None) -
 
 def recorded(folder: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
     """Return the steps of loss/train and of reluviz/params, and the latter's values, as TensorBoard reads them."""
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
-    tensors = events.Tensors("reluviz/params")
-    values = np.array([tensor_util.make_ndarray(event.tensor_proto) for event in tensors])
-    return [event.step for event in events.Scalars("loss/train")], [event.step for event in tensors], values
+    losses, states = events.Tensors("loss/train"), events.Tensors("reluviz/params")
+    values = np.array([tensor_util.make_ndarray(event.tensor_proto) for event in states])
+    return [event.step for event in losses], [event.step for event in states], values
 
 
 # Prolonged
@@ -322,7 +323,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["seed=1"], "seed=1: the run in .* has 0; only updates can change"),
         (["+model.depth=3"], "model.depth=3: the run in .* has no such key; only updates can change"),
         (["~scheduler"], "~scheduler: the run in .*; only updates can change"),
-        (["updates=2"], "updates=2: |has made its 4 updates; a larger number prolongs it, as in updates=8"),
+        (["updates=2"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
         (["updates=4"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
         ([], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
         (["updates=8.5"], "updates=8.5: must be a whole number of at least 1"),
@@ -337,9 +338,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_going_on_changes_nothing_but_a_larger_number_of_updates(
     made: Callable[..., Path], refused: Callable[..., str], overrides: list[str], said: str
 ) -> None:
-    import re
-
-    assert re.search(said, refused(made("relu", "exp=relu"), "updates=8" if overrides == ["x"] else "seed=0", *overrides))
+    assert re.search(said, refused(made("relu", "exp=relu"), *overrides))
 
 
 def test_a_refusal_is_one_line_and_exit_status_2_of_the_process(made: Callable[..., Path]) -> None:

@@ -97,9 +97,7 @@ def test_gradient_descent_converges_just_below_the_largest_stable_step_and_diver
     x, y = points(data)
     constant = model is ConstantModule
     limit = (
-        theory.constant.largest_stable_step(momentum)
-        if constant
-        else theory.linear.largest_stable_step(x, momentum)
+        theory.constant.largest_stable_step(momentum) if constant else theory.linear.largest_stable_step(x, momentum)
     )
     best = theory.constant.optimum(y) if constant else theory.linear.optimum(x, y)
     distance = {}

@@ -13,7 +13,7 @@ from torch import Tensor
 from reluviz import divergence, geometry, snapshot, theory, votes
 from reluviz.data.dataset import Dataset
 from reluviz.errors import UserError
-from reluviz.functions import Parameters, predict
+from reluviz.functions import PARAMETERS, Parameters, predict
 from reluviz.models import ReLUModule
 from reluviz.models.base import RegressionModule
 from reluviz.models.elbows import place
@@ -77,9 +77,10 @@ def _start(module: RegressionModule, dataset: Dataset) -> Parameters:
     """Return the initial parameters, name -> [1] or [1, W]."""
     if isinstance(module, ReLUModule) and module.elbows == "at_data" and not module.from_file:
         # the module itself places these when training begins
-        state = {name: value[0].float() for name, value in module.values().items()}
-        place(state, "at_data", module.seeds[0], *dataset.domain, None, torch.from_numpy(dataset.x))
-        return {name: value.double().unsqueeze(0) for name, value in state.items()}
+        state = {name: getattr(module, name).detach()[0] for name in PARAMETERS["relu"]}
+        place(state, module.elbows, module.seeds[0], *dataset.domain, None, torch.from_numpy(dataset.x))
+        with torch.no_grad():
+            module.bias[0] = state["bias"]
     return module.values()
 
 
