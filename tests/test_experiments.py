@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from reluviz import config
 from reluviz.__main__ import main
-from reluviz.data import Dataset
+from reluviz.data import piecewise_linear
 
 CONF = config.folder()
 EXPERIMENTS = {
@@ -36,7 +36,6 @@ CHOICES = [
 FEW = ("updates=2", "snapshots.every=1", "data.n=50")
 FIXED = {"settings", "folder"}
 """Arguments that a run gives, and no config."""
-NEEDED_HERE = {"data.file": "data.path=points.csv"}
 DOCUMENTED_NULLS = {"init_from", "positions", "path", "test_path"}
 
 
@@ -69,15 +68,32 @@ def test_there_is_a_test_for_every_experiment():
     assert set(EXPERIMENTS) == set(config.choices("exp"))
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """`ran(name)`: the logs of an experiment that was run for two updates."""
+    folder, done = tmp_path_factory.mktemp("experiments"), {}
+
+    def run(name):
+        if name not in done:
+            done[name] = folder / name
+            done[name].mkdir()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(done[name])
+                assert reluviz("train", f"+exp={name}", *FEW, "callbacks=minimal") == 0
+        return done[name] / "logs"
+
+    return run
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_composes_and_runs_two_snapshots(name, tmp_path, capsys):
-    assert reluviz("train", f"+exp={name}", *FEW, "callbacks=minimal") == 0
+def test_every_experiment_composes_and_runs_two_snapshots(name, ran, capsys):
+    logs = ran(name)
     assert capsys.readouterr().err == ""
     sweep = EXPERIMENTS[name] > 1
-    folders = sorted(path.parent for path in tmp_path.glob("logs/**/metrics.json"))
+    folders = sorted(path.parent for path in logs.glob("**/metrics.json"))
     assert len(folders) == EXPERIMENTS[name]
     for folder in folders:
-        parts = folder.relative_to(tmp_path / "logs").parts
+        parts = folder.relative_to(logs).parts
         assert (len(parts), parts[0]) == ((3, "sweeps") if sweep else (2, name))
         assert finished(folder)["name"] == name
         assert len(list(folder.glob("events.out.tfevents.*"))) == 1
@@ -100,18 +116,16 @@ def test_an_experiment_sets_what_it_says(name, wanted):
     assert {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in found.items()} == wanted
 
 
-def test_the_course_is_three_widths_times_two_regimes(tmp_path):
-    assert reluviz("train", "+exp=course", *FEW, "callbacks=minimal") == 0
+def test_the_course_is_three_widths_times_two_regimes(ran):
     found = set()
-    for file in tmp_path.glob("logs/sweeps/*/*/.hydra/config.yaml"):
+    for file in ran("course").glob("sweeps/*/*/.hydra/config.yaml"):
         cfg = OmegaConf.load(file)
         found.add((cfg.model.width, cfg.model.train, cfg.optimizer.lr))
     assert found == {(w, *regime) for w in (10, 20, 40) for regime in (("output", 0.2), ("all", 0.02))}
 
 
-def test_handpicked_elbows_are_the_targets_corners(tmp_path):
-    assert reluviz("train", "+exp=handpicked", *FEW, "callbacks=minimal") == 0
-    (folder,) = tmp_path.glob("logs/handpicked/*")
+def test_handpicked_elbows_are_the_targets_corners(ran):
+    (folder,) = ran("handpicked").glob("handpicked/*")
     assert finished(folder)["elbow"][0] == pytest.approx([k / 10 for k in range(1, 10)], abs=1e-6)
 
 
@@ -159,7 +173,8 @@ def test_a_config_agrees_with_the_signature_it_feeds(group, choice, key, node):
         return
     handed_over = {"seeds", "optimizer", "scheduler", "engine", "domain"} if group == "model" else FIXED
     assert keys == set(arguments) - handed_over
-    for name in keys:
+    # the presets minimal and everything are there to differ
+    for name in keys if choice not in ("minimal", "everything") else ():
         default = arguments[name].default
         if node[name] is None:
             assert name in DOCUMENTED_NULLS
@@ -194,7 +209,7 @@ def test_defaults_in_python_are_those_in_conf():
     from reluviz.models import RegressionModule
 
     cfg = composed()
-    data = SegmentData(Dataset("two", *[__import__("numpy").arange(2.0)] * 2, (0.0, 1.0)))
+    data = SegmentData(piecewise_linear())
     assert data.updates == cfg["updates"]
     assert data.sampler == get_object(cfg["sampler"]["_target_"])(batch_size=40)
     assert data.snapshots == get_object(cfg["snapshots"]["_target_"])(every=1000)

@@ -473,6 +473,14 @@ def test_double_precision_is_the_trainer_s_choice(cls: type[Any]) -> None:
         assert not torch.equal(value, start[name])
 
 
+def test_in_double_precision_elbows_are_placed_on_the_data_to_double_precision() -> None:
+    still = {"_target_": "torch.optim.SGD", "lr": 1e-300}
+    module = fit(
+        ReLUModule(width=1, elbows="at_data", optimizer=still), own_data([-3.0, 0.1, 5.0]), precision="64-true"
+    )
+    assert elbows(module).tolist() == pytest.approx([0.1], abs=1e-15)
+
+
 def test_double_and_single_precision_start_alike_and_agree_to_rounding() -> None:
     single = fit(ReLUModule(width=W)).values()
     double = fit(ReLUModule(width=W), precision="64-true").values()

@@ -49,7 +49,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             parsed += parser.parse_overrides([f"+{text}" if text.startswith("exp=") else text])
         except HydraException:
             raise UserError(
-                f"{' '.join(text.split())}: is not of the form key=value (quote what has special characters: 'key=\"a b\"')"
+                f"{' '.join(text.split())}: is not of the form key=value"
+                " (quote what has special characters: 'key=\"a b\"')"
             ) from None
     return parsed
 
@@ -77,6 +78,15 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(why(first, error)) from error
     return cfg
+
+
+def task(cfg: DictConfig) -> DictConfig:
+    """Return the configuration without Hydra's own part."""
+    own = cfg.copy()
+    OmegaConf.set_struct(own, False)
+    own.pop("hydra")
+    OmegaConf.set_struct(own, True)
+    return own
 
 
 def plain(node: Any) -> Any:

@@ -15,7 +15,10 @@ def largest_stable_step(module: RegressionModule, dataset: Dataset) -> tuple[flo
     layer of a ReLU network, whose features do not move. Minibatches lower the limit further.
     """
     settings = module.optimizer_settings
-    if settings["_target_"] != "torch.optim.SGD" or settings.get("nesterov"):
+    plain = settings["_target_"] == "torch.optim.SGD" and not any(
+        settings.get(key) for key in ("nesterov", "dampening", "weight_decay")
+    )
+    if not plain:
         return None
     momentum = float(settings.get("momentum", 0.0))
     x = torch.from_numpy(dataset.x)
@@ -26,7 +29,8 @@ def largest_stable_step(module: RegressionModule, dataset: Dataset) -> tuple[flo
         return theory.linear.largest_stable_step(x, momentum), formula
     if module.trained == ("output_weight", "output_bias"):
         limits = theory.relu.largest_stable_step_output(features(module.values(), x))
-        return (1 + momentum) * float(limits.min()), "N/sigma_max^2 of the hidden features"
+        formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
+        return (1 + momentum) * float(limits.min()), f"{formula} of the hidden features"
     return None
 
 

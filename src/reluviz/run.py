@@ -121,6 +121,9 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
             f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}"
         )
     module = build(node, "model", **extra)
+    largest = float(abs(dataset.x).max())
+    if module.model == "linear" and largest * largest == 0:
+        raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
     choose(module.engine_name, module, data.sampler)
     # a trial, whose outcome is thrown away: the trainer asks the module again
     optimizer = build_optimizer(

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
     from reluviz import report, run
 
-    prepared = run.prepare(_task(cfg))
+    prepared = run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
     ended: list[run.Outcome | Exception] = []
 
@@ -99,7 +99,7 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
     moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
     fixed = sorted({override.get_key_element().lstrip("+~") for override in config.parse(overrides)} - moving)
-    run.prepare(_task(cfg))
+    run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
     outcomes: list[run.Outcome] = []
     failures: list[tuple[str, str]] = []
@@ -180,15 +180,6 @@ def _set_full(value: str | None) -> None:
         os.environ.pop(FULL, None)
     else:
         os.environ[FULL] = value
-
-
-def _task(cfg: DictConfig) -> DictConfig:
-    """Return the configuration without Hydra's own part."""
-    task = cfg.copy()
-    OmegaConf.set_struct(task, False)
-    task.pop("hydra")
-    OmegaConf.set_struct(task, True)
-    return task
 
 
 def _claim(folder: Path, key: str, given: bool) -> Path:
