@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -185,6 +186,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "ckpt_fewer": ("ckpt_path=IN/linear updates=1", "ckpt_path=IN/linear: has made its 2 updates"),
     "ckpt_other_lr": ("ckpt_path=IN/linear updates=9 optimizer.lr=3", "optimizer.lr=3: ", "has 0.2; only updates"),
     "ckpt_other_exp": ("ckpt_path=IN/linear updates=9 +exp=relu", "+exp=relu: ", "has linear; only updates"),
+    "ckpt_sweep_without_m": ("ckpt_path=IN/linear updates=5,6", "updates=5,6: "),
     "ckpt_sweep": ("ckpt_path=IN/linear updates=9 -m", "ckpt_path=IN/linear: ", "leave out -m"),
     # folders and names
     "dir_below_a_file": ("hydra.run.dir=IN/good.csv/run", "hydra.run.dir=IN/good.csv/run: cannot be written to"),
@@ -211,7 +213,6 @@ XFAIL = {
     "accelerator": ("trainer.accelerator=nope", "trainer"),
     "devices": ("trainer.devices=0", "trainer"),
     "key_that_the_logger_lacks": ("+logger.foo=1", "logger.foo"),
-    "ckpt_sweep_without_m": ("ckpt_path=IN/linear updates=5,6", "updates=5,6: "),
     "sweep_of_one_value_in_two_spellings": ("-m seed=1,1.0 updates=1 callbacks=minimal", "seed=1,1.0: "),
 }
 CASES_AND_XFAIL = [pytest.param(case, id=name) for name, case in CASES.items()] + [
@@ -301,29 +302,25 @@ def test_a_folder_that_refuses_is_named(capsys):
     assert capsys.readouterr().err.startswith("reluviz: hydra.run.dir=/proc/run: cannot be written to (")
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["engine=fused"], "reluviz: engine=fused: must be one of auto, reference\n"),
-        pytest.param(
-            ["model._target_=reluviz.models.Nothing"],
-            "reluviz: model._target_=reluviz.models.Nothing: there is no such class or function\n",
-            marks=pytest.mark.xfail(reason="Hydra logs three lines of its own"),
-        ),
-    ],
-    ids=["engine", "target"],
-)
-def test_a_process_ends_with_the_line_alone(words, line, tmp_path):
+@pytest.mark.xfail(reason="Hydra logs three lines of its own, which a fresh process shows")
+def test_nothing_is_logged_beside_the_line(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("hydra.utils"), "disabled", False)
+    assert reluviz("train", "model._target_=reluviz.models.Nothing") == 2
+    assert caplog.records == []
+
+
+def test_a_process_ends_with_the_line_alone(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "reluviz", "train", "engine=fused"], capture_output=True, text=True, check=False
     )
+    line = "reluviz: engine=fused: must be one of auto, reference\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_traceback_is_there_for_who_asks():
+def test_the_traceback_is_there_for_who_asks(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", "model.width=-1"],
+        [sys.executable, "-m", "reluviz", "train", "foo=1"],
         capture_output=True,
         text=True,
         check=False,
@@ -331,7 +328,9 @@ def test_the_traceback_is_there_for_who_asks():
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: model.width=-1: must be")
+    assert "hydra.errors.ConfigCompositionException" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: foo=1: there is no key foo")
+    assert list(tmp_path.iterdir()) == []
 
 
 def diverge(words, tmp_path, capsys, seed=""):
@@ -380,6 +379,6 @@ def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
 
 
 def test_a_replica_that_diverges_is_named_by_its_seed(tmp_path, capsys):
-    words = "+exp=relu optimizer.lr=50 updates=50 seeds=[7,8] snapshots.every=10 callbacks=minimal"
-    err, metrics = diverge(words, tmp_path, capsys, seed=" (seed 7)")
+    words = "+exp=relu optimizer.lr=50 updates=500 seeds=[7,8] snapshots.every=10 callbacks=minimal"
+    _, metrics = diverge(words, tmp_path, capsys, seed=" (seed 7)")
     assert metrics["seeds"] == [7, 8]

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import termios
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def test_the_five_lines_of_a_one_parameter_model_name_the_optimum(logs, capsys):
     best = metrics["reference"]["loss/train"][0]
     assert said["loss"] == (
         f"train {metrics['loss/train'][0]:.4g}, test {metrics['loss/test'][0]:.4g};"
-        f" theta {theta:.4g}, optimum {star:.4g} with train {best:.4g}"
+        f" theta {theta:.4g}; optimum {star:.4g} with {best:.4g}"
     )
 
 
@@ -269,14 +270,19 @@ def test_a_folder_holds_what_the_design_says(logs):
     ]
 
 
-def test_runs_that_start_in_the_same_second_have_folders_of_their_own(logs):
-    words = ["+exp=linear", *SHORT, "hydra.job.env_set={}"]
-    # six short runs in a row: some of them begin in one second
-    folders = [one(logs, *words) for _ in range(6)]
-    assert len(set(folders)) == 6
-    seconds = [re.match(r"[\d_-]{19}", folder.name)[0] for folder in folders]
-    assert len(set(seconds)) < 6
-    assert all(re.fullmatch(r"[\d_-]{19}(-\d+)?", folder.name) for folder in folders)
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(logs, monkeypatch):
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 31, 23, 59, 59)
+
+    monkeypatch.setattr("hydra.core.utils.datetime", Stopped)
+    first, *others = [one(logs, "+exp=linear", *SHORT) for _ in range(3)]
+    assert first.name == "2026-01-31_23-59-59"
+    assert [folder.name for folder in others] == [f"{first.name}-2", f"{first.name}-3"]
+    sweeps = [trained(logs, "-m", "+exp=linear", *SHORT, "seed=0,1") for _ in range(2)]
+    assert [len(sweep) for sweep in sweeps] == [2, 2]
+    assert {folder.parent.name for sweep in sweeps for folder in sweep.values()} == {first.name, f"{first.name}-2"}
 
 
 def test_a_folder_can_be_chosen(tmp_path, capsys):
@@ -343,9 +349,7 @@ def test_a_grid_makes_a_folder_for_each_pair(logs, capsys):
 
 
 def test_a_bad_job_is_told_in_one_line_while_the_others_go_on(logs, capsys):
-    folders = trained(
-        logs, "-m", "+exp=relu", *SHORT, "sampler=epoch", "sampler.batch_size=40,500,20", status=2
-    )
+    folders = trained(logs, "-m", "+exp=relu", *SHORT, "sampler=epoch", "sampler.batch_size=40,500,20", status=2)
     assert list(folders) == ["batch_size-20", "batch_size-40"]
     out, err = capsys.readouterr()
     assert "2 finished, 1 failed" in out

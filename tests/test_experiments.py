@@ -28,10 +28,7 @@ EXPERIMENTS = {
 }
 """How many runs each makes."""
 CHOICES = [
-    (group, choice)
-    for group in config.groups()
-    if group not in ("exp", "hydra")
-    for choice in config.choices(group)
+    (group, choice) for group in config.groups() if group not in ("exp", "hydra") for choice in config.choices(group)
 ]
 FEW = ("updates=2", "snapshots.every=1", "data.n=50")
 FIXED = {"settings", "folder"}

@@ -707,3 +707,25 @@ def test_a_scheduler_that_cannot_be_is_refused_in_one_line(
     assert said in str(caught.value)
     assert str(caught.value).startswith("scheduler")
     assert "\n" not in str(caught.value)
+
+
+def test_a_float64_checkpoint_loads_with_all_its_digits(tmp_path: Path) -> None:
+    module = ConstantModule().double()
+    with torch.no_grad():
+        module.theta.fill_(1 / 3)
+    checkpoint = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+    checkpoint["pytorch-lightning_version"] = L.__version__
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    loaded = ConstantModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert loaded.theta.item() == 1 / 3
+
+
+def test_numpy_settings_become_plain_ones() -> None:
+    module = ReLUModule(width=2, elbows="given", positions=np.array([0.25, 0.5]), seeds=np.array([3]))
+    assert module.hparams["positions"] == [0.25, 0.5]
+    assert type(module.hparams["seeds"][0]) is int
+
+
+def test_sparse_adam_is_refused() -> None:
+    with pytest.raises(UserError, match="sparse"):
+        ConstantModule(optimizer={"_target_": "torch.optim.SparseAdam", "lr": 0.1}).configure_optimizers()

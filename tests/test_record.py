@@ -41,7 +41,7 @@ RUNS = {
     " callbacks.snapshots.pictures=1",
     "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
     "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks.snapshots.pictures=2",
-    "dead": "+exp=relu model.width=3 model.init_from=dead.pt model.train=output updates=2 callbacks.snapshots.pictures=1",
+    "dead": "+exp=relu_output model.width=3 model.init_from=dead.pt updates=2 callbacks.snapshots.pictures=1",
     "wide": "+exp=relu model.width=120 updates=2 callbacks=minimal",
 }
 
@@ -92,7 +92,12 @@ class Run:
 def run(tmp_path_factory):
     """`run(name)`: one of `RUNS`, trained when it is first asked for."""
     folder, done = tmp_path_factory.mktemp("runs"), {}
-    dead = {"0.weight": [[1.0], [0.0], [-1.0]], "0.bias": [0.5, 1.0, -1.0], "2.weight": [[1.0, 1.0, 1.0]], "2.bias": [0.0]}
+    dead = {
+        "0.weight": [[1.0], [0.0], [-1.0]],
+        "0.bias": [0.5, 1.0, -1.0],
+        "2.weight": [[1.0, 1.0, 1.0]],
+        "2.bias": [0.0],
+    }
     torch.save({key: torch.tensor(value) for key, value in dead.items()}, folder / "dead.pt")
 
     def get(name):

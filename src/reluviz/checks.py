@@ -171,9 +171,7 @@ def check(cfg: DictConfig) -> DictConfig:
             if checked != value or type(checked) is not type(value):
                 OmegaConf.update(cfg, key, checked)
         if cfg.seeds is not None and cfg.replicas not in (1, len(cfg.seeds)):
-            raise UserError(
-                f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out"
-            )
+            raise UserError(f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out")
     return cfg
 
 

@@ -1,16 +1,17 @@
 """Going on with a run: its own configuration, its own folder, and the checkpoint where it stopped."""
 
-import pickle
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from reluviz import config
-from reluviz.checks import check
+from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.errors import UserError
 
@@ -55,6 +56,8 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
     chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
     cfg = stored.copy()
     for override in config.parse(overrides):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: holds several values; ckpt_path goes on with one run")
         key, value = override.key_or_group, override.value()
         if key in ("ckpt_path", "hydra.run.dir"):
             continue
@@ -92,24 +95,32 @@ def remember(resumed: Resumed) -> None:
 
 
 def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
-    """Return the updates a checkpoint stands at, if it belongs to a model like this."""
+    """Return the updates a checkpoint stands at, if it belongs to a run like this."""
     try:
-        loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # a damaged file raises whatever torch's reader happens to meet
         raise UserError(f"{where}: {checkpoint.name} is not a checkpoint, or is damaged") from error
-    state: dict[str, Any] = loaded.get("state_dict", {}) if isinstance(loaded, dict) else {}
-    if "updates_done" not in state or "global_step" not in loaded:
-        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz")
-    kind = "relu" if "input_slope" in state else "one-parameter"
-    wanted = "relu" if "width" in cfg.model else "one-parameter"
-    if kind != wanted:
-        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {wanted} model")
-    if kind == "relu" and state["input_slope"].shape[1] != cfg.model.width:
-        width = state["input_slope"].shape[1]
-        raise UserError(
-            f"{where}: holds a network of width {width}, and the run has model.width={cfg.model.width}"
-        )
-    return int(state["updates_done"])
+    try:
+        done, _ = int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
+        kind, held = loaded["model"], dict(loaded["hyper_parameters"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz") from error
+    settings = plain(cfg)
+    own: Any = get_class(settings["model"]["_target_"])
+    if kind != own.model:
+        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {own.model} model")
+    wanted = {f"model.{key}": value for key, value in settings["model"].items()}
+    wanted |= {"seeds": seeds_of(cfg), "optimizer": settings["optimizer"], "scheduler": settings.get("scheduler")}
+    for key, value in wanted.items():
+        name = key.removeprefix("model.")
+        if name in held and held[name] != value:
+            raise UserError(
+                f"{where}: {checkpoint.name} is of a run with {key}={held[name]}, and the run beside it has {value}"
+            )
+    return done
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -52,6 +52,9 @@ class Checkpoints(L.Callback):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f".{name}.part"
+        for logger in trainer.loggers:
+            # whoever goes on from here finds every snapshot before it on disk
+            logger.save()
         trainer.save_checkpoint(beside)
         os.replace(beside, self.folder / name)
         self._written = time.monotonic()

@@ -32,6 +32,8 @@ def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Paramete
     cls = _find(target, Optimizer, "optimizer._target_", "torch.optim.SGD")
     if replicas > 1 and cls.__name__ in COUPLED:
         raise UserError(f"optimizer._target_={target}: would couple the replicas; use replicas=1")
+    if cls.__name__ == "SparseAdam":
+        raise UserError(f"optimizer._target_={target}: needs sparse gradients, which these models do not have")
     groups: list[dict[str, Any]] = [{"params": list(named.values())}]
     if arguments.get("weight_decay") and "output_bias" in named and len(named) > 1:
         decayed = [value for name, value in named.items() if name != "output_bias"]

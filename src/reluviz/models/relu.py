@@ -66,6 +66,9 @@ class ReLUModule(RegressionModule):
         scheduler: dict[str, Any] | None = None,
         engine: str = "auto",
     ) -> None:
+        # plain numbers, which any checkpoint can hold
+        seeds = [int(seed) for seed in seeds]
+        positions = None if positions is None else [float(beta) for beta in positions]
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         # a checkpoint holds the weights themselves and must load where the file no longer is
         self.save_hyperparameters(logger=False, ignore=["init_from"])
@@ -78,7 +81,7 @@ class ReLUModule(RegressionModule):
         if (elbows == "given") != (positions is not None):
             raise UserError("model.elbows=given and model.positions=[...] need each other")
         if positions is not None and len(positions) != width:
-            raise UserError(f"model.positions={list(positions)}: {len(positions)} elbows for model.width={width}")
+            raise UserError(f"model.positions={positions}: {len(positions)} elbows for model.width={width}")
         if ridge < 0:
             raise UserError(f"model.ridge={ridge}: must be at least 0")
         self.width, self.train_mode, self.ridge = width, train, float(ridge)
