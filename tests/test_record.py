@@ -304,7 +304,6 @@ def test_pictures_decode(run):
                 assert pixels[..., :3].std() > 0.01
 
 
-@pytest.mark.xfail(reason="colorspace says RGBA of a PNG that is RGB")
 def test_pictures_say_how_many_channels_they_have(run):
     for series in run("relu").of("image").values():
         for value in series.values():

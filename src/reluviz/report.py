@@ -77,9 +77,7 @@ def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
     part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
     optimizer = settings["optimizer"]
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
-    how += "".join(
-        f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key)
-    )
+    how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
     replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
     return f"{model}{part}: {metrics['updates']:,} updates by {how}{replicas} (engine {metrics['engine']})"
 

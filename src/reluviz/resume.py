@@ -73,9 +73,7 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
     before, after = (dict(_leaves(plain(one))) for one in (check(stored), cfg))
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
-            raise UserError(
-                f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}"
-            )
+            raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
     done = _check_checkpoint(where, checkpoint, cfg)
     if cfg.updates <= done:
         raise UserError(
@@ -126,7 +124,5 @@ def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for name, value in node.items():
-        found += (
-            _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-        )
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return found

@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from reluviz import describe
@@ -25,6 +24,7 @@ from reluviz.errors import Diverged, UserError
 from reluviz.models.base import RegressionModule
 from reluviz.quiet import quiet
 from reluviz.reference import reference
+from reluviz.settings import build, callee
 from reluviz.snapshot import Snapshot
 
 OURS = (
@@ -111,15 +111,8 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         extra["domain"] = dataset.domain
         if resumed:
             node["init_from"] = None
-    if (
-        "train" in node
-        and "positions" in node
-        and node["elbows"] != "given"
-        and node["positions"] is not None
-    ):
-        raise UserError(
-            f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}"
-        )
+    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
+        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
     module = build(node, "model", **extra)
     largest = float(abs(dataset.x).max())
     if module.model == "linear" and largest * largest == 0:
@@ -140,29 +133,11 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         raise UserError("callbacks.snapshots is missing: it watches the run; callbacks=minimal has the least")
     for name, node in settings["callbacks"].items():
         build(node, f"callbacks.{name}")
+    if (chosen := settings.get("logger")) is not None:
+        callee(chosen, "logger")
+    with quiet():
+        _trainer(settings["trainer"], max_steps=1, logger=False, enable_progress_bar=False)
     return Prepared(settings, dataset, data, module)
-
-
-def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
-    """Call the `_target_` of a config node with the node's other values.
-
-    Raises:
-        UserError: if there is no such target, or it does not take these values.
-    """
-    target = str(node.get("_target_"))
-    try:
-        found = get_object(target)
-    except Exception:
-        raise UserError(f"{key}._target_={target}: there is no such class or function") from None
-    arguments = {name: value for name, value in node.items() if name != "_target_"}
-    known = inspect.signature(found).parameters
-    for name in arguments:
-        if name not in known and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
-            raise UserError(f"{key}.{name}: {target} has no such argument (it takes {', '.join(known)})")
-    try:
-        return found(**arguments, **extra)
-    except TypeError as error:
-        raise UserError(f"{key}: {' '.join(str(error).split())}") from error
 
 
 def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
@@ -193,20 +168,13 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
         purge = None if checkpoint is None else done
         logger = build(chosen, "logger", folder=str(folder), purge_step=purge)
     with quiet():
-        try:
-            trainer = L.Trainer(
-                **settings["trainer"],
-                max_steps=steps + len(data.remaining(done)),
-                logger=logger,
-                callbacks=callbacks,
-                log_every_n_steps=0,
-                num_sanity_val_steps=0,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
-            )
-        except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        trainer = _trainer(
+            settings["trainer"],
+            max_steps=steps + len(data.remaining(done)),
+            logger=logger,
+            callbacks=callbacks,
+            enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
+        )
         status, message = "finished", ""
         fit_started = time.perf_counter()
         try:
@@ -230,6 +198,16 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     metrics = _metrics(prepared, last, status, seconds)
     write_json(folder / "metrics.json", metrics)
     return Outcome(status, folder, metrics, message)
+
+
+def _trainer(chosen: Mapping[str, Any], **ours: Any) -> L.Trainer:
+    quietly: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
+    quietly |= {"enable_checkpointing": False, "enable_model_summary": False}
+    try:
+        return L.Trainer(**chosen, **ours, **quietly)
+    except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+        shown = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
+        raise UserError(f"{shown}: {' '.join(str(error).split())}") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

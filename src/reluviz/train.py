@@ -93,8 +93,8 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     from reluviz import report, run
 
     for sweep in sweeps:
-        values = list(sweep.sweep_string_iterator())
-        if len(set(values)) < len(values):
+        values = [config.parse([f"key={text}"])[0].value() for text in sweep.sweep_string_iterator()]
+        if any(value in values[:i] for i, value in enumerate(values)):
             raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
     moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
@@ -164,9 +164,7 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
             os.environ[FULL] = "1"
 
     try:
-        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(
-            restored
-        )()
+        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(restored)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(config.why(list(overrides), error)) from error
     finally:

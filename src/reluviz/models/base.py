@@ -73,8 +73,7 @@ class RegressionModule(L.LightningModule):
     def values(self) -> dict[str, Tensor]:
         """Return a copy of the parameters, name -> [R] or [R, W], in float64 and off the graph."""
         return {
-            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True)
-            for name in PARAMETERS[self.model]
+            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True) for name in PARAMETERS[self.model]
         }
 
     def forward(self, x: Tensor) -> Tensor:
