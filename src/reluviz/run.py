@@ -164,9 +164,9 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     looker.settings = describe.flat({key: value for key, value in settings.items() if key not in hidden})
     logger = False
     if (chosen := settings.get("logger")) is not None:
-        # what the interrupted run wrote at or after this snapshot is written again
-        purge = None if checkpoint is None else done
-        logger = build(chosen, "logger", folder=str(folder), purge_step=purge)
+        # what an interrupted run wrote at or after this snapshot is written again; a fresh run says so too,
+        # since TensorBoard takes the first mark of this kind that it meets for the beginning
+        logger = build(chosen, "logger", folder=str(folder), purge_step=done)
     with quiet():
         trainer = _trainer(
             settings["trainer"],
