@@ -437,3 +437,14 @@ def test_what_is_no_run_is_refused(made: Callable[..., Path], refused: Callable[
     shutil.copytree(made("relu", "exp=relu"), folder)
     (folder / "checkpoints" / "last.ckpt").unlink()
     assert "this run has no checkpoint yet (last.ckpt is missing)" in refused(folder, "updates=8")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml"])
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe", b"", b"- 1"], ids=["no yaml", "no text", "empty", "a list"])
+def test_damaged_settings_are_refused(
+    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, name: str, content: bytes
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made("relu", "exp=relu"), folder)
+    (folder / ".hydra" / name).write_bytes(content)
+    assert "damaged" in refused(folder, "updates=8") or name == "config.yaml"

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from reluviz import config
 from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.errors import UserError
+from reluviz.settings import callee
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,13 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
         raise UserError(f"{where}: belongs to no run (there is no .hydra/config.yaml in {folder})")
     if not checkpoint.is_file():
         raise UserError(f"{where}: this run has no checkpoint yet ({checkpoint.name} is missing)")
-    stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(stored, DictConfig)
-    chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    try:
+        stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
+        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged") from error
+    if not isinstance(stored, DictConfig):
+        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged")
     cfg = stored.copy()
     for override in config.parse(overrides):
         if override.is_sweep_override():
@@ -107,9 +113,9 @@ def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz") from error
     settings = plain(cfg)
-    own: Any = get_class(settings["model"]["_target_"])
-    if kind != own.model:
-        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {own.model} model")
+    own = callee(settings["model"], "model")
+    if kind != (expected := getattr(own, "model", None)):
+        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {expected} model")
     wanted = {f"model.{key}": value for key, value in settings["model"].items()}
     wanted |= {"seeds": seeds_of(cfg), "optimizer": settings["optimizer"], "scheduler": settings.get("scheduler")}
     for key, value in wanted.items():
