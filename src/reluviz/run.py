@@ -37,8 +37,13 @@ OURS = (
     "enable_checkpointing",
     "enable_model_summary",
     "enable_progress_bar",
+    "strategy",
+    "num_nodes",
 )
 """Arguments of the Trainer that a run decides."""
+MANY = 2**20
+"""Numbers in the hidden layers of a minibatch from which torch's threads help; below, waiting for each other costs
+up to fifty times the work."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     from reluviz.models.optimizers import build_optimizer, build_scheduler
 
     settings: dict[str, Any] = plain(check(cfg))
+    settings.setdefault("scheduler", None)
     dataset = build(settings["data"], "data")
     data = SegmentData(
         dataset,
@@ -103,7 +109,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     extra: dict[str, Any] = {
         "seeds": seeds_of(cfg),
         "optimizer": settings["optimizer"],
-        "scheduler": settings.get("scheduler"),
+        "scheduler": settings["scheduler"] or None,
         "engine": settings["engine"],
     }
     node = dict(settings["model"])
@@ -122,7 +128,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
     )
-    if (scheduler := settings.get("scheduler")) is not None:
+    if scheduler := settings["scheduler"]:
         build_scheduler(scheduler, optimizer)
     known = inspect.signature(L.Trainer).parameters
     for name in settings["trainer"]:
@@ -149,6 +155,17 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
         checkpoint: the checkpoint to go on from.
     """
     started = time.perf_counter()
+    threads = torch.get_num_threads()
+    numbers = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
+    if numbers * getattr(prepared.module, "width", 1) < MANY:
+        torch.set_num_threads(1)
+    try:
+        return _train(prepared, folder, checkpoint, started)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:
     settings, data, module = prepared.settings, prepared.data, prepared.module
     done, steps = (0, 0) if checkpoint is None else _position(checkpoint)
     callbacks = [

@@ -210,4 +210,6 @@ def nice(value: float) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * share)} %"
+    """Return a share in percent, short enough to stand beside an axis."""
+    text = f"{number(100 * share)} %"
+    return text if "e+" not in text else f"{text.replace('e+0', 'e').replace('e+', 'e')}".replace(" %", "%")
