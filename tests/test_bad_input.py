@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "width_null": ("model.width=null", "model.width=null: ", WHOLE),
     "width_bool": ("model.width=true", "model.width=True: ", WHOLE),
     "width_list": ("model.width=[1,2]", "model.width=[1, 2]: ", WHOLE),
-    "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 10,000,000"),
+    "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 100,000"),
     "width_missing": ("model.width=???", "model.width"),
     "lr_negative": ("optimizer.lr=-1", "optimizer.lr=-1: must be a finite number above 0"),
     "lr_zero": ("optimizer.lr=0", "optimizer.lr=0: must be a finite number above 0"),
@@ -357,7 +357,7 @@ def test_divergence_of_the_linear_model_names_its_limit(tmp_path, capsys):
 
 def test_divergence_of_the_constant_model_names_its_limit(tmp_path, capsys):
     err, _ = diverge("+exp=constant optimizer.lr=1.5 updates=100", tmp_path, capsys)
-    assert "largest stable step size, 1 = 1\n" in err
+    assert "optimizer.lr=1.5, and the largest stable step size is 1\n" in err
 
 
 def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
@@ -365,7 +365,8 @@ def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
         "+exp=relu optimizer.lr=50 updates=2000 snapshots.every=10 callbacks=minimal", tmp_path, capsys
     )
     assert any(f" {name} has left" in err for name in ("input_slope", "bias", "output_weight", "output_bias"))
-    assert "try a smaller optimizer.lr than 50.0" in err
+    # at the start, for these data: what `explain` says too
+    assert "optimizer.lr=50.0 is beyond the largest stable step size, 2/lambda_max at the start = 0.74" in err
     assert metrics["updates"] < 2000
 
 

@@ -192,7 +192,8 @@ def test_the_defaults_of_a_run_are_those_of_the_interface():
         "ridge": 1e-5,
         "init_from": None,
     }
-    assert cfg["optimizer"] == {"_target_": "torch.optim.SGD", "lr": 0.02, "weight_decay": 0.0}
+    assert cfg["optimizer"] == {"_target_": "torch.optim.SGD", "lr": "${step_size}", "weight_decay": 0.0}
+    assert cfg["step_size"] == 0.02
     single = {"seed": 0, "seeds": None, "replicas": 1, "updates": 150_000, "engine": "auto", "ckpt_path": None}
     assert {key: cfg[key] for key in single} == single
     assert cfg["trainer"] == {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
@@ -234,3 +235,23 @@ def test_a_conf_in_the_working_directory_is_not_mistaken_for_ours(tmp_path):
     Path("conf").mkdir()
     Path("conf/config.yaml").write_text("name: theirs\n")
     assert composed()["name"] == "run"
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "lr"),
+    [
+        (["+exp=relu", "regime=output"], "output", 0.2),
+        (["+exp=relu", "regime=all"], "all", 0.02),
+        (["+exp=relu", "optimizer=adam"], "all", 0.001),
+        (["+exp=relu_output"], "output", 0.2),
+        (["+exp=relu_output", "optimizer.lr=0.3"], "output", 0.3),
+        (["+exp=linear", "optimizer=adam"], None, 0.001),
+        (["+exp=linear", "optimizer=momentum"], None, 0.2),
+        (["+exp=constant"], None, 0.1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_an_experiment_leaves_regime_and_optimiser_their_say(words, train, lr):
+    cfg = config.compose_checked(words)
+    assert cfg.model.get("train") == train
+    assert cfg.optimizer.lr == lr

@@ -494,7 +494,10 @@ def test_a_bias_is_placed_at_minus_elbow_times_slope() -> None:
     assert state["bias"].tolist() == [-0.5, 1.5]
 
 
-SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((folder() / "optimizer").glob("*.yaml"))}
+SHIPPED = {
+    path.stem: yaml.safe_load(path.read_text().replace("${step_size}", "0.02"))
+    for path in sorted((folder() / "optimizer").glob("*.yaml"))
+}
 SGD = {"_target_": "torch.optim.SGD", "lr": 0.1}
 
 
@@ -645,8 +648,8 @@ def test_a_scheduler_gives_torch_s_learning_rates_from_the_first_update_on(setti
 
 def test_every_shipped_scheduler_builds() -> None:
     paths = sorted((folder() / "scheduler").glob("*.yaml"))
-    assert paths
-    for path in paths:
+    assert len(paths) > 1
+    for path in (path for path in paths if path.stem != "none"):
         settings = {
             key: 100 if value == "${updates}" else value for key, value in yaml.safe_load(path.read_text()).items()
         }

@@ -356,7 +356,10 @@ def plain(
 def test_every_optimiser_makes_the_updates_of_a_plain_loop(
     optimizer: str, changed: dict[str, Any], scheduler: str
 ) -> None:
-    settings = OmegaConf.to_container(OmegaConf.load(config.folder() / "optimizer" / f"{optimizer}.yaml"))
+    shipped = OmegaConf.load(config.folder() / "optimizer" / f"{optimizer}.yaml")
+    settings = OmegaConf.to_container(OmegaConf.merge({"step_size": 0.02, "optimizer": shipped}), resolve=True)[
+        "optimizer"
+    ]
     assert isinstance(settings, dict)
     settings |= changed
     data = course(200, Linear(33))

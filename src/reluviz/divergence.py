@@ -7,7 +7,6 @@ from reluviz.data.dataset import Dataset
 from reluviz.functions import Parameters, features
 from reluviz.models.base import RegressionModule
 
-
 MOST_ENTRIES = 2**22
 """Numbers that the tangent features may hold for the sharpness to be worth its time."""
 

@@ -79,7 +79,8 @@ def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
     how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
     replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
-    return f"{model}{part}: {metrics['updates']:,} update{'s' * (metrics['updates'] > 1)} by {how}{replicas} (engine {metrics['engine']})"
+    updates = f"{metrics['updates']:,} update{'s' * (metrics['updates'] > 1)}"
+    return f"{model}{part}: {updates} by {how}{replicas} (engine {metrics['engine']})"
 
 
 def _units(width: int) -> str:

@@ -117,7 +117,11 @@ def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
     if kind != (expected := getattr(own, "model", None)):
         raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {expected} model")
     wanted = {f"model.{key}": value for key, value in settings["model"].items()}
-    wanted |= {"seeds": seeds_of(cfg), "optimizer": settings["optimizer"], "scheduler": settings.get("scheduler")}
+    wanted |= {
+        "seeds": seeds_of(cfg),
+        "optimizer": settings["optimizer"],
+        "scheduler": settings.get("scheduler") or None,
+    }
     for key, value in wanted.items():
         name = key.removeprefix("model.")
         if name in held and held[name] != value:
