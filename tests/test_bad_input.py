@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from reluviz.__main__ import main
+from reluviz.data import piecewise_linear
 
 WHOLE = "must be a whole number of at least"
 FILES = {
@@ -85,7 +87,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "width_null": ("model.width=null", "model.width=null: ", WHOLE),
     "width_bool": ("model.width=true", "model.width=True: ", WHOLE),
     "width_list": ("model.width=[1,2]", "model.width=[1, 2]: ", WHOLE),
-    "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 10,000,000"),
+    "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 100,000"),
     "width_missing": ("model.width=???", "model.width"),
     "lr_negative": ("optimizer.lr=-1", "optimizer.lr=-1: must be a finite number above 0"),
     "lr_zero": ("optimizer.lr=0", "optimizer.lr=0: must be a finite number above 0"),
@@ -184,6 +186,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "ckpt_fewer": ("ckpt_path=IN/linear updates=1", "ckpt_path=IN/linear: has made its 2 updates"),
     "ckpt_other_lr": ("ckpt_path=IN/linear updates=9 optimizer.lr=3", "optimizer.lr=3: ", "has 0.2; only updates"),
     "ckpt_other_exp": ("ckpt_path=IN/linear updates=9 +exp=relu", "+exp=relu: ", "has linear; only updates"),
+    "ckpt_sweep_without_m": ("ckpt_path=IN/linear updates=5,6", "updates=5,6: "),
     "ckpt_sweep": ("ckpt_path=IN/linear updates=9 -m", "ckpt_path=IN/linear: ", "leave out -m"),
     # folders and names
     "dir_below_a_file": ("hydra.run.dir=IN/good.csv/run", "hydra.run.dir=IN/good.csv/run: cannot be written to"),
@@ -202,9 +205,14 @@ CASES: dict[str, tuple[str, ...]] = {
     "sweep_of_one_value_twice": ("-m seed=1,1", "seed=1,1: holds a value twice"),
     "sweep_of_an_unknown_key": ("-m model.widht=1,2", "model.widht=1: ", "did you mean model.width?"),
     "sweep_from_a_bad_value": ("-m seed=-1,1", "seed=-1: ", f"{WHOLE} 0"),
+    "accelerator": ("trainer.accelerator=nope", "trainer"),
+    "devices": ("trainer.devices=0", "trainer"),
+    "key_that_the_logger_lacks": ("+logger.foo=1", "logger.foo"),
+    "sweep_of_one_value_in_two_spellings": ("-m seed=1,1.0 updates=1 callbacks=minimal", "seed=1,1.0: "),
 }
 
 
+# the same, but not so yet
 def reluviz(*words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *words])
@@ -243,7 +251,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_bad_input_gives_one_line_and_status_2_and_creates_nothing(case, inputs, tmp_path, capsys):
     words, *parts = (part.replace("IN", str(inputs)) for part in case)
     before = everything_in(inputs)
@@ -286,29 +294,24 @@ def test_a_folder_that_refuses_is_named(capsys):
     assert capsys.readouterr().err.startswith("reluviz: hydra.run.dir=/proc/run: cannot be written to (")
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["engine=fused"], "reluviz: engine=fused: must be one of auto, reference\n"),
-        (["model.width=-1"], "reluviz: model.width=-1: must be a whole number of at least 1 and at most 10,000,000\n"),
-        (
-            ["model._target_=reluviz.models.Nothing"],
-            "reluviz: model._target_=reluviz.models.Nothing: there is no such class or function\n",
-        ),
-    ],
-    ids=["engine", "width", "target"],
-)
-def test_a_process_ends_with_the_line_alone(words, line, tmp_path):
+def test_nothing_is_logged_beside_the_line(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("hydra.utils"), "disabled", False)
+    assert reluviz("train", "model._target_=reluviz.models.Nothing") == 2
+    assert caplog.records == []
+
+
+def test_a_process_ends_with_the_line_alone(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "reluviz", "train", "engine=fused"], capture_output=True, text=True, check=False
     )
+    line = "reluviz: engine=fused: must be one of auto, reference\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_traceback_is_there_for_who_asks():
+def test_the_traceback_is_there_for_who_asks(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", "model.width=-1"],
+        [sys.executable, "-m", "reluviz", "train", "foo=1"],
         capture_output=True,
         text=True,
         check=False,
@@ -316,10 +319,12 @@ def test_the_traceback_is_there_for_who_asks():
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: model.width=-1: must be")
+    assert "hydra.errors.ConfigCompositionException" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("reluviz.errors.UserError: foo=1: there is no key foo")
+    assert list(tmp_path.iterdir()) == []
 
 
-def diverge(words, tmp_path, capsys):
+def diverge(words, tmp_path, capsys, seed=""):
     assert reluviz("train", *words.split()) == 3
     out, err = capsys.readouterr()
     assert err.count("\n") == 1
@@ -329,24 +334,30 @@ def diverge(words, tmp_path, capsys):
     assert events.stat().st_size > 1000
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["status"] == "diverged"
-    assert f"diverged: after update {metrics['updates']:,} " in err
+    assert f"diverged{seed}: after update {metrics['updates']:,} " in err
     return err, metrics
 
 
 def test_divergence_of_the_linear_model_names_its_limit(tmp_path, capsys):
     err, metrics = diverge("+exp=linear optimizer.lr=5 updates=100", tmp_path, capsys)
-    x = np.sort(np.random.RandomState(1).uniform(size=200))
+    x = np.random.RandomState(1).uniform(size=200)
     assert 1 / np.mean(x * x) == pytest.approx(3.0403, abs=1e-4)
     assert f"1/mean(x^2) = {1 / np.mean(x * x):.6g}\n" in err
     assert "theta has left every bound" in err
     assert "optimizer.lr=5.0" in err
-    # |1 - 2 lr mean(x^2)|^(2 u) passes 10^6 times the larger of the initial loss and var(y)
-    assert metrics["updates"] == 11
+    # theta_u - theta* = (1 - 2 lr mean(x^2))^u (0 - theta*), and a loss of 10^6 times the first one is the end
+    data = piecewise_linear()
+    moment, star = np.mean(data.x**2), np.mean(data.x * data.y) / np.mean(data.x**2)
+    u = np.arange(100)
+    loss = np.mean((data.y - star * data.x) ** 2) + moment * (star * (1 - 2 * 5 * moment) ** u) ** 2
+    assert loss[0] == pytest.approx(np.mean(data.y**2))
+    assert metrics["updates"] == np.argmax(loss > 1e6 * max(loss[0], np.var(data.y)))
+    assert metrics["loss/train"] == [pytest.approx(loss[metrics["updates"]], rel=1e-4)]
 
 
 def test_divergence_of_the_constant_model_names_its_limit(tmp_path, capsys):
     err, _ = diverge("+exp=constant optimizer.lr=1.5 updates=100", tmp_path, capsys)
-    assert "largest stable step size, 1 = 1\n" in err
+    assert "optimizer.lr=1.5, and the largest stable step size is 1\n" in err
 
 
 def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
@@ -354,11 +365,12 @@ def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
         "+exp=relu optimizer.lr=50 updates=2000 snapshots.every=10 callbacks=minimal", tmp_path, capsys
     )
     assert any(f" {name} has left" in err for name in ("input_slope", "bias", "output_weight", "output_bias"))
-    assert "try a smaller optimizer.lr than 50.0" in err
+    # at the start, for these data: what `explain` says too
+    assert "optimizer.lr=50.0 is beyond the largest stable step size, 2/lambda_max at the start = 0.74" in err
     assert metrics["updates"] < 2000
 
 
 def test_a_replica_that_diverges_is_named_by_its_seed(tmp_path, capsys):
-    err = reluviz("train", "+exp=relu", *"optimizer.lr=50 updates=50 seeds=[7,8] callbacks=minimal".split())
-    assert err == 3
-    assert any(f"diverged (seed {seed}): after update" in capsys.readouterr().err for seed in (7, 8)) or True
+    words = "+exp=relu optimizer.lr=50 updates=500 seeds=[7,8] snapshots.every=10 callbacks=minimal"
+    _, metrics = diverge(words, tmp_path, capsys, seed=" (seed 7)")
+    assert metrics["seeds"] == [7, 8]

@@ -159,6 +159,11 @@ def test_a_point_at_zero_asks_for_nothing(empty_folder: Path, explained: Explain
     assert "1.25" not in shown.split("Step size")[0], "no candidate is made up for it"
 
 
+def test_points_equally_far_from_zero_are_heard_alike(empty_folder: Path, text: Callable[..., str]) -> None:
+    assert "Here yes" in text("+exp=linear", *csv(empty_folder, [-2, 2], [1, 3]))
+    assert "Here yes" not in text("+exp=linear", *csv(empty_folder, [-2, 3], [1, 3]))
+
+
 def test_without_a_gradient_there_are_no_shares(
     empty_folder: Path, explained: Explain, text: Callable[..., str]
 ) -> None:
@@ -241,8 +246,10 @@ def test_relu_output_layer_solved_and_its_limit(explained: Explain) -> None:
 
 
 def test_elbows_at_data_are_where_training_puts_them(explained: Explain) -> None:
-    elbows = explained("model.elbows=at_data", "model.width=3")["units"]["elbow"]
-    assert elbows == pytest.approx(X[[50, 100, 149]], abs=1e-6)
+    found = explained("+exp=relu_output", "model.elbows=at_data", "model.width=3")
+    assert found["units"]["elbow"] == pytest.approx(X[[50, 100, 149]], abs=1e-6)
+    largest = np.linalg.norm(features(found, X), 2)
+    assert found["step"]["largest_stable_step"] == pytest.approx(N / largest**2)
 
 
 def test_wide_networks_leave_the_hessian_out(explained: Explain, text: Callable[..., str]) -> None:

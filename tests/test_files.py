@@ -190,8 +190,9 @@ def test_whole_numbers_and_truth_values_are_numbers(tmp_path: Path) -> None:
 
 
 def test_points_with_the_same_x_keep_their_order(tmp_path: Path) -> None:
-    data = file(written(tmp_path / "a.csv", "x,y\n1,5\n0,4\n1,3\n0,2\n"))
-    assert (data.x.tolist(), data.y.tolist()) == ([0, 0, 1, 1], [4, 2, 5, 3])
+    data = file(written(tmp_path / "a.csv", "x,y\n" + "".join(f"{1 - i % 2},{i}\n" for i in range(200))))
+    assert data.x.tolist() == [0] * 100 + [1] * 100
+    assert data.y.tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
 @pytest.mark.parametrize(("content", "said"), BAD_CSV.values(), ids=BAD_CSV.keys())

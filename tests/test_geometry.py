@@ -152,9 +152,7 @@ def test_unit_status_agrees_with_looking_at_every_training_input() -> None:
     p = edge_cases()["w = 0"]
     x = torch.linspace(0.2, 0.8, 50, dtype=torch.float64)
     on = p["input_slope"].unsqueeze(1) * x[:, None] + p["bias"].unsqueeze(1) > 0
-    expected = [
-        ["linear" if unit.all() else "bent" if unit.any() else "dead" for unit in replica.T] for replica in on
-    ]
+    expected = [["linear" if unit.all() else "bent" if unit.any() else "dead" for unit in replica.T] for replica in on]
     codes = geometry.unit_status(p["input_slope"], p["bias"], x)
     assert [[geometry.STATUS[code] for code in row] for row in codes] == expected
     assert {name for row in expected for name in row} == set(geometry.STATUS)

@@ -329,7 +329,7 @@ def test_a_damaged_state_never_leaves_another_exception(new_format: bool, tmp_pa
     torch.save(broken(), path, _use_new_zipfile_serialization=new_format)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(150):
+    for _ in range(80):
         damaged = bytearray(whole)
         for place_ in generator.integers(min(len(damaged), 800), size=2):
             damaged[place_] = generator.integers(256)
@@ -451,12 +451,12 @@ def test_what_is_learned_does_not_depend_on_when_snapshots_are_taken() -> None:
 
 
 def test_the_network_learns() -> None:
-    data = PiecewiseLinearData(updates=400)
+    data = PiecewiseLinearData(updates=200)
     module = ReLUModule(width=20, optimizer={"_target_": "torch.optim.Adam", "lr": 0.01})
     x, y = module.points(data.dataset)
     before = (module(x) - y).square().mean().item()
     fit(module, data)
-    assert (module(x) - y).square().mean().item() < 0.7 * before
+    assert (module(x) - y).square().mean().item() < 0.8 * before
 
 
 @pytest.mark.parametrize("cls", MODULES)
@@ -473,6 +473,14 @@ def test_double_precision_is_the_trainer_s_choice(cls: type[Any]) -> None:
         assert not torch.equal(value, start[name])
 
 
+def test_in_double_precision_elbows_are_placed_on_the_data_to_double_precision() -> None:
+    still = {"_target_": "torch.optim.SGD", "lr": 1e-300}
+    module = fit(
+        ReLUModule(width=1, elbows="at_data", optimizer=still), own_data([-3.0, 0.1, 5.0]), precision="64-true"
+    )
+    assert elbows(module).tolist() == pytest.approx([0.1], abs=1e-15)
+
+
 def test_double_and_single_precision_start_alike_and_agree_to_rounding() -> None:
     single = fit(ReLUModule(width=W)).values()
     double = fit(ReLUModule(width=W), precision="64-true").values()
@@ -486,7 +494,10 @@ def test_a_bias_is_placed_at_minus_elbow_times_slope() -> None:
     assert state["bias"].tolist() == [-0.5, 1.5]
 
 
-SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((folder() / "optimizer").glob("*.yaml"))}
+SHIPPED = {
+    path.stem: yaml.safe_load(path.read_text().replace("${step_size}", "0.02"))
+    for path in sorted((folder() / "optimizer").glob("*.yaml"))
+}
 SGD = {"_target_": "torch.optim.SGD", "lr": 0.1}
 
 
@@ -507,9 +518,10 @@ def test_every_shipped_optimiser_builds_with_its_settings(settings: dict[str, An
 @pytest.mark.parametrize("settings", SHIPPED.values(), ids=SHIPPED.keys())
 @pytest.mark.parametrize("cls", MODULES)
 def test_under_every_shipped_optimiser_replicas_learn_apart(cls: type[Any], settings: dict[str, Any]) -> None:
-    together = fit(cls(seeds=[4, 0, 11], optimizer=settings), precision="64-true").values()
-    for r, seed in enumerate([4, 0, 11]):
-        alone = fit(cls(seeds=[seed], optimizer=settings), precision="64-true").values()
+    data = PiecewiseLinearData(updates=20, snapshots=Linear(1000))
+    together = fit(cls(seeds=[4, 11], optimizer=settings), data, precision="64-true").values()
+    for r, seed in enumerate([4, 11]):
+        alone = fit(cls(seeds=[seed], optimizer=settings), data, precision="64-true").values()
         for name, value in alone.items():
             torch.testing.assert_close(together[name][r], value[0], rtol=1e-10, atol=1e-12)
 
@@ -636,8 +648,8 @@ def test_a_scheduler_gives_torch_s_learning_rates_from_the_first_update_on(setti
 
 def test_every_shipped_scheduler_builds() -> None:
     paths = sorted((folder() / "scheduler").glob("*.yaml"))
-    assert paths
-    for path in paths:
+    assert len(paths) > 1
+    for path in (path for path in paths if path.stem != "none"):
         settings = {
             key: 100 if value == "${updates}" else value for key, value in yaml.safe_load(path.read_text()).items()
         }
@@ -698,3 +710,25 @@ def test_a_scheduler_that_cannot_be_is_refused_in_one_line(
     assert said in str(caught.value)
     assert str(caught.value).startswith("scheduler")
     assert "\n" not in str(caught.value)
+
+
+def test_a_float64_checkpoint_loads_with_all_its_digits(tmp_path: Path) -> None:
+    module = ConstantModule().double()
+    with torch.no_grad():
+        module.theta.fill_(1 / 3)
+    checkpoint = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+    checkpoint["pytorch-lightning_version"] = L.__version__
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    loaded = ConstantModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert loaded.theta.item() == 1 / 3
+
+
+def test_numpy_settings_become_plain_ones() -> None:
+    module = ReLUModule(width=2, elbows="given", positions=np.array([0.25, 0.5]), seeds=np.array([3]))
+    assert module.hparams["positions"] == [0.25, 0.5]
+    assert type(module.hparams["seeds"][0]) is int
+
+
+def test_sparse_adam_is_refused() -> None:
+    with pytest.raises(UserError, match="sparse"):
+        ConstantModule(optimizer={"_target_": "torch.optim.SparseAdam", "lr": 0.1}).configure_optimizers()

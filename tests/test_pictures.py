@@ -24,9 +24,7 @@ def sine(x):
 def dataset(low=0.0, high=1.0, samples=50, target=sine, name="sine"):
     rng = np.random.default_rng(0)
     x = np.sort(rng.uniform(low, high, samples))
-    return Dataset(
-        name, x, np.sin(9 * (x - low)) + rng.normal(scale=0.1, size=samples), (low, high), target=target
-    )
+    return Dataset(name, x, np.sin(9 * (x - low)) + rng.normal(scale=0.1, size=samples), (low, high), target=target)
 
 
 def network(w, b, v=None, c=0.1):
@@ -92,9 +90,7 @@ def test_each_hidden_relu_is_drawn_at_its_height_where_it_is_on():
 def test_the_hidden_relus_on_the_canvas_are_those_of_the_parameters():
     picture = FitPicture("relu", dataset(), seed=0)
     picture.png(UNITS, 0, LOSSES)
-    np.testing.assert_array_equal(
-        np.array(picture.scene.units.get_segments()), curves.hidden(UNITS, 0.0, 1.0)
-    )
+    np.testing.assert_array_equal(np.array(picture.scene.units.get_segments()), curves.hidden(UNITS, 0.0, 1.0))
 
 
 def test_markers_tell_bent_linear_and_dead_apart_and_point_to_where_a_unit_is_on():
@@ -320,9 +316,7 @@ def test_effective_votes_are_between_one_and_the_number_of_voters():
     assert np.isnan(effective(np.array([1.0, np.nan])))
 
 
-@pytest.mark.parametrize(
-    ("value", "scale"), [(0.031, 0.05), (1.0, 1.0), (2.0, 2.0), (7.0, 10.0), (1e-320, 1e-320)]
-)
+@pytest.mark.parametrize(("value", "scale"), [(0.031, 0.05), (1.0, 1.0), (2.0, 2.0), (7.0, 10.0), (1e-320, 1e-320)])
 def test_scales_are_one_two_or_five_times_a_power_of_ten(value, scale):
     assert nice(value) == pytest.approx(scale)
 

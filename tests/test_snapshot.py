@@ -98,7 +98,9 @@ def test_the_references_of_a_network_are_least_squares_and_ridge_on_its_features
         ridge, *_ = np.linalg.lstsq(rows, np.append(DATA.y, np.zeros(3)), rcond=None)
         assert float(found["ridge"]["loss/train"][r]) == pytest.approx(np.mean((phi[r] @ ridge - DATA.y) ** 2))
     assert found["noise_floor"]["loss/train"] == pytest.approx(np.mean(DATA.noise**2))
-    assert found["noise_floor"]["loss/test"] == [pytest.approx(0.01 * rank / 200) for rank in found["least_squares"]["rank"]]
+    assert found["noise_floor"]["loss/test"] == [
+        pytest.approx(0.01 * rank / 200) for rank in found["least_squares"]["rank"]
+    ]
 
 
 @pytest.mark.parametrize(

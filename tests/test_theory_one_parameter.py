@@ -175,9 +175,7 @@ def test_the_limits_are_1_and_1_over_the_mean_square() -> None:
 
 @both
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_gradient_descent_converges_below_the_limit_and_diverges_above_it(
-    model: str, momentum: float
-) -> None:
+def test_gradient_descent_converges_below_the_limit_and_diverges_above_it(model: str, momentum: float) -> None:
     start = OPTIMUM[model] + torch.ones(1, dtype=torch.float64)
     for factor, converges in [(0.99, True), (1.01, False)]:
         end = sgd(model, start, factor * LIMIT[model](momentum), 1500, momentum)

@@ -185,10 +185,7 @@ def test_hessian_is_that_of_autograd(trained: str) -> None:
 
         start = tuple(one[name] for name in names)
         blocks = torch.autograd.functional.hessian(loss, start)
-        rows = [
-            torch.cat([block.reshape(start[i].numel(), -1) for block in row], -1)
-            for i, row in enumerate(blocks)
-        ]
+        rows = [torch.cat([block.reshape(start[i].numel(), -1) for block in row], -1) for i, row in enumerate(blocks)]
         close(h[r], torch.cat(rows))
     close(relu.hessian_sharpness(p, x, y, names), torch.linalg.eigvalsh(h).max(-1).values)
 
@@ -266,9 +263,7 @@ def test_output_layer_converges_below_its_limit_and_diverges_above_it(factor: fl
     best = relu.least_squares(phi, y).solution
     theta = torch.zeros_like(best)
     for _ in range(1500):
-        theta = theta + 2 * lr / N * torch.einsum(
-            "rnf,rn->rf", phi, y - torch.einsum("rnf,rf->rn", phi, theta)
-        )
+        theta = theta + 2 * lr / N * torch.einsum("rnf,rn->rf", phi, y - torch.einsum("rnf,rf->rn", phi, theta))
     distance = (theta - best).norm().item()
     assert distance < 1e-6 if converges else distance > 1e2
     close(relu.output_trajectory(phi, y, torch.zeros_like(best), lr, [1500])[:, 0], theta, rtol=1e-6)

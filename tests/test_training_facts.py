@@ -97,9 +97,7 @@ def test_gradient_descent_converges_just_below_the_largest_stable_step_and_diver
     x, y = points(data)
     constant = model is ConstantModule
     limit = (
-        theory.constant.largest_stable_step(momentum)
-        if constant
-        else theory.linear.largest_stable_step(x, momentum)
+        theory.constant.largest_stable_step(momentum) if constant else theory.linear.largest_stable_step(x, momentum)
     )
     best = theory.constant.optimum(y) if constant else theory.linear.optimum(x, y)
     distance = {}
@@ -358,7 +356,10 @@ def plain(
 def test_every_optimiser_makes_the_updates_of_a_plain_loop(
     optimizer: str, changed: dict[str, Any], scheduler: str
 ) -> None:
-    settings = OmegaConf.to_container(OmegaConf.load(config.folder() / "optimizer" / f"{optimizer}.yaml"))
+    shipped = OmegaConf.load(config.folder() / "optimizer" / f"{optimizer}.yaml")
+    settings = OmegaConf.to_container(OmegaConf.merge({"step_size": 0.02, "optimizer": shipped}), resolve=True)[
+        "optimizer"
+    ]
     assert isinstance(settings, dict)
     settings |= changed
     data = course(200, Linear(33))

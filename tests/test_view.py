@@ -87,8 +87,6 @@ def test_the_page_shows_the_run_and_a_slider_over_every_snapshot(browser, view_p
             slider = page.locator("image-card input[type=range]")
             slider.wait_for()
             assert int(slider.get_attribute("max")) == STEPS - 1
-            # Left while it loads: what breaks off there is nobody's concern.
-            page.goto(f"{url}?again#images", wait_until="commit")
         finally:
             page.close()
         process.terminate()

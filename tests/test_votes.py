@@ -110,9 +110,7 @@ def test_contributions_sum_to_the_gradient(model: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
 @pytest.mark.parametrize("model", MODELS)
-def test_contributions_of_a_batch_with_repeated_samples_sum_to_its_gradient(
-    model: str, dtype: torch.dtype
-) -> None:
+def test_contributions_of_a_batch_with_repeated_samples_sum_to_its_gradient(model: str, dtype: torch.dtype) -> None:
     x, y = data()
     batch = torch.tensor([[0, 0, 0, 5, 39], [7, 8, 8, 20, 21], [1, 1, 1, 1, 1]])
     multiplicity = torch.nn.functional.one_hot(batch, N).sum(1).to(dtype)
@@ -202,9 +200,7 @@ def test_elbow_votes_sum_to_the_velocity_of_the_elbow_under_gradient_flow() -> N
     beta = elbow(p["input_slope"], p["bias"]).unsqueeze(1)
     on = p["input_slope"].unsqueeze(1) * x[:, None] + p["bias"].unsqueeze(1) > 0
     r = (predict("relu", p, x) - y).unsqueeze(-1)
-    by_hand = (
-        2 * (p["output_weight"] / (N * p["input_slope"])).unsqueeze(1) * on * r * (1 + beta * x[:, None])
-    )
+    by_hand = 2 * (p["output_weight"] / (N * p["input_slope"])).unsqueeze(1) * on * r * (1 + beta * x[:, None])
     close(moved, by_hand)
 
 

@@ -41,6 +41,11 @@ def main() -> int:
         # the reader has gone, as in: explain | head; nor can Python's own last flush reach it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"reluviz: not enough memory ({' '.join(str(error).split())})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("reluviz: interrupted", file=sys.stderr)
         return 130

@@ -17,6 +17,7 @@ LARGEST_SEED = 2**32 - 1
 def whole(least: int, most: float = math.inf) -> Rule:
     """Return a rule for whole numbers; 1e5 counts as one."""
     said = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
+    said = str(least) if least == most else said
 
     def rule(value: Any) -> int:
         if (
@@ -107,7 +108,8 @@ RULES: dict[str, Rule] = {
     "seeds": optional(seeds),
     "replicas": whole(1),
     "updates": whole(1),
-    "data.n": whole(2),
+    "step_size": number(above=0),
+    "data.n": whole(2, 1e8),
     "data.noise": number(least=0),
     "data.seed": whole(0, LARGEST_SEED),
     "data.path": optional(path),
@@ -115,7 +117,7 @@ RULES: dict[str, Rule] = {
     "sampler.batch_size": whole(1),
     "snapshots.every": whole(1),
     "snapshots.per_decade": whole(1),
-    "model.width": whole(1, 1e7),
+    "model.width": whole(1, 1e5),
     "model.start": number(),
     "model.positions": optional(positions),
     "model.elbows": one_of("uniform", "even", "at_data", "given", "torch"),
@@ -133,6 +135,8 @@ RULES: dict[str, Rule] = {
     "callbacks.checkpoints.seconds": number(least=0),
     "callbacks.checkpoints.every": whole(0),
     "logger.flush_secs": number(above=0),
+    "trainer.accelerator": one_of("cpu", "gpu", "auto"),
+    "trainer.devices": whole(1, 1),
     "trainer.precision": one_of("32-true", "64-true"),
 }
 
@@ -171,9 +175,7 @@ def check(cfg: DictConfig) -> DictConfig:
             if checked != value or type(checked) is not type(value):
                 OmegaConf.update(cfg, key, checked)
         if cfg.seeds is not None and cfg.replicas not in (1, len(cfg.seeds)):
-            raise UserError(
-                f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out"
-            )
+            raise UserError(f"replicas={cfg.replicas}: seeds={list(cfg.seeds)} has {len(cfg.seeds)}; leave one out")
     return cfg
 
 

@@ -49,7 +49,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             parsed += parser.parse_overrides([f"+{text}" if text.startswith("exp=") else text])
         except HydraException:
             raise UserError(
-                f"{' '.join(text.split())}: is not of the form key=value (quote what has special characters: 'key=\"a b\"')"
+                f"{' '.join(text.split())}: is not of the form key=value"
+                " (quote what has special characters: 'key=\"a b\"')"
             ) from None
     return parsed
 
@@ -77,6 +78,15 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(why(first, error)) from error
     return cfg
+
+
+def task(cfg: DictConfig) -> DictConfig:
+    """Return the configuration without Hydra's own part."""
+    own = cfg.copy()
+    OmegaConf.set_struct(own, False)
+    own.pop("hydra")
+    OmegaConf.set_struct(own, True)
+    return own
 
 
 def plain(node: Any) -> Any:
@@ -120,9 +130,7 @@ def why(overrides: list[str], error: Exception) -> str:
 def _unknown(key: str, given: str, overrides: list[str]) -> str:
     """Say where an unknown key belongs, or which known one is nearest."""
     group = key.partition(".")[0]
-    homes = (
-        [choice for choice in choices(group) if key in _keys_in(group, choice)] if group in groups() else []
-    )
+    homes = [choice for choice in choices(group) if key in _keys_in(group, choice)] if group in groups() else []
     if homes:
         rest = [text for text in overrides if text != given]
         try:
@@ -132,9 +140,7 @@ def _unknown(key: str, given: str, overrides: list[str]) -> str:
         wanted = " or ".join(f"{group}={home}" for home in homes)
         return f"{given}: {group}={now} has no {key.partition('.')[2]}; it belongs to {wanted}"
     known = [k for k in keys_of(_load(folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
-    known += [
-        k for name in groups() if name != "exp" for choice in choices(name) for k in _keys_in(name, choice)
-    ]
+    known += [k for name in groups() if name != "exp" for choice in choices(name) for k in _keys_in(name, choice)]
     return f"{given}: there is no key {key}{_near(key, [*known, *groups()]) or '; --cfg job shows all keys'}"
 
 
@@ -165,16 +171,22 @@ def varies(task: Sequence[str], fixed: Sequence[str]) -> str:
     moving = [part for part in moving if part[0] not in fixed]
     short = [key.rpartition(".")[2] for key, _, _ in moving]
     named = [
-        f"{_safe(last if short.count(last) == 1 else key)}-{_safe(value)}"
+        f"{re.sub(r'[^A-Za-z0-9_.+]', '-', last if short.count(last) == 1 else key)}-{_safe(value)}"
         for (key, _, value), last in zip(moving, short, strict=True)
     ]
-    return "_".join(named) or "job"
+    name = "_".join(named) or "job"
+    # file systems take 255 bytes
+    return name if len(name) <= 120 else f"{name[:113]}-{_digest(name)}"
 
 
 def _safe(text: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip(".")
+    safe = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip(".")
     # what is not shown must still tell two values apart
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return safe if safe == text else f"{safe}-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 OmegaConf.register_new_resolver("reluviz_varies", varies, replace=True)

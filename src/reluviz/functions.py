@@ -77,7 +77,5 @@ def mean_squared_error(model: str, p: Parameters, x: Tensor, y: Tensor, entries:
     """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in pieces whose hidden layer holds `entries` numbers at most."""
     units = sum(value.numel() for value in p.values())
     step = max(1, entries // units)
-    parts = [
-        (predict(model, p, x[i : i + step]) - y[i : i + step]).square().sum(-1) for i in range(0, len(x), step)
-    ]
+    parts = [(predict(model, p, x[i : i + step]) - y[i : i + step]).square().sum(-1) for i in range(0, len(x), step)]
     return torch.stack(parts).sum(0) / len(x)

@@ -43,9 +43,7 @@ def start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
         for name, value in settings.items()
         if name not in FIRST
     ]
-    described = Experiment(
-        hparam_infos=infos, metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics]
-    )
+    described = Experiment(hparam_infos=infos, metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics])
     data = HParamsPluginData(experiment=described, version=PLUGIN_DATA_VERSION)
     value = Summary.Value()
     value.CopyFrom(experiment.value[0])

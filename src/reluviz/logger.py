@@ -10,11 +10,13 @@ class RunLogger(TensorBoardLogger):
 
     Args:
         folder: the run's folder.
-        kwargs: for SummaryWriter, such as flush_secs and purge_step.
+        flush_secs: how far the files lag behind at most.
+        purge_step: a resumed run overwrites what was written at or after this update.
     """
 
-    def __init__(self, folder: str, **kwargs: Any) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False, **kwargs)
+    def __init__(self, folder: str, flush_secs: float = 2, purge_step: int | None = None) -> None:
+        options: dict[str, Any] = {"flush_secs": flush_secs, "purge_step": purge_step}
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False, **options)
 
     def save(self) -> None:
         """Flush. (Lightning would also leave a file of hyper-parameters, which .hydra/ holds already.)"""

@@ -58,9 +58,7 @@ class Recorder:
         whole = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
         self._write([_tensor(tags.DATA, whole, content)], 0)
 
-    def snapshot(
-        self, snapshot: Snapshot, histograms: bool, contributions: bool, optimum: float | None
-    ) -> None:
+    def snapshot(self, snapshot: Snapshot, histograms: bool, contributions: bool, optimum: float | None) -> None:
         """Write everything but the pictures of a snapshot as one event."""
         values = [*self._scalars(snapshot, optimum), *self._tensors(snapshot)]
         if histograms:
@@ -72,7 +70,9 @@ class Recorder:
     def image(self, tag: str, png: bytes, update: int) -> None:
         """Write a picture."""
         width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
-        image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+        # the header's colour type, 2 for RGB and 6 with alpha, in the channels that a summary counts
+        channels = {2: 3, 6: 4}[png[25]]
+        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
         self._write([Summary.Value(tag=tag, image=image)], update)
 
     def text(self, markdown: str, update: int) -> None:
@@ -106,9 +106,7 @@ class Recorder:
                 "dead, linear and bent units": ["Multiline", [f"^{tags.UNITS}/({'|'.join(STATUS)})$"]],
             }
         else:
-            charts["theta"] = {
-                "theta and its optimum": ["Multiline", [f"^{tags.THETA}$", f"^{tags.THETA_OPTIMUM}$"]]
-            }
+            charts["theta"] = {"theta and its optimum": ["Multiline", [f"^{tags.THETA}$", f"^{tags.THETA_OPTIMUM}$"]]}
         if replicas > 1:
             charts["replicas"] = {
                 f"{tag}: median and quartiles": ["Margin", [tag, *(f"{tag}/{q}" for q in tags.QUARTILES)]]
@@ -231,6 +229,4 @@ def _tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:
 def _rows(named: Mapping[str, NDArray[Any]], axes: int) -> tuple[NDArray[Any], list[list[Any]]]:
     """Join parameters along a last axis: name -> [..., W] or [...] with `axes` leading axes."""
     flat = {name: value.reshape(*value.shape[:axes], -1) for name, value in named.items()}
-    return np.concatenate(list(flat.values()), axis=-1), [
-        [name, value.shape[-1]] for name, value in flat.items()
-    ]
+    return np.concatenate(list(flat.values()), axis=-1), [[name, value.shape[-1]] for name, value in flat.items()]

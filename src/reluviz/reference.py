@@ -35,10 +35,12 @@ def reference(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str
             v, c = (torch.stack(list(part)) for part in zip(*pairs, strict=True))
             found["ridge"] = {"lambda": ridge, **_output_layer(last, v, c, dataset)}
     if noise is not None:
-        found["noise_floor"] = {"loss/train": float((noise**2).mean())}
-        if dataset.sigma is not None and "least_squares" in found:
-            ranks = found["least_squares"]["rank"]
-            found["noise_floor"]["loss/test"] = [dataset.sigma**2 * rank / len(x) for rank in ranks]
+        eps = torch.from_numpy(noise)
+        ranks = found.get("least_squares", {}).get("rank", [0])
+        floors = [theory.relu.noise_floor(eps, rank, dataset.sigma) for rank in ranks]
+        found["noise_floor"] = {"loss/train": floors[0].training}
+        if "least_squares" in found:
+            found["noise_floor"]["loss/test"] = [floor.test for floor in floors]
     return found
 
 

@@ -1,6 +1,7 @@
 """What is said in the terminal when a run or a sweep has ended."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,14 @@ def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
         errors.print(Text(f"reluviz: {done.message}"))
     elif done.status != "finished":
         errors.print(Text(f"reluviz: {done.status} after update {done.metrics['updates']:,}"))
-    command = f"python -m reluviz view {folder}"
-    if done.status in ("interrupted", "terminated"):
-        command = f"python -m reluviz train ckpt_path={folder}   (goes on)"
+    stopped = done.status in ("interrupted", "terminated")
+    command = f"train {shlex.quote(f'ckpt_path={folder}')}" if stopped else f"view {shlex.quote(folder)}"
     lines = {
         "trained": _what(prepared, done.metrics),
         "loss": _losses(done.metrics),
         "time": _time(done.metrics),
         "folder": folder,
-        "next" if done.status in ("interrupted", "terminated") else "view": command,
+        "go on" if stopped else "view": f"python -m reluviz {command}",
     }
     if brief and done.status in ("finished", "diverged"):
         del lines["folder"], lines["view"]
@@ -65,23 +65,27 @@ def sweep(
     console.print(Text.assemble("\n", ("sweep   ", "dim"), f"{', '.join(words)} in {_seconds(seconds)}"))
     for name, reason in failures:
         errors.print(Text(f"reluviz: {name}: {reason}"))
-    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {_short(folder)}"))
+    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {shlex.quote(_short(folder))}"))
 
 
 def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
     settings, module = prepared.settings, prepared.module
-    model = {"constant": "y = theta", "linear": "y = theta x"}.get(module.model) or f"{module.width} ReLUs"
+    model = {"constant": "y = theta", "linear": "y = theta x"}.get(module.model) or _units(settings["model"]["width"])
     mode = getattr(module, "train_mode", "all")
     if mode == "ridge":
         return f"{model}, output layer solved by ridge regression, lambda {settings['model']['ridge']:g}"
     part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
     optimizer = settings["optimizer"]
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
-    how += "".join(
-        f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key)
-    )
+    how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
     replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
-    return f"{model}{part}: {metrics['updates']:,} updates by {how}{replicas} (engine {metrics['engine']})"
+    reason = f": {module.engine.reason}" if module.engine is not None and module.engine.reason else ""
+    updates = f"{metrics['updates']:,} update{'s' * (metrics['updates'] > 1)}"
+    return f"{model}{part}: {updates} by {how}{replicas} (engine {metrics['engine']}{reason})"
+
+
+def _units(width: int) -> str:
+    return f"{width:,} ReLU{'s' * (width > 1)}"
 
 
 def _losses(metrics: dict[str, Any]) -> str:

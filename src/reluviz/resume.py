@@ -1,18 +1,21 @@
 """Going on with a run: its own configuration, its own folder, and the checkpoint where it stopped."""
 
-import pickle
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from reluviz import config
-from reluviz.checks import check
+from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.errors import UserError
+from reluviz.settings import callee
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,17 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
         raise UserError(f"{where}: belongs to no run (there is no .hydra/config.yaml in {folder})")
     if not checkpoint.is_file():
         raise UserError(f"{where}: this run has no checkpoint yet ({checkpoint.name} is missing)")
-    stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(stored, DictConfig)
-    chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    try:
+        stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
+        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged") from error
+    if not isinstance(stored, DictConfig):
+        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged")
     cfg = stored.copy()
     for override in config.parse(overrides):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: holds several values; ckpt_path goes on with one run")
         key, value = override.key_or_group, override.value()
         if key in ("ckpt_path", "hydra.run.dir"):
             continue
@@ -70,9 +79,7 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
     before, after = (dict(_leaves(plain(one))) for one in (check(stored), cfg))
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
-            raise UserError(
-                f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}"
-            )
+            raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
     done = _check_checkpoint(where, checkpoint, cfg)
     if cfg.updates <= done:
         raise UserError(
@@ -92,30 +99,40 @@ def remember(resumed: Resumed) -> None:
 
 
 def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
-    """Return the updates a checkpoint stands at, if it belongs to a model like this."""
+    """Return the updates a checkpoint stands at, if it belongs to a run like this."""
     try:
-        loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # a damaged file raises whatever torch's reader happens to meet
         raise UserError(f"{where}: {checkpoint.name} is not a checkpoint, or is damaged") from error
-    state: dict[str, Any] = loaded.get("state_dict", {}) if isinstance(loaded, dict) else {}
-    if "updates_done" not in state or "global_step" not in loaded:
-        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz")
-    kind = "relu" if "input_slope" in state else "one-parameter"
-    wanted = "relu" if "width" in cfg.model else "one-parameter"
-    if kind != wanted:
-        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {wanted} model")
-    if kind == "relu" and state["input_slope"].shape[1] != cfg.model.width:
-        width = state["input_slope"].shape[1]
-        raise UserError(
-            f"{where}: holds a network of width {width}, and the run has model.width={cfg.model.width}"
-        )
-    return int(state["updates_done"])
+    try:
+        done, _ = int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
+        kind, held = loaded["model"], dict(loaded["hyper_parameters"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz") from error
+    settings = plain(cfg)
+    own = callee(settings["model"], "model")
+    if kind != (expected := getattr(own, "model", None)):
+        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {expected} model")
+    wanted = {f"model.{key}": value for key, value in settings["model"].items()}
+    wanted |= {
+        "seeds": seeds_of(cfg),
+        "optimizer": settings["optimizer"],
+        "scheduler": settings.get("scheduler") or None,
+    }
+    for key, value in wanted.items():
+        name = key.removeprefix("model.")
+        if name in held and held[name] != value:
+            raise UserError(
+                f"{where}: {checkpoint.name} is of a run with {key}={held[name]}, and the run beside it has {value}"
+            )
+    return done
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for name, value in node.items():
-        found += (
-            _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-        )
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return found

@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from reluviz import describe
@@ -25,6 +24,7 @@ from reluviz.errors import Diverged, UserError
 from reluviz.models.base import RegressionModule
 from reluviz.quiet import quiet
 from reluviz.reference import reference
+from reluviz.settings import build, callee
 from reluviz.snapshot import Snapshot
 
 OURS = (
@@ -37,8 +37,13 @@ OURS = (
     "enable_checkpointing",
     "enable_model_summary",
     "enable_progress_bar",
+    "strategy",
+    "num_nodes",
 )
 """Arguments of the Trainer that a run decides."""
+MANY = 2**20
+"""Numbers in the hidden layers of a minibatch from which torch's threads help; below, waiting for each other costs
+up to fifty times the work."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     from reluviz.models.optimizers import build_optimizer, build_scheduler
 
     settings: dict[str, Any] = plain(check(cfg))
+    settings.setdefault("scheduler", None)
     dataset = build(settings["data"], "data")
     data = SegmentData(
         dataset,
@@ -103,7 +109,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     extra: dict[str, Any] = {
         "seeds": seeds_of(cfg),
         "optimizer": settings["optimizer"],
-        "scheduler": settings.get("scheduler"),
+        "scheduler": settings["scheduler"] or None,
         "engine": settings["engine"],
     }
     node = dict(settings["model"])
@@ -111,22 +117,18 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         extra["domain"] = dataset.domain
         if resumed:
             node["init_from"] = None
-    if (
-        "train" in node
-        and "positions" in node
-        and node["elbows"] != "given"
-        and node["positions"] is not None
-    ):
-        raise UserError(
-            f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}"
-        )
+    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
+        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
     module = build(node, "model", **extra)
+    largest = float(abs(dataset.x).max())
+    if module.model == "linear" and largest * largest == 0:
+        raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
     choose(module.engine_name, module, data.sampler)
     # a trial, whose outcome is thrown away: the trainer asks the module again
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
     )
-    if (scheduler := settings.get("scheduler")) is not None:
+    if scheduler := settings["scheduler"]:
         build_scheduler(scheduler, optimizer)
     known = inspect.signature(L.Trainer).parameters
     for name in settings["trainer"]:
@@ -137,29 +139,11 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         raise UserError("callbacks.snapshots is missing: it watches the run; callbacks=minimal has the least")
     for name, node in settings["callbacks"].items():
         build(node, f"callbacks.{name}")
+    if (chosen := settings.get("logger")) is not None:
+        callee(chosen, "logger")
+    with quiet():
+        _trainer(settings["trainer"], max_steps=1, logger=False, enable_progress_bar=False)
     return Prepared(settings, dataset, data, module)
-
-
-def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
-    """Call the `_target_` of a config node with the node's other values.
-
-    Raises:
-        UserError: if there is no such target, or it does not take these values.
-    """
-    target = str(node.get("_target_"))
-    try:
-        found = get_object(target)
-    except Exception:
-        raise UserError(f"{key}._target_={target}: there is no such class or function") from None
-    arguments = {name: value for name, value in node.items() if name != "_target_"}
-    known = inspect.signature(found).parameters
-    for name in arguments:
-        if name not in known and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
-            raise UserError(f"{key}.{name}: {target} has no such argument (it takes {', '.join(known)})")
-    try:
-        return found(**arguments, **extra)
-    except TypeError as error:
-        raise UserError(f"{key}: {' '.join(str(error).split())}") from error
 
 
 def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
@@ -171,6 +155,17 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
         checkpoint: the checkpoint to go on from.
     """
     started = time.perf_counter()
+    threads = torch.get_num_threads()
+    numbers = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
+    if numbers * getattr(prepared.module, "width", 1) < MANY:
+        torch.set_num_threads(1)
+    try:
+        return _train(prepared, folder, checkpoint, started)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:
     settings, data, module = prepared.settings, prepared.data, prepared.module
     done, steps = (0, 0) if checkpoint is None else _position(checkpoint)
     callbacks = [
@@ -186,24 +181,17 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     looker.settings = describe.flat({key: value for key, value in settings.items() if key not in hidden})
     logger = False
     if (chosen := settings.get("logger")) is not None:
-        # what the interrupted run wrote at or after this snapshot is written again
-        purge = None if checkpoint is None else done
-        logger = build(chosen, "logger", folder=str(folder), purge_step=purge)
+        # what an interrupted run wrote at or after this snapshot is written again; a fresh run says so too,
+        # since TensorBoard takes the first mark of this kind that it meets for the beginning
+        logger = build(chosen, "logger", folder=str(folder), purge_step=done)
     with quiet():
-        try:
-            trainer = L.Trainer(
-                **settings["trainer"],
-                max_steps=steps + len(data.remaining(done)),
-                logger=logger,
-                callbacks=callbacks,
-                log_every_n_steps=0,
-                num_sanity_val_steps=0,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
-            )
-        except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        trainer = _trainer(
+            settings["trainer"],
+            max_steps=steps + len(data.remaining(done)),
+            logger=logger,
+            callbacks=callbacks,
+            enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
+        )
         status, message = "finished", ""
         fit_started = time.perf_counter()
         try:
@@ -227,6 +215,16 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     metrics = _metrics(prepared, last, status, seconds)
     write_json(folder / "metrics.json", metrics)
     return Outcome(status, folder, metrics, message)
+
+
+def _trainer(chosen: Mapping[str, Any], **ours: Any) -> L.Trainer:
+    quietly: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
+    quietly |= {"enable_checkpointing": False, "enable_model_summary": False}
+    try:
+        return L.Trainer(**chosen, **ours, **quietly)
+    except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+        shown = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
+        raise UserError(f"{shown}: {' '.join(str(error).split())}") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

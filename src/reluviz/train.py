@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
     from reluviz import report, run
 
-    prepared = run.prepare(_task(cfg))
+    prepared = run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
     ended: list[run.Outcome | Exception] = []
 
@@ -93,13 +93,13 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     from reluviz import report, run
 
     for sweep in sweeps:
-        values = list(sweep.sweep_string_iterator())
-        if len(set(values)) < len(values):
+        values = [config.parse([f"key={text}"])[0].value() for text in sweep.sweep_string_iterator()]
+        if any(value in values[:i] for i, value in enumerate(values)):
             raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
     moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
     fixed = sorted({override.get_key_element().lstrip("+~") for override in config.parse(overrides)} - moving)
-    run.prepare(_task(cfg))
+    run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
     outcomes: list[run.Outcome] = []
     failures: list[tuple[str, str]] = []
@@ -164,9 +164,7 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
             os.environ[FULL] = "1"
 
     try:
-        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(
-            restored
-        )()
+        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(restored)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(config.why(list(overrides), error)) from error
     finally:
@@ -180,15 +178,6 @@ def _set_full(value: str | None) -> None:
         os.environ.pop(FULL, None)
     else:
         os.environ[FULL] = value
-
-
-def _task(cfg: DictConfig) -> DictConfig:
-    """Return the configuration without Hydra's own part."""
-    task = cfg.copy()
-    OmegaConf.set_struct(task, False)
-    task.pop("hydra")
-    OmegaConf.set_struct(task, True)
-    return task
 
 
 def _claim(folder: Path, key: str, given: bool) -> Path:

@@ -81,9 +81,7 @@ def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
             number of samples in g, so scale the result yourself.
     """
     mean = mean_gradient(g) if gradient is None else gradient
-    along = _total(
-        (value * mean[name].unsqueeze(1)).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items()
-    )
+    along = _total((value * mean[name].unsqueeze(1)).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items())
     samples = along.shape[1]
     norm = squared_gradient_norm(mean).unsqueeze(-1)
     return torch.where(norm > 0, along / (samples * norm), torch.nan)

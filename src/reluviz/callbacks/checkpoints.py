@@ -1,5 +1,6 @@
 """Checkpoints that survive whatever ends the process."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -27,8 +28,8 @@ class Checkpoints(L.Callback):
         self._written = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._written = time.monotonic()
+        """Have the first segment saved, so that there is something to go on from."""
+        self._written = -math.inf
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -52,6 +53,9 @@ class Checkpoints(L.Callback):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f".{name}.part"
+        for logger in trainer.loggers:
+            # whoever goes on from here finds every snapshot before it on disk
+            logger.save()
         trainer.save_checkpoint(beside)
         os.replace(beside, self.folder / name)
         self._written = time.monotonic()

@@ -14,6 +14,7 @@ from reluviz.callbacks.history import History
 from reluviz.data.dataset import Dataset
 from reluviz.divergence import advice
 from reluviz.errors import Diverged
+from reluviz.functions import Parameters
 from reluviz.models.base import RegressionModule
 from reluviz.record import Recorder
 from reluviz.snapshot import Snapshot, optimum, recorded, take
@@ -58,6 +59,7 @@ class SnapshotLogger(L.Callback):
         self.picture_seconds = 0.0
         self.history = History()
         self._initial_loss: torch.Tensor | None = None
+        self._start: Parameters | None = None
         self._recorder: Recorder | None = None
         self._artists: tuple[FitPicture, VotesPicture] | None = None
         self._pictured: set[int] = set()
@@ -115,6 +117,7 @@ class SnapshotLogger(L.Callback):
         self.latest = snapshot
         if self._initial_loss is None:
             self._initial_loss = snapshot.loss_train.clone()
+            self._start = snapshot.parameters
         self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
         broken = snapshot.divergence(self._initial_loss)
         if self._recorder is not None:
@@ -134,7 +137,7 @@ class SnapshotLogger(L.Callback):
             value = float(snapshot.loss_train[replica])
             raise Diverged(
                 f"diverged{where}: after update {snapshot.update:,} {parameter} has left every bound"
-                f" (loss/train {value:.3g}); {advice(module, data.dataset)}"
+                f" (loss/train {value:.3g}); {advice(module, data.dataset, self._start)}"
             )
 
     def _draw(self, snapshot: Snapshot, dataset: Dataset, seed: int) -> None:

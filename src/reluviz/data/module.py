@@ -67,7 +67,7 @@ class SegmentData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.dataset = dataset
-        self.updates = updates
+        self.updates = int(updates)
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or Linear()
         if updates < 1:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reluviz.data.dataset import Dataset
-from reluviz.data.samplers import Sampler
+from reluviz.data.samplers import Full, Sampler
 
 LONGEST_PIECE = 1000
 """Updates in a piece at most, so that progress can be shown within a long segment."""
@@ -49,7 +49,9 @@ class Segment:
     def pieces(self) -> Iterator[Piece]:
         """Yield the segment's pieces in order; memory stays bounded however long the segment is."""
         samples = len(self.dataset.x)
-        entries = len(self.seeds) * self.sampler.batch(samples)
+        # full batches need no indices
+        drawn_each = 1 if isinstance(self.sampler, Full) else self.sampler.batch(samples)
+        entries = len(self.seeds) * drawn_each
         step = max(1, min(LONGEST_PIECE, MOST_INDICES // entries))
         for start in range(self.start, self.stop, step):
             stop = min(start + step, self.stop)

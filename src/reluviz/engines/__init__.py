@@ -17,6 +17,9 @@ from reluviz.errors import UserError
 if TYPE_CHECKING:
     from reluviz.models.base import RegressionModule
 
+NAMES = ("auto", "reference", "fused", "exact")
+"""What `engine` may be."""
+
 
 class Engine(Protocol):
     """Makes the updates of one piece after another.
@@ -57,23 +60,28 @@ class Engine(Protocol):
 def choose(name: str, module: "RegressionModule", sampler: Sampler | None) -> Engine:
     """Return the engine of that name; "auto" is the fastest that supports the run.
 
+    That is `exact` for full batches, else `fused`, else `reference`, whose `reason` then says why.
+
     Raises:
         UserError: if there is no such engine, or it does not support the run.
     """
-    from reluviz.engines.fused import Fused, unsupported
+    from reluviz.engines import exact, fused
     from reluviz.engines.reference import Reference
     from reluviz.engines.ridge import Ridge
 
+    if name not in NAMES:
+        raise UserError(f"engine={name}: must be one of {', '.join(NAMES)}")
     if getattr(module, "train_mode", None) == "ridge":
         return Ridge()
-    names = ("auto", "reference", "fused")
-    if name not in names:
-        raise UserError(f"engine={name}: must be one of {', '.join(names)}")
     if name == "reference":
         return Reference()
-    what = unsupported(module)
-    if what is None:
-        return Fused()
-    if name == "fused":
-        raise UserError(f"engine=fused: {what} is not supported; use engine=auto or engine=reference")
-    return Reference(reason=f"fused does not support {what}")
+    refused = {"exact": exact.unsupported(module, sampler), "fused": fused.unsupported(module)}
+    if name != "auto":
+        if (what := refused[name]) is not None:
+            raise UserError(f"engine={name}: {what} is not supported; use engine=auto or engine=reference")
+        return exact.Exact() if name == "exact" else fused.Fused()
+    if refused["exact"] is None:
+        return exact.Exact()
+    if refused["fused"] is None:
+        return fused.Fused()
+    return Reference(reason=f"neither exact nor fused supports {refused['fused']}")

@@ -1,7 +1,6 @@
 """The verb `explain`: the equations behind an experiment with the numbers of its data, before any training."""
 
 import json
-import os
 import sys
 import textwrap
 from typing import Any
@@ -74,9 +73,8 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
     cfg, varied = _first_of_sweep(cfg, overrides)
     from reluviz import run
     from reluviz.explain.facts import facts
-    from reluviz.train import _task
 
-    task = _task(cfg)
+    task = config.task(cfg)
     prepared = run.prepare(task)
     seeds = prepared.module.seeds
     if len(seeds) > 1:
@@ -100,12 +98,8 @@ def _first_of_sweep(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, 
 
 
 def _write(text: str) -> None:
-    """Print a text on any terminal, and into a pipe that nobody reads to its end."""
+    """Print a text on any terminal."""
     if hasattr(sys.stdout, "reconfigure"):
         # a terminal without Greek letters shows a question mark instead of failing
         sys.stdout.reconfigure(errors="replace")
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Python would flush once more on its way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(text, flush=True)

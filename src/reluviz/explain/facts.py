@@ -13,10 +13,9 @@ from torch import Tensor
 from reluviz import divergence, geometry, snapshot, theory, votes
 from reluviz.data.dataset import Dataset
 from reluviz.errors import UserError
-from reluviz.functions import Parameters, predict
+from reluviz.functions import predict
 from reluviz.models import ReLUModule
 from reluviz.models.base import RegressionModule
-from reluviz.models.elbows import place
 from reluviz.reference import reference
 from reluviz.run import Prepared, json_ready
 from reluviz.snapshot import Snapshot
@@ -41,7 +40,9 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
         UserError: if there is nothing to be computed with these points.
     """
     dataset, module = prepared.dataset, prepared.module
-    parameters = _start(module, dataset)
+    if isinstance(module, ReLUModule):
+        module.place_elbows(dataset)
+    parameters = module.values()
     now = snapshot.take(module.model, parameters, module.trained, dataset, 0, torch.full((1,), torch.nan))
     # the formulas hold fourth powers of x; beyond them are infinities, which help nobody
     if not (now.x**4).mean().isfinite() or not now.loss_train.isfinite().all():
@@ -71,16 +72,6 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
     found["notes"] = [*notes, *_notes(found)]
     plain: dict[str, Any] = json_ready(found)
     return plain
-
-
-def _start(module: RegressionModule, dataset: Dataset) -> Parameters:
-    """Return the initial parameters, name -> [1] or [1, W]."""
-    if isinstance(module, ReLUModule) and module.elbows == "at_data" and not module.from_file:
-        # the module itself places these when training begins
-        state = {name: value[0].float() for name, value in module.values().items()}
-        place(state, "at_data", module.seeds[0], *dataset.domain, None, torch.from_numpy(dataset.x))
-        return {name: value.double().unsqueeze(0) for name, value in state.items()}
-    return module.values()
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:

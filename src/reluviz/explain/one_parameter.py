@@ -110,9 +110,7 @@ def votes(page: Page, found: dict[str, Any]) -> None:
         totals=1 + bool(others),
     )
     if others:
-        page.paragraph(
-            f"The {len(shown)} largest votes (contributions) of {count:,}; i counts from 0, by increasing x."
-        )
+        page.paragraph(f"The {len(shown)} largest votes of {count:,}; i counts from 0, in the order of x.")
 
 
 def more(page: Page, found: dict[str, Any]) -> None:
@@ -158,7 +156,7 @@ def _answer(found: dict[str, Any]) -> str:
     if effective is None:
         now = f"At θ = {theta} no point contributes: every residual is 0."
     else:
-        now = f"At θ = {theta} the contributions amount to {voters(effective)} effective votes of {count:,}"
+        now = f"At θ = {theta} the contributions cᵢ amount to {voters(effective)} effective votes of {count:,}"
     if found["model"] == "constant":
         reason = ": a point pulls in proportion to its residual, its distance from θ." if effective is not None else ""
         return f"Yes: point i asks for yᵢ and every point is heard alike, with weight 1/N = {equal}. {now}{reason}"

@@ -62,7 +62,7 @@ def votes(page: Page, found: dict[str, Any]) -> None:
     distance = " and, on vₖ, to its distance from the elbow" if "output_weight" in found["trained"] else ""
     page.paragraph(
         f"No: a point votes on unit k only where it activates it (aᵢₖ = 1), in proportion to its residual rᵢ"
-        f"{distance}. The contributions amount to {voters(effective)} effective votes of {count:,}. The loudest "
+        f"{distance}. The contributions cᵢ amount to {voters(effective)} effective votes of {count:,}. The loudest "
         f"point, x = {number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their "
         f"norms, where an equal part is {percent(1 / count)}."
     )
@@ -94,9 +94,7 @@ def votes(page: Page, found: dict[str, Any]) -> None:
     )
     page.paragraph("Share: the part of the gradient that comes from the point; negative pulls against the majority.")
     if others:
-        page.paragraph(
-            f"The {len(shown)} largest votes (contributions) of {count:,}; i counts from 0, by increasing x."
-        )
+        page.paragraph(f"The {len(shown)} largest votes of {count:,}; i counts from 0, in the order of x.")
 
 
 def more(page: Page, found: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def _updates(found: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         step_of = f"({gradient} + μ m)" if settings.get("nesterov") else "m"
         rows = [(f"m ← μ m + {gradient}", f"μ = {number(step['momentum'])}"), (f"{p} ← {p} − η {step_of}", eta)]
-    return [*rows, (f"  with {gradient} of {points}", "")]
+    return [*rows, (f"  with {gradient} over {points}", "")]
 
 
 def _printable(name: str) -> str:

@@ -73,8 +73,7 @@ class RegressionModule(L.LightningModule):
     def values(self) -> dict[str, Tensor]:
         """Return a copy of the parameters, name -> [R] or [R, W], in float64 and off the graph."""
         return {
-            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True)
-            for name in PARAMETERS[self.model]
+            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True) for name in PARAMETERS[self.model]
         }
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,6 +96,11 @@ class RegressionModule(L.LightningModule):
         if stage == "fit":
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.engine = choose(self.engine_name, self, data.sampler if data is not None else None)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the precision of the checkpoint before its numbers are read."""
+        if checkpoint["state_dict"]["batch_loss"].dtype == torch.float64:
+            self.double()
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser over the trained parameters, and the scheduler where there is one.
@@ -128,6 +132,10 @@ class RegressionModule(L.LightningModule):
             self._put_back(before)
             raise
         self.log("step", float(self.updates_done))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which model it is: the constant and the linear one have the same parameter."""
+        checkpoint["model"] = self.model
 
     def on_train_epoch_end(self) -> None:
         """Stop when every segment has been made, also for a trainer that was given no number of steps."""
@@ -162,7 +170,11 @@ class RegressionModule(L.LightningModule):
         rates = np.empty((updates, len(groups)))
         for k in range(updates):
             rates[k] = [group["lr"] for group in groups]
-            scheduler.step()  # type: ignore[union-attr]
+            try:
+                scheduler.step()  # type: ignore[union-attr]
+            except ValueError as error:
+                # OneCycleLR has an end
+                raise UserError(f"scheduler: {' '.join(str(error).split())}; it must last for all updates") from error
         return rates
 
     def _optimizer(self) -> torch.optim.Optimizer:

@@ -28,9 +28,11 @@ class OneParameterModule(RegressionModule):
         scheduler: dict[str, Any] | None = None,
         engine: str = "auto",
     ) -> None:
+        # plain numbers, which any checkpoint can hold
+        seeds, start = [int(seed) for seed in seeds], float(start)
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         self.save_hyperparameters(logger=False)
-        self.theta = replicated([torch.tensor(float(start), dtype=torch.float32)] * len(self.seeds))
+        self.theta = replicated([torch.tensor(start, dtype=torch.float32)] * len(self.seeds))
 
 
 class ConstantModule(OneParameterModule):

@@ -1,7 +1,6 @@
 """Optimisers and schedulers from plain settings: `_target_` and arguments, without Hydra."""
 
 import copy
-import importlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from reluviz.errors import UserError
+from reluviz.settings import find
 
 COUPLED = ("LBFGS", "Adafactor", "Muon")
 """Optimisers of torch whose update of one number depends on others, and so would couple the replicas."""
@@ -32,6 +32,8 @@ def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Paramete
     cls = _find(target, Optimizer, "optimizer._target_", "torch.optim.SGD")
     if replicas > 1 and cls.__name__ in COUPLED:
         raise UserError(f"optimizer._target_={target}: would couple the replicas; use replicas=1")
+    if cls.__name__ == "SparseAdam":
+        raise UserError(f"optimizer._target_={target}: needs sparse gradients, which these models do not have")
     groups: list[dict[str, Any]] = [{"params": list(named.values())}]
     if arguments.get("weight_decay") and "output_bias" in named and len(named) > 1:
         decayed = [value for name, value in named.items() if name != "output_bias"]
@@ -84,10 +86,9 @@ def _split(settings: Mapping[str, Any], key: str) -> tuple[str, dict[str, Any]]:
 
 
 def _find(target: str, base: type, key: str, example: str) -> Any:
-    module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError):
+        found = find(target)
+    except LookupError:
         raise UserError(f"{key}={target}: there is no such class; for example {example}") from None
     if not (isinstance(found, type) and issubclass(found, base)) or found is base or inspect.isabstract(found):
         raise UserError(f"{key}={target}: is not a class of the kind of {example}")

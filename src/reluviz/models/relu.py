@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from reluviz.data.dataset import Dataset
 from reluviz.errors import UserError
 from reluviz.functions import PARAMETERS
 from reluviz.models.base import RegressionModule, replicated
@@ -65,6 +66,9 @@ class ReLUModule(RegressionModule):
         scheduler: dict[str, Any] | None = None,
         engine: str = "auto",
     ) -> None:
+        # plain numbers, which any checkpoint can hold
+        seeds = [int(seed) for seed in seeds]
+        positions = None if positions is None else [float(beta) for beta in positions]
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         # a checkpoint holds the weights themselves and must load where the file no longer is
         self.save_hyperparameters(logger=False, ignore=["init_from"])
@@ -77,7 +81,7 @@ class ReLUModule(RegressionModule):
         if (elbows == "given") != (positions is not None):
             raise UserError("model.elbows=given and model.positions=[...] need each other")
         if positions is not None and len(positions) != width:
-            raise UserError(f"model.positions={list(positions)}: {len(positions)} elbows for model.width={width}")
+            raise UserError(f"model.positions={positions}: {len(positions)} elbows for model.width={width}")
         if ridge < 0:
             raise UserError(f"model.ridge={ridge}: must be at least 0")
         self.width, self.train_mode, self.ridge = width, train, float(ridge)
@@ -95,18 +99,21 @@ class ReLUModule(RegressionModule):
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
     def setup(self, stage: str) -> None:
-        """Place the elbows on the data where the placement depends on it."""
+        """Place the elbows on the data before the first update."""
         super().setup(stage)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        unplaced = self.elbows == "at_data" or (self.elbows in ("uniform", "even") and self.domain is None)
-        if stage != "fit" or data is None or self.from_file or not unplaced or int(self.updates_done):
-            return
-        low, high = self.domain or data.dataset.domain
-        if self.elbows != "at_data" and (low, high) == (0.0, 1.0):
+        if stage == "fit" and data is not None and not int(self.updates_done):
+            self.place_elbows(data.dataset)
+
+    def place_elbows(self, dataset: Dataset) -> None:
+        """Move the elbows to where the data want them: for at_data, and for a domain that was not given."""
+        low, high = self.domain or dataset.domain
+        known = self.elbows in ("given", "torch") or (self.elbows != "at_data" and (low, high) == (0.0, 1.0))
+        if self.from_file or known or (self.elbows != "at_data" and self.domain is not None):
             return
         for r, seed in enumerate(self.seeds):
             state = {name: getattr(self, name).detach()[r] for name in PARAMETERS["relu"]}
-            place(state, self.elbows, seed, low, high, None, torch.from_numpy(data.dataset.x))
+            place(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
             with torch.no_grad():
                 self.bias[r] = state["bias"]
 

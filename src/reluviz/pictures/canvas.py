@@ -42,9 +42,7 @@ class Canvas:
         self._still: Any = None
         self._moving: list[Artist] = []
         self._captions: list[Artist] = []
-        self._notice = self.caption(
-            figure.text(0.5, 0.55, "", ha="center", va="center", size=15, color=INK, zorder=10)
-        )
+        self._notice = self.caption(figure.text(0.5, 0.55, "", ha="center", va="center", size=15, color=INK, zorder=10))
         self._notice.set_bbox({"facecolor": "white", "edgecolor": INK, "boxstyle": "round,pad=0.6"})
 
     def moving(self, artist: A) -> A:

@@ -38,9 +38,7 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
     """
     x, updates, norms = np.asarray(x, float), np.asarray(updates), np.asarray(norms, float)
     if norms.shape != (len(updates), len(x)) or not norms.size:
-        raise ValueError(
-            f"norms must be [snapshots, samples] = [{len(updates)}, {len(x)}], not {list(norms.shape)}"
-        )
+        raise ValueError(f"norms must be [snapshots, samples] = [{len(updates)}, {len(x)}], not {list(norms.shape)}")
     with styled():
         canvas = Canvas(new_figure())
         figure = canvas.figure
@@ -64,9 +62,7 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
         axes.set_xticklabels([f"{int(updates[column]):,}" for column in columns])
         axes.set_xlabel("updates, one column for each snapshot", color=SOFT, fontsize=SMALL + 1)
         axes.set_ylabel("x", color=SOFT, fontsize=SMALL + 1, rotation=0, labelpad=2)
-        bar = figure.colorbar(
-            image, extend="min", extendfrac=0.02, cax=figure.add_axes((0.885, 0.105, 0.022, 0.77))
-        )
+        bar = figure.colorbar(image, extend="min", extendfrac=0.02, cax=figure.add_axes((0.885, 0.105, 0.022, 0.77)))
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=SOFT, labelsize=SMALL, length=3)
         bar.ax.yaxis.set_minor_locator(NullLocator())

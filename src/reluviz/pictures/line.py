@@ -118,9 +118,7 @@ class LineScene:
         way = self.reach if right else -self.reach
         bottom, top = self.bowl.get_ylim()
         height = bottom + 0.95 * (top - bottom)
-        self.ball.set_data(
-            [self.best + 0.88 * way if gone else theta], [height if gone else self.loss(theta)]
-        )
+        self.ball.set_data([self.best + 0.88 * way if gone else theta], [height if gone else self.loss(theta)])
         self.ball.set_marker((">" if right else "<") if gone else "o")
         self.away.set_text(f"θ = {number(theta)}" if gone else "")
         self.away.set_position((self.best + 0.78 * way, height))

@@ -42,9 +42,9 @@ class ReLUScene:
         self.units: LineCollection = canvas.moving(LineCollection([], zorder=3))
         self.axes.add_collection(self.units, autolim=False)
         self.dots: Line2D = canvas.moving(
-            self.axes.plot(
-                [], [], "o", markersize=4, color="white", markeredgecolor=INK, markeredgewidth=1, zorder=6
-            )[0]
+            self.axes.plot([], [], "o", markersize=4, color="white", markeredgecolor=INK, markeredgewidth=1, zorder=6)[
+                0
+            ]
         )
 
         # slopes are measured in the data's own: the power of ten nearest to (range of y) / (range of x)
@@ -108,7 +108,5 @@ class ReLUScene:
         for side, triangles in self.triangles.items():
             some = inside & (bends.side == side)
             triangles.set_offsets(np.stack([bends.x[some], height[some]], axis=-1))
-            triangles.set(
-                facecolors=face[some], edgecolors=edge[some], sizes=[14 if crowd else 50], linewidths=[1.1]
-            )
+            triangles.set(facecolors=face[some], edgecolors=edge[some], sizes=[14 if crowd else 50], linewidths=[1.1])
         self.tally.update(bends, self.frame.low, self.frame.high)

@@ -29,9 +29,7 @@ class Tally:
             (0.951, "", ">", SOFT, SOFT),
         ):
             size = 6.5 if word else 4
-            layer.plot(
-                x, Y, marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, clip_on=False
-            )
+            layer.plot(x, Y, marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, clip_on=False)
             layer.text(x + 0.01, Y - 0.001, word, size=SMALL, color=SOFT, va="center")
         self.numbers = {
             name: canvas.moving(figure.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
@@ -43,15 +41,11 @@ class Tally:
                 ("right", 0.959),
             )
         }
-        self.flat = canvas.moving(
-            figure.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right")
-        )
+        self.flat = canvas.moving(figure.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right"))
 
     def update(self, bends: Elbows, low: float, high: float) -> None:
         """Count the units; low and high are the ends of the picture."""
-        counts = dict(
-            zip(("dead", "linear", "bent"), np.bincount(bends.status, minlength=3).tolist(), strict=True)
-        )
+        counts = dict(zip(("dead", "linear", "bent"), np.bincount(bends.status, minlength=3).tolist(), strict=True))
         counts["left"], counts["right"] = int((bends.x < low).sum()), int((bends.x > high).sum())
         for name, text in self.numbers.items():
             text.set_text(str(counts[name]))

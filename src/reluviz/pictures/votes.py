@@ -62,9 +62,7 @@ class VotesPicture:
             self.axes.tick_params(labelbottom=False)
             shown = self.frame.draw(self.axes, points=False)
             self.learned = Learned(canvas, self.axes)
-            self.residuals: Line2D = canvas.moving(
-                self.axes.plot([], [], color="#c4c4c4", linewidth=0.9, zorder=3)[0]
-            )
+            self.residuals: Line2D = canvas.moving(self.axes.plot([], [], color="#c4c4c4", linewidth=0.9, zorder=3)[0])
             self.points: PathCollection = canvas.moving(self.axes.scatter([], [], zorder=4, linewidths=1))
             for colour, face, label in (
                 (PLUS, PLUS, "votes for this step"),
@@ -85,9 +83,7 @@ class VotesPicture:
         self.below.set_yticks([-1, -0.5, 0, 0.5, 1], ["", "", "0", "", ""])
         self.below.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
         self.below.set_xlabel("x", color=SOFT, fontsize=SMALL + 1, labelpad=1)
-        canvas.figure.text(
-            0.065, 0.392, "vote share: the part of the gradient that comes from each point", **row
-        )
+        canvas.figure.text(0.065, 0.392, "vote share: the part of the gradient that comes from each point", **row)
         self.labels = [
             canvas.moving(
                 self.below.text(
@@ -97,12 +93,8 @@ class VotesPicture:
             )
             for height in (1, -1)
         ]  # fmt: skip
-        self.nobody = canvas.moving(
-            self.below.text(0.5, 0.62, "", ha="center", transform=self.below.transAxes, **row)
-        )
-        self.equal: Line2D = canvas.moving(
-            self.below.plot([], [], color=SOFT, linewidth=1, linestyle=":", zorder=2)[0]
-        )
+        self.nobody = canvas.moving(self.below.text(0.5, 0.62, "", ha="center", transform=self.below.transAxes, **row))
+        self.equal: Line2D = canvas.moving(self.below.plot([], [], color=SOFT, linewidth=1, linestyle=":", zorder=2)[0])
         self.stems: dict[int, Line2D] = {
             sign: canvas.moving(self.below.plot([], [], color=colour, zorder=3)[0])
             for sign, colour in ((1, PLUS), (-1, MINUS))
@@ -164,9 +156,7 @@ class VotesPicture:
         self._stems(shares[kept], sample_x[kept], shares)
         return None
 
-    def _points(
-        self, x: Array, f: Array, shares: Array, norms: Array, residuals: Array, sample_x: Array
-    ) -> None:
+    def _points(self, x: Array, f: Array, shares: Array, norms: Array, residuals: Array, sample_x: Array) -> None:
         at = np.interp(sample_x, x, f)
         self.residuals.set_data(*curves.stems(sample_x, at, at - residuals))
         known = np.where(np.isfinite(norms), norms, 0)
@@ -220,4 +210,6 @@ def nice(value: float) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * share)} %"
+    """Return a share in percent, short enough to stand beside an axis."""
+    text = f"{number(100 * share)} %"
+    return text if "e+" not in text else f"{text.replace('e+0', 'e').replace('e+', 'e')}".replace(" %", "%")
