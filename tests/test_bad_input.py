@@ -57,7 +57,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "scheduler": ("scheduler=cosin", "scheduler=cosin: must be one of cosine,", "did you mean cosine?"),
     "regime": ("regime=both", "regime=both: must be one of all, output"),
     "trainer": ("trainer=gpu", "trainer=gpu: must be one of cpu"),
-    "engine": ("engine=fast", "engine=fast: must be one of auto, reference"),
+    "engine_that_lacks_the_optimiser": ("engine=fused optimizer=rmsprop", "engine=fused: optimizer._target_="),
+    "engine_for_full_batches": ("engine=exact", "engine=exact: ", "use engine=auto or engine=reference"),
+    "engine": ("engine=fast", "engine=fast: must be one of auto, reference, fused, exact"),
     "elbows": ("model.elbows=random", "model.elbows=random: must be one of uniform, even, at_data, given, torch"),
     "train": ("model.train=hiden", "model.train=hiden: must be one of all, output, hidden, ridge"),
     "precision": ("trainer.precision=16", "trainer.precision=16: must be one of 32-true, 64-true"),
@@ -302,9 +304,9 @@ def test_nothing_is_logged_beside_the_line(caplog, monkeypatch):
 
 def test_a_process_ends_with_the_line_alone(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", "engine=fused"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "reluviz", "train", "engine=fast"], capture_output=True, text=True, check=False
     )
-    line = "reluviz: engine=fused: must be one of auto, reference\n"
+    line = "reluviz: engine=fast: must be one of auto, reference, fused, exact\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
     assert list(tmp_path.iterdir()) == []
 

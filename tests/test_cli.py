@@ -166,7 +166,7 @@ def test_the_five_lines_say_what_metrics_json_says(ended):
     assert said["view"] == f"python -m reluviz view {said['folder']}"
     assert re.fullmatch(r"logs/relu/[0-9_-]+", said["folder"])
     metrics = metrics_of(folder)
-    assert said["trained"] == "20 ReLUs: 20 updates by SGD, lr 0.02, 3 replicas (engine reference)"
+    assert said["trained"] == "20 ReLUs: 20 updates by SGD, lr 0.02, 3 replicas (engine fused)"
     least = metrics["reference"]["least_squares"]
     medians = [
         sorted(values)[1]
@@ -180,7 +180,7 @@ def test_the_five_lines_say_what_metrics_json_says(ended):
 def test_the_five_lines_of_a_one_parameter_model_name_the_optimum(logs, capsys):
     metrics = metrics_of(one(logs, "+exp=linear", "callbacks=minimal"))
     said = five_lines(capsys.readouterr().out)
-    assert said["trained"] == "y = theta x: 50 updates by SGD, lr 0.2 (engine reference)"
+    assert said["trained"] == "y = theta x: 50 updates by SGD, lr 0.2 (engine exact)"
     theta, star = metrics["theta"][0], metrics["theta/optimum"][0]
     best = metrics["reference"]["loss/train"][0]
     assert said["loss"] == (
@@ -240,7 +240,7 @@ def test_metrics_have_the_keys_of_the_interface_and_a_list_for_each_replica(name
     assert list(metrics) == [*COMMON, *OWN[name], "seconds", "versions"]
     assert metrics["name"] == name
     assert metrics["status"] == "finished"
-    assert metrics["engine"] == "reference"
+    assert metrics["engine"] == {"relu": "fused"}.get(name, "exact")
     assert metrics["updates"] == 4
     assert metrics["seeds"] == [5, 6, 7]
     for key in ("loss/train", "loss/test", *OWN[name]):
