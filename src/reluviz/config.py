@@ -34,6 +34,11 @@ def groups() -> list[str]:
     return sorted(path.name for path in folder().iterdir() if path.is_dir())
 
 
+def with_plus(text: str) -> str:
+    """Return an override as Hydra wants it: an experiment is added to the defaults, so it needs a plus."""
+    return f"+{text}" if text.startswith("exp=") else text
+
+
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Parse overrides as Hydra does; `exp=NAME` stands for `+exp=NAME`.
 
@@ -46,7 +51,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         try:
             if not text.lstrip("+~").partition("=")[0]:
                 raise HydraException
-            parsed += parser.parse_overrides([f"+{text}" if text.startswith("exp=") else text])
+            parsed += parser.parse_overrides([with_plus(text)])
         except HydraException:
             raise UserError(
                 f"{' '.join(text.split())}: is not of the form key=value"

@@ -58,7 +58,7 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
         chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
         raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged") from error
-    if not isinstance(stored, DictConfig):
+    if not isinstance(stored, DictConfig) or "model" not in stored:
         raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged")
     cfg = stored.copy()
     for override in config.parse(overrides):

@@ -30,16 +30,16 @@ def main(argv: list[str]) -> int:
         UserError: for bad input; nothing has been created then.
     """
     args = arguments.split(argv)
+    overrides = [config.with_plus(text) for text in args.overrides]
     if args.tells:
         # whoever reads may stop reading, as in: --info | head
         logging.raiseExceptions = False
         try:
-            return _hydra(args.flags, args.overrides, lambda cfg: None)
+            return _hydra(args.flags, overrides, lambda cfg: None)
         except SystemExit as done:
             # how Hydra ends after --help
             return int(done.code or 0)
-    parsed = config.parse(args.overrides)
-    overrides = [f"+{text}" if text.startswith("exp=") else text for text in args.overrides]
+    parsed = config.parse(overrides)
     given = {override.key_or_group: override for override in parsed}
     checkpoint = given["ckpt_path"].value() if "ckpt_path" in given else None
     if checkpoint is not None:
@@ -151,7 +151,7 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
     sys.argv = [
         "reluviz train",
         *flags,
-        *(f"+{text}" if text.startswith("exp=") else text for text in overrides),
+        *overrides,
     ]
     os.environ[FULL] = "1"
 
