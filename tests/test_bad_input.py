@@ -116,7 +116,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "momentum": ("optimizer=momentum optimizer.momentum=1", "optimizer.momentum=1: ", "below 1"),
     "pictures": ("callbacks.snapshots.pictures=-1", "callbacks.snapshots.pictures=-1: ", f"{WHOLE} 0"),
     "histograms": ("callbacks.snapshots.histograms=3", "callbacks.snapshots.histograms=3: must be true or false"),
-    "flush_secs": ("logger.flush_secs=a", "logger.flush_secs=a: must be a finite number above 0"),
     # replicas
     "replicas_zero": ("replicas=0", "replicas=0: ", f"{WHOLE} 1"),
     "replicas_fraction": ("replicas=1.5", "replicas=1.5: ", f"{WHOLE} 1"),

@@ -243,6 +243,8 @@ def test_the_data_can_be_read_back_exactly(run):
     assert list(found.tensors("reluviz/data")) == [0]
     content = found.content("reluviz/data")
     assert (content["model"], content["name"], content["domain"]) == ("relu", "piecewise linear", [0.0, 1.0])
+    assert content["trained"] == ["input_slope", "bias", "output_weight", "output_bias"]
+    assert content["seeds"] == [0]
     names, lengths = zip(*content["fields"], strict=True)
     parts = dict(zip(names, np.split(whole, np.cumsum(lengths)[:-1]), strict=True))
     wanted = {

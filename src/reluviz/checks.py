@@ -134,7 +134,6 @@ RULES: dict[str, Rule] = {
     "callbacks.snapshots.most_units": whole(1),
     "callbacks.checkpoints.seconds": number(least=0),
     "callbacks.checkpoints.every": whole(0),
-    "logger.flush_secs": number(above=0),
     "trainer.accelerator": one_of("cpu", "gpu", "auto"),
     "trainer.devices": whole(1, 1),
     "trainer.precision": one_of("32-true", "64-true"),

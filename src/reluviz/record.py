@@ -45,8 +45,8 @@ class Recorder:
         self.dtype = np.dtype(dtype)
         self.most_units = most_units
 
-    def data(self, dataset: Dataset) -> None:
-        """Write the data set, once, at update 0."""
+    def data(self, dataset: Dataset, trained: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]) -> None:
+        """Write the data set, and what a reader needs to know of the run, once, at update 0."""
         fields: dict[str, Any] = {"x": dataset.x, "y": dataset.y}
         if dataset.target is not None:
             fields["target"] = dataset.target(dataset.x)
@@ -55,6 +55,7 @@ class Recorder:
         fields["recorded"] = recorded(len(dataset.x)).numpy()
         content: dict[str, Any] = {"fields": [[name, len(value)] for name, value in fields.items()]}
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
+        content |= {"trained": list(trained), "seeds": list(seeds), "settings": dict(settings)}
         whole = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
         self._write([_tensor(tags.DATA, whole, content)], 0)
 

@@ -3,7 +3,8 @@
 Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says how to read them:
 
     reluviz/data           once; 1-D float64: the fields of {"fields": [[name, length], ...]} one after another:
-                           x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples)
+                           x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
+                           also model, name, domain, trained (names of parameters), seeds, settings (key to value)
     reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
     reluviz/votes          each snapshot; float32 [R, 3, n]: residual, norm of the contribution, vote share
     reluviz/contributions  where asked for; float32 [R, n, P]: g_i / N of the recorded samples, trained

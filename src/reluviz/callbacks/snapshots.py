@@ -88,7 +88,7 @@ class SnapshotLogger(L.Callback):
             self.settings = describe.flat(dict(module.hparams))
         if self._recorder is not None and int(module.updates_done) == 0:
             test = data.dataset.x_test is not None
-            self._recorder.data(data.dataset)
+            self._recorder.data(data.dataset, module.trained, module.seeds, self.settings)
             self._recorder.layout(getattr(module, "width", 1), len(module.seeds), test)
             self._recorder.open_session(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._recorder.text(describe.markdown(self.settings, None), 0)
