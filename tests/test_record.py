@@ -22,6 +22,7 @@ from reluviz import geometry, votes
 from reluviz.__main__ import main
 from reluviz.data import piecewise_linear
 from reluviz.functions import PARAMETERS, predict
+from reluviz.record import BINS, _quartiles, histogram
 
 DATA = piecewise_linear()
 X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
@@ -410,6 +411,40 @@ def test_the_text_is_a_summary_of_the_run_in_markdown(run):
     assert texts[20].startswith("### After 20 updates")
     loss = run("relu").metrics["loss/train"][0]
     assert re.search(rf"^\| `?loss/train`? \| {loss:.6g} \|$", texts[20], re.MULTILINE)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e100])
+def test_histograms_count_as_numpy_does(scale):
+    random = np.random.default_rng(0)
+    for values in (
+        random.normal(size=4000),
+        random.integers(0, 31, 200).astype(float),  # on the edges of the bins
+        np.linspace(-3, 4, 31),
+        np.array([0.0, 1.0]),
+    ):
+        counts, edges = histogram(scale * values, scale * values.min(), scale * values.max())
+        wanted, wanted_edges = np.histogram(scale * values, bins=BINS)
+        np.testing.assert_array_equal(counts, wanted)
+        np.testing.assert_array_equal(edges, wanted_edges)
+    for alike in ([2.0, 2.0, 2.0], [0.0, 5e-324]):
+        counts, edges = histogram(np.array(alike), min(alike), max(alike))
+        assert counts.sum() == len(alike)
+        assert edges[-1] - edges[0] == 1
+
+
+def test_quartiles_of_infinite_losses_are_infinite():
+    found = {
+        value.tag: value.simple_value
+        for value in _quartiles(["loss/train", "elbow/00"], np.array([[1.0, np.nan, np.nan], [1.0, 1.0, 1.0]]))
+    }
+    assert found == {
+        "loss/train": np.inf,
+        "loss/train/q25": np.inf,
+        "loss/train/q75": np.inf,
+        "elbow/00": 1.0,
+        "elbow/00/q25": 1.0,
+        "elbow/00/q75": 1.0,
+    }
 
 
 def test_minimal_has_neither_pictures_nor_histograms(run):

@@ -135,6 +135,10 @@ class Recorder:
         }
         if self.model == "relu":
             named |= {f"{tags.UNITS}/{name}": count for name, count in s.unit_counts.items()}
+        else:
+            named[tags.THETA] = s.parameters["theta"]
+        names, rows = list(named), [np.stack([value.numpy() for value in named.values()]).astype(float)]
+        if self.model == "relu":
             width = s.elbow.shape[1]
             own = range(width)
             if width > self.most_units:
@@ -144,10 +148,9 @@ class Recorder:
                 tags.INPUT_SLOPE: s.parameters["input_slope"],
                 tags.SLOPE_JUMP: s.slope_jump,
             }
-            named |= {tags.unit(kind, k, width): value[:, k] for kind, value in kinds.items() for k in own}
-        else:
-            named[tags.THETA] = s.parameters["theta"]
-        found = [v for tag, value in named.items() for v in _quartiles(tag, value.numpy().astype(float))]
+            names += [tag for kind in kinds for tag in tags.units(kind, tuple(own), width)]
+            rows += [value.numpy()[:, own].T for value in kinds.values()]
+        found = _quartiles(names, np.concatenate(rows))
         if optimum is not None:
             found.append(Summary.Value(tag=tags.THETA_OPTIMUM, simple_value=optimum))
         return found
@@ -176,43 +179,82 @@ class Recorder:
         return _tensor(tags.CONTRIBUTIONS, rows.astype(np.float32), {"fields": fields})
 
 
-def _quartiles(tag: str, values: NDArray[np.float64]) -> list[Any]:
-    """Return the scalars of one quantity: its value, or the median and quartiles over the replicas.
+def _quartiles(named: Sequence[str], values: NDArray[np.float64]) -> list[Any]:
+    """Return the scalars of T quantities [T, R]: their values, or medians and quartiles over the replicas.
 
     A quantity that no replica has (the elbow of a unit with w = 0) gets no scalar; a loss that is no number
     counts as infinite, so that diverged replicas cannot flatter the median.
     """
     known = ~np.isnan(values)
-    values = np.where(known, values, np.inf) if tag.startswith("loss/") else values[known]
-    if len(values) == 0:
-        return []
-    found = [Summary.Value(tag=tag, simple_value=float(np.median(values)))]
-    if len(values) > 1:
-        with np.errstate(invalid="ignore"):
-            ends = np.quantile(values, [0.25, 0.75])
-        found += [
-            Summary.Value(tag=f"{tag}/{q}", simple_value=float(end))
-            for q, end in zip(tags.QUARTILES, ends, strict=True)
+    losses = np.array([[tag.startswith("loss/")] for tag in named])
+    values, known = np.where(losses & ~known, np.inf, values), known | losses
+    replicas = values.shape[1]
+    if replicas == 1:
+        # at most hundreds of tags, for which anything but plain numbers takes milliseconds
+        return [
+            Summary.Value(tag=tag, simple_value=value)
+            for tag, value, there in zip(named, values[:, 0].tolist(), known[:, 0].tolist(), strict=True)
+            if there
         ]
+    ends = _three(values)
+    for row in np.flatnonzero(~known.all(axis=1) & known.any(axis=1)):
+        ends[row] = _three(values[row, known[row]][None])[0]
+    found = []
+    for tag, (middle, *quartiles), count in zip(named, ends.tolist(), known.sum(axis=1).tolist(), strict=True):
+        if count:
+            found.append(Summary.Value(tag=tag, simple_value=middle))
+        if count > 1:
+            found += [
+                Summary.Value(tag=f"{tag}/{q}", simple_value=end)
+                for q, end in zip(tags.QUARTILES, quartiles, strict=True)
+            ]
     return found
 
 
+def _three(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return median, lower and upper quartile of each row, [T, 3]."""
+    with np.errstate(invalid="ignore"):
+        ends = np.quantile(values, [0.5, 0.25, 0.75], axis=1)
+        # between infinity and infinity NumPy finds no number
+        return np.asarray(
+            np.where(np.isnan(ends), np.quantile(values, [0.5, 0.25, 0.75], axis=1, method="higher"), ends).T
+        )
+
+
 def _histogram(tag: str, values: NDArray[np.float64]) -> list[Any]:
-    values = values[np.isfinite(values) & (np.abs(values) < 1e150)]
+    if not np.abs(values).max(initial=0) < 1e150:
+        values = values[np.isfinite(values) & (np.abs(values) < 1e150)]
     if len(values) == 0:
         return []
-    counts, edges = np.histogram(values, bins=BINS)
-    histogram = HistogramProto(
-        min=values.min(),
-        max=values.max(),
+    low, high = float(values.min()), float(values.max())
+    counts, edges = histogram(values, low, high)
+    summary = HistogramProto(
+        min=low,
+        max=high,
         num=len(values),
         sum=values.sum(),
-        sum_squares=(values * values).sum(),
+        sum_squares=values @ values,
         # an empty first bucket marks where the values begin
         bucket_limit=edges.tolist(),
         bucket=[0, *counts.tolist()],
     )
-    return [Summary.Value(tag=tag, histo=histogram)]
+    return [Summary.Value(tag=tag, histo=summary)]
+
+
+def histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the counts in `BINS` equal bins from low to high and their edges, as `numpy.histogram`.
+
+    That takes several times as long for the few hundred numbers of a snapshot, and there are seven of them.
+    """
+    if not high - low > 1e-300:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    place = ((values - low) * (BINS / (high - low))).astype(np.intp)
+    np.minimum(place, BINS - 1, out=place)
+    # rounding may have put a value beside the bin whose edges hold it
+    place -= values < edges[place]
+    place += (values >= edges[place + 1]) & (place < BINS - 1)
+    return np.bincount(place, minlength=BINS), edges
 
 
 def _tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:

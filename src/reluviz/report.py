@@ -1,7 +1,9 @@
 """What is said in the terminal when a run or a sweep has ended."""
 
+import functools
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,13 @@ def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
         del lines["folder"], lines["view"]
     for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line))
+
+
+@functools.cache
+def compiling() -> None:
+    """Say, once, why the first run of all takes longer."""
+    # not by a console of rich: a progress bar would wipe it away
+    print("compiling the engine, once on this computer: two to three seconds", file=sys.stderr)
 
 
 def job(number: int, folder: Path) -> None:

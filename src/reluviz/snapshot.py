@@ -69,9 +69,11 @@ class Snapshot:
         return {name: (self.unit_status == code).sum(-1) for code, name in enumerate(geometry.STATUS)}
 
     def contributions(self) -> dict[str, Tensor]:
-        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]; made anew each time."""
-        kept = recorded(len(self.x))
-        g = votes.per_sample_gradients(self.model, self.parameters, self.x[kept], self.y[kept], self.trained)
+        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]."""
+        g = self.votes.each
+        if g is None:
+            kept = recorded(len(self.x))
+            g = votes.per_sample_gradients(self.model, self.parameters, self.x[kept], self.y[kept], self.trained)
         return {name: value / len(self.x) for name, value in g.items()}
 
     def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:

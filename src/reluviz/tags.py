@@ -11,6 +11,8 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says h
                            parameters only ({"fields": ...} as above)
 """
 
+import functools
+
 PLUGIN = "reluviz"
 
 LOSS_TRAIN, LOSS_TEST, LOSS_BATCH = "loss/train", "loss/test", "loss/batch"
@@ -29,6 +31,12 @@ DATA, PARAMS, VOTE_SERIES, CONTRIBUTIONS = (
 )
 TEXT = "run"
 QUARTILES = ("q25", "q75")
+
+
+@functools.cache
+def units(kind: str, own: tuple[int, ...], width: int) -> list[str]:
+    """Return the tags of some units' own scalars."""
+    return [unit(kind, k, width) for k in own]
 
 
 def unit(kind: str, k: int, width: int) -> str:

@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz import arguments, config
 from reluviz.errors import UserError
+from reluviz.imports import undisturbed
 
 FULL = "HYDRA_FULL_ERROR"
 
@@ -56,9 +58,19 @@ def main(argv: list[str]) -> int:
     return _sweep(args, overrides, cfg, sweeps)
 
 
-def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
-    from reluviz import report, run
+@contextmanager
+def _heavy() -> Iterator[None]:
+    """Import here what takes two seconds, once there is something to train."""
+    with undisturbed():
+        yield
+        from reluviz import engines, report
 
+        engines.listeners[:] = [report.compiling]
+
+
+def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
+    with _heavy():
+        from reluviz import report, run
     prepared = run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
     ended: list[run.Outcome | Exception] = []
@@ -79,7 +91,8 @@ def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) ->
 
 
 def _resume(checkpoint: str, overrides: list[str]) -> int:
-    from reluviz import report, resume, run
+    with _heavy():
+        from reluviz import report, resume, run
 
     resumed = resume.find(checkpoint, overrides)
     prepared = run.prepare(resumed.cfg, resumed=True)
@@ -90,8 +103,8 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 
 
 def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
-    from reluviz import report, run
-
+    with _heavy():
+        from reluviz import report, run
     for sweep in sweeps:
         values = [config.parse([f"key={text}"])[0].value() for text in sweep.sweep_string_iterator()]
         if any(value in values[:i] for i, value in enumerate(values)):

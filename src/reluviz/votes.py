@@ -20,6 +20,9 @@ from reluviz.functions import Parameters, predict, tangent
 
 Gradients = Mapping[str, Tensor]
 
+MOST_KEPT = 2**18
+"""Numbers in the gradients of single samples that a summary holds on to: 2 MiB."""
+
 
 def per_sample_gradients(
     model: str, p: Parameters, x: Tensor, y: Tensor, trained: Iterable[str] | None = None
@@ -146,6 +149,7 @@ class VoteSummary:
         residual: r_i of the recorded samples, [R, n].
         norm: |c_i|, the norm of their contributions g_i / N, [R, n].
         share: their vote shares, [R, n].
+        each: g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough to keep.
     """
 
     gradient: dict[str, Tensor]
@@ -155,6 +159,7 @@ class VoteSummary:
     residual: Tensor
     norm: Tensor
     share: Tensor
+    each: dict[str, Tensor] | None
 
 
 def summarize(
@@ -183,6 +188,7 @@ def summarize(
     step = max(1, entries // max(1, per_sample))
     gradient: dict[str, Tensor] = {}
     norms, squares = torch.zeros(()), torch.zeros(())
+    g: dict[str, Tensor] = {}
     for start in range(0, samples, step):
         g = per_sample_gradients(model, p, x[start : start + step], y[start : start + step], names)
         squared = squared_norms(g)
@@ -191,7 +197,8 @@ def summarize(
             gradient[name] = gradient.get(name, 0) + value.sum(1) / samples
     signal = squared_gradient_norm(gradient)
     kept_x, kept_y = (x, y) if recorded is None else (x[recorded], y[recorded])
-    g = per_sample_gradients(model, p, kept_x, kept_y, names)
+    if recorded is not None or samples > step:
+        g = per_sample_gradients(model, p, kept_x, kept_y, names)
     return VoteSummary(
         gradient=gradient,
         gradient_norm=signal.sqrt(),
@@ -200,6 +207,7 @@ def summarize(
         residual=predict(model, p, kept_x) - kept_y,
         norm=squared_norms(g).sqrt() / samples,
         share=vote_share(g, gradient) * (len(kept_x) / samples),
+        each=g if sum(value.numel() for value in g.values()) <= MOST_KEPT else None,
     )
 
 

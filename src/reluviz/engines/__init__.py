@@ -3,6 +3,7 @@
 An engine is right when it follows `reference` on the same segments.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,9 @@ from reluviz.errors import UserError
 
 if TYPE_CHECKING:
     from reluviz.models.base import RegressionModule
+
+listeners: list[Callable[[], None]] = []
+"""Called when a kernel is compiled, which takes seconds, and not when its code is found on disk."""
 
 NAMES = ("auto", "reference", "fused", "exact")
 """What `engine` may be."""

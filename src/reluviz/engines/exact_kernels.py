@@ -19,32 +19,21 @@ Legend of shapes: R replicas, N samples, W hidden units, K updates, G parameter 
 w, b, v, c in this order; or theta alone), T blocks of parameters that are trained together.
 """
 
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from reluviz.engines.compiling import compiled, part
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Frame = tuple[float, float, float]
 
 # No fastmath: a contraction of w x + b would round differently from PyTorch and move a sample across an elbow.
-# What only kernels call is stored with them, and needs no place in the cache.
-part: Callable[[Any], Any] = numba.njit(nogil=True, error_model="numpy")
 
 UNIT_BITS = 24
 """A boundary and the unit it belongs to are sorted as one number, boundary * 2^24 + unit."""
 UNIT_MASK = (1 << UNIT_BITS) - 1
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile an entry point; the code is kept on disk, unless no folder for it can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        return part(function)
 
 
 @compiled

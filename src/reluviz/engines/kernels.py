@@ -17,20 +17,18 @@ fill W up: they are inactive everywhere and remain zeros. Every entry point
 All functions stand in one file, since the cache on disk notices changes of the file of an entry point only.
 """
 
+import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 
-OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    # Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds. Not "nnan":
-    # a network that diverges must show it.
-    "fastmath": {"reassoc", "nsz", "arcp"},
-}
+from reluviz.engines import compiling
+
+# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds. Not "nnan":
+# a network that diverges must show it.
+FASTMATH = {"reassoc", "nsz", "arcp"}
+compiled = functools.partial(compiling.compiled, fastmath=FASTMATH)
+part = functools.partial(compiling.part, fastmath=FASTMATH)
 TILE = 1024
 """Samples taken at a time: they stay in the fastest memory, and in float32 a sum of partial sums keeps digits that one
 long sum loses."""
@@ -40,19 +38,7 @@ LANES = 2
 """Sums kept side by side, so that neighbouring units with one rank need not wait for each other."""
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called, once for each precision, and keep the code on disk.
-
-    The code goes to the package's folder, or to the user's cache folder where that is read-only.
-    """
-    try:
-        return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:
-        # neither folder can be written: compile in each process
-        return njit(**OPTIONS)(function)
-
-
-@compiled
+@part
 def _line(theta, x, y, batch, grad):
     """Write dL/dtheta of f(x) = theta x, (2/B) sum_i r_i x_i, and return L."""
     total = 0.0
@@ -66,7 +52,7 @@ def _line(theta, x, y, batch, grad):
     return total / batch.shape[0]
 
 
-@compiled
+@part
 def _dense(theta, x, y, batch, grad, part, xs, rs):
     """Write the gradient of the ReLU network, in O(B W), and return L.
 
@@ -150,7 +136,7 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
     return total / size
 
 
-@compiled
+@part
 def _cell(w, b, cell, grid):
     """Return the number of grid points left of a unit's elbow, starting to look at `cell`.
 
@@ -181,7 +167,7 @@ def _cell(w, b, cell, grid):
     return low
 
 
-@compiled
+@part
 def _sorted(theta, x, y, batch, grad, grid, shift, cells, edges, entry, ranks, change, sums):
     """Write the gradient of the ReLU network, in O(B + W), and return L; the batch is in the order of x.
 
@@ -304,7 +290,7 @@ def _sorted(theta, x, y, batch, grad, grid, shift, cells, edges, entry, ranks, c
     return total / size
 
 
-@compiled
+@part
 def _sgd(theta, grad, moments, rates, spans, settings, k):
     """Make one step of torch.optim.SGD; settings are momentum, dampening, nesterov, weight decay.
 
@@ -330,7 +316,7 @@ def _sgd(theta, grad, moments, rates, spans, settings, k):
                 theta[p] -= lr * (of_grad * d + of_moment * m)
 
 
-@compiled
+@part
 def _adam(theta, grad, moments, rates, spans, settings, k):
     """Make one step of torch.optim.Adam or AdamW; settings are beta1, beta2, eps, weight decay, decoupled.
 

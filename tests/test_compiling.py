@@ -1,0 +1,31 @@
+"""The process that compiles a kernel and those that find it on disk get the same numbers, and the first one says so."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = "compiling the engine, once on this computer: two to three seconds\n"
+
+
+@pytest.mark.parametrize("sampler", ["with_replacement", "full"])
+def test_a_first_run_says_that_it_compiles_and_trains_as_later_ones(tmp_path: Path, sampler: str) -> None:
+    found: list[dict[str, Any]] = []
+    for number, words in enumerate([WORDS, ""]):
+        folder = tmp_path / str(number)
+        command = f"train +exp=relu sampler={sampler} updates=2000 callbacks=minimal ~logger hydra.run.dir={folder}"
+        done = subprocess.run(
+            [sys.executable, "-m", "reluviz", *command.split()],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, words)
+        found.append(json.loads((folder / "metrics.json").read_text()))
+    first, second = found
+    for name in ("input_slope", "bias", "output_weight", "output_bias", "loss/train"):
+        assert first[name] == second[name]
