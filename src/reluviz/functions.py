@@ -36,7 +36,7 @@ def predict(model: str, p: Parameters, x: Tensor) -> Tensor:
     """
     if model == "relu":
         hidden = torch.relu(preactivation(p, x))
-        return torch.einsum("...nw,...w->...n", hidden, p["output_weight"]) + p["output_bias"].unsqueeze(-1)
+        return (hidden @ p["output_weight"].unsqueeze(-1)).squeeze(-1) + p["output_bias"].unsqueeze(-1)
     theta = p["theta"].unsqueeze(-1)
     return {"constant": theta * torch.ones_like(x), "linear": theta * x}[model]
 

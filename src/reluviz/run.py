@@ -1,5 +1,6 @@
 """One run: built from its configuration, trained in its folder, and told about at the end."""
 
+import functools
 import inspect
 import json
 import os
@@ -264,9 +265,14 @@ def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str,
     else:
         found |= {"theta": last.parameters["theta"], "theta/optimum": found["reference"]["theta"]}
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-    packages = ("reluviz", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
-    found["versions"] = {name: version(name) for name in packages}
+    found["versions"] = dict(_versions())
     return {key: json_ready(value) for key, value in found.items()}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = ("reluviz", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
+    return {name: version(name) for name in packages}
 
 
 def json_ready(value: Any) -> Any:

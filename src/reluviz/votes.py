@@ -186,29 +186,38 @@ def summarize(
     samples = len(x)
     per_sample = sum(value.numel() for value in p.values())
     step = max(1, entries // max(1, per_sample))
-    gradient: dict[str, Tensor] = {}
-    norms, squares = torch.zeros(()), torch.zeros(())
+    total, norms, squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
     g: dict[str, Tensor] = {}
+    rows = torch.empty(())
     for start in range(0, samples, step):
         g = per_sample_gradients(model, p, x[start : start + step], y[start : start + step], names)
-        squared = squared_norms(g)
+        rows = _rows(g)
+        squared = rows.square().sum(-1)
+        total = total + rows.sum(1)
         norms, squares = norms + squared.sqrt().sum(-1), squares + squared.sum(-1)
-        for name, value in g.items():
-            gradient[name] = gradient.get(name, 0) + value.sum(1) / samples
-    signal = squared_gradient_norm(gradient)
+    mean = total / samples
+    signal = mean.square().sum(-1)
     kept_x, kept_y = (x, y) if recorded is None else (x[recorded], y[recorded])
     if recorded is not None or samples > step:
         g = per_sample_gradients(model, p, kept_x, kept_y, names)
+        rows = _rows(g)
+    parts = mean.split([value[0, 0].numel() for value in g.values()], dim=-1)
+    along = (rows @ mean.unsqueeze(-1)).squeeze(-1)
     return VoteSummary(
-        gradient=gradient,
+        gradient={name: part.reshape(value[:, 0].shape) for (name, value), part in zip(g.items(), parts, strict=True)},
         gradient_norm=signal.sqrt(),
         noise_scale=(squares / samples - signal).clamp(min=0) / signal,
         effective=norms.square() / squares,
         residual=predict(model, p, kept_x) - kept_y,
-        norm=squared_norms(g).sqrt() / samples,
-        share=vote_share(g, gradient) * (len(kept_x) / samples),
-        each=g if sum(value.numel() for value in g.values()) <= MOST_KEPT else None,
+        norm=rows.square().sum(-1).sqrt() / samples,
+        share=torch.where(signal.unsqueeze(-1) > 0, along / (samples * signal.unsqueeze(-1)), torch.nan),
+        each=g if rows.numel() <= MOST_KEPT else None,
     )
+
+
+def _rows(g: Gradients) -> Tensor:
+    """Return the gradient of each sample as one row, [R, N, P]."""
+    return torch.cat([value.reshape(*value.shape[:2], -1) for value in g.values()], dim=-1)
 
 
 def _along(per_sample: Tensor, value: Tensor) -> Tensor:
