@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from reluviz import config
 from reluviz.__main__ import main
-from reluviz.data import piecewise_linear
+from reluviz.data import WithReplacement, piecewise_linear
+from reluviz.engines.fused import Fused
 
 CONF = config.folder()
 EXPERIMENTS = {
@@ -23,6 +25,7 @@ EXPERIMENTS = {
     "handpicked": 1,
     "width": 4,
     "course": 6,
+    "optimizers": 9,
     "gd_vs_sgd": 4,
     "stepsize": 6,
 }
@@ -119,6 +122,52 @@ def test_the_course_is_three_widths_times_two_regimes(ran):
         cfg = OmegaConf.load(file)
         found.add((cfg.model.width, cfg.model.train, cfg.optimizer.lr))
     assert found == {(w, *regime) for w in (10, 20, 40) for regime in (("output", 0.2), ("all", 0.02))}
+
+
+def test_optimizers_are_three_at_three_widths_with_30_replicas(ran):
+    found, updates = {}, 0
+    for file in ran("optimizers").glob("sweeps/*/*/.hydra/config.yaml"):
+        cfg = OmegaConf.load(file)
+        found[cfg.model.width, cfg.optimizer._target_, cfg.optimizer.get("momentum", 0)] = cfg.optimizer.lr
+        preset = config.compose_checked(["+exp=optimizers"])
+        updates += preset.replicas * preset.updates
+        assert (cfg.replicas, cfg.data.noise) == (30, 0.01)
+        assert cfg.sampler == {"_target_": "reluviz.data.WithReplacement", "batch_size": 40}
+    kinds = [("torch.optim.SGD", 0), ("torch.optim.SGD", 0.9), ("torch.optim.Adam", 0)]
+    assert found == {(width, *kind): 0.02 for width in (10, 20, 40) for kind in kinds}
+    assert updates == 8_100_000
+
+
+def test_all_optimizers_start_from_the_same_weights_and_see_the_same_minibatches(monkeypatch):
+    """Replica r of each, bit for bit; and no two replicas alike."""
+    seen = {}
+    original = Fused.run
+
+    def run(self, module, optimizer, piece, *rest):
+        kind = type(optimizer).__name__, optimizer.param_groups[0].get("momentum", 0)
+        start = {name: value.float() for name, value in module.values().items()} if piece.start == 0 else None
+        seen.setdefault(module.width, {}).setdefault(kind, []).append((start, piece.indices.clone()))
+        return original(self, module, optimizer, piece, *rest)
+
+    monkeypatch.setattr(Fused, "run", run)
+    assert reluviz("train", "+exp=optimizers", "updates=3", "snapshots.every=2", "callbacks=minimal") == 0
+    assert sorted(seen) == [10, 20, 40]
+    for width, kinds in seen.items():
+        assert sorted(kinds) == [("Adam", 0), ("SGD", 0), ("SGD", 0.9)]
+        (first, *_), *others = kinds.values()
+        weights, _ = first
+        assert weights["input_slope"].shape == (30, width)
+        assert len(weights["input_slope"].unique(dim=0)) == 30
+        for other in others:
+            assert all(torch.equal(other[0][0][name], value) for name, value in weights.items())
+        drawn = [torch.cat([indices for _, indices in pieces], dim=1) for pieces in kinds.values()]
+        assert drawn[0].shape == (30, 3, 40)
+        assert len(drawn[0].unique(dim=0)) == 30
+        assert all(torch.equal(one, drawn[0]) for one in drawn[1:])
+        # what a replica sees is what a run with its seed alone would see
+        for r in (0, 29):
+            assert torch.equal(drawn[0][r], torch.from_numpy(WithReplacement(40).draw([r], 0, 3, 200)[0]))
+    assert torch.equal(*(seen[width]["Adam", 0][0][1] for width in (10, 40)))
 
 
 def test_handpicked_elbows_are_the_targets_corners(ran):

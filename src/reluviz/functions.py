@@ -73,7 +73,7 @@ def features(p: Parameters, x: Tensor) -> Tensor:
     return torch.cat([hidden, torch.ones_like(hidden[..., :1])], dim=-1)
 
 
-def mean_squared_error(model: str, p: Parameters, x: Tensor, y: Tensor, entries: int = 2**22) -> Tensor:
+def mean_squared_error(model: str, p: Parameters, x: Tensor, y: Tensor, entries: int = 2**18) -> Tensor:
     """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in pieces whose hidden layer holds `entries` numbers at most."""
     units = sum(value.numel() for value in p.values())
     step = max(1, entries // units)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 BINS = 30
+BLOCK = 2**13
+"""Values counted at a time: more would leave the fastest memory."""
 
 
 class Recorder:
@@ -226,11 +228,10 @@ def _histogram(tag: str, values: NDArray[np.float64]) -> list[Any]:
         values = values[np.isfinite(values) & (np.abs(values) < 1e150)]
     if len(values) == 0:
         return []
-    low, high = float(values.min()), float(values.max())
-    counts, edges = histogram(values, low, high)
+    counts, edges = histogram(values)
     summary = HistogramProto(
-        min=low,
-        max=high,
+        min=values.min(),
+        max=values.max(),
         num=len(values),
         sum=values.sum(),
         sum_squares=values @ values,
@@ -241,20 +242,26 @@ def _histogram(tag: str, values: NDArray[np.float64]) -> list[Any]:
     return [Summary.Value(tag=tag, histo=summary)]
 
 
-def histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the counts in `BINS` equal bins from low to high and their edges, as `numpy.histogram`.
+def histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the counts in `BINS` equal bins from the least value to the largest, and the bins' edges.
 
-    That takes several times as long for the few hundred numbers of a snapshot, and there are seven of them.
+    `numpy.histogram` does the same in two to three times the time, and refuses values almost alike.
     """
+    low, high = float(values.min()), float(values.max())
     if not high - low > 1e-300:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    place = ((values - low) * (BINS / (high - low))).astype(np.intp)
-    np.minimum(place, BINS - 1, out=place)
-    # rounding may have put a value beside the bin whose edges hold it
-    place -= values < edges[place]
-    place += (values >= edges[place + 1]) & (place < BINS - 1)
-    return np.bincount(place, minlength=BINS), edges
+    counts = np.zeros(BINS, np.int64)
+    for start in range(0, len(values), BLOCK):
+        block = values[start : start + BLOCK]
+        place = (block - low) * (BINS / (high - low))
+        bins = place.astype(np.int32)
+        place -= bins
+        # rounding may have put what lies at an edge on its other side
+        near = np.flatnonzero((place < 1e-9) | (place > 1 - 1e-9))
+        bins[near] = np.minimum(np.searchsorted(edges, block[near], "right") - 1, BINS - 1)
+        counts += np.bincount(bins, minlength=BINS)
+    return counts, edges
 
 
 def _tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:

@@ -19,7 +19,6 @@ Legend of shapes: R replicas, N samples, W hidden units, K updates, G parameter 
 w, b, v, c in this order; or theta alone), T blocks of parameters that are trained together.
 """
 
-
 import numpy as np
 from numpy.typing import NDArray
 

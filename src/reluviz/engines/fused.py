@@ -26,6 +26,8 @@ REFUSED = ("amsgrad", "maximize", "capturable", "differentiable")
 """Arguments of these optimisers that must be false; `foreach` and `fused` change how torch computes, not what."""
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 """Names of an optimiser's moments in its state."""
+THREADS = torch.get_num_threads()
+"""How many threads share the replicas; a run may since have told torch, whose tensors are small, to use one."""
 SHORTEST_SHARED = 2e6
 """Nanoseconds of work from which threads, which take 0.1 ms to start, share it."""
 
@@ -69,10 +71,11 @@ def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, fl
     """Return about how many nanoseconds an update takes with the dense and with the sorted kernel.
 
     The dense kernel is O(B W) and twice as fast in float32; the sorted one is O(B + W), hardly faster in float32, and
-    slower where the data are many more than fit its grid. Measured on one core with AVX-512. At B = 40, N = 200 they
-    are equal near W = 300 in float64 and 2,000 in float32; at B = 400 near W = 100 and 230.
+    slower where the data are many more than fit its grid. Between what two processors with AVX-512 need, of which one
+    makes twice as many operations a second. At B = 40, N = 200 the kernels are equal near W = 180 in float64 and 700 in
+    float32; at B = 400 near W = 70 and 150.
     """
-    dense = 150 + (0.145 if precise else 0.075) * batch * width
+    dense = 150 + (0.2 if precise else 0.1) * batch * width
     ordered = 600 + 13 * batch + 2.6 * width
     return dense, ordered if samples <= _cells(batch) else ordered + 300 + width
 
@@ -264,8 +267,8 @@ class _State:
 
 
 def _in_parallel(kernel: Callable[..., None], args: tuple[Any, ...], replicas: int, nanoseconds: float) -> None:
-    """Call kernel(first, last, *args) for all replicas, on as many threads as torch uses where that pays."""
-    threads = min(replicas, torch.get_num_threads())
+    """Call kernel(first, last, *args) for all replicas, on several threads where that pays."""
+    threads = min(replicas, THREADS)
     if threads == 1 or replicas * nanoseconds < SHORTEST_SHARED:
         kernel(0, replicas, *args)
         return

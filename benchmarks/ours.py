@@ -1,0 +1,130 @@
+"""The engines on cases of any size, called as the LightningModule calls them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from benchmarks.measure import threads
+from benchmarks.plain import PlainLightning, PlainLoop
+from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
+from reluviz.data.segments import LONGEST_PIECE, Piece
+from reluviz.data.targets import piecewise_linear_target
+from reluviz.engines import choose, fused
+from reluviz.models import ReLUModule
+
+COSTS = {"dense": (0.0, 1.0), "sorted": (1.0, 0.0)}
+"""Costs of the dense and the sorted kernel that make `fused` take the one."""
+
+
+@cache
+def dataset(samples: int) -> Dataset:
+    """Return the course's data at any size, without test points."""
+    generator = np.random.RandomState(1)
+    x = np.sort(generator.uniform(size=samples))
+    y = piecewise_linear_target(x) + generator.normal(scale=0.1, size=samples)
+    return Dataset("benchmark", x, y, (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its minibatches; `batch` None is full batch."""
+
+    width: int = 40
+    batch: int | None = 40
+    samples: int = 200
+    replicas: int = 1
+    precise: bool = False
+
+    @property
+    def activations(self) -> int:
+        """Hidden activations of an update."""
+        return self.replicas * self.width * (self.batch or self.samples)
+
+    @property
+    def lr(self) -> float:
+        """The course's step size, smaller for wider networks, whose loss is steeper."""
+        return 0.02 * min(1.0, 40 / self.width)
+
+    def module(self) -> ReLUModule:
+        """Return the network."""
+        settings = {"_target_": "torch.optim.SGD", "lr": self.lr}
+        module = ReLUModule(self.width, seeds=range(self.replicas), optimizer=settings)
+        return module.double() if self.precise else module
+
+    def sampler(self) -> Sampler:
+        """Return what draws its minibatches."""
+        return Full() if self.batch is None else WithReplacement(self.batch)
+
+    def segment(self, start: int, stop: int) -> Segment:
+        """Return the updates start .. stop - 1 of its replicas."""
+        return Segment(dataset(self.samples), self.sampler(), range(self.replicas), start, stop)
+
+    def plain(self, cores: int, ahead: bool = False) -> PlainLoop:
+        """Return the plain loop on one replica of it; `ahead` as for `Ours`."""
+        one = replace(self, replicas=1)
+        drawn = next(one.segment(0, LONGEST_PIECE).pieces()).indices if ahead else None
+        return PlainLoop(*one._parts(), self.batch, cores, None if drawn is None else drawn[0])
+
+    def lightning(self, cores: int) -> PlainLightning:
+        """Return a plain LightningModule on one replica of it."""
+        return PlainLightning(*replace(self, replicas=1)._parts(), self.batch, cores)
+
+    def _parts(self) -> tuple[nn.Sequential, Optimizer, Tensor, Tensor]:
+        module = self.module()
+        network = module.to_sequential().to(module.input_slope.dtype)
+        return network, torch.optim.SGD(network.parameters(), lr=self.lr), *module.points(dataset(self.samples))
+
+
+class Ours:
+    """One of our engines on a case.
+
+    Args:
+        case: what is trained.
+        engine: its name.
+        cores: threads that it may use.
+        ahead: whether minibatches are drawn before the clock starts, to be used again and again.
+        kernel: of fused, dense or sorted; by default its own choice.
+    """
+
+    def __init__(self, case: Case, engine: str, cores: int = 1, ahead: bool = False, kernel: str | None = None) -> None:
+        self.case, self.module = case, case.module()
+        self.engine = choose(engine, self.module, case.sampler())
+        self.optimizer = self.module.configure_optimizers()
+        self.x, self.y = self.module.points(dataset(case.samples))
+        self.rates = np.full((LONGEST_PIECE, 1), case.lr)
+        self.cores = cores
+        self.cost = fused.cost if kernel is None else lambda *_: COSTS[kernel]
+        self.done = 0
+        self.last = torch.empty(0)
+        self.drawn = next(case.segment(0, LONGEST_PIECE).pieces()).indices if ahead else None
+
+    def run(self, updates: int) -> float:
+        """Make so many updates and return the seconds they took."""
+        with threads(self.cores), mock.patch.object(fused, "cost", self.cost):
+            started = time.perf_counter()
+            for piece in self._pieces(updates):
+                rates = self.rates[: len(piece)]
+                self.last = self.engine.run(self.module, self.optimizer, piece, rates, self.x, self.y)
+            took = time.perf_counter() - started
+        self.done += updates
+        return took
+
+    def loss(self) -> float:
+        """Return the largest loss of the replicas' last minibatches."""
+        return float(self.last.max())
+
+    def _pieces(self, updates: int) -> Iterator[Piece]:
+        if self.drawn is None:
+            yield from self.case.segment(self.done, self.done + updates).pieces()
+            return
+        longest = self.drawn.shape[1]
+        for start in range(0, updates, longest):
+            stop = min(start + longest, updates)
+            yield Piece(start, stop, self.drawn[:, : stop - start])
