@@ -137,13 +137,14 @@ def test_limits_are_the_same_in_all_pictures_of_a_run(model):
     later = FitPicture(model, data, seed=0)
     small = random_network(5) if model == "relu" else {"theta": np.array(0.1)}
     large = random_network(5, scale=1e6) if model == "relu" else {"theta": np.array(1e6)}
+    panels = [picture.scene.panel, picture.scene.strip if model == "relu" else picture.scene.bowl]
     picture.png(small, 0, LOSSES)
-    before = [axes.axis() for axes in picture.canvas.figure.axes]
+    before = [panel.view.extents.tolist() for panel in panels]
     picture.png(large, 1, LOSSES)
-    assert [axes.axis() for axes in picture.canvas.figure.axes] == before
+    assert [panel.view.extents.tolist() for panel in panels] == before
     later.png(small, 1, LOSSES)
-    assert later.scene.axes.axis() == picture.scene.axes.axis()
-    assert before[0][2] < data.y.min() < data.y.max() < before[0][3]
+    assert later.scene.panel.view.extents.tolist() == before[0]
+    assert before[0][1] < data.y.min() < data.y.max() < before[0][3]
 
 
 def test_a_second_snapshot_leaves_nothing_of_the_first():
@@ -192,11 +193,11 @@ def test_the_linear_model_is_drawn_with_its_optimum_and_its_loss():
 def test_a_far_start_widens_the_parabola_once_and_a_diverged_theta_is_an_arrow_at_the_edge():
     picture = FitPicture("constant", dataset(), seed=0)
     picture.png({"theta": np.array(3.0)}, 0, LOSSES)
-    low, high = picture.scene.bowl.get_xlim()
+    low, high = picture.scene.bowl.view.intervalx
     assert low < 3 < high
     assert picture.scene.ball.get_marker() == "o"
     picture.png({"theta": np.array(-1e200)}, 1, LOSSES)
-    assert picture.scene.bowl.get_xlim() == (low, high)
+    assert picture.scene.bowl.view.intervalx.tolist() == [low, high]
     assert picture.scene.ball.get_marker() == "<"
     assert low < picture.scene.ball.get_xdata()[0] < high
     assert picture.scene.learned.hint.get_text() == "▼ f(x) is below"
@@ -254,7 +255,7 @@ def test_extreme_cases_give_a_picture(case):
 def test_few_of_a_million_points_are_drawn_the_first_and_the_last_among_them():
     data, _ = CASES["a million points"]
     picture = FitPicture("relu", data, seed=0)
-    points = next(line for line in picture.scene.axes.lines if line.get_label() == "training points")
+    points = next(each for each in picture.canvas.figure.artists if each.get_label() == "training points")
     x = points.get_xdata()
     assert len(x) <= 2000
     assert x[0] == data.x[0]
@@ -273,7 +274,10 @@ def test_every_point_has_a_stem_of_its_share():
         np.testing.assert_allclose(line.get_ydata()[1::3] * scale, shares[some])
         np.testing.assert_array_equal(line.get_ydata()[0::3], 0)
     np.testing.assert_allclose(np.array(picture.equal.get_ydata()) * scale, 1 / 50)
-    np.testing.assert_allclose(picture.points.get_offsets()[:, 1], data.y, atol=1e-9)
+    white = (picture.points.get_facecolor() == 1).all(axis=1)  # the discs that make rings of others
+    offsets = picture.points.get_offsets()
+    np.testing.assert_allclose(offsets[~white, 1], data.y, atol=1e-9)
+    np.testing.assert_allclose(offsets[white, 1], data.y[shares < 0], atol=1e-9)
     assert f"effective votes {effective(norms):.1f} of 50" in words(picture)
     assert [label.get_text() for label in picture.labels] == ["50 %", "−50 %"]
 

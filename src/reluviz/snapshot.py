@@ -82,13 +82,14 @@ class Snapshot:
         Diverged means not finite, or a training loss beyond `LIMIT` times the larger of the initial loss [R]
         and var(y).
         """
-        bound = LIMIT * torch.maximum(initial_loss, self.y.var(correction=0))
-        broken = ~(self.loss_train.isfinite() & (self.loss_train <= bound))
+        bound = LIMIT * np.maximum(initial_loss.numpy(), np.var(self.y.numpy()))
+        # a comparison with NaN is false
+        sound = self.loss_train.numpy() <= np.minimum(bound, np.finfo(float).max)
         for value in self.parameters.values():
-            broken = broken | ~value.reshape(len(value), -1).isfinite().all(-1)
-        if not broken.any():
+            sound &= np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1)
+        if sound.all():
             return None
-        r = int(broken.nonzero()[0, 0])
+        r = int(np.argmin(sound))
         largest = {name: self.parameters[name][r].abs().nan_to_num(torch.inf).max() for name in self.trained}
         return r, max(largest, key=lambda name: float(largest[name]))
 
@@ -115,6 +116,9 @@ def take(
         x_test, y_test = torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)
         test = mean_squared_error(model, parameters, x_test, y_test)
     kept = recorded(len(x))
+    found = votes.summarize(model, parameters, x, y, trained, kept if len(kept) < len(x) else None)
+    # where every point is recorded, their residuals have been computed
+    every = found.residual.shape[-1] == len(x)
     return Snapshot(
         model=model,
         update=update,
@@ -122,10 +126,10 @@ def take(
         trained=trained,
         x=x,
         y=y,
-        loss_train=mean_squared_error(model, parameters, x, y),
+        loss_train=found.residual.square().mean(-1) if every else mean_squared_error(model, parameters, x, y),
         loss_test=test,
         loss_batch=batch_loss.detach().to("cpu", torch.float64, copy=True),
-        votes=votes.summarize(model, parameters, x, y, trained, kept if len(kept) < len(x) else None),
+        votes=found,
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -62,6 +63,7 @@ class SnapshotLogger(L.Callback):
         self._start: Parameters | None = None
         self._recorder: Recorder | None = None
         self._artists: tuple[FitPicture, VotesPicture] | None = None
+        self._drawn: list[tuple[str, Future[bytes], int]] = []
         self._pictured: set[int] = set()
 
     def state_dict(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class SnapshotLogger(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is written once, and the snapshot before the next update."""
         module, data = _parts(trainer, pl_module)
+        self._artists = None
         schedule = data.schedule()
         if self.pictures:
             places = np.linspace(0, len(schedule) - 1, min(self.pictures, len(schedule))).round().astype(int)
@@ -109,7 +112,12 @@ class SnapshotLogger(L.Callback):
         if self.latest is not None:
             self._close(trainer, pl_module)
 
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write what a run that goes on from here will not draw again."""
+        self._write_pictures()
+
     def _look(self, trainer: L.Trainer, module: RegressionModule) -> None:
+        self._write_pictures(wait=False)
         data = _parts(trainer, module)[1]
         snapshot = take(
             module.model, module.values(), module.trained, data.dataset, int(module.updates_done), module.batch_loss
@@ -141,23 +149,33 @@ class SnapshotLogger(L.Callback):
             )
 
     def _draw(self, snapshot: Snapshot, dataset: Dataset, seed: int) -> None:
-        from reluviz.pictures import FitPicture, VotesPicture
-
-        assert self._recorder is not None
+        # the encoder reads from where the next pictures will be drawn
+        self._write_pictures()
         started = time.perf_counter()
         if self._artists is None:
-            self._artists = FitPicture(snapshot.model, dataset, seed), VotesPicture(snapshot.model, dataset, seed)
+            from reluviz.pictures import for_run
+
+            self._artists = for_run(snapshot.model, dataset, seed)
         fit, votes = self._artists
         first = {name: value[0].numpy() for name, value in snapshot.parameters.items()}
         losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0])}
         if snapshot.loss_test is not None:
             losses[tags.LOSS_TEST] = float(snapshot.loss_test[0])
-        self._recorder.image(tags.FIT, fit.png(first, snapshot.update, losses), snapshot.update)
         ballots = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
         shares, norms, residuals = (value[0].numpy() for value in ballots)
         kept = dataset.x[recorded(len(dataset.x)).numpy()]
-        png = votes.png(first, snapshot.update, shares, norms, residuals, kept)
-        self._recorder.image(tags.VOTES, png, snapshot.update)
+        self._drawn = [
+            (tags.FIT, fit.png_later(first, snapshot.update, losses), snapshot.update),
+            (tags.VOTES, votes.png_later(first, snapshot.update, shares, norms, residuals, kept), snapshot.update),
+        ]
+        self.picture_seconds += time.perf_counter() - started
+
+    def _write_pictures(self, wait: bool = True) -> None:
+        """Write the pictures that were encoded meanwhile, and `wait` for those that were not."""
+        started = time.perf_counter()
+        while self._drawn and self._recorder is not None and (wait or self._drawn[0][1].done()):
+            tag, png, update = self._drawn.pop(0)
+            self._recorder.image(tag, png.result(), update)
         self.picture_seconds += time.perf_counter() - started
 
     def _close(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -167,11 +185,13 @@ class SnapshotLogger(L.Callback):
         if self.pictures:
             from reluviz.pictures import history_png
 
+            # while the last pictures are encoded
             started = time.perf_counter()
             kept = data.dataset.x[recorded(len(data.dataset.x)).numpy()]
             png = history_png(kept, *self.history.arrays())
-            self._recorder.image(tags.VOTES_HISTORY, png, self.latest.update)
             self.picture_seconds += time.perf_counter() - started
+            self._write_pictures()
+            self._recorder.image(tags.VOTES_HISTORY, png, self.latest.update)
         self._recorder.text(describe.markdown(self.settings, self.latest), self.latest.update)
         self._recorder.close_session(self.settings)
         self._recorder.flush()

@@ -2,6 +2,7 @@
 
 from reluviz.pictures.fit import FitPicture
 from reluviz.pictures.history import history_png
+from reluviz.pictures.reuse import for_run
 from reluviz.pictures.votes import VotesPicture
 
-__all__ = ["FitPicture", "VotesPicture", "history_png"]
+__all__ = ["FitPicture", "VotesPicture", "for_run", "history_png"]

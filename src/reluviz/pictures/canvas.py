@@ -4,9 +4,7 @@ Ticks and legends cost most of a picture. Here they are drawn a single time; aft
 background back, draw the moving artists, encode.
 """
 
-import struct
-import zlib
-from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from reluviz.pictures.encoding import Encoder
+from reluviz.pictures.lettering import Renderer, Words
 from reluviz.pictures.style import DPI, INK, RC, SIZE, styled
 
 A = TypeVar("A", bound=Artist)
+Colours = NDArray[np.uint32]
+"""Red, green, blue and alpha in the order of their bytes."""
 
 
 def new_figure() -> Figure:
@@ -38,8 +40,11 @@ class Canvas:
 
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
-        self._agg: Any = FigureCanvasAgg(figure)
+        renderer: Any = Renderer(*SIZE, DPI)  # type: ignore[no-untyped-call]
+        self._renderer = renderer
+        self._encoder = Encoder(np.asarray(renderer.buffer_rgba()))
         self._still: Any = None
+        self._images: list[tuple[Colours, int, int]] = []
         self._moving: list[Artist] = []
         self._captions: list[Artist] = []
         self._notice = self.caption(figure.text(0.5, 0.55, "", ha="center", va="center", size=15, color=INK, zorder=10))
@@ -56,6 +61,25 @@ class Canvas:
         self._captions.append(artist)
         return self.moving(artist)
 
+    def text(self, x: float, y: float, text: str, **style: Any) -> Words:
+        """Write at a place, in fractions of the figure if no transform is given, and return the artist."""
+        words = Words(x, y, text, **{"transform": self.figure.transSubfigure, **style})
+        self.figure.add_artist(words)
+        return words
+
+    def image(self, colours: Colours, left: int, bottom: int) -> None:
+        """Put colours [height, width] into the still part, the lowest row first, one for each pixel.
+
+        They stand above the still artists. An image of matplotlib's would be scaled and blended first, and would go
+        into files as well.
+        """
+        self._images.append((colours, left, bottom))
+
+    def width(self, words: Words) -> float:
+        """Return how wide a text is drawn, in pixels."""
+        text, font = words.get_text(), words.get_fontproperties()
+        return float(self._renderer.get_text_width_height_descent(text, font, False)[0])
+
     def notice(self, text: str) -> None:
         """Say in the middle why there is nothing to see; an empty text brings the artists back."""
         for artist in self._moving:
@@ -63,16 +87,41 @@ class Canvas:
         self._notice.set_text(text)
         self._notice.set_visible(bool(text))
 
+    def clear(self) -> None:
+        """Take away all that has been drawn, but for what moves."""
+        self._images.clear()
+        for artist in [*self.figure.artists]:
+            artist.remove()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the still artists anew in the next picture, because they have changed."""
+        self._still = None
+
     def png(self) -> bytes:
         """Return the picture as it stands, as the bytes of a PNG file of `SIZE` pixels."""
+        self._draw()
+        return self._encoder.now()
+
+    def png_later(self) -> Future[bytes]:
+        """Draw the picture as it stands, and return its PNG file when it is asked for: encoding takes longer."""
+        self._draw()
+        return self._encoder.later()
+
+    def _draw(self) -> None:
+        self._encoder.settle()
         if self._still is None:
-            with styled():  # matplotlib makes ticks when it first draws them
-                self._agg.draw()
-            self._still = self._agg.copy_from_bbox(self.figure.bbox)
-        self._agg.restore_region(self._still)
+            self._renderer.clear()
+            with styled():
+                self.figure.draw(self._renderer)
+            upwards = np.asarray(self._renderer.buffer_rgba())[::-1]
+            for colours, left, bottom in self._images:
+                height, width = colours.shape
+                upwards[bottom : bottom + height, left : left + width] = colours[..., np.newaxis].view(np.uint8)
+            self._still = self._renderer.copy_from_bbox(self.figure.bbox)
+        self._renderer.restore_region(self._still)
         for artist in sorted(self._moving, key=lambda each: each.get_zorder()):
-            self.figure.draw_artist(artist)
-        return encode(np.asarray(self._agg.buffer_rgba()))
+            artist.draw(self._renderer)
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a .png (twice as fine), .svg or .pdf file, always the same bytes.
@@ -93,23 +142,3 @@ class Canvas:
     def _animate(self, on: bool) -> None:
         for artist in self._moving:
             artist.set_animated(on)
-
-
-def encode(rgba: NDArray[np.uint8]) -> bytes:
-    """Return an image [height, width, 4] as the bytes of an RGB PNG file.
-
-    Rows are left unfiltered and compressed at level 1: on these pictures that takes half the time of an
-    encoder that tries every filter on every row, and makes no larger file.
-    """
-    height, width = rgba.shape[:2]
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with its filter: 0, none
-    for channel in range(3):
-        rows[:, 1 + channel :: 3] = rgba[..., channel]
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunks(chunks))
-
-
-def _chunks(chunks: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
-    for kind, body in chunks:
-        yield struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

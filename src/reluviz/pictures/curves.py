@@ -4,6 +4,7 @@ Legend of shapes: W hidden units, V vertices of the learned function.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,17 @@ def finite(model: str, parameters: Parameters) -> bool:
 
 def learned(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
     """Return the vertices of f on [low, high], x [V] and f(x) [V]; joined by lines they are f exactly."""
-    p = {name: _tensor(parameters[name]).unsqueeze(0) for name in PARAMETERS[model]}
+    values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
+    return _vertices(model, tuple((value.shape, value.tobytes()) for value in values), low, high)
+
+
+@lru_cache(2)
+def _vertices(
+    model: str, values: tuple[tuple[tuple[int, ...], bytes], ...], low: float, high: float
+) -> tuple[Array, Array]:
+    """Return what `learned` returns; it is kept because both pictures of a snapshot ask for it."""
+    arrays = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
+    p = dict(zip(PARAMETERS[model], map(_tensor, arrays), strict=True))
     x = torch.tensor([low, high], dtype=torch.float64)
     if model == "relu":
         beta = geometry.elbow(p["input_slope"], p["bias"])[0]

@@ -1,13 +1,14 @@
-"""The still part that the pictures of one data set share: axes, training points, the true function."""
+"""The still part that the pictures of one data set share: limits, training points, the true function, the legend."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reluviz.data.dataset import Array, Dataset
 from reluviz.pictures.canvas import Canvas
-from reluviz.pictures.style import INK, NORMAL, POINT, SOFT, TRUTH, clean, span, spread
+from reluviz.pictures.panel import Panel
+from reluviz.pictures.style import DPI, INK, NORMAL, POINT, SIZE, SOFT, TRUTH, span, spread
 
 MOST_POINTS = 1500
 """How many training points are drawn; more would be one grey cloud."""
@@ -44,32 +45,20 @@ class Frame:
             bottom, top = min(bottom, 0.0), max(top, 0.0)
         self.xlim, self.ylim = span(self.low, self.high, 0.02), span(bottom, top, 0.08)
 
-    def axes(self, figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-        """Add axes at `box` (left, bottom, width, height) with the limits of this data set."""
-        axes = figure.add_axes(box)
-        clean(axes)
-        axes.set_xlim(*self.xlim)
-        axes.set_ylim(*self.ylim)
-        return axes
+    def panel(self, canvas: Canvas, box: tuple[float, float, float, float]) -> Panel:
+        """Add a panel at `box` (left, bottom, width, height) with the limits of this data set."""
+        return Panel(canvas, box, self.xlim, self.ylim)
 
-    def draw(self, axes: Axes, points: bool = True) -> list[Line2D]:
+    def draw(self, panel: Panel, points: bool = True) -> list[Line2D]:
         """Draw the training points and the true function, and return them for a legend."""
         drawn = []
         if points:
-            size = 4.5 if len(self.x) <= 400 else 2.5
-            drawn += axes.plot(
-                self.x, self.y, "o", color=POINT, markersize=size, alpha=0.6, markeredgewidth=0, zorder=2,
-                label="training points",
-            )  # fmt: skip
+            dots = {"marker": "o", "markersize": 4.5 if len(self.x) <= 400 else 2.5, "markeredgewidth": 0}
+            style = {"color": POINT, "alpha": 0.6, "linestyle": "", "zorder": 2, "label": "training points"}
+            drawn.append(panel.line(self.x, self.y, **dots, **style))
         if self.truth is not None:
-            drawn += axes.plot(
-                *self.truth,
-                color=TRUTH,
-                linewidth=1.5,
-                linestyle=(0, (7, 2)),
-                zorder=2.5,
-                label="true function",
-            )
+            style = {"color": TRUTH, "linewidth": 1.5, "linestyle": (0, (7, 2)), "zorder": 2.5}
+            drawn.append(panel.line(*self.truth, label="true function", **style))
         return drawn
 
 
@@ -81,28 +70,32 @@ class Learned:
         hint: says where to look for a function of which nothing can be seen.
     """
 
-    def __init__(self, canvas: Canvas, axes: Axes, label: str = "learned f(x)") -> None:
-        self.axes = axes
+    def __init__(self, canvas: Canvas, panel: Panel, label: str = "learned f(x)") -> None:
+        self.panel = panel
         self.line: Line2D = canvas.moving(
-            axes.plot([], [], color=INK, linewidth=2.4, solid_joinstyle="round", zorder=5, label=label)[0]
+            panel.line(color=INK, linewidth=2.4, solid_joinstyle="round", zorder=5, label=label)
         )
-        self.hint = canvas.moving(
-            axes.text(0.5, 0.5, "", ha="center", size=NORMAL, color=INK, transform=axes.transAxes, zorder=7)
-        )
+        self.hint = canvas.moving(panel.text(0.5, 0.5, "", ha="center", size=NORMAL, color=INK, zorder=7))
 
     def update(self, x: Array, f: Array) -> None:
         """Draw f [V] at x [V]."""
-        bottom, top = self.axes.get_ylim()
+        bottom, top = self.panel.view.intervaly
         self.line.set_data(x, f)
         above, below = f.min() > top, f.max() < bottom
         self.hint.set_text("▲ f(x) is above" if above else "▼ f(x) is below" if below else "")
         self.hint.set_y(0.94 if above else 0.03)
 
 
-def legend(figure: Figure, handles: list[Line2D], y: float = 0.925, x: float = 0.065) -> None:
-    """Write the legend as one row above the axes, where it covers no data."""
-    figure.legend(
-        handles=handles, loc="center left", bbox_to_anchor=(x, y), ncols=len(handles), frameon=False,
-        fontsize=NORMAL, labelcolor=SOFT, handlelength=2.2, handletextpad=0.6, columnspacing=1.8, borderpad=0,
-        borderaxespad=0,
-    )  # fmt: skip
+def legend(canvas: Canvas, handles: Sequence[Line2D], x: float = 0.065, y: float = 0.925) -> None:
+    """Write the legend as one row above the panels, where it covers no data."""
+    figure, em = canvas.figure, NORMAL / 72 * DPI / SIZE[0]
+    for handle in handles:
+        sample = Line2D([], [])
+        sample.update_from(handle)
+        alone = handle.get_linestyle() == "None"
+        level = y + 1 / SIZE[1]  # half-way up the small letters
+        sample.set_data([x + 1.1 * em] if alone else [x, x + 2.2 * em], [level] if alone else [level, level])
+        sample.set(transform=figure.transSubfigure, clip_box=None)
+        figure.add_artist(sample)
+        label = canvas.text(x + 2.8 * em, y, str(handle.get_label()), size=NORMAL, color=SOFT, va="center")
+        x += 4.6 * em + canvas.width(label) / SIZE[0]

@@ -9,11 +9,9 @@ class Heading:
 
     def __init__(self, canvas: Canvas, model: str, name: str, seed: int) -> None:
         self.model, self.name, self.seed = model, printable(name), seed
-        figure = canvas.figure
-        self.left = canvas.caption(figure.text(0.012, 0.972, "", size=11.5, color=INK, va="center", weight="bold"))
-        self.words = canvas.caption(figure.text(0.2, 0.972, "", size=10, color=INK, va="center"))
-        # glyphs are the dearest part of a picture, so what a run does not change belongs to the still part
-        self.run = figure.text(0.985, 0.972, "", size=10, color=SOFT, va="center", ha="right", parse_math=False)
+        self.left = canvas.caption(canvas.text(0.012, 0.972, "", size=11.5, color=INK, va="center", weight="bold"))
+        self.words = canvas.caption(canvas.text(0.2, 0.972, "", size=10, color=INK, va="center"))
+        self.run = canvas.caption(canvas.text(0.985, 0.972, "", size=10, color=SOFT, va="center", ha="right"))
 
     def update(self, parameters: Parameters, update: int, words: str) -> None:
         """Write the heading of one snapshot."""

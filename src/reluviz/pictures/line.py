@@ -14,7 +14,8 @@ from reluviz.data.dataset import Dataset
 from reluviz.pictures import curves
 from reluviz.pictures.canvas import Canvas
 from reluviz.pictures.frame import Frame, Learned, legend
-from reluviz.pictures.style import INK, NORMAL, PLUS, SMALL, SOFT, Parameters, clean, number
+from reluviz.pictures.panel import Panel, numbered
+from reluviz.pictures.style import INK, NORMAL, PLUS, SOFT, Parameters, number
 
 TRAIL = 200
 """How many earlier values of theta stay on the parabola."""
@@ -30,51 +31,53 @@ class LineScene:
     """
 
     def __init__(self, canvas: Canvas, frame: Frame, dataset: Dataset, model: str) -> None:
-        self.model, self.frame = model, frame
-        x = dataset.x if model == "linear" else np.ones_like(dataset.x)
+        self.canvas, self.model, self.frame = canvas, model, frame
+        tangent = dataset.x if model == "linear" else np.ones_like(dataset.x)
         with np.errstate(all="ignore"):
-            self.curvature = float(np.mean(x * x))
-            self.optimum = float(np.mean(x * dataset.y)) / self.curvature if self.curvature else math.nan
+            self.curvature = float(np.mean(tangent * tangent))
+            self.optimum = float(np.mean(tangent * dataset.y)) / self.curvature if self.curvature else math.nan
             best = self.optimum if math.isfinite(self.optimum) else 0.0
-            self.floor = float(np.mean((best * x - dataset.y) ** 2))
+            self.floor = float(np.mean((best * tangent - dataset.y) ** 2))
         # theta = 0, the usual start, is in the picture, and so is what a noisy run does around the optimum
         noise = math.sqrt(self.floor / self.curvature) if self.curvature else 0.0
         reach = max(1.4 * abs(best), 0.3 * noise)
-        self.reach = reach if 0 < reach < math.inf else 1.0
+        self.usual_reach = reach if 0 < reach < math.inf else 1.0
         self.best = best
 
-        figure = canvas.figure
-        self.axes = frame.axes(figure, (0.065, 0.09, 0.56, 0.805))
-        self.axes.set_xlabel("x", color=SOFT, fontsize=SMALL + 1, labelpad=1)
-        shown = frame.draw(self.axes)
+        self.panel = frame.panel(canvas, (0.065, 0.09, 0.56, 0.805))
+        x, y = numbered(*frame.xlim), numbered(*frame.ylim)
+        self.panel.rule(x, y, "x")
+        self.panel.grid(x, y)
+        shown = frame.draw(self.panel)
         times = " x" if model == "linear" else ""
+        dashed: dict[str, Any] = {"color": PLUS, "linewidth": 1.6, "linestyle": (0, (2.5, 2.5))}
         if math.isfinite(self.optimum):
             parameters = {"theta": np.array(self.optimum)}
             ends = curves.learned(model, parameters, frame.low, frame.high)
-            style: dict[str, Any] = {
-                "color": PLUS,
-                "linewidth": 1.6,
-                "linestyle": (0, (2.5, 2.5)),
-                "zorder": 6,
-            }
             # it moves only in the sense that it is drawn over the learned function, which does
-            shown.append(canvas.moving(self.axes.plot(*ends, label=f"optimum, θ*{times}", **style)[0]))
-        self.learned = Learned(canvas, self.axes, f"learned, θ{times}")
-        legend(figure, [*shown, self.learned.line])
+            shown.append(canvas.moving(self.panel.line(*ends, label=f"optimum, θ*{times}", zorder=6, **dashed)))
+        self.learned = Learned(canvas, self.panel, f"learned, θ{times}")
+        legend(canvas, [*shown, self.learned.line])
 
-        self.bowl = figure.add_axes((0.69, 0.09, 0.295, 0.805))
-        clean(self.bowl)
-        self.bowl.set_xlabel("θ", color=SOFT, fontsize=SMALL + 1, labelpad=1)
-        figure.text(0.69, 0.925, "training loss L(θ)", size=NORMAL, color=SOFT, va="center")
-        self.parabola = self.bowl.plot([], [], color=SOFT, linewidth=1.6, zorder=3)[0]
-        self.foot = self.bowl.plot([], [], color=PLUS, linewidth=1.6, linestyle=(0, (2.5, 2.5)), zorder=2)[0]
+        self.bowl = Panel(canvas, (0.69, 0.09, 0.295, 0.805), (0, 1), (0, 1))
+        canvas.text(0.69, 0.925, "training loss L(θ)", size=NORMAL, color=SOFT, va="center")
+        self.parabola = self.bowl.line(color=SOFT, linewidth=1.6, zorder=3)
+        self.foot = self.bowl.line(zorder=2, **dashed)
+        dots: dict[str, Any] = {"linestyle": "", "marker": "o"}
         self.trail: Line2D = canvas.moving(
-            self.bowl.plot([], [], "o", markersize=4, color="white", markeredgecolor=SOFT, zorder=4)[0]
+            self.bowl.line(markersize=4, color="white", markeredgecolor=SOFT, zorder=4, **dots)
         )
-        self.ball: Line2D = canvas.moving(self.bowl.plot([], [], "o", markersize=9, color=INK, zorder=5)[0])
-        self.away = canvas.moving(self.bowl.text(0, 0, "", size=NORMAL, color=INK, va="center", zorder=6))
+        self.ball: Line2D = canvas.moving(self.bowl.line(markersize=9, color=INK, zorder=5, **dots))
+        style = {"size": NORMAL, "color": INK, "va": "center", "zorder": 6, "transform": self.bowl.data}
+        self.away = canvas.moving(self.bowl.text(0, 0, "", **style))
         self.seen: list[float] = []
-        self._range(self.reach)
+        self._range(self.usual_reach)
+
+    def restart(self) -> None:
+        """Forget the run that was drawn before."""
+        self.seen = []
+        if self.reach != self.usual_reach:
+            self._range(self.usual_reach)
 
     def loss(self, theta: float) -> float:
         """Return L(theta)."""
@@ -88,11 +91,15 @@ class LineScene:
         height = np.array([self.loss(theta) for theta in grid])
         self.parabola.set_data(grid, height)
         top = float(height.max())
-        self.bowl.set_xlim(self.best - 1.05 * reach, self.best + 1.05 * reach)
         rise = top - self.floor
         bottom, top = (self.floor - 0.12 * rise, top) if 0 < rise < math.inf else (0.0, 1.0)
         self.foot.set_data([self.best, self.best], [bottom, self.floor])
-        self.bowl.set_ylim(bottom, top)
+        across = self.best - 1.05 * reach, self.best + 1.05 * reach
+        self.bowl.limit(across, (bottom, top))
+        x, y = numbered(*across, 8), numbered(bottom, top)
+        self.bowl.rule(x, y, "θ", offset_at=1)
+        self.bowl.grid(x, y)
+        self.canvas.redraw()
 
     def update(self, parameters: Parameters) -> bool:
         """Move the artists to a value of theta; False where the line is not finite."""
@@ -116,7 +123,7 @@ class LineScene:
         gone = abs(theta - self.best) > self.reach
         right = theta > self.best
         way = self.reach if right else -self.reach
-        bottom, top = self.bowl.get_ylim()
+        bottom, top = self.bowl.view.intervaly
         height = bottom + 0.95 * (top - bottom)
         self.ball.set_data([self.best + 0.88 * way if gone else theta], [height if gone else self.loss(theta)])
         self.ball.set_marker((">" if right else "<") if gone else "o")

@@ -1,5 +1,7 @@
 """The scene of a ReLU network: data and learned function above, the elbows and their slope jumps below."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
@@ -9,7 +11,8 @@ from reluviz.data.dataset import Array, Dataset
 from reluviz.pictures import curves
 from reluviz.pictures.canvas import Canvas
 from reluviz.pictures.frame import Frame, Learned, legend
-from reluviz.pictures.style import DIVERGING, INK, NEUTRAL, SMALL, SOFT, Parameters, clean, number
+from reluviz.pictures.panel import Panel, Ticks, numbered
+from reluviz.pictures.style import DIVERGING, DPI, INK, NEUTRAL, SOFT, Parameters, number
 from reluviz.pictures.tally import Tally
 
 DEAD, LINEAR, BENT = range(3)
@@ -31,40 +34,38 @@ class ReLUScene:
     def __init__(self, canvas: Canvas, frame: Frame, dataset: Dataset) -> None:
         self.frame = frame
         self.ends: Array = np.array([dataset.x.min(), dataset.x.max()])
-        figure = canvas.figure
-        self.axes = frame.axes(figure, (0.065, 0.365, 0.92, 0.53))
-        self.axes.tick_params(labelbottom=False)
-        shown = frame.draw(self.axes)
-        self.learned = Learned(canvas, self.axes)
+        self.panel = frame.panel(canvas, (0.065, 0.365, 0.92, 0.53))
+        x, y = numbered(*frame.xlim), numbered(*frame.ylim)
+        self.panel.rule(Ticks(x.at, []), y)
+        self.panel.grid(x, y)
+        shown = frame.draw(self.panel)
+        self.learned = Learned(canvas, self.panel)
         units = Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
-        legend(figure, [*shown, self.learned.line, units])
-        self.axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-        self.units: LineCollection = canvas.moving(LineCollection([], zorder=3))
-        self.axes.add_collection(self.units, autolim=False)
-        self.dots: Line2D = canvas.moving(
-            self.axes.plot([], [], "o", markersize=4, color="white", markeredgecolor=INK, markeredgewidth=1, zorder=6)[
-                0
-            ]
-        )
+        legend(canvas, [*shown, self.learned.line, units])
+        self.panel.level(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+        self.units: LineCollection = canvas.moving(self.panel.add(LineCollection([], zorder=3)))
+        dot: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 1}
+        self.dots: Line2D = canvas.moving(self.panel.line(color="white", linestyle="", zorder=6, **dot))
 
         # slopes are measured in the data's own: the power of ten nearest to (range of y) / (range of x)
         steepness = (frame.ylim[1] - frame.ylim[0]) / (frame.xlim[1] - frame.xlim[0])
         self.unit_slope = float(10.0 ** np.round(np.log10(steepness)))
-        self.strip = figure.add_axes((0.065, 0.09, 0.92, 0.185))
-        clean(self.strip)
-        self.strip.set_xlim(*frame.xlim)
-        self.strip.set_ylim(-1.12, 1.12)
-        ticks = np.array([-10.0, -1.0, 0.0, 1.0, 10.0]) * self.unit_slope
-        self.strip.set_yticks(self.height(ticks), [number(tick) for tick in ticks])
-        self.strip.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
-        self.strip.set_xlabel("x", color=SOFT, fontsize=SMALL + 1, labelpad=1)
-        self.stems: LineCollection = canvas.moving(LineCollection([], zorder=2))
-        self.strip.add_collection(self.stems, autolim=False)
+        self.strip = Panel(canvas, (0.065, 0.09, 0.92, 0.185), frame.xlim, (-1.12, 1.12))
+        jumps = np.array([-10.0, -1.0, 0.0, 1.0, 10.0]) * self.unit_slope
+        heights = Ticks(self.height(jumps).tolist(), [number(jump) for jump in jumps])
+        self.strip.rule(x, heights, "x")
+        self.strip.grid(x, heights)
+        self.strip.level(0, color=SOFT, linewidth=0.8, zorder=1)
+        self.stems: LineCollection = canvas.moving(self.strip.add(LineCollection([], zorder=2)))
         self.triangles: dict[int, PathCollection] = {
-            side: canvas.moving(self.strip.scatter([], [], marker=marker, zorder=4))
+            side: canvas.moving(self.strip.points(marker, zorder=4, linewidths=1.1))
             for side, marker in ((1, ">"), (-1, "<"))
         }
         self.tally = Tally(canvas)
+        self._thin(False)
+
+    def restart(self) -> None:
+        """Forget the run that was drawn before: there is nothing to forget."""
 
     def height(self, jump: Array) -> Array:
         """Return where in the strip a slope jump is drawn, between -1 and 1."""
@@ -82,31 +83,37 @@ class ReLUScene:
         self.learned.update(x, f)
         bends = curves.elbows(parameters, self.ends)
         height = self.height(bends.jump)
-        colour = DIVERGING(0.5 + 0.5 * height)
+        colour: Any = DIVERGING(0.5 + 0.5 * height)
         crowd = len(height) > CROWD
+        if crowd != self.crowd:
+            self._thin(crowd)
         self.units.set_segments(list(curves.hidden(parameters, frame.low, frame.high)))
-        self.units.set(
-            color=colour,
-            linewidth=0.6 if crowd else 1.3,
-            linestyle="-" if crowd else ":",
-            alpha=0.25 if crowd else 0.9,
-        )
+        self.units.set_color(colour)
         shown = slice(0, 0) if crowd else slice(1, -1)
         self.dots.set_data(x[shown], f[shown])
-        self._strip(bends, height, colour, crowd)
+        self._strip(bends, height, colour)
         return True
 
-    def _strip(self, bends: curves.Elbows, height: Array, colour: Array, crowd: bool) -> None:
+    def _thin(self, crowd: bool) -> None:
+        """Choose lines and markers for many units, or for few."""
+        self.crowd = crowd
+        self.units.set(linewidth=0.6 if crowd else 1.3, linestyle="-" if crowd else ":", alpha=0.25 if crowd else 0.9)
+        self.stems.set_linewidth(0.5 if crowd else 1.4)
+        for triangles in self.triangles.values():
+            triangles.set_sizes([14 if crowd else 50], DPI)
+
+    def _strip(self, bends: curves.Elbows, height: Array, colour: Any) -> None:
         # a dead unit has no stem: nobody hears its bend
         inside = (bends.x >= self.frame.low) & (bends.x <= self.frame.high)
         stems = np.stack([np.stack([bends.x, 0 * height], -1), np.stack([bends.x, height], -1)], axis=1)
         heard = inside & (bends.status != DEAD)
         self.stems.set_segments(list(stems[heard]))
-        self.stems.set(color=colour[heard], linewidth=0.5 if crowd else 1.4)
+        self.stems.set_color(colour[heard])
         edge = np.where((bends.status == DEAD)[:, None], to_rgba(SOFT), colour)
         face = np.where((bends.status == BENT)[:, None], colour, 1.0)
         for side, triangles in self.triangles.items():
             some = inside & (bends.side == side)
             triangles.set_offsets(np.stack([bends.x[some], height[some]], axis=-1))
-            triangles.set(facecolors=face[some], edgecolors=edge[some], sizes=[14 if crowd else 50], linewidths=[1.1])
+            triangles.set_facecolor(face[some])
+            triangles.set_edgecolor(edge[some])
         self.tally.update(bends, self.frame.low, self.frame.high)

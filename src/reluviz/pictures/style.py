@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.font_manager import findfont, get_font
 
@@ -40,19 +39,6 @@ SMALL, NORMAL = 8.5, 9.5
 def styled() -> AbstractContextManager[None]:
     """Return a context in which matplotlib's settings are ours; the user's come back at its end."""
     return rc_context(RC)
-
-
-def clean(axes: Axes) -> None:
-    """Leave only what is read off: two spines, a light grid, small ticks."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.get_offset_text().set(size=SMALL, color=SOFT)
-    axes.yaxis.get_offset_text().set_x(-0.065)  # into the margin, where no legend stands
-    axes.grid(True, color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.set_autoscale_on(False)
 
 
 def printable(text: str, longest: int = 24) -> str:

@@ -1,6 +1,7 @@
 """The key of the strip: how many units bend, are linear, are dead, or have their elbow elsewhere."""
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from reluviz.pictures.canvas import Canvas
 from reluviz.pictures.curves import Elbows
@@ -16,11 +17,8 @@ class Tally:
     def __init__(self, canvas: Canvas) -> None:
         figure = canvas.figure
         words = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is on"
-        figure.text(0.065, Y, words, size=SMALL, color=SOFT, va="center")
-        figure.text(0.898, Y, "outside", size=SMALL, color=SOFT, va="center", ha="right")
-        # a layer over the whole figure, so that the markers can stand between the words
-        layer = figure.add_axes((0, 0, 1, 1), frame_on=False, xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
-        layer.set_zorder(-1)
+        canvas.text(0.065, Y, words, size=SMALL, color=SOFT, va="center")
+        canvas.text(0.898, Y, "outside", size=SMALL, color=SOFT, va="center", ha="right")
         for x, word, marker, face, edge in (
             (0.56, "bent", ">", PLUS, PLUS),
             (0.655, "linear", ">", "white", PLUS),
@@ -29,10 +27,10 @@ class Tally:
             (0.951, "", ">", SOFT, SOFT),
         ):
             size = 6.5 if word else 4
-            layer.plot(x, Y, marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, clip_on=False)
-            layer.text(x + 0.01, Y - 0.001, word, size=SMALL, color=SOFT, va="center")
+            figure.add_artist(Line2D([x], [Y], marker=marker, markersize=size, color=edge, markerfacecolor=face))
+            canvas.text(x + 0.01, Y - 0.001, word, size=SMALL, color=SOFT, va="center")
         self.numbers = {
-            name: canvas.moving(figure.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
+            name: canvas.moving(canvas.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
             for name, x in (
                 ("bent", 0.603),
                 ("linear", 0.706),
@@ -41,7 +39,7 @@ class Tally:
                 ("right", 0.959),
             )
         }
-        self.flat = canvas.moving(figure.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right"))
+        self.flat = canvas.moving(canvas.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right"))
 
     def update(self, bends: Elbows, low: float, high: float) -> None:
         """Count the units; low and high are the ends of the picture."""
