@@ -8,6 +8,7 @@ from importlib.metadata import version
 VERBS = {
     "train": ("reluviz.train", "train a model and record how it learns"),
     "view": ("reluviz.view", "show runs in TensorBoard"),
+    "export": ("reluviz.export", "pages, animations, pictures and tables made from runs"),
     "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
 }
 
