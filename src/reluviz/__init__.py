@@ -1,8 +1,9 @@
 """reluviz: watch how gradient descent learns.
 
 Modules are `ConstantModule`, `LinearModule`, `ReLUModule`; data modules `PiecewiseLinearData`, `SineData`,
-`FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. Pure functions of tensors
-live in `geometry`, `votes`, `theory` and `functions`, pictures in `pictures`.
+`FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. `load_run(folder)` reads a
+recorded `Run` back. Pure functions of tensors live in `geometry`, `votes`, `theory` and `functions`, pictures in
+`pictures`.
 
     import lightning as L
     from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
@@ -32,6 +33,8 @@ PUBLIC = {
     "Checkpoints": "reluviz.callbacks",
     "ProgressBar": "reluviz.callbacks",
     "SnapshotLogger": "reluviz.callbacks",
+    "Run": "reluviz.runs",
+    "load_run": "reluviz.runs",
     "Diverged": "reluviz.errors",
     "UserError": "reluviz.errors",
 }

@@ -11,6 +11,7 @@ from typing import NoReturn
 VERBS = {
     "train": ("reluviz.train", "train a model and record how it learns"),
     "view": ("reluviz.view", "show runs in TensorBoard"),
+    "export": ("reluviz.export", "pages, animations, pictures and tables made from runs"),
     "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
 }
 

@@ -1,6 +1,7 @@
-"""`python -m reluviz view [FOLDER]`: TensorBoard on the runs below a folder, with every snapshot kept.
+"""`python -m reluviz view [FOLDER]`: TensorBoard on the runs below a folder, open on the tab "ReLU".
 
-TensorBoard alone keeps a random ten images a tag, so that the slider of a run skips most of its learning.
+Every snapshot is kept. TensorBoard alone keeps a random ten images a tag, so that the slider of a run skips most of
+its learning.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def _port(text: str) -> int:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="reluviz view",
-        description="Show runs in TensorBoard, with every snapshot of every image, scalar and histogram. "
+        description="Show runs in TensorBoard: the tab ReLU, and every snapshot of every image, scalar and histogram. "
         "Open the address that it prints in a browser. Runs that are still training are followed.",
         epilog="example: python -m reluviz view logs/relu --port 6007",
         allow_abbrev=False,
@@ -143,7 +144,9 @@ def _serve(folder: str, host: str, port: int) -> str:
 
     Its data server is a child that ends when this process does, however that comes about.
     """
-    from tensorboard import program
+    from tensorboard import default, program
+
+    from reluviz.tab.loader import ReLULoader
 
     # What `tensorboard` does when started from its own command line: on Windows the registry may say
     # otherwise, and the page stays blank.
@@ -154,7 +157,8 @@ def _serve(folder: str, host: str, port: int) -> str:
     # Before stderr is redirected, or the first message would tie all later ones to the redirection.
     logging.basicConfig(level=logging.ERROR)
 
-    board = program.TensorBoard()
+    # the page opens on the first plugin that has something to show
+    board = program.TensorBoard([ReLULoader, *(other for other in default.get_plugins() if other is not ReLULoader)])
     board.configure(
         logdir=os.path.abspath(folder),
         host=host,

@@ -1,0 +1,160 @@
+// One run as the views read it.
+
+import { decode } from "./wire.js";
+import * as math from "./math.js";
+
+const SHORT = { input_slope: "w", bias: "b", output_weight: "v", output_bias: "c", theta: "theta" };
+const MOST_POINTS = 2000;
+
+export class Run {
+  /** @param {string} name @param {ArrayBuffer} data @param {ArrayBuffer} params @param {ArrayBuffer|null} scalars */
+  constructor(name, data, params, scalars) {
+    this.name = name;
+    this.#readData(decode(data));
+    this.#readParams(decode(params));
+    this.setScalars(scalars);
+  }
+
+  #readData({ header, arrays }) {
+    this.model = header.model;
+    this.dataName = header.name ?? "";
+    this.trained = header.trained ?? [];
+    this.seeds = header.seeds ?? [0];
+    this.settings = header.settings ?? {};
+    const all = arrays.x.data.length;
+    const some = all > MOST_POINTS && arrays.recorded?.data.length < all ? arrays.recorded.data : null;
+    const pick = (name) => {
+      const found = arrays[name]?.data;
+      return found === undefined ? null : some ? Float64Array.from(some, (i) => found[i]) : Float64Array.from(found);
+    };
+    this.x = pick("x");
+    this.y = pick("y");
+    this.target = pick("target");
+    this.points = header.points ?? all;
+    this.xTest = arrays.x_test ? Float64Array.from(arrays.x_test.data) : null;
+    this.yTest = arrays.y_test ? Float64Array.from(arrays.y_test.data) : null;
+    this.low = Math.min(...this.x);
+    this.high = Math.max(...this.x);
+    const domain = header.domain ?? [this.low, this.high];
+    this.domain = [Math.min(domain[0], this.low), Math.max(domain[1], this.high)];
+    if (!(this.domain[1] > this.domain[0])) this.domain = [this.domain[0] - 0.5, this.domain[0] + 0.5];
+    this.star = this.model === "relu" ? null : math.optimum(this.model, this.x, this.y);
+    this.floor = this.target ? mean(this.x.length, (i) => (this.y[i] - this.target[i]) ** 2) : null;
+  }
+
+  #readParams({ header, arrays }) {
+    this.fields = header.fields;
+    const shape = arrays.values.shape;
+    [this.R, this.P] = [shape[1], shape[2]];
+    this.update = Float64Array.from(arrays.update.data);
+    this.wall = Float64Array.from(arrays.wall.data);
+    this.values = arrays.values.data;
+    this.total = header.total ?? this.update.length;
+    this.stride = header.stride ?? 1;
+    this.offset = {};
+    let start = 0;
+    for (const [name, count] of this.fields) {
+      this.offset[SHORT[name] ?? name] = [start, count];
+      start += count;
+    }
+    this.W = this.model === "relu" ? this.offset.w[1] : 0;
+    this.version = (this.version ?? 0) + 1;
+  }
+
+  get S() {
+    return this.update.length;
+  }
+
+  /** The update after which the next snapshots are to be asked for: a thinned run's last one may yet be dropped. */
+  get grid() {
+    const ragged = this.stride > 1 && (this.total - 1) % this.stride !== 0;
+    return ragged ? this.S - 1 : this.S;
+  }
+
+  /**
+   * Take up later snapshots.
+   * @returns {boolean} false if they do not continue what is here: then the run is to be read anew
+   */
+  extend(buffer) {
+    const { header, arrays } = decode(buffer);
+    const kept = this.grid;
+    const fits =
+      header.before === kept &&
+      (header.stride ?? 1) === this.stride &&
+      JSON.stringify(header.fields) === JSON.stringify(this.fields) &&
+      (kept === 0 || header.wall_before === this.wall[kept - 1]) &&
+      arrays.values.shape[1] === this.R;
+    if (!fits) return false;
+    if (arrays.update.data.length === 0) return true;
+    this.update = joined(this.update.subarray(0, kept), arrays.update.data);
+    this.wall = joined(this.wall.subarray(0, kept), arrays.wall.data);
+    this.values = joined(this.values.subarray(0, kept * this.R * this.P), arrays.values.data);
+    this.total = header.total;
+    this.version += 1;
+    return true;
+  }
+
+  setScalars(buffer) {
+    this.scalars = {};
+    if (!buffer) return;
+    const { header, arrays } = decode(buffer);
+    header.tags.forEach((tag, i) => {
+      this.scalars[tag] = { update: arrays[`u${i}`].data, value: arrays[`v${i}`].data };
+    });
+  }
+
+  /** The parameters at snapshot s of replica r. @returns {math.Net} */
+  net(s, r) {
+    const base = (s * this.R + r) * this.P;
+    const part = (name) => {
+      const [start, count] = this.offset[name];
+      return Float64Array.from(this.values.subarray(base + start, base + start + count));
+    };
+    if (this.model !== "relu") return { model: this.model, theta: this.values[base] };
+    return { model: "relu", w: part("w"), b: part("b"), v: part("v"), c: part("c")[0] };
+  }
+
+  /** One number of one snapshot, without making a net. */
+  value(s, r, name, k = 0) {
+    return this.values[(s * this.R + r) * this.P + this.offset[name][0] + k];
+  }
+
+  elbow(s, r, k) {
+    const w = this.value(s, r, "w", k);
+    return w === 0 ? NaN : -this.value(s, r, "b", k) / w;
+  }
+
+  slopeJump(s, r, k) {
+    return this.value(s, r, "v", k) * Math.abs(this.value(s, r, "w", k));
+  }
+
+  /** The last snapshot at or before an update. */
+  at(update) {
+    let low = 0, high = this.S - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.update[middle] <= update) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The step size that the run's optimiser has by its settings. */
+  get rate() {
+    const given = Number(this.settings["optimizer.lr"] ?? this.settings.step_size);
+    return given > 0 ? given : 0.1;
+  }
+}
+
+function joined(a, b) {
+  const whole = new a.constructor(a.length + b.length);
+  whole.set(a);
+  whole.set(b, a.length);
+  return whole;
+}
+
+function mean(n, of) {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += of(i);
+  return sum / n;
+}
