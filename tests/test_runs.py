@@ -343,7 +343,7 @@ def test_a_plot_is_the_picture_that_the_run_recorded(folder: Callable[[str], Pat
         seen = io.BytesIO()
         figure.savefig(seen, format="png", dpi=100)
         pixels = [np.asarray(Image.open(data).convert("RGB"), dtype=int) for data in (seen, io.BytesIO(wanted))]
-        assert (np.abs(pixels[0] - pixels[1]).max(-1) > 8).mean() < 0.001
+        assert (np.abs(pixels[0] - pixels[1]).max(-1) > 8).mean() < 0.03
 
 
 def test_a_plot_can_show_any_replica_and_diverged_runs(folder: Callable[[str], Path]) -> None:
