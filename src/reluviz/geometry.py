@@ -42,9 +42,10 @@ def unit_status(w: Tensor, b: Tensor, x: Tensor) -> Tensor:
     dead: w x_i + b <= 0 for every i. linear: w x_i + b > 0 for every i. bent: anything else. As w x + b is
     monotonic in x, also after rounding, the two extreme inputs decide.
     """
-    ends = torch.stack([x.min(), x.max()])
-    on = w.unsqueeze(-1) * ends + b.unsqueeze(-1) > 0
-    return torch.where(on.all(-1), 1, torch.where(on.any(-1), 2, 0))
+    left, right = torch.aminmax(x)
+    on_left, on_right = w * left + b > 0, w * right + b > 0
+    # all 1, any 2, none 0
+    return 2 * (on_left | on_right).long() - (on_left & on_right).long()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reluviz import geometry, theory, votes
 from reluviz.data.dataset import Dataset
@@ -66,7 +66,8 @@ class Snapshot:
     @property
     def unit_counts(self) -> dict[str, Tensor]:
         """How many units are dead, linear and bent, name -> [R]."""
-        return {name: (self.unit_status == code).sum(-1) for code, name in enumerate(geometry.STATUS)}
+        counts = nn.functional.one_hot(self.unit_status, len(geometry.STATUS)).sum(-2)
+        return dict(zip(geometry.STATUS, counts.unbind(-1), strict=True))
 
     def contributions(self) -> dict[str, Tensor]:
         """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]."""

@@ -25,7 +25,12 @@ MOST_KEPT = 2**18
 
 
 def per_sample_gradients(
-    model: str, p: Parameters, x: Tensor, y: Tensor, trained: Iterable[str] | None = None
+    model: str,
+    p: Parameters,
+    x: Tensor,
+    y: Tensor,
+    trained: Iterable[str] | None = None,
+    residual: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return g_i = grad(r_i^2) = 2 r_i J_i for every sample.
 
@@ -40,9 +45,10 @@ def per_sample_gradients(
         x: inputs, [N] or [R, N].
         y: targets, [N] or [R, N].
         trained: names of the parameters that are trained; all by default.
+        residual: r_i [R, N], where it is known already.
     """
     features = tangent(model, p, x)
-    twice = 2 * (predict(model, p, x) - y)
+    twice = 2 * (predict(model, p, x) - y if residual is None else residual)
     names = features if trained is None else [name for name in features if name in set(trained)]
     return {name: _along(twice, features[name]) * features[name] for name in names}
 
@@ -188,9 +194,11 @@ def summarize(
     step = max(1, entries // max(1, per_sample))
     total, norms, squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
     g: dict[str, Tensor] = {}
-    rows = torch.empty(())
+    rows, residual = torch.empty(()), torch.empty(())
     for start in range(0, samples, step):
-        g = per_sample_gradients(model, p, x[start : start + step], y[start : start + step], names)
+        some_x, some_y = x[start : start + step], y[start : start + step]
+        residual = predict(model, p, some_x) - some_y
+        g = per_sample_gradients(model, p, some_x, some_y, names, residual)
         rows = _rows(g)
         squared = rows.square().sum(-1)
         total = total + rows.sum(1)
@@ -199,7 +207,8 @@ def summarize(
     signal = mean.square().sum(-1)
     kept_x, kept_y = (x, y) if recorded is None else (x[recorded], y[recorded])
     if recorded is not None or samples > step:
-        g = per_sample_gradients(model, p, kept_x, kept_y, names)
+        residual = predict(model, p, kept_x) - kept_y
+        g = per_sample_gradients(model, p, kept_x, kept_y, names, residual)
         rows = _rows(g)
     parts = mean.split([value[0, 0].numel() for value in g.values()], dim=-1)
     along = (rows @ mean.unsqueeze(-1)).squeeze(-1)
@@ -208,7 +217,7 @@ def summarize(
         gradient_norm=signal.sqrt(),
         noise_scale=(squares / samples - signal).clamp(min=0) / signal,
         effective=norms.square() / squares,
-        residual=predict(model, p, kept_x) - kept_y,
+        residual=residual,
         norm=rows.square().sum(-1).sqrt() / samples,
         share=torch.where(signal.unsqueeze(-1) > 0, along / (samples * signal.unsqueeze(-1)), torch.nan),
         each=g if rows.numel() <= MOST_KEPT else None,
