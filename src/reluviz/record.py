@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -122,7 +123,10 @@ class Recorder:
         self.writer.flush()
 
     def _write(self, values: Iterable[Any], update: int) -> None:
-        self.files.add_summary(Summary(value=list(values)), update)
+        event = Event()
+        # a Summary made from the values and an Event made from that would copy all of them twice
+        event.summary.value.extend(values)
+        self.files.add_event(event, update)
 
     def _scalars(self, s: Snapshot, optimum: float | None) -> list[Any]:
         named = {tags.LOSS_TRAIN: s.loss_train}
