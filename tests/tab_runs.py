@@ -1,6 +1,5 @@
 """Runs for the tests of the tab, written as training writes them but without training: any parameters, any length."""
 
-import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from reluviz import logger, tags
+from reluviz import tags
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear
 from reluviz.functions import PARAMETERS
@@ -18,10 +17,6 @@ from reluviz.logger import RunWriter
 from reluviz.record import Recorder, _tensor
 
 Array = NDArray[np.float64]
-
-# Readers take files in the order of their names, and those of one second differ only in this number: of 9 and 10,
-# 10 would come first.
-logger._numbers = itertools.count(1000)
 
 
 class Writer:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
 RUNS = [line.rpartition("&& ")[2] for line in COMMANDS if "reluviz" in line]
+VERB = re.compile(r" (train|explain|export) ")
+RUN = "logs/relu/TIME"
 SMALL = ["updates=2", "callbacks=minimal"]
 
 
@@ -26,25 +28,41 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [line for line in RUNS if " train " in line or " explain " in line])
+def trained(work: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Train a short run, and return its folder, for which the README writes RUN."""
+    monkeypatch.setattr(sys, "argv", ["reluviz", "train", "+exp=relu", *SMALL])
+    assert main() == 0
+    (run,) = (work / "logs" / "relu").iterdir()
+    return str(run.relative_to(work))
+
+
+@pytest.mark.parametrize("command", [line for line in RUNS if VERB.search(line)])
 def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = command.split()
     assert words[:3] == ["python", "-m", "reluviz"]
     arguments = words[3:]
-    if "ckpt_path=logs/relu/TIME" in arguments:
-        monkeypatch.setattr(sys, "argv", ["reluviz", "train", "+exp=relu", *SMALL])
-        assert main() == 0
-        (run,) = (work / "logs" / "relu").iterdir()
+    if RUN in command or arguments[0] == "export":
+        folder = trained(work, monkeypatch)
+        arguments = [word.replace(RUN, folder) for word in arguments]
+    if arguments[0] == "export" and "--at" in arguments:
+        assert "--at 0,1000,last" in command
+        # the run here is shorter than the README's
+        arguments[arguments.index("--at") + 1] = "0,1,last"
+    elif arguments[0] == "train" and command.endswith(f"ckpt_path={RUN} updates=200000"):
         # as far as the README goes the run would take a minute
-        arguments = ["train", f"ckpt_path={run.relative_to(work)}", "updates=3"]
+        arguments[-1] = "updates=3"
     elif arguments[0] == "train" and "--help" not in arguments:
         arguments += SMALL
+    before = set(work.rglob("*"))
     monkeypatch.setattr(sys, "argv", ["reluviz", *arguments])
     assert main() == 0
+    if arguments[0] == "export":
+        made = {path.suffix.removeprefix(".") for path in set(work.rglob("*")) - before if path.is_file()}
+        assert made == {word.removeprefix("--") for word in words if word in ("--html", "--gif", "--png", "--csv")}
 
 
 def test_the_readme_s_view_command_is_the_only_other_one(view_process, work: Path) -> None:  # type: ignore[no-untyped-def]
-    others = [line for line in RUNS if " train " not in line and " explain " not in line]
+    others = [line for line in RUNS if not VERB.search(line)]
     assert others == ["python -m reluviz view"]
     (work / "logs").mkdir()
     from torch.utils.tensorboard import SummaryWriter
@@ -62,17 +80,24 @@ def test_the_install_commands_name_files_that_exist() -> None:
     assert (ROOT / "constraints.txt").is_file()
 
 
-def test_the_program_runs(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_programs_run(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from reluviz.quiet import quiet
 
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    shorter = program.replace("updates=2_000", "updates=2")
-    assert shorter != program
+    reads, trains = re.findall(r"```python\n(.*?)```", README, re.S)
+    run(reads, {RUN: trained(work, monkeypatch), "run.plot(1000)": "run.plot(1)"})
+    assert (work / "fit.png").is_file()
     with quiet(), warnings.catch_warnings():
         # Lightning finds two segments few for its own logging
         warnings.filterwarnings("ignore", "The number of training batches")
-        exec(compile(shorter, "README.md", "exec"), {})
+        run(trains, {"updates=2_000": "updates=2"})
     assert "Linear(in_features=20, out_features=1" in capsys.readouterr().out
+
+
+def run(program: str, shorter: dict[str, str]) -> None:
+    for there, here in shorter.items():
+        assert there in program
+        program = program.replace(there, here)
+    exec(compile(program, "README.md", "exec"), {})
 
 
 def test_every_experiment_stands_in_the_table() -> None:

@@ -1,17 +1,29 @@
 """The tab while a run trains: it follows, and a killed and resumed run shows each snapshot once. And long runs."""
 
+import contextlib
+import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
-from tab_browser import needs_browser, opened, read, state, tensorboard, until
+from tab_browser import ask, needs_browser, opened, read, state, tensorboard, until
 from tab_runs import Writer, walk, write_run
+
+from reluviz import load_run, wire
+from reluviz.data import Linear
 
 VALUES = walk(40, 4)
 SOON = 2000
 """Milliseconds from the writing of a snapshot until it is shown."""
+UPDATES, EVERY = 12_000, 50
+"""Of the run that is killed: some seconds."""
 
 
 @pytest.fixture(params=["fast", "python"])
@@ -65,6 +77,68 @@ def test_it_follows_a_run_from_before_its_beginning_through_a_kill(
         assert found["snapshots"] == [100 * s for s in range(13)]
         assert values(found) == VALUES[12, 0].astype(np.float32).tolist()
         resumed.close()
+
+
+@contextlib.contextmanager
+def training(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reluviz", "train", *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+
+
+def shown(address: str, name: str) -> list[int]:
+    """The updates at which the view has a snapshot of a run; none while TensorBoard has not heard of it."""
+    status, body, _ = ask(address, f"params?run={quote(name, safe='')}")
+    if status == 404:
+        return []
+    assert status == 200, body
+    update = wire.decode(body)[0]["update"].tolist()
+    assert update == sorted(set(update))
+    return [int(one) for one in update]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "python"])
+def test_a_real_run_that_is_killed_and_goes_on_has_every_snapshot_once(tmp_path: Path, fast: bool) -> None:
+    logs, schedule = tmp_path / "logs", Linear(EVERY).schedule(UPDATES)
+    folder = logs / "run"
+    logs.mkdir()
+    settings = ["exp=relu", "engine=reference", "callbacks=minimal", f"updates={UPDATES}", f"snapshots.every={EVERY}"]
+    # checkpoints far apart, so that snapshots which were recorded after the last one have to be made again
+    settings += ["callbacks.checkpoints.seconds=1"]
+    with tensorboard(logs, fast) as address:
+        with training(*settings, f"hydra.run.dir={folder}") as process:
+            deadline = time.monotonic() + 120
+            while len(before := shown(address, "run")) < 60:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            process.kill()
+            process.wait(timeout=30)
+        assert before == schedule[: len(before)]
+        assert not (folder / "metrics.json").exists()
+        with training(f"ckpt_path={folder}") as process:
+            while process.poll() is None:
+                # in between the view shows a beginning of the schedule, never a gap or a double
+                now = shown(address, "run")
+                assert now == schedule[: len(now)]
+                time.sleep(0.05)
+            assert process.returncode == 0
+        listed = read(address, {"run": UPDATES})
+        assert shown(address, "run") == schedule
+    assert [one["run"] for one in listed] == ["run"]
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 2
+    assert json.loads((folder / "metrics.json").read_text())["updates"] == UPDATES
+    assert load_run(folder).updates.tolist() == schedule
 
 
 def test_four_runs_of_2000_snapshots_open_and_play(

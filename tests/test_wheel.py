@@ -1,5 +1,6 @@
 """The wheel carries conf/ and works far from the repository."""
 
+import configparser
 import json
 import os
 import subprocess
@@ -37,6 +38,20 @@ def test_the_wheel_holds_every_configuration_file_and_no_stray_one(wheel: Path) 
     assert {f"reluviz/{name}" for name in conf} == {name for name in names if name.endswith(".yaml")}
     assert "reluviz/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "logs/"))]
+
+
+def test_the_wheel_holds_the_tab_and_tells_tensorboard_of_it(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    static = ROOT / "src" / "reluviz" / "tab" / "static"
+    files = {path.relative_to(ROOT / "src").as_posix() for path in static.rglob("*") if path.is_file()}
+    assert len(files) > 1
+    assert files == {name for name in archive.namelist() if name.startswith("reluviz/tab/static/")}
+    for name in files:
+        assert archive.read(name) == (ROOT / "src" / name).read_bytes()
+    (declared,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+    points = configparser.ConfigParser()
+    points.read_string(archive.read(declared).decode())
+    assert dict(points["tensorboard_plugins"]) == {"reluviz": "reluviz.tab.loader:ReLULoader"}
 
 
 def test_the_installed_wheel_trains_in_an_unrelated_folder(wheel: Path, tmp_path: Path) -> None:

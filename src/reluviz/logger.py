@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import google_crc32c
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
 from reluviz.errors import UserError
+from reluviz.runs.events import PREFIX, masked_checksum
 
 _numbers = itertools.count()
 
@@ -37,7 +37,7 @@ class EventFile:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         # readers take files in the order of their names
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        name = f"{PREFIX}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):04d}"
         self.path = Path(folder) / name
         self._file: BinaryIO | None = None
         self.reopen()
@@ -55,7 +55,7 @@ class EventFile:
         length = struct.pack("<Q", len(data))
         try:
             # one write: a process killed meanwhile leaves at most the beginning of this record
-            self._file.write(length + _checksum(length) + data + _checksum(data))
+            self._file.write(length + masked_checksum(length) + data + masked_checksum(data))
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written to ({error.strerror or error})") from error
@@ -77,12 +77,6 @@ class EventFile:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _checksum(data: bytes) -> bytes:
-    """Return the masked CRC-32C of the data, 4 bytes."""
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 class _Files(FileWriter):

@@ -24,13 +24,16 @@ export const signed = (value, digits = 3) => (value > 0 ? "+" : "") + number(val
 export function percent(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value * 100);
-  if (size >= 1e6) return `${number(value * 100)} %`;
+  if (size >= 1e4) return shortPercent(value);
   const text = size >= 99.95 ? (value * 100).toFixed(0) : size >= 9.995 ? (value * 100).toFixed(1) : (value * 100).toFixed(2);
   return `${text.replace("-", MINUS)} %`;
 }
 
 /** Percent for an axis: no digits without need. */
-export const shortPercent = (value) => `${number(value * 100, 3)} %`;
+export function shortPercent(value) {
+  const rounded = Number((value * 100).toPrecision(3));
+  return `${Math.abs(rounded) >= 1e4 ? tick(rounded, 1) : number(rounded)} %`;
+}
 
 /** A whole number with thin spaces between thousands. */
 export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");

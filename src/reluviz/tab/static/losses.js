@@ -69,8 +69,7 @@ export class LossesView {
     say(this.caption, `${replicas}mean squared error`);
     const key = [lines.map((l) => [l.run.name, l.run.version, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {
-      plot.axes({ yMost: 4 });
-      plot.text("updates", plot.area.right + 20, plot.area.bottom + 14);
+      plot.axes({ xLabel: "updates", yMost: 4 });
       plot.clipped(() => {
         if (state.runs.length === 1) this.#band(now.run);
         for (const l of lines) this.#thinned(l);
@@ -170,7 +169,7 @@ export class LossesView {
       plot.segment(x - 7, y, x + 7, y, { colour: colours.ink, width: 3 });
       plot.text("what if", x + (x > (left + right) / 2 ? -10 : 10), y + 4, { align: x > (left + right) / 2 ? "right" : "left", colour: colours.ink, bold: true, halo: true });
     }
-    for (const l of spreadLabels(labels.filter((one) => Number.isFinite(one.y)), top + 8, bottom)) plot.text(l.text.length > 14 ? `${l.text.slice(0, 13)}…` : l.text, right + 6, l.y + 4, { colour: l.colour });
+    for (const l of spreadLabels(labels.filter((one) => Number.isFinite(one.y)), top + 8, bottom - 6)) plot.text(l.text.length > 14 ? `${l.text.slice(0, 13)}…` : l.text, right + 6, l.y + 4, { colour: l.colour });
   }
 
   hover(px, py, event) {

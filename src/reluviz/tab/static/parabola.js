@@ -40,7 +40,7 @@ export class ParabolaView {
     plot.begin(colours);
     if (!plot.visible || !now || now.run.model === "relu") return;
     const { run } = now, theta = now.net.theta;
-    say(this.caption, run.model === "constant" ? "each point asks for its own y, and all are heard alike" : "a point asks for y/x, and is heard with weight x²");
+    say(this.caption, run.model === "constant" ? "each asks for its own y, all are heard alike" : "each asks for y/x, heard with weight x²");
     if (!now.finite) {
       plot.margin = { left: 46, right: 14, top: 8, bottom: 20 };
       plot.message("not finite: the run has diverged");
@@ -201,8 +201,7 @@ export class PathView {
     plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, marks: (most) => timeMarks(state, most, ticks, tick) }, linear(...span(values, 0.1)));
     const key = [run.name, run.version, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("path", key, () => {
-      plot.axes({});
-      plot.text("updates", plot.area.right + 20, plot.area.bottom + 14);
+      plot.axes({ xLabel: "updates" });
       plot.clipped(() => {
         for (let r = 0; r < run.R; r++) {
           const u = [], t = [];

@@ -36,7 +36,7 @@ export class ParametersView {
       const { left, right, bottom } = plot.area;
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
-    say(this.caption, this.app.whose() + (state.activePoint === null ? "slope jump against elbow; the tail is the way a unit has come" : this.#arrowNote(now)));
+    say(this.caption, this.app.whose() + (state.activePoint === null ? "slope jump against elbow; tails: where they were" : this.#arrowNote(now)));
     const key = [run.name, run.version, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
     const stride = Math.max(1, Math.ceil(run.S / MOST_STEPS));
     plot.growing("trails", key, now.s - (now.s % stride), (from) => plot.clipped(() => this.#trails(now, from ?? 0)));

@@ -67,7 +67,7 @@ export function asinhScale(unit, steepest) {
   const reach = Math.asinh(steepest);
   return {
     low: -steepest * unit, high: steepest * unit,
-    f: (v) => 0.5 + 0.5 * Math.max(-1.04, Math.min(1.04, Math.asinh(v / unit) / reach)),
+    f: (v) => 0.5 + 0.5 * Math.max(-0.97, Math.min(0.97, Math.asinh(v / unit) / reach)),
     g: (t) => unit * Math.sinh((2 * t - 1) * reach),
     marks: (most) => {
       const powers = most < 5 ? [10] : [1, 10, 100];
@@ -193,6 +193,7 @@ export class Plot {
       this.#line(left, crisp(this.Y(0)), right, crisp(this.Y(0)));
       ctx.stroke();
     }
+    let end = right;
     if (xTicks) {
       let free = -Infinity;
       for (const { value, label } of xs) {
@@ -200,6 +201,7 @@ export class Plot {
         if (x - half < free || x + half > this.width) continue;
         this.text(label, x, bottom + 14, { align: "center" });
         free = x + half + 8;
+        end = Math.max(end, x + half);
       }
     }
     if (yTicks) {
@@ -211,7 +213,7 @@ export class Plot {
         free = y;
       }
     }
-    if (xLabel) this.text(xLabel, right + 6, bottom + 14, { italic: xLabel.length === 1 });
+    if (xLabel) this.text(xLabel, Math.min(end + 8, this.width - this.measure(xLabel)), bottom + 14, { italic: xLabel.length === 1 });
     if (yLabel) this.text(yLabel, left + 5, top + 10, { halo: true });
   }
 

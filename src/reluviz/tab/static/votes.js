@@ -11,7 +11,7 @@ const MEASURES = {
   share: {
     label: "share of the step",
     title: "The part of the gradient that comes from each point: ⟨gᵢ, G⟩ / (N |G|²). Shares sum to 100 %; orange votes for the step that is made, blue against it",
-    caption: "orange: for the step that is made, blue: against it; together 100 %",
+    caption: "orange: for the step, blue: against; together 100 %",
     format: percent, plus: "for", minus: "against",
   },
   residual: {
@@ -33,6 +33,9 @@ const MEASURES = {
     format: (v) => number(v), plus: "right", minus: "left",
   },
 };
+
+/** Votes for a step, as a multiple of it, beyond which the step is but the rounding of their sum. */
+const CANCELLED = 1e6;
 
 export class VotesView {
   constructor(app) {
@@ -65,6 +68,7 @@ export class VotesView {
     const { plot } = this;
     const now = state.now();
     plot.begin(colours);
+    this.drawn = null;
     if (!plot.visible || !now) return;
     this.pick.set(this.measure);
     this.pick.enable("elbow", now.run.model === "relu" && state.activeUnit !== null);
@@ -84,6 +88,11 @@ export class VotesView {
       plot.message(now.finite ? (this.measure === "norm" || this.measure === "residual" ? "nobody asks for anything" : "no votes: the gradient is 0") : "not finite");
       return;
     }
+    if (this.measure === "share" && plus > CANCELLED) {
+      plot.scales(x, linear(-1, 1));
+      plot.message("the votes cancel: no step is left to share");
+      return;
+    }
     const reach = ceilNice(largest);
     plot.scales(x, this.measure === "norm" ? linear(-0.04 * reach, reach * 1.04) : linear(-reach * 1.04, reach * 1.04));
     this.#axis(reach, how);
@@ -100,7 +109,8 @@ export class VotesView {
     for (const v of this.measure === "norm" ? [0, reach] : [-reach, 0, reach]) {
       const y = Math.round(plot.Y(v)) + 0.5;
       plot.segment(left, y, right, y, { colour: v ? colours.grid : colours.zero, width: 1 });
-      plot.text(v ? (how.format === percent ? shortPercent(v) : how.format(v)) : "0", left - 7, y + 3.5, { align: "right" });
+      const label = v ? (how.format === percent ? shortPercent(v) : how.format(v)) : "0";
+      plot.text(label.length > 6 ? label.replace(" ", "") : label, left - 7, y + 3.5, { align: "right" });
     }
   }
 
