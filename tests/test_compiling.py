@@ -27,5 +27,7 @@ def test_a_first_run_says_that_it_compiles_and_trains_as_later_ones(tmp_path: Pa
         assert (done.returncode, done.stderr) == (0, words)
         found.append(json.loads((folder / "metrics.json").read_text()))
     first, second = found
+    # one kernel, compiled for one type: the first segment has one update, and later ones a thousand
+    assert len(list((tmp_path / "cache").rglob("*.nbc"))) == (1 if sampler == "with_replacement" else 2)
     for name in ("input_slope", "bias", "output_weight", "output_bias", "loss/train"):
         assert first[name] == second[name]

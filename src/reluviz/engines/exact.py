@@ -71,7 +71,7 @@ class Exact:
         problem = self._problem(module.model, x, y)
         state = State(module, optimizer)
         moving = any(getattr(module, name).requires_grad for name in PARAMETERS[module.model][:2])
-        losses = problem.descend(state, np.ascontiguousarray(rates, dtype=np.float64), moving)
+        losses = problem.descend(state, np.array(rates, dtype=np.float64), moving)
         state.write(len(piece))
         return torch.from_numpy(losses).to(y)
 

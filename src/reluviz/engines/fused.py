@@ -138,7 +138,8 @@ class Fused:
             theta[:, layout[name]] = value.reshape(len(theta), -1)
         state = _State(module, optimizer, layout, theta)
         loss = np.empty(len(theta), theta.dtype)
-        args = (*self._points, indices, np.ascontiguousarray(rates), state.spans, state.settings, loss, *more)
+        # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
+        args = (*self._points, indices, np.array(rates), state.spans, state.settings, loss, *more)
         _in_parallel(kernel, (theta, state.moments, *args), len(theta), nanoseconds * len(piece))
 
         for name, value in arrays.items():
