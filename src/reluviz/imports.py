@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def undisturbed() -> Iterator[None]:
     """Import within this context what stays until the process ends.
 
-    The collector looks at all objects again and again while millions of them are made, and once more when the
+    The collector looks at all objects again and again while they are made, and once more when the
     interpreter ends. What has been imported is garbage at no time, so it need not look at it at all.
     """
     was_on = gc.isenabled()

@@ -1,6 +1,5 @@
 """How the kernels are compiled: when they are first called, kept on disk, and not without a word."""
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,28 +13,15 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 class _Listener(event.Listener):
-    """Says so when something is compiled, and not when it is read from the disk.
-
-    Meanwhile it keeps the garbage collector away, which would take half as long again.
-    """
-
-    depth = 0
-    collecting = False
+    """Says so when something is compiled, and not when it is read from the disk."""
 
     def on_start(self, event: Any) -> None:
-        """Tell whoever wants to know; kernels are compiled within kernels."""
-        if self.depth == 0:
-            self.collecting = gc.isenabled()
-            gc.disable()
-        self.depth += 1
+        """Tell whoever wants to know."""
         for listener in engines.listeners:
             listener()
 
     def on_end(self, event: Any) -> None:
-        """Let the collector go on."""
-        self.depth -= 1
-        if self.depth == 0 and self.collecting:
-            gc.enable()
+        """Do nothing."""
 
 
 event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
