@@ -63,14 +63,14 @@ def _heavy() -> Iterator[None]:
     """Import here what takes two seconds, once there is something to train."""
     with undisturbed():
         yield
-        from reluviz import engines, report
+        from reluviz import engines, terminal
 
-        engines.listeners[:] = [report.compiling]
+        engines.listeners[:] = [terminal.compiling]
 
 
 def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
     with _heavy():
-        from reluviz import report, run
+        from reluviz import run, terminal
     prepared = run.prepare(config.task(cfg))
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
     ended: list[run.Outcome | Exception] = []
@@ -86,25 +86,25 @@ def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) ->
     outcome = ended[0]
     if isinstance(outcome, Exception):
         raise outcome
-    report.outcome(outcome, prepared)
+    terminal.outcome(outcome, prepared)
     return outcome.exit_status
 
 
 def _resume(checkpoint: str, overrides: list[str]) -> int:
     with _heavy():
-        from reluviz import report, resume, run
+        from reluviz import resume, run, terminal
 
     resumed = resume.find(checkpoint, overrides)
     prepared = run.prepare(resumed.cfg, resumed=True)
     resume.remember(resumed)
     outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
-    report.outcome(outcome, prepared)
+    terminal.outcome(outcome, prepared)
     return outcome.exit_status
 
 
 def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
     with _heavy():
-        from reluviz import report, run
+        from reluviz import run, terminal
     for sweep in sweeps:
         values = [config.parse([f"key={text}"])[0].value() for text in sweep.sweep_string_iterator()]
         if any(value in values[:i] for i, value in enumerate(values)):
@@ -120,22 +120,22 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
 
     def job(cfg: DictConfig) -> float | None:
         output = Path(HydraConfig.get().runtime.output_dir)
-        report.job(HydraConfig.get().job.num, output)
+        terminal.job(HydraConfig.get().job.num, output)
         try:
             prepared = run.prepare(cfg)
             outcome = run.train(prepared, output)
         except UserError as error:
             failures.append((output.name, str(error)))
-            report.failure(str(error))
+            terminal.failure(str(error))
             return None
         except Exception as error:
             if os.environ.get(FULL) == "1":
                 raise
             failures.append((output.name, f"{type(error).__name__}: {' '.join(str(error).split())}"))
-            report.failure(failures[-1][1])
+            terminal.failure(failures[-1][1])
             return None
         outcomes.append(outcome)
-        report.outcome(outcome, prepared, brief=True)
+        terminal.outcome(outcome, prepared, brief=True)
         if outcome.exit_status >= 128:
             # Hydra would go on with the next job
             raise KeyboardInterrupt
@@ -151,7 +151,7 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
         _hydra(flags, [*overrides, *settings], job)
     except KeyboardInterrupt:
         stopped = True
-    report.sweep(folder, outcomes, failures, stopped, time.perf_counter() - started)
+    terminal.sweep(folder, outcomes, failures, stopped, time.perf_counter() - started)
     if stopped:
         return outcomes[-1].exit_status if outcomes and outcomes[-1].exit_status >= 128 else 130
     return 2 if failures else 0
