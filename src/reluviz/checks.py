@@ -137,11 +137,14 @@ RULES: dict[str, Rule] = {
     "trainer.accelerator": one_of("cpu", "gpu", "auto"),
     "trainer.devices": whole(1, 1),
     "trainer.precision": one_of("32-true", "64-true"),
+    "sweep.resume": optional(path),
+    "sweep.trials": whole(1),
+    "sweep.together": whole(1),
 }
 
 TOP = {key.partition(".")[0] for key in RULES} | {"regime", "scheduler", "engine", "logger", "ckpt_path"}
 """Keys that may stand at the top of a configuration."""
-NEEDED = TOP - {"regime", "scheduler", "logger"}
+NEEDED = TOP - {"regime", "scheduler", "logger", "sweep"}
 """Those of them that must."""
 
 

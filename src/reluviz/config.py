@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -114,6 +114,9 @@ def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
 def _first(override: Override) -> str:
     if not override.is_sweep_override():
         return str(override.input_line)
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return f"{override.get_key_element()}={value.start}"
     return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 

@@ -27,6 +27,7 @@ from reluviz.quiet import quiet
 from reluviz.reference import reference
 from reluviz.settings import build, callee
 from reluviz.snapshot import Snapshot
+from reluviz.sweeps.outcomes import median_loss
 
 OURS = (
     "max_steps",
@@ -81,8 +82,7 @@ class Outcome:
     @property
     def loss(self) -> float:
         """The median test loss over the replicas, or training loss without test points, for sweepers."""
-        losses = self.metrics["loss/test"] or self.metrics["loss/train"]
-        return float(torch.tensor([float("inf") if loss is None else loss for loss in losses]).median())
+        return median_loss(self.metrics)
 
 
 def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
@@ -178,7 +178,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         for name, node in settings["callbacks"].items()
     ]
     looker = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
-    hidden = ("callbacks", "logger", "trainer", "ckpt_path")
+    hidden = ("callbacks", "logger", "trainer", "ckpt_path", "sweep")
     looker.settings = describe.flat({key: value for key, value in settings.items() if key not in hidden})
     logger = False
     if (chosen := settings.get("logger")) is not None:

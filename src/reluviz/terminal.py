@@ -2,8 +2,10 @@
 
 import functools
 import os
+import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from reluviz.run import Outcome, Prepared
+from reluviz.sweeps.outcomes import ENDED, Ending
+from reluviz.sweeps.sweep import Sweep
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -62,19 +66,52 @@ def failure(reason: str) -> None:
     errors.print(Text(f"reluviz: {reason}"))
 
 
-def sweep(
-    folder: Path, done: Sequence[Outcome], failures: Sequence[tuple[str, str]], stopped: bool, seconds: float
-) -> None:
-    """Tell how a sweep ended."""
-    counts = {status: sum(one.status == status for one in done) for status in ("finished", "diverged")}
-    words = [f"{counts['finished']} finished"]
-    words += [f"{counts['diverged']} diverged"] * bool(counts["diverged"])
-    words += [f"{len(failures)} failed"] * bool(failures)
-    words += ["then stopped"] * stopped
-    console.print(Text.assemble("\n", ("sweep   ", "dim"), f"{', '.join(words)} in {_seconds(seconds)}"))
-    for name, reason in failures:
-        errors.print(Text(f"reluviz: {name}: {reason}"))
-    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {shlex.quote(_short(folder))}"))
+def launching(jobs: int, launcher: str) -> None:
+    """Tell that jobs have been handed over."""
+    console.print(Text.assemble(("jobs    ", "dim"), f"{jobs:,} by launcher={launcher}"))
+
+
+def ended(number: int, ending: Ending) -> None:
+    """Tell that a job elsewhere has ended."""
+    told = ending.reason or ending.status
+    if ending.status in ENDED and ending.loss is not None:
+        told += f", loss {_median([ending.loss])}"
+    console.print(Text.assemble((f"{number + 1:5}. ", "dim"), ending.folder.name, ("  " + told, "dim")))
+
+
+def best(overrides: Sequence[str], loss: float, trials: int) -> None:
+    """Tell what a search has found."""
+    console.print(Text.assemble("\n", ("best    ", "dim"), f"{' '.join(overrides)}: loss {loss:.4g} ({trials} trials)"))
+
+
+def sweep(done: Sweep, endings: Sequence[Ending], stopped: bool, seconds: float, command: str) -> None:
+    """Tell how a sweep ended.
+
+    Args:
+        done: the sweep.
+        endings: how each of its jobs stands.
+        stopped: whether a signal stopped it.
+        seconds: how long it took.
+        command: what was asked for, from `train` on.
+    """
+    counts = Counter(one.status for one in endings)
+    open_ = [one for one in endings if not one.done and one.status != "failed"]
+    words = [f"{counts['finished']:,} finished"]
+    words += [f"{counts[status]:,} {status}" for status in ("diverged", "failed") if counts[status]]
+    words += [f"{len(open_):,} not finished"] * bool(open_)
+    words[0] += f" ({done.before:,} of them before)" * bool(done.before)
+    said = f"{', '.join(words)} in {_seconds(seconds)}"
+    console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + said))
+    for one in endings:
+        if one.status == "failed":
+            errors.print(Text(f"reluviz: {one.folder.name}: {one.reason}"))
+        elif not one.done and not stopped:
+            errors.print(Text(f"reluviz: {one.folder.name}: ended without a word: killed, or out of memory"))
+    folder = shlex.quote(_short(done.folder))
+    if open_ or stopped:
+        again = re.sub(r" sweep\.resume=(\S|'[^']*')+", "", command)
+        console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={folder}"))
+    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {folder}"))
 
 
 def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """The verb `train`: compose, check, train, tell."""
 
+import functools
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -105,56 +107,90 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
     with _heavy():
         from reluviz import run, terminal
-    for sweep in sweeps:
-        values = [config.parse([f"key={text}"])[0].value() for text in sweep.sweep_string_iterator()]
-        if any(value in values[:i] for i, value in enumerate(values)):
-            raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
-    preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
-    fixed = sorted({override.get_key_element().lstrip("+~") for override in config.parse(overrides)} - moving)
-    run.prepare(config.task(cfg))
-    folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
-    outcomes: list[run.Outcome] = []
-    failures: list[tuple[str, str]] = []
-    started = time.perf_counter()
+        from reluviz.sweeps import launchers
+        from reluviz.sweeps.sweep import Sweep, environment
+    _check_values(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
+    launcher = str(cfg.hydra.runtime.choices.get("launcher"))
+    if why := launchers.missing(launcher):
+        raise UserError(why)
+    settings = run.prepare(config.task(cfg)).settings["sweep"]
+    goes_on = settings["resume"] is not None
+    if goes_on:
+        folder = _stopped(settings["resume"])
+    else:
+        folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
+    sweep = Sweep(
+        folder=folder.resolve(),
+        fixed=_fixed(overrides, cfg, sweeps),
+        launcher=launcher,
+        goes_on=goes_on,
+        full=environment(),
+        trials=settings["trials"],
+        together=settings["together"],
+    )
 
-    def job(cfg: DictConfig) -> float | None:
-        output = Path(HydraConfig.get().runtime.output_dir)
-        terminal.job(HydraConfig.get().job.num, output)
-        try:
-            prepared = run.prepare(cfg)
-            outcome = run.train(prepared, output)
-        except UserError as error:
-            failures.append((output.name, str(error)))
-            terminal.failure(str(error))
-            return None
-        except Exception as error:
-            if os.environ.get(FULL) == "1":
-                raise
-            failures.append((output.name, f"{type(error).__name__}: {' '.join(str(error).split())}"))
-            terminal.failure(failures[-1][1])
-            return None
-        outcomes.append(outcome)
-        terminal.outcome(outcome, prepared, brief=True)
-        if outcome.exit_status >= 128:
-            # Hydra would go on with the next job
-            raise KeyboardInterrupt
-        return outcome.loss
+    def job(_: DictConfig) -> None:
+        """Stand where Hydra wants a task; the sweeper takes the sweep from it."""
 
+    job.sweep = sweep  # type: ignore[attr-defined]
     flags = args.flags if args.multirun else ["--multirun", *args.flags]
     settings = [
-        f"hydra.sweep.dir={_quoted(folder)}",
-        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, fixed))}]",
+        f"hydra.sweep.dir={_quoted(sweep.folder)}",
+        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, sweep.fixed))}]",
     ]
     stopped = False
+    started = time.perf_counter()
     try:
         _hydra(flags, [*overrides, *settings], job)
     except KeyboardInterrupt:
         stopped = True
-    terminal.sweep(folder, outcomes, failures, stopped, time.perf_counter() - started)
+    command = shlex.join(["train", *(["-m"] if args.multirun else []), *args.overrides])
+    endings = sweep.endings()
+    terminal.sweep(sweep, endings, stopped, time.perf_counter() - started, command)
     if stopped:
-        return outcomes[-1].exit_status if outcomes and outcomes[-1].exit_status >= 128 else 130
-    return 2 if failures else 0
+        return 143 if sweep.terminated or any(one.status == "terminated" for one in endings) else 130
+    return 0 if all(one.done for one in endings) else 2
+
+
+def _check_values(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str) -> None:
+    """Refuse what can be seen to be wrong with a sweep before its first job.
+
+    Raises:
+        UserError: for a value that is given twice, a choice that does not exist, or folders named otherwise.
+    """
+    for sweep in sweeps:
+        group = sweep.key_or_group
+        if not sweep.is_discrete_sweep():
+            if sweeper != "optuna":
+                raise UserError(f"{sweep.input_line}: an interval goes with sweeper=optuna")
+            continue
+        words = list(sweep.sweep_string_iterator())
+        values = [config.parse([f"key={text}"])[0].value() for text in words]
+        if any(value in values[:i] for i, value in enumerate(values)):
+            raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
+        unknown = [word for word in words if word not in config.choices(group)] if group in config.groups() else []
+        if unknown:
+            raise UserError(f"{group}={unknown[0]}: must be one of {', '.join(config.choices(group))}")
+    if _gives(overrides, "hydra.sweep.subdir"):
+        raise UserError("hydra.sweep.subdir: leave it out; folders are named by what varies")
+
+
+def _fixed(overrides: Sequence[str], cfg: DictConfig, sweeps: Sequence[Any]) -> list[str]:
+    """Return the keys that do not vary between the jobs."""
+    preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
+    return sorted({one.get_key_element().lstrip("+~") for one in config.parse(overrides)} - moving)
+
+
+def _stopped(name: str) -> Path:
+    """Return the folder of the sweep to go on with."""
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UserError(f"sweep.resume={name}: there is no such folder")
+    if not (folder / "multirun.yaml").is_file():
+        raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")
+    _try_writing(folder)
+    return folder
 
 
 def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
@@ -168,6 +204,7 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
     ]
     os.environ[FULL] = "1"
 
+    @functools.wraps(job)
     def restored(cfg: DictConfig) -> Any:
         # the user's own setting, for whoever asks while the job runs
         _set_full(before)

@@ -1,0 +1,65 @@
+"""A sign of life that works across processes and machines: a file in which a number grows."""
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+NAME = ".pulse"
+SECONDS = 1.0
+"""Between two beats."""
+PATIENCE = 15.0
+"""Seconds without a beat after which a job elsewhere counts as dead."""
+
+
+@contextmanager
+def pulse(folder: Path, parent: int | None = None) -> Iterator[None]:
+    """Show that a job is being run in this folder.
+
+    Args:
+        folder: the job's folder.
+        parent: the process without which the job must not go on; None if it stands on its own.
+    """
+    file = folder / NAME
+    ended = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            with suppress(OSError):
+                file.write_text(str(number), encoding="ascii")
+            if parent is not None and os.getppid() != parent:
+                # whoever is to go on with the sweep would train this run a second time
+                os._exit(1)
+            ended.wait(SECONDS)
+
+    thread = threading.Thread(target=beat, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(OSError):
+            file.unlink()
+
+
+def beating(folders: Iterable[Path], seconds: float = 2.5 * SECONDS) -> list[Path]:
+    """Return the folders in which something is being run now; waits if any looks as though."""
+    before = {folder: beat for folder in folders if (beat := last(folder)) is not None}
+    if not before:
+        return []
+    time.sleep(seconds)
+    return [folder for folder, beat in before.items() if last(folder) not in (None, beat)]
+
+
+def last(folder: Path) -> str | None:
+    """Return the last beat, or None where nothing is being run."""
+    try:
+        # opened, and not only looked up: network file systems cache times for seconds
+        return (folder / NAME).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
