@@ -119,7 +119,7 @@ def test_the_help_of_train_names_choices_and_keys_and_creates_nothing(tmp_path):
     done = process("train", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "model: constant, linear, relu\n" in done.stdout
-    assert "exp: constant, course," in done.stdout
+    assert "exp: batch, constant, course," in done.stdout
     assert "\nupdates: 150000\n" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

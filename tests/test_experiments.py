@@ -24,6 +24,8 @@ EXPERIMENTS = {
     "ridge": 1,
     "handpicked": 1,
     "width": 4,
+    "noise": 5,
+    "batch": 5,
     "course": 6,
     "optimizers": 9,
     "gd_vs_sgd": 4,

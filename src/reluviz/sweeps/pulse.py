@@ -25,17 +25,22 @@ def pulse(folder: Path, parent: int | None = None) -> Iterator[None]:
     file = folder / NAME
     ended = threading.Event()
 
+    def show(number: int) -> None:
+        with suppress(OSError):
+            file.write_text(str(number), encoding="ascii")
+
     def beat() -> None:
         number = 0
         while not ended.is_set():
-            number += 1
-            with suppress(OSError):
-                file.write_text(str(number), encoding="ascii")
             if parent is not None and os.getppid() != parent:
                 # whoever is to go on with the sweep would train this run a second time
                 os._exit(1)
+            number += 1
+            show(number)
             ended.wait(SECONDS)
 
+    # whoever looks as soon as the job has begun is to see it
+    show(0)
     thread = threading.Thread(target=beat, name="pulse", daemon=True)
     thread.start()
     try:
