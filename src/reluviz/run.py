@@ -55,6 +55,7 @@ class Prepared:
     dataset: Dataset
     data: SegmentData
     module: RegressionModule
+    engine: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     largest = float(abs(dataset.x).max())
     if module.model == "linear" and largest * largest == 0:
         raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
-    choose(module.engine_name, module, data.sampler)
+    engine = choose(module.engine_name, module, data.sampler).name
     # a trial, whose outcome is thrown away: the trainer asks the module again
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
@@ -144,7 +145,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         callee(chosen, "logger")
     with quiet():
         _trainer(settings["trainer"], max_steps=1, logger=False, enable_progress_bar=False)
-    return Prepared(settings, dataset, data, module)
+    return Prepared(settings, dataset, data, module, engine)
 
 
 def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
@@ -158,7 +159,8 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     started = time.perf_counter()
     threads = torch.get_num_threads()
     numbers = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
-    if numbers * getattr(prepared.module, "width", 1) < MANY:
+    # an engine with threads of its own leaves torch little to do
+    if prepared.engine == "fused" or numbers * getattr(prepared.module, "width", 1) < MANY:
         torch.set_num_threads(1)
     try:
         return _train(prepared, folder, checkpoint, started)

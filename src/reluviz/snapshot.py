@@ -3,6 +3,7 @@
 Legend of shapes: R replicas, N training points, n recorded points, W hidden units.
 """
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,11 @@ from reluviz.functions import Parameters, mean_squared_error
 
 MOST_RECORDED = 2000
 """Samples whose own residual, vote and share are kept at a snapshot, at most."""
+MOST_SHOWN = 50
+"""Replicas whose samples' votes are recorded and shown, at most: the first ones. All of them are trained, and every
+parameter is recorded."""
+MANY = 2**21
+"""Hidden units on all points from which losses and votes are computed by compiled code."""
 LIMIT = 1e6
 """A loss beyond this many times the larger of the initial loss and var(y) counts as divergence."""
 
@@ -69,12 +75,18 @@ class Snapshot:
         counts = nn.functional.one_hot(self.unit_status, len(geometry.STATUS)).sum(-2)
         return dict(zip(geometry.STATUS, counts.unbind(-1), strict=True))
 
-    def contributions(self) -> dict[str, Tensor]:
-        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]."""
-        g = self.votes.each
-        if g is None:
+    def contributions(self, replicas: int | None = None) -> dict[str, Tensor]:
+        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W].
+
+        Args:
+            replicas: of so many replicas only, the first ones; of all by default.
+        """
+        if self.votes.each is not None:
+            g = {name: value[:replicas] for name, value in self.votes.each.items()}
+        else:
             kept = recorded(len(self.x))
-            g = votes.per_sample_gradients(self.model, self.parameters, self.x[kept], self.y[kept], self.trained)
+            some = {name: value[:replicas] for name, value in self.parameters.items()}
+            g = votes.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
         return {name: value / len(self.x) for name, value in g.items()}
 
     def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:
@@ -112,12 +124,23 @@ def take(
 ) -> Snapshot:
     """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set."""
     x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
-    test = None
+    test_points = None
     if dataset.x_test is not None and dataset.y_test is not None:
-        x_test, y_test = torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)
-        test = mean_squared_error(model, parameters, x_test, y_test)
+        test_points = torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)
     kept = recorded(len(x))
-    found = votes.summarize(model, parameters, x, y, trained, kept if len(kept) < len(x) else None)
+    some = kept if len(kept) < len(x) else None
+    test = None
+    if _compiled(model, parameters, len(x) + (0 if test_points is None else len(test_points[0]))):
+        # numba takes half a second to import
+        from reluviz import tally
+
+        found = tally.summarize(parameters, x, y, trained, some)
+        if test_points is not None:
+            test = tally.losses(parameters, *test_points)
+    else:
+        found = votes.summarize(model, parameters, x, y, trained, some)
+        if test_points is not None:
+            test = mean_squared_error(model, parameters, *test_points)
     # where every point is recorded, their residuals have been computed
     every = found.residual.shape[-1] == len(x)
     return Snapshot(
@@ -132,6 +155,13 @@ def take(
         loss_batch=batch_loss.detach().to("cpu", torch.float64, copy=True),
         votes=found,
     )
+
+
+def _compiled(model: str, parameters: Parameters, points: int) -> bool:
+    """Tell whether there are so many hidden units on all points that compiled code is worth its compiling."""
+    if model != "relu" or parameters["bias"].numel() * points < MANY:
+        return False
+    return importlib.util.find_spec("numba") is not None
 
 
 def optimum(model: str, dataset: Dataset) -> Tensor | None:

@@ -26,14 +26,21 @@ def share(run: Callable[[int, int], None], replicas: int, nanoseconds: float, mo
     shared = threads > 1 and replicas * nanoseconds >= SHORTEST_SHARED
     step = max(1, min(most or replicas, -(-replicas // (threads * SHARES)) if shared else replicas))
     parts = [(first, min(first + step, replicas)) for first in range(0, replicas, step)]
-    if not shared:
-        for part in parts:
+    # of a list, since two threads may ask it at the same time
+    left = iter(parts)
+
+    def work() -> None:
+        for part in left:
             run(*part)
+
+    if not shared:
+        work()
         return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for done in [pool.submit(run, *part) for part in parts]:
-            done.result()
-    finally:
-        # whoever is interrupted does not wait for what has not begun
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for done in [pool.submit(work) for _ in range(threads)]:
+                done.result()
+        finally:
+            # whoever is interrupted does not wait for what has not begun
+            for _ in left:
+                pass
