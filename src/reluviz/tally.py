@@ -4,7 +4,8 @@
 
 No N x P matrix of gradients is made. With a_ik = 1[h_ik > 0], h_ik = w_k x_i + b_k, sums over the units give
 
-    |J_i|^2 = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1,   <J_i, G> = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
+    |J_i|^2  = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1
+    <J_i, G> = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
 
 where parameters that are frozen count 0.
 
@@ -94,14 +95,14 @@ def _residuals(w, b, v, c, x, y, count, r):  # type: ignore[no-untyped-def]
         for i in range(count):
             h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
             # in this order NaN stays NaN
-            f0 = v0 * (0.0 if 0.0 > h0 else h0) + v1 * (0.0 if 0.0 > h1 else h1)
-            f2 = v2 * (0.0 if 0.0 > h2 else h2) + v3 * (0.0 if 0.0 > h3 else h3)
+            f0 = v0 * (0.0 if h0 < 0.0 else h0) + v1 * (0.0 if h1 < 0.0 else h1)
+            f2 = v2 * (0.0 if h2 < 0.0 else h2) + v3 * (0.0 if h3 < 0.0 else h3)
             r[i] += f0 + f2
     for k in range(width - width % 4, width):
         slope, bias, weight = w[k], b[k], v[k]
         for i in range(count):
             h = slope * x[i] + bias
-            r[i] += weight * (0.0 if 0.0 > h else h)
+            r[i] += weight * (0.0 if h < 0.0 else h)
 
 
 @part
