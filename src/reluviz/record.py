@@ -20,7 +20,7 @@ from reluviz import hparams, tags
 from reluviz.data.dataset import Dataset
 from reluviz.functions import PARAMETERS
 from reluviz.geometry import STATUS
-from reluviz.snapshot import MOST_SHOWN, Snapshot, recorded
+from reluviz.snapshot import Snapshot, recorded
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -178,7 +178,7 @@ class Recorder:
 
     def _tensors(self, s: Snapshot) -> list[Any]:
         rows, fields = _rows({name: s.parameters[name].numpy() for name in PARAMETERS[self.model]}, 1)
-        shown = [value[:MOST_SHOWN].numpy() for value in (s.votes.residual, s.votes.norm, s.votes.share)]
+        shown = [value[: tags.MOST_SHOWN].numpy() for value in (s.votes.residual, s.votes.norm, s.votes.share)]
         series = np.stack(shown, axis=1)
         return [
             _tensor(tags.PARAMS, rows.astype(self.dtype), {"fields": fields, "model": self.model}),
@@ -186,7 +186,7 @@ class Recorder:
         ]
 
     def _contributions(self, s: Snapshot) -> Any:
-        rows, fields = _rows({name: value.numpy() for name, value in s.contributions(MOST_SHOWN).items()}, 2)
+        rows, fields = _rows({name: value.numpy() for name, value in s.contributions(tags.MOST_SHOWN).items()}, 2)
         return _tensor(tags.CONTRIBUTIONS, rows.astype(np.float32), {"fields": fields})
 
 

@@ -7,7 +7,8 @@ import torch
 from reluviz import theory
 from reluviz.data.dataset import Dataset
 from reluviz.functions import features, mean_squared_error
-from reluviz.snapshot import MOST_SHOWN, Snapshot
+from reluviz.snapshot import Snapshot
+from reluviz.tags import MOST_SHOWN
 
 
 def reference(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str, Any]:

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from reluviz import describe
+from reluviz import describe, tags
 from reluviz.callbacks import SnapshotLogger
 from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.data.dataset import Dataset
 from reluviz.data.module import SegmentData
+from reluviz.distribution import distribution
 from reluviz.errors import Diverged, UserError
 from reluviz.models.base import RegressionModule
 from reluviz.quiet import quiet
@@ -207,7 +210,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
             status = "terminated" if trainer.received_sigterm else "interrupted"
         fit = time.perf_counter() - fit_started
     last = looker.latest
-    if last is None:
+    if last is None or looker.sound is None:
         raise KeyboardInterrupt
     seconds = {
         "fit": fit,
@@ -215,7 +218,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         "pictures": looker.picture_seconds,
         "total": time.perf_counter() - started,
     }
-    metrics = _metrics(prepared, last, status, seconds)
+    metrics = _metrics(prepared, last, looker.sound, status, seconds)
     write_json(folder / "metrics.json", metrics)
     return Outcome(status, folder, metrics, message)
 
@@ -243,7 +246,9 @@ def _position(checkpoint: Path) -> tuple[int, int]:
     return int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
 
 
-def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str, float]) -> dict[str, Any]:
+def _metrics(
+    prepared: Prepared, last: Snapshot, sound: NDArray[np.bool_], status: str, seconds: dict[str, float]
+) -> dict[str, Any]:
     module = prepared.module
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
@@ -268,6 +273,10 @@ def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str,
         found |= {"theta": last.parameters["theta"], "theta/optimum": found["reference"]["theta"]}
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
+    losses = {tags.LOSS_TRAIN: last.loss_train, tags.LOSS_TEST: last.loss_test}
+    found["distribution"] = {
+        tag: None if loss is None else distribution(loss.numpy(), sound) for tag, loss in losses.items()
+    }
     return {key: json_ready(value) for key, value in found.items()}
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reluviz import geometry, theory, votes
@@ -17,9 +18,6 @@ from reluviz.functions import Parameters, mean_squared_error
 
 MOST_RECORDED = 2000
 """Samples whose own residual, vote and share are kept at a snapshot, at most."""
-MOST_SHOWN = 50
-"""Replicas whose samples' votes are recorded and shown, at most: the first ones. All of them are trained, and every
-parameter is recorded."""
 MANY = 2**21
 """Hidden units on all points from which losses and votes are computed by compiled code."""
 LIMIT = 1e6
@@ -40,7 +38,7 @@ class Snapshot:
         loss_train: mean squared error over all training points, [R].
         loss_test: over the test points, [R]; None without test points.
         loss_batch: over the last minibatch before its update, [R]; NaN before the first.
-        votes: who votes for what.
+        votes: who votes for what; the figures of single samples may be those of the first replicas only.
     """
 
     model: str
@@ -89,17 +87,26 @@ class Snapshot:
             g = votes.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
         return {name: value / len(self.x) for name, value in g.items()}
 
-    def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:
-        """Return the first replica that has diverged and the parameter that shows it; None if all is well.
+    def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:
+        """Tell which replicas have not diverged, [R].
 
         Diverged means not finite, or a training loss beyond `LIMIT` times the larger of the initial loss [R]
         and var(y).
         """
         bound = LIMIT * np.maximum(initial_loss.numpy(), np.var(self.y.numpy()))
         # a comparison with NaN is false
-        sound = self.loss_train.numpy() <= np.minimum(bound, np.finfo(float).max)
+        sound: NDArray[np.bool_] = self.loss_train.numpy() <= np.minimum(bound, np.finfo(float).max)
         for value in self.parameters.values():
             sound &= np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1)
+        return sound
+
+    def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:
+        """Return the first replica that has diverged and the parameter that shows it; None if all is well.
+
+        Args:
+            initial_loss: see `sound`.
+        """
+        sound = self.sound(initial_loss)
         if sound.all():
             return None
         r = int(np.argmin(sound))
@@ -121,8 +128,12 @@ def take(
     dataset: Dataset,
     update: int,
     batch_loss: Tensor,
+    shown: int | None = None,
 ) -> Snapshot:
-    """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set."""
+    """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set.
+
+    Of replicas beyond the first `shown` the figures of single samples need not be known.
+    """
     x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
     test_points = None
     if dataset.x_test is not None and dataset.y_test is not None:
@@ -130,19 +141,20 @@ def take(
     kept = recorded(len(x))
     some = kept if len(kept) < len(x) else None
     test = None
-    if _compiled(model, parameters, len(x) + (0 if test_points is None else len(test_points[0]))):
+    if compiled(model, parameters, len(x) + (0 if test_points is None else len(test_points[0]))):
         # numba takes half a second to import
         from reluviz import tally
 
-        found = tally.summarize(parameters, x, y, trained, some)
+        found = tally.summarize(parameters, x, y, trained, some, shown)
+        train = tally.losses(parameters, x, y)
         if test_points is not None:
             test = tally.losses(parameters, *test_points)
     else:
         found = votes.summarize(model, parameters, x, y, trained, some)
+        # where every point is recorded, their residuals have been computed
+        train = found.residual.square().mean(-1) if some is None else mean_squared_error(model, parameters, x, y)
         if test_points is not None:
             test = mean_squared_error(model, parameters, *test_points)
-    # where every point is recorded, their residuals have been computed
-    every = found.residual.shape[-1] == len(x)
     return Snapshot(
         model=model,
         update=update,
@@ -150,15 +162,15 @@ def take(
         trained=trained,
         x=x,
         y=y,
-        loss_train=found.residual.square().mean(-1) if every else mean_squared_error(model, parameters, x, y),
+        loss_train=train,
         loss_test=test,
         loss_batch=batch_loss.detach().to("cpu", torch.float64, copy=True),
         votes=found,
     )
 
 
-def _compiled(model: str, parameters: Parameters, points: int) -> bool:
-    """Tell whether there are so many hidden units on all points that compiled code is worth its compiling."""
+def compiled(model: str, parameters: Parameters, points: int) -> bool:
+    """Tell whether there are so many hidden units on all points that `tally` is worth its compiling."""
     if model != "relu" or parameters["bias"].numel() * points < MANY:
         return False
     return importlib.util.find_spec("numba") is not None

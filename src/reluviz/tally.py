@@ -2,17 +2,9 @@
 
     r_i = f(x_i) - y_i,   g_i = 2 r_i J_i,   G = (1/N) sum_i g_i
 
-No N x P matrix of gradients is made. With a_ik = 1[h_ik > 0], h_ik = w_k x_i + b_k, sums over the units give
-
-    |J_i|^2  = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1
-    <J_i, G> = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
-
-where parameters that are frozen count 0.
-
 Legend of shapes: R replicas, N samples, n recorded samples, W hidden units.
 """
 
-import functools
 from collections.abc import Collection
 
 import numpy as np
@@ -20,15 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reluviz.engines.compiling import compiled, part
+from reluviz.engines import tally_kernels
 from reluviz.engines.sharing import share
 from reluviz.functions import PARAMETERS, Parameters
-from reluviz.votes import VoteSummary
+from reluviz.votes import VoteSummary, shares
 
-TILE = 256
-"""Samples taken at a time, which stay in the fastest memory."""
-FASTMATH = {"reassoc", "nsz"}
-"""Not "contract", but where no gate is asked for: w x + b > 0 must round as PyTorch's."""
 NANOSECONDS = 1.0
 """What a hidden unit takes on a sample, about."""
 
@@ -37,24 +25,39 @@ def losses(p: Parameters, x: Tensor, y: Tensor) -> Tensor:
     """Return L = (1/N) sum_i r_i^2, [R], as `functions.mean_squared_error` does."""
     arrays, points = _arrays(p), (x.numpy(), y.numpy())
     found = np.empty(len(arrays[0]))
-    share(lambda first, last: _losses(first, last, *arrays, *points, found), len(found), _work(p, x))
+    share(lambda first, last: tally_kernels.losses(first, last, *arrays, *points, found), len(found), _work(p, x))
     return torch.from_numpy(found)
 
 
 def summarize(
-    p: Parameters, x: Tensor, y: Tensor, trained: Collection[str], recorded: Tensor | None = None
+    p: Parameters,
+    x: Tensor,
+    y: Tensor,
+    trained: Collection[str],
+    recorded: Tensor | None = None,
+    shown: int | None = None,
 ) -> VoteSummary:
-    """Return the votes of all samples; see `votes.summarize`. No gradients of single samples are kept."""
+    """Return the votes of all samples; see `votes.summarize`. No gradients of single samples are kept.
+
+    Args:
+        p: the parameters.
+        x: inputs [N].
+        y: targets [N].
+        trained: names of the trained parameters.
+        recorded: indices of the samples whose own figures are kept; all by default.
+        shown: of so many replicas only, the first ones; of all by default.
+    """
     arrays, points = _arrays(p), (x.numpy(), y.numpy())
     replicas, width = arrays[0].shape
-    kept = np.arange(len(x)) if recorded is None else recorded.numpy()
+    shown = replicas if shown is None else min(shown, replicas)
+    kept = points if recorded is None else tuple(values[recorded.numpy()] for values in points)
     moved = np.array([name in trained for name in PARAMETERS["relu"]], dtype=float)
     gradient, sums = np.zeros((replicas, 3 * width + 1)), np.empty((replicas, 2))
-    series = np.empty((3, replicas, len(kept)))
+    series = np.empty((3, shown, len(kept[0])))
 
     def some(first: int, last: int) -> None:
-        _votes(first, last, *arrays, *points, moved, gradient, sums)
-        _recorded(first, last, *arrays, points[0][kept], points[1][kept], moved, gradient, *series)
+        tally_kernels.votes(first, last, *arrays, *points, moved, gradient, sums)
+        tally_kernels.recorded(first, min(last, shown), *arrays, *kept, moved, gradient, *series)
 
     share(some, replicas, 3 * _work(p, x))
     total, along = torch.from_numpy(gradient), torch.from_numpy(series[2])
@@ -68,7 +71,7 @@ def summarize(
         effective=norms.square() / squares,
         residual=torch.from_numpy(series[0]),
         norm=torch.from_numpy(series[1]) / samples,
-        share=torch.where(signal.unsqueeze(-1) > 0, along / (samples * signal.unsqueeze(-1)), torch.nan),
+        share=shares(along, signal[:shown], samples),
         each=None,
     )
 
@@ -79,127 +82,3 @@ def _arrays(p: Parameters) -> list[NDArray[np.float64]]:
 
 def _work(p: Parameters, x: Tensor) -> float:
     return NANOSECONDS * len(x) * p["bias"].shape[1]
-
-
-@functools.partial(part, fastmath={*FASTMATH, "contract"})
-def _residuals(w, b, v, c, x, y, count, r):  # type: ignore[no-untyped-def]
-    """Write r_i of `count` samples."""
-    width = w.shape[0]
-    for i in range(count):
-        r[i] = c - y[i]
-    # four units at a time: what is read and written of a sample costs as much as a unit
-    for k in range(0, width - 3, 4):
-        w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        v0, v1, v2, v3 = v[k], v[k + 1], v[k + 2], v[k + 3]
-        for i in range(count):
-            h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
-            # in this order NaN stays NaN
-            f0 = v0 * (0.0 if h0 < 0.0 else h0) + v1 * (0.0 if h1 < 0.0 else h1)
-            f2 = v2 * (0.0 if h2 < 0.0 else h2) + v3 * (0.0 if h3 < 0.0 else h3)
-            r[i] += f0 + f2
-    for k in range(width - width % 4, width):
-        slope, bias, weight = w[k], b[k], v[k]
-        for i in range(count):
-            h = slope * x[i] + bias
-            r[i] += weight * (0.0 if h < 0.0 else h)
-
-
-@part
-def _squares(w, b, v, moved, x, count, q):  # type: ignore[no-untyped-def]
-    """Write |J_i|^2 of `count` samples."""
-    width = w.shape[0]
-    for i in range(count):
-        q[i] = moved[3]
-    for k in range(0, width - 3, 4):
-        w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        v0, v1, v2, v3 = v[k] * v[k], v[k + 1] * v[k + 1], v[k + 2] * v[k + 2], v[k + 3] * v[k + 3]
-        for i in range(count):
-            h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
-            a0, a1 = v0 if h0 > 0.0 else 0.0, v1 if h1 > 0.0 else 0.0
-            a2, a3 = v2 if h2 > 0.0 else 0.0, v3 if h3 > 0.0 else 0.0
-            h0, h1, h2, h3 = max(h0, 0.0), max(h1, 0.0), max(h2, 0.0), max(h3, 0.0)
-            hidden = h0 * h0 + h1 * h1 + h2 * h2 + h3 * h3
-            q[i] += (moved[0] * x[i] * x[i] + moved[1]) * (a0 + a1 + a2 + a3) + moved[2] * hidden
-    for k in range(width - width % 4, width):
-        slope, bias = w[k], b[k]
-        of_slope, of_bias = moved[0] * v[k] * v[k], moved[1] * v[k] * v[k]
-        for i in range(count):
-            h = slope * x[i] + bias
-            q[i] += of_slope * x[i] * x[i] + of_bias + moved[2] * h * h if h > 0.0 else 0.0
-
-
-def _losses(first, last, w, b, v, c, x, y, loss):  # type: ignore[no-untyped-def]
-    r = np.empty(TILE)
-    for j in range(first, last):
-        total = 0.0
-        for start in range(0, x.shape[0], TILE):
-            count = min(TILE, x.shape[0] - start)
-            _residuals(w[j], b[j], v[j], c[j], x[start : start + count], y[start : start + count], count, r)
-            for i in range(count):
-                total += r[i] * r[i]
-        loss[j] = total / x.shape[0]
-
-
-def _votes(first, last, w, b, v, c, x, y, moved, gradient, sums):  # type: ignore[no-untyped-def]
-    """Write G [R, 3W + 1], and the sums of |g_i| and of |g_i|^2, [R, 2]."""
-    width = w.shape[1]
-    r, q = np.empty(TILE), np.empty(TILE)
-    for j in range(first, last):
-        g, norms, squares = gradient[j], 0.0, 0.0
-        for start in range(0, x.shape[0], TILE):
-            count = min(TILE, x.shape[0] - start)
-            xs = x[start : start + count]
-            _residuals(w[j], b[j], v[j], c[j], xs, y[start : start + count], count, r)
-            _squares(w[j], b[j], v[j], moved, xs, count, q)
-            for i in range(count):
-                r[i] *= 2.0
-                squared = r[i] * r[i] * q[i]
-                norms += np.sqrt(squared)
-                squares += squared
-                g[3 * width] += r[i]
-            for k in range(width):
-                slope, bias, s1, sx, sh = w[j, k], b[j, k], 0.0, 0.0, 0.0
-                for i in range(count):
-                    h = slope * xs[i] + bias
-                    a = r[i] if h > 0.0 else 0.0
-                    s1 += a
-                    sx += a * xs[i]
-                    sh += a * h
-                g[k] += v[j, k] * sx
-                g[width + k] += v[j, k] * s1
-                g[2 * width + k] += sh
-        for k in range(width):
-            g[k] *= moved[0] / x.shape[0]
-            g[width + k] *= moved[1] / x.shape[0]
-            g[2 * width + k] *= moved[2] / x.shape[0]
-        g[3 * width] *= moved[3] / x.shape[0]
-        sums[j, 0], sums[j, 1] = norms, squares
-
-
-def _recorded(first, last, w, b, v, c, x, y, moved, gradient, residual, norm, along):  # type: ignore[no-untyped-def]
-    """Write r_i, |g_i| and <g_i, G> of the recorded samples, [R, n] each."""
-    width = w.shape[1]
-    for j in range(first, last):
-        g, r, q, t = gradient[j], residual[j], norm[j], along[j]
-        for start in range(0, x.shape[0], TILE):
-            count = min(TILE, x.shape[0] - start)
-            own = slice(start, start + count)
-            xs, rs, qs, ts = x[own], r[own], q[own], t[own]
-            _residuals(w[j], b[j], v[j], c[j], xs, y[own], count, rs)
-            _squares(w[j], b[j], v[j], moved, xs, count, qs)
-            for i in range(count):
-                ts[i] = g[3 * width]
-            for k in range(width):
-                slope, bias = w[j, k], b[j, k]
-                of_slope, of_bias, of_weight = v[j, k] * g[k], v[j, k] * g[width + k], g[2 * width + k]
-                for i in range(count):
-                    h = slope * xs[i] + bias
-                    ts[i] += of_slope * xs[i] + of_bias + of_weight * h if h > 0.0 else 0.0
-            for i in range(count):
-                qs[i] = 2.0 * abs(rs[i]) * np.sqrt(qs[i])
-                ts[i] *= 2.0 * rs[i]
-
-
-_losses, _votes, _recorded = (compiled(f, fastmath=FASTMATH) for f in (_losses, _votes, _recorded))

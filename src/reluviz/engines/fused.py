@@ -140,10 +140,11 @@ class Fused:
         rates = np.array(rates)
         fill = _fill(len(theta))
         # a minibatch of all points, for all replicas and updates
-        every = np.arange(len(x))[None, None] if piece.batch is None else None
+        every = np.arange(len(x))[None, None]
 
         def some(first: int, last: int) -> None:
-            indices = piece.of(first, last, fill) if every is None else every
+            drawn = piece.of(first, last, fill)
+            indices = every if drawn is None else drawn
             if more:
                 indices = np.sort(indices, axis=-1)
             own = slice(first, last)

@@ -29,8 +29,7 @@ NUMBERS = 4 * LANES
 WORD = 2**64 - 1
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _blocks(typing: Any, out: Any, at: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
+def _write(typing: Any, out: Any, at: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
     """Write scale m of blocks `block` .. block + LANES - 1 into out[at:], m the numbers' first 53 bits."""
     signature = types.void(out, types.int64, types.uint64, types.uint64, types.uint64, types.float64)
     whole = isinstance(out.dtype, types.Integer)
@@ -50,6 +49,9 @@ def _blocks(typing: Any, out: Any, at: Any, block: Any, low: Any, high: Any, sca
         return context.get_dummy_value()
 
     return signature, generate
+
+
+_blocks: Any = intrinsic(_write)
 
 
 def _rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
@@ -80,7 +82,6 @@ def _product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
 
 def _in_turn(builder: Any, words: list[Any]) -> list[Any]:
     """Return the numbers in the order of the blocks: the four words of the first, then those of the second, ..."""
-    index = ir.VectorType(ir.IntType(32), 2 * LANES)
 
     def interleaved(one: Any, other: Any) -> Any:
         lanes = one.type.count
@@ -93,7 +94,6 @@ def _in_turn(builder: Any, words: list[Any]) -> list[Any]:
     for first in range(0, NUMBERS, LANES):
         chosen = list(range(first, first + LANES))
         parts.append(builder.shuffle_vector(every, every, ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen)))
-    del index
     return parts
 
 
@@ -108,7 +108,7 @@ def _vector(builder: Any, value: Any) -> Any:
 
 
 @compiling.compiled
-def _fill(low, high, block, skip, scale, out):  # type: ignore[no-untyped-def]
+def _fill(low, high, block, skip, scale, out):
     some = np.empty(NUMBERS, out.dtype)
     at = 0
     if skip > 0:
