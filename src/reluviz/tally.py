@@ -37,7 +37,7 @@ def summarize(
     recorded: Tensor | None = None,
     shown: int | None = None,
 ) -> VoteSummary:
-    """Return the votes of all samples; see `votes.summarize`. No gradients of single samples are kept.
+    """Return the votes of all samples; see `votes.summarize`.
 
     Args:
         p: the parameters.
@@ -72,7 +72,6 @@ def summarize(
         residual=torch.from_numpy(series[0]),
         norm=torch.from_numpy(series[1]) / samples,
         share=shares(along, signal[:shown], samples),
-        each=None,
     )
 
 
