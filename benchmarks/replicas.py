@@ -17,8 +17,9 @@ from reluviz import config, run
 from reluviz.engines.sharing import THREADS
 
 WANTED = 0.8
-MOST_EVENTS = 100.0
-MOST_MEMORY = 2000.0
+"""The part of cores x engine that is to be left."""
+MOST_EVENTS = 100
+MOST_MEMORY = 2000
 WIDTH = 40
 
 
@@ -97,17 +98,13 @@ def _measure(report: Report, runs: int, many: Run, one: Run, updates: int) -> No
         (f"seconds.fit, {many.replicas:,} replicas", str(rates["many"])),
     ]
     report.say(table(("of", "updates a second"), rows))
-    report.say(f"{THREADS} threads share the replicas.")
+    report.say(f"{THREADS} thread{'s' * (THREADS > 1)} share{'s' * (THREADS == 1)} the replicas.")
     whole = rates["many"].median / THREADS
-    _tell(report, "whole run / (cores x engine alone)", whole / rates["engine"].median, f"at least {WANTED}")
-    _tell(report, "whole run / (cores x seconds.engine)", whole / of_one.median, f"at least {WANTED}")
-    report.ratio("event files", f"{figure(many.megabytes)} MB", f"below {MOST_EVENTS:.0f} MB")
+    for what, rate in (("engine alone", rates["engine"]), ("seconds.engine", of_one)):
+        report.ratio(f"whole run / (cores x {what})", figure(whole / rate.median), f"at least {WANTED}")
+    report.ratio("event files", f"{figure(many.megabytes)} MB", f"below {MOST_EVENTS} MB")
     if (peak := _peak()) is not None:
-        report.ratio("peak memory", f"{figure(peak)} MB", f"below {MOST_MEMORY:,.0f} MB")
-
-
-def _tell(report: Report, what: str, ratio: float, wanted: str) -> None:
-    report.ratio(what, figure(ratio), wanted)
+        report.ratio("peak memory", f"{figure(peak)} MB", f"below {MOST_MEMORY:,} MB")
 
 
 def _peak() -> float | None:

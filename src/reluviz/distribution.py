@@ -22,5 +22,6 @@ def distribution(losses: NDArray[np.float64], sound: NDArray[np.bool_]) -> dict[
     found: dict[str, Any] = {"n": len(values), "diverged": int((~sound).sum()), "mean": float(values.mean())}
     with np.errstate(invalid="ignore"):
         places = np.percentile(values, list(PERCENTILES.values()))
-    # between infinity and infinity NumPy finds no number
-    return found | dict(zip(PERCENTILES, np.where(np.isnan(places), np.inf, places).tolist(), strict=True))
+    # next to infinity NumPy finds no number, even where it need not look there
+    beside = np.percentile(values, list(PERCENTILES.values()), method="higher")
+    return found | dict(zip(PERCENTILES, np.where(np.isnan(places), beside, places).tolist(), strict=True))
