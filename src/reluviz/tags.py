@@ -6,14 +6,19 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says h
                            x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
                            also model, name, domain, trained (names of parameters), seeds, settings (key to value)
     reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
-    reluviz/votes          each snapshot; float32 [R, 3, n]: residual, norm of the contribution, vote share
-    reluviz/contributions  where asked for; float32 [R, n, P]: g_i / N of the recorded samples, trained
+    reluviz/votes          each snapshot; float32 [V, 3, n]: residual, norm of the contribution, vote share
+    reluviz/contributions  where asked for; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
+
+Of R replicas the first V are shown, MOST_SHOWN at most: what is recorded of each sample is theirs. The parameters are
+those of all, so that everything else follows from them.
 """
 
 import functools
 
 PLUGIN = "reluviz"
+MOST_SHOWN = 50
+"""Replicas whose votes are recorded, and which are shown one by one, at most: the first ones."""
 
 LOSS_TRAIN, LOSS_TEST, LOSS_BATCH = "loss/train", "loss/test", "loss/batch"
 GRAD_NORM, NOISE_SCALE = "grad/norm", "grad/noise_scale"
