@@ -28,7 +28,7 @@ GRID = ("model.width=5,10", "seed=range(12)")
 RUNS = sorted(f"width-{width}_seed-{seed}" for width in (5, 10) for seed in range(12))
 SHORT = ("updates=300", "snapshots.every=100", *GRID)
 # some seconds each, so that there is a middle
-LONG = ("updates=6000", "snapshots.every=1000", "engine=reference", *GRID)
+LONG = ("updates=4000", "snapshots.every=1000", "engine=reference", *GRID)
 
 
 def results(sweep: Path) -> dict[str, Any]:
@@ -78,7 +78,9 @@ def sweep(where: tuple[str, Cluster], tmp_path: Path) -> Iterator[Callable[..., 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
     if launcher == "slurm":
         cluster.run("scancel", "--user=root")
     idle(launcher, cluster)
