@@ -4,6 +4,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P p
 """
 
 import importlib.util
+import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -139,8 +140,8 @@ class Fused:
         state = _State(module, optimizer, layout, theta)
         loss = np.empty(len(theta), theta.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
-        args = (*self._points, indices, np.array(rates), state.spans, state.settings, loss, *more)
-        _in_parallel(kernel, (theta, state.moments, *args), len(theta), nanoseconds * len(piece))
+        args = (*self._points, indices, np.array(rates), state.spans, state.settings, loss)
+        _in_parallel(kernel, (theta, state.moments, *args), more, nanoseconds * len(piece))
 
         for name, value in arrays.items():
             value[...] = theta[:, layout[name]].reshape(value.shape)
@@ -267,13 +268,18 @@ class _State:
                 array[...] = self.moments[:, i, part].reshape(array.shape)
 
 
-def _in_parallel(kernel: Callable[..., None], args: tuple[Any, ...], replicas: int, nanoseconds: float) -> None:
-    """Call kernel(first, last, *args) for all replicas, on several threads where that pays."""
+def _in_parallel(kernel: Callable[..., None], args: tuple[Any, ...], more: tuple[Any, ...], nanoseconds: float) -> None:
+    """Call kernel(first, last, *args, work, *more) for all replicas, on several threads where that pays."""
+    from reluviz.engines.kernels import work
+
+    theta = args[0]
+    replicas = len(theta)
     threads = min(replicas, THREADS)
     if threads == 1 or replicas * nanoseconds < SHORTEST_SHARED:
-        kernel(0, replicas, *args)
+        kernel(0, replicas, *args, work(theta), *more)
         return
     bounds = [replicas * t // threads for t in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, bounds[t], bounds[t + 1], *args) for t in range(threads)]:
+        spans = itertools.pairwise(bounds)
+        for done in [pool.submit(kernel, first, last, *args, work(theta), *more) for first, last in spans]:
             done.result()
