@@ -17,7 +17,7 @@ from reluviz.report.pictures.files import checked, save
 from reluviz.report.pictures.final import final
 from reluviz.report.pictures.learning import learning
 from reluviz.report.pictures.looks import Looks
-from reluviz.report.pictures.sheet import Picture
+from reluviz.report.pictures.picture import Picture
 from reluviz.report.pictures.units import units
 from reluviz.report.study import Study
 
@@ -58,7 +58,7 @@ def drawn(study: Study) -> Iterator[Picture]:
             other = next(key for key in study.keys if key != OPTIMIZER)
             yield from _some(learning(study, looks, "loss/test", "optimizers", colour=other))
         if not study.keys:
-            yield from _some(final(study, looks, "", metric, "final"))
+            yield from _some(final(study, looks, None, metric, "final"))
         yield from _some(units(study, looks, "units"))
         yield from _some(elbows(study, metric, "elbows"))
 

@@ -5,7 +5,7 @@ Legend of shapes: n replicas, T snapshots.
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -86,22 +86,31 @@ class Limits(NamedTuple):
         return np.where(np.isposinf(values), self.ceiling, values)
 
 
-def limits(bands: Iterable[Floats]) -> Limits:
-    """Return the limits for losses [3, T]: logarithmic unless all are 0, and not stretched by what diverges."""
-    parts = [band for band in bands if band.size]
-    seen = np.concatenate([part.ravel() for part in parts]) if parts else np.empty(0)
+def limits(values: Iterable[Floats], most: float = math.inf) -> Limits:
+    """Return the limits for losses [...], logarithmic unless there is none above 0.
+
+    Args:
+        values: the losses.
+        most: the upper limit, whatever the losses.
+    """
+    seen = np.concatenate([np.empty(0), *(part.ravel() for part in values)])
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if not len(seen):
         return Limits(-0.05, 1.0, False)
-    starts = np.concatenate([part[:, 0] for part in parts])
+    high = min(float(seen.max()), most)
+    low = min(high, max(float(seen.min()), DEEPEST * high, 1e-290))
+    bottom, top = span(math.log10(low), math.log10(high), 0.05)
+    if top - bottom < 0.1:
+        bottom, top = (bottom + top) / 2 - 0.05, (bottom + top) / 2 + 0.05
+    return Limits(10**bottom, 10 ** min(top, 300), True)
+
+
+def followed(bands: Iterable[Floats]) -> Limits:
+    """Return the limits for bands [3, T], which do not follow a loss that diverges up to where it ends."""
+    parts = [band for band in bands if band.size]
+    starts = np.concatenate([np.empty(0), *(part[:, 0] for part in parts)])
     starts = starts[np.isfinite(starts) & (starts > 0)]
-    high = min(float(seen.max()), ABOVE * float(starts.max())) if len(starts) else float(seen.max())
-    low = max(float(seen.min()), DEEPEST * high, 1e-290)
-    ends = span(math.log10(low), math.log10(max(high, low)), 0.05)
-    if ends[1] - ends[0] < 0.1:
-        middle = sum(ends) / 2
-        ends = middle - 0.05, middle + 0.05
-    return Limits(10 ** ends[0], 10 ** ends[1], True)
+    return limits(parts, ABOVE * float(starts.max()) if len(starts) else math.inf)
 
 
 def draw(axes: Axes, updates: NDArray[np.int64], band: Floats, look: Look, view: Limits, one: bool) -> None:
@@ -124,9 +133,8 @@ def draw(axes: Axes, updates: NDArray[np.int64], band: Floats, look: Look, view:
             axes.fill_between(updates, low, high, color=look.colour, alpha=0.2, linewidth=0, zorder=2)
     marker = look.marker if alone else ""
     axes.plot(updates, middle, color=look.colour, linestyle=look.dash, marker=marker, linewidth=1.7, zorder=3)
-    lost = np.flatnonzero(np.isposinf(band[1]))
-    if len(lost):
-        axes.plot(
-            [updates[lost[0]]], [0.985], marker=6, color=look.colour, markersize=8, linestyle="",
-            transform=axes.get_xaxis_transform(), zorder=4,
-        )  # fmt: skip
+    # an arrow where the median leaves the picture: upwards for good, or down to 0, which has no logarithm
+    for gone, arrow, height in ((band[1] > view.high, 6, 0.985), (view.log & (band[1] <= 0), 7, 0.015)):
+        if gone.any():
+            at: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "zorder": 4, "linestyle": "", "markersize": 8}
+            axes.plot([updates[np.argmax(gone)]], [height], marker=arrow, color=look.colour, **at)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 
 from reluviz.report.pictures.bands import diverged
-from reluviz.report.pictures.looks import word
-from reluviz.report.pictures.plan import Panel
 from reluviz.report.study import Group
 
 
@@ -18,12 +16,8 @@ def replicas(groups: Iterable[Group]) -> str:
     return f"{few} replica{'s' * (counts != [1])}{' each' * (len(found) > 1)}"
 
 
-def losses(panel: Panel, key: str | None) -> list[str]:
-    """Return a line for each group of a panel that lost replicas, at most four."""
-    lines = []
-    for group in panel.groups:
-        gone = int(diverged(group).sum())
-        if gone:
-            name = f" with {word(group.settings.get(key), 16)}" if key is not None else ""
-            lines.append(f"{gone} of {len(group.replicas)}{name} diverged")
-    return lines if len(lines) <= 4 else [*lines[:3], f"and more in {len(lines) - 3} groups"]
+def lost(groups: Iterable[Group]) -> str:
+    """Return how many replicas diverged: "3 of 90 diverged"; nothing where none did."""
+    found = list(groups)
+    gone = sum(int(diverged(group).sum()) for group in found)
+    return f"{gone:,} of {sum(len(group.replicas) for group in found):,} diverged" if gone else ""

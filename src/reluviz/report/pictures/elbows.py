@@ -18,9 +18,10 @@ from reluviz.pictures.panel import numbered
 from reluviz.pictures.style import DIVERGING, NEUTRAL, SMALL, SOFT, span, spread
 from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Floats, Limits, quartiles
-from reluviz.report.pictures.learning import columns
+from reluviz.report.pictures.picture import Picture
+from reluviz.report.pictures.plan import columns
 from reluviz.report.pictures.plan import title as title_of
-from reluviz.report.pictures.sheet import Picture, Sheet
+from reluviz.report.pictures.sheet import Sheet
 from reluviz.report.study import Group, Replica, Study
 
 MOST_GROUPS = 9
@@ -81,21 +82,21 @@ def elbows(study: Study, metric: str, name: str) -> Picture | None:
     note += f"; {MOST_UNITS} units of {most:,} are drawn" if most > MOST_UNITS else ""
     dead = Line2D([], [], color=NEUTRAL, linewidth=1, linestyle=(0, (2, 1.5)), label="dead: the unit is never on")
     edges = Line2D([], [], color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)), label="first and last data point")
-    titles = [title_of(group, study.keys, study.keys) or "all runs" for group, _, _ in found]
-    sheet = Sheet(study, title, note, [dead, edges], titles, min(3, columns(len(found))), right=92)
+    titles = [title_of(group, study.keys, study.keys) if study.keys else ("all runs",) for group, _, _ in found]
+    asides = [f"seed {replica.seed}" for _, replica, _ in found]
+    sheet = Sheet(study, title, note, [dead, edges], titles, min(3, columns(len(found))), asides, right=92)
     low = min(paths.domain[0] for _, _, paths in found)
     high = max(paths.domain[1] for _, _, paths in found)
     bottom, top = span(low, high, 0.25)
     last = max(int(paths.updates[-1]) for _, _, paths in found)
     sheet.limit((0, 1.02 * last or 1), Limits(bottom, top, False))
     across = ticks.updates(0, last or 1, False, max(2, int(sheet.width / 82)))
-    sheet.ticks(across, numbered(bottom, top, 5), "updates", "elbow position x")
+    sheet.ticks(across, numbered(bottom, top, 5), "updates", ["elbow position x"])
     loud = np.concatenate([np.abs(paths.jump[~paths.dead]).ravel() for _, _, paths in found])
     loud = loud[np.isfinite(loud)]
     scale = (float(np.percentile(loud, 95)) if len(loud) else 0.0) or 1.0
     norm = FuncNorm((_root, _square), -scale, scale)
-    for axes, (_, replica, paths) in zip(sheet.frames, found, strict=True):
-        sheet.say(axes, [f"seed {replica.seed}"])
+    for axes, (_, _, paths) in zip(sheet.frames, found, strict=True):
         for end in paths.domain:
             axes.axhline(end, color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.grid(visible=False)

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 
 from reluviz.errors import UserError
 from reluviz.pictures.style import DPI, RC
-from reluviz.report.pictures.sheet import Picture
+from reluviz.report.pictures.picture import Picture
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -6,11 +6,13 @@ import numpy as np
 
 from reluviz.pictures.panel import numbered
 from reluviz.report.pictures import ticks
-from reluviz.report.pictures.bands import Floats, curve, draw, limits, quartiles
-from reluviz.report.pictures.counts import losses, replicas
-from reluviz.report.pictures.looks import Looks
+from reluviz.report.pictures.bands import Floats, curve, draw, followed, quartiles
+from reluviz.report.pictures.counts import lost, replicas
+from reluviz.report.pictures.legend import legend
+from reluviz.report.pictures.looks import Looks, short
+from reluviz.report.pictures.picture import Picture
 from reluviz.report.pictures.plan import Plan, plan
-from reluviz.report.pictures.sheet import Picture, Sheet, legend
+from reluviz.report.pictures.sheet import Sheet
 from reluviz.report.study import Study
 
 MOST_PANELS = 12
@@ -36,33 +38,28 @@ def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None
     many = replicas(chosen.drawn())
     one = all(len(group.replicas) == 1 for group in chosen.drawn())
     title = f"{word.capitalize()} during training"
+    if colour is not None:
+        title += f", told apart by {short(colour, study.keys)}"
     note = "; ".join(filter(None, [f"mean squared error, {many}", "" if one else BAND, chosen.missing]))
     handles = legend(chosen, looks)
     titles = [panel.title for panel in chosen.panels]
-    sheet = Sheet(study, title, note, handles, titles, columns(len(titles)))
-    view = limits(bands.values())
+    asides = [lost(panel.groups) for panel in chosen.panels]
+    sheet = Sheet(study, title, note, handles, titles, chosen.columns, asides)
+    view = followed(bands.values())
     last = max(int(group.updates[-1]) for group in chosen.drawn() if len(group.updates))
     xlog = log_spaced(chosen)
     sheet.limit((0 if not xlog else -0.2, last * (1.02 if not xlog else 1.2) or 1), view, xlog)
     across = ticks.updates(0, last or 1, xlog, max(2, int(sheet.width / 82)))
     upright = ticks.logarithmic(view.low, view.high) if view.log else numbered(view.low, view.high)
-    sheet.ticks(across, upright, "updates", word)
+    sheet.ticks(across, upright, "updates", [word])
     for axes, panel in zip(sheet.frames, chosen.panels, strict=True):
         for group in panel.groups:
             if id(group) in bands:
                 look = looks.of(chosen.key, group.settings.get(chosen.key or ""))
                 draw(axes, group.updates, bands[id(group)], look, view, len(group.replicas) == 1)
-        notes = losses(panel, chosen.key)
         if not any(np.isfinite(bands[id(group)]).any() for group in panel.groups if id(group) in bands):
-            notes = [*notes, "no curve was recorded"]
-        if notes:
-            sheet.say(axes, notes)
+            sheet.say(axes, "no curve was recorded")
     return Picture(name, title, words(chosen, bands, word, many), sheet.figure)
-
-
-def columns(count: int) -> int:
-    """Return how many of so many frames stand side by side."""
-    return count if count <= 4 else math.ceil(count / math.ceil(count / 4))
 
 
 def log_spaced(chosen: Plan) -> bool:

@@ -17,7 +17,7 @@ MOST = 7
 """So many colours can be told apart."""
 NAMES = (INK, "#aa4499", "#2f9fd8", "#b98a00", TRUTH, PLUS, "#00568a")
 """The first four are those of the runs in the tab."""
-RAMP = (0.0, 0.82)
+RAMP = (0.0, 0.78)
 """The part of the ramp that can be seen on white."""
 DASHES: tuple[Any, ...] = (
     "-",
@@ -103,5 +103,16 @@ def short(key: str, keys: Iterable[str]) -> str:
 
 
 def word(value: Value, longest: int = 24) -> str:
-    """Return a value as it can be written in a picture."""
-    return printable("none" if value is None else str(value), longest)
+    """Return a value as it can be written in a picture: numbers with five digits, long names without their middle."""
+    if isinstance(value, float):
+        return shortened(f"{value:.5g}", longest)
+    return shortened("none" if value is None else str(value), longest)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text on one line without its middle where it is too long: names often differ at their end."""
+    shown = printable(text, 2 * len(text) + longest)
+    if len(shown) <= longest:
+        return shown
+    head = max(1, (longest - 1) // 2)
+    return f"{shown[:head]}…{shown[len(shown) - max(0, longest - 1 - head) :]}"

@@ -4,12 +4,18 @@ Lines that cross each other by the dozen say nothing. So a panel has at most `lo
 so many panels, and what is left out is counted.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reluviz.pictures.style import spread
 from reluviz.report.pictures.looks import MOST, Looks, numeric, short, values, word
 from reluviz.report.study import Group, Study, Value
+
+ROW = 4
+"""So many panels stand side by side, at most."""
+Title = tuple[str, ...]
+"""The same in fewer and fewer letters."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,11 @@ class Panel:
     """One of the frames of a picture.
 
     Attributes:
-        title: the settings that its groups share; empty where there are none.
+        title: the settings that its groups share, in long and in short; empty where there are none.
         groups: what it shows.
     """
 
-    title: str
+    title: Title
     groups: tuple[Group, ...]
 
 
@@ -34,12 +40,14 @@ class Plan:
         shown: its values, in the order of their colours.
         panels: the frames.
         groups: how many groups there are in all.
+        columns: how many panels stand side by side.
     """
 
     key: str | None
     shown: tuple[Value, ...]
     panels: tuple[Panel, ...]
     groups: int
+    columns: int
 
     def drawn(self) -> Iterator[Group]:
         """Return the groups that are shown."""
@@ -49,7 +57,7 @@ class Plan:
     def missing(self) -> str:
         """What is left out, in words; empty where nothing is."""
         count = sum(1 for _ in self.drawn())
-        return f"{count} of {self.groups} groups are drawn, the table has all" if count < self.groups else ""
+        return f"{count} of {self.groups} groups drawn" if count < self.groups else ""
 
 
 def plan(study: Study, looks: Looks, most: int, colour: str | None = None, across: str | None = None) -> Plan:
@@ -74,7 +82,15 @@ def plan(study: Study, looks: Looks, most: int, colour: str | None = None, acros
             frame.append(group)
     filled = [found for found in frames.values() if found]
     panels = tuple(Panel(title(filled[i][0], rest, study.keys), tuple(filled[i])) for i in spread(len(filled), most))
-    return Plan(key, shown, panels, len(study.groups))
+    side = len(values(study, rest[-1])) if rest else 1
+    # a row for each value of the others, if they fit
+    fits = len(rest) > 1 and side <= ROW and len(panels) == len(frames) and not len(panels) % side
+    return Plan(key, shown, panels, len(study.groups), side if fits else columns(len(panels)))
+
+
+def columns(count: int) -> int:
+    """Return how many of so many panels stand side by side."""
+    return count if count <= ROW else math.ceil(count / math.ceil(count / ROW))
 
 
 def _coloured(study: Study, keys: list[str]) -> str | None:
@@ -87,6 +103,8 @@ def _coloured(study: Study, keys: list[str]) -> str | None:
     return min(keys, key=awkward, default=None)
 
 
-def title(group: Group, some: Iterable[str], keys: Iterable[str]) -> str:
-    """Return some of a group's settings in words: "width = 10   optimizer = adam"."""
-    return "   ".join(f"{short(key, keys)} = {word(group.settings.get(key))}" for key in some)
+def title(group: Group, some: Sequence[str], keys: Iterable[str]) -> Title:
+    """Return some of a group's settings in words: "width = 10, optimizer = adam", and "10, adam" for little room."""
+    every = [group.settings.get(key) for key in some]
+    named = [f"{short(key, keys)} = {word(value)}" for key, value in zip(some, every, strict=True)]
+    return ", ".join(named), ", ".join(map(word, every)), ", ".join(word(value, 10) for value in every)

@@ -2,25 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from reluviz.pictures.panel import Ticks
 from reluviz.pictures.style import DPI, GRID, INK, NORMAL, SIZE, SMALL, SOFT, printable
 from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Limits
-from reluviz.report.pictures.looks import Looks, short, word
-from reluviz.report.pictures.plan import Plan
+from reluviz.report.pictures.looks import shortened
+from reluviz.report.pictures.plan import Title
 from reluviz.report.study import Study
 
 WIDTH = SIZE[0]
-LEFT, RIGHT, BELOW, GAP = 70, 22, 52, 30
+LEFT, RIGHT, BELOW, GAP = 74, 22, 52, 30
 """Margins and the space between frames that stand side by side, in pixels."""
 TITLE, NOTE, ROW, NAME = 22, 46, 21, 20
 """Height of the title's and the note's middle below the upper edge, of a row of the legend, and of a panel's title."""
@@ -28,23 +26,6 @@ LOWEST_PANEL, GUTTER = 190, 16
 """How low a frame may become, and the space below it."""
 LETTER = 7.4
 """About the width of a letter of normal size, in pixels."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that is ready to be written.
-
-    Attributes:
-        name: of its file, without the ending.
-        title: what it shows.
-        words: the same in full sentences, for those who cannot see it.
-        figure: the drawing.
-    """
-
-    name: str
-    title: str
-    words: str
-    figure: Figure
 
 
 class Sheet:
@@ -57,6 +38,7 @@ class Sheet:
         handles: the entries of the legend.
         titles: of the frames, row by row.
         columns: how many frames stand side by side.
+        asides: what is said on the right above each frame.
         right: pixels to be left free on the right.
 
     Attributes:
@@ -70,8 +52,9 @@ class Sheet:
         title: str,
         note: str,
         handles: Sequence[Any],
-        titles: Sequence[str],
+        titles: Sequence[Title],
         columns: int,
+        asides: Sequence[str],
         right: int = RIGHT,
     ) -> None:
         self.columns = columns
@@ -80,7 +63,7 @@ class Sheet:
         FigureCanvasAgg(self.figure)
         across = self._across(handles)
         top = NOTE + 20 + (ROW * math.ceil(len(handles) / across) + 8 if handles else 0)
-        name = NAME if any(titles) else 6
+        name = NAME if any(any(words) for words in titles) or any(asides) else 6
         between = name + GUTTER
         panel = max(LOWEST_PANEL, (SIZE[1] - top - BELOW + GUTTER) // rows - between)
         self.height = max(SIZE[1], top + BELOW - GUTTER + rows * (between + panel))
@@ -94,7 +77,7 @@ class Sheet:
                 handlelength=2.6, columnspacing=1.6, labelspacing=0.45,
             )  # fmt: skip
         self.frames: list[Axes] = []
-        for i, words in enumerate(titles):
+        for i, (words, aside) in enumerate(zip(titles, asides, strict=True)):
             row, column = divmod(i, columns)
             left = LEFT + column * (self.width + GAP)
             upper = top + name + row * (between + panel)
@@ -107,11 +90,16 @@ class Sheet:
             axes.tick_params(colors=SOFT, labelsize=SMALL, length=3, which="both")
             axes.grid(color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
-            if words:
-                at = 1 - (upper - 10) / self.height
-                shown = printable(words, int(self.width / LETTER))
-                self.figure.text(left / WIDTH, at, shown, size=NORMAL, color=INK, va="center")
+            self._name(left, 1 - (upper - 10) / self.height, words, aside)
             self.frames.append(axes)
+
+    def _name(self, left: float, at: float, words: Title, aside: str) -> None:
+        """Write above a frame, in as many words as there is room for."""
+        room = int(self.width / LETTER - 0.95 * len(aside))
+        shown = next((each for each in words if len(each) <= room), words[-1] if words else "")
+        style: dict[str, Any] = {"va": "center"}
+        self.figure.text(left / WIDTH, at, shortened(shown, room), size=NORMAL, color=INK, **style)
+        self.figure.text((left + self.width) / WIDTH, at, aside, size=SMALL, color=SOFT, ha="right", **style)
 
     def _head(self, study: Study, title: str, note: str) -> None:
         where = ", ".join(printable(folder.name or str(folder), 40) for folder in study.folders)
@@ -128,8 +116,8 @@ class Sheet:
         longest = max((len(str(handle.get_label())) for handle in handles), default=1)
         return max(1, min(len(handles), int((WIDTH - LEFT - RIGHT) / (58 + LETTER * longest))))
 
-    def ticks(self, x: Ticks, y: Ticks, xname: str, yname: str) -> None:
-        """Put the same ticks on all frames, with numbers and names at the outer ones only."""
+    def ticks(self, x: Ticks, y: Ticks, xname: str, ynames: Sequence[str]) -> None:
+        """Put the same ticks on all frames, with numbers, and a name for each row, at the outer ones only."""
         low, high = self.frames[0].get_ylim()
         between = ticks.between(low, high) if self.frames[0].get_yscale() == "log" else []
         for i, axes in enumerate(self.frames):
@@ -144,7 +132,7 @@ class Sheet:
             if lowest:
                 axes.set_xlabel(xname, size=SMALL + 1, color=SOFT, labelpad=3)
             if first:
-                axes.set_ylabel(yname, size=SMALL + 1, color=SOFT, labelpad=4)
+                axes.set_ylabel(ynames[i // self.columns % len(ynames)], size=SMALL + 1, color=SOFT, labelpad=4)
 
     def limit(self, xlim: tuple[float, float], view: Limits, xlog: bool = False) -> None:
         """Give all frames the same limits."""
@@ -156,31 +144,6 @@ class Sheet:
             axes.set_xlim(*xlim)
             axes.set_ylim(view.low, view.high)
 
-    def say(self, axes: Axes, lines: Sequence[str]) -> None:
-        """Write a few lines in small letters into the upper right corner of a frame."""
-        text = "\n".join(printable(line, int(self.width / LETTER)) for line in lines)
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-        axes.text(
-            0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", size=SMALL, color=SOFT, bbox=box, zorder=6
-        )
-
-
-def legend(plan: Plan, looks: Looks, marked: bool = False) -> list[Any]:
-    """Return the entries that explain the colours of a plan.
-
-    Args:
-        plan: what is shown.
-        looks: of the values.
-        marked: whether markers stand for the values rather than dashes.
-    """
-    if plan.key is None:
-        return []
-    found: list[Any] = []
-    for value in plan.shown:
-        look = looks.of(plan.key, value)
-        style: dict[str, Any] = {"marker": look.marker} if marked else {"linestyle": look.dash}
-        if marked:
-            style |= {"markersize": 6, "linestyle": "-"}
-        label = f"{short(plan.key, looks.keys)} = {word(value)}"
-        found.append(Line2D([], [], color=look.colour, linewidth=1.7, label=label, **style))
-    return found
+    def say(self, axes: Axes, words: str) -> None:
+        """Write into the middle of a frame why there is nothing to see."""
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", size=NORMAL, color=SOFT)

@@ -7,13 +7,15 @@ from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Limits, curve, draw, quartiles
 from reluviz.report.pictures.counts import replicas
 from reluviz.report.pictures.learning import BAND, log_spaced
+from reluviz.report.pictures.legend import legend
 from reluviz.report.pictures.looks import Looks
+from reluviz.report.pictures.picture import Picture
 from reluviz.report.pictures.plan import plan
-from reluviz.report.pictures.sheet import Picture, Sheet, legend
+from reluviz.report.pictures.sheet import Sheet
 from reluviz.report.study import Study
 
 MOST_COLUMNS = 4
-STATUS = {"bent": "bent inside the data", "linear": "always on (linear)", "dead": "never on (dead)"}
+STATUS = {"bent": "bent", "linear": "always on (linear)", "dead": "never on (dead)"}
 
 
 def units(study: Study, looks: Looks, name: str) -> Picture | None:
@@ -29,21 +31,25 @@ def units(study: Study, looks: Looks, name: str) -> Picture | None:
     if not heights:
         return None
     one = all(len(group.replicas) == 1 for group in chosen.drawn())
-    title = "Hidden units during training: bent, always on, never on"
+    title = "Hidden units during training: bent inside the data, always on, never on"
     many = replicas(chosen.drawn())
     note = "; ".join(filter(None, [f"number of units, {many}", "" if one else BAND, chosen.missing]))
     handles = legend(chosen, looks)
     side = len(chosen.panels)
-    titles = [" | ".join(filter(None, [panel.title, kind])) for kind in STATUS.values() for panel in chosen.panels]
-    # without settings the three stand side by side
-    sheet = Sheet(study, title, note, handles, titles, side if side > 1 else 3)
+    if side > 1:
+        titles = [panel.title if kind == "bent" else () for kind in STATUS for panel in chosen.panels]
+        names = [f"units {kind}" for kind in STATUS.values()]
+    else:
+        # without settings the three stand side by side
+        titles, names = [(kind,) for kind in STATUS.values()], ["units"]
+    sheet = Sheet(study, title, note, handles, titles, side if side > 1 else 3, [""] * len(titles))
     top = max(1.0, *heights)
     view = Limits(-0.04 * top, 1.06 * top, False)
     last = max(int(group.updates[-1]) for group in chosen.drawn() if len(group.updates))
     xlog = log_spaced(chosen)
     sheet.limit((0 if not xlog else -0.2, last * (1.02 if not xlog else 1.2) or 1), view, xlog)
     upright = numbered(0, top, 5)
-    sheet.ticks(ticks.updates(0, last or 1, xlog, max(2, int(sheet.width / 82))), upright, "updates", "units")
+    sheet.ticks(ticks.updates(0, last or 1, xlog, max(2, int(sheet.width / 82))), upright, "updates", names)
     frames = iter(sheet.frames)
     for status in STATUS:
         for panel in chosen.panels:
