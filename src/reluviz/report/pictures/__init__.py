@@ -56,7 +56,7 @@ def drawn(study: Study) -> Iterator[Picture]:
         yield from _some(learning(study, looks, "loss/train", "loss-train"))
         if OPTIMIZER in study.keys and len(study.keys) > 1:
             other = next(key for key in study.keys if key != OPTIMIZER)
-            yield from _some(learning(study, looks, "loss/test", "optimizers", colour=other))
+            yield from _some(learning(study, looks, "loss/test", "optimizers", colour=other, each=OPTIMIZER))
         if not study.keys:
             yield from _some(final(study, looks, None, metric, "final"))
         yield from _some(units(study, looks, "units"))

@@ -136,5 +136,10 @@ def draw(axes: Axes, updates: NDArray[np.int64], band: Floats, look: Look, view:
     # an arrow where the median leaves the picture: upwards for good, or down to 0, which has no logarithm
     for gone, arrow, height in ((band[1] > view.high, 6, 0.985), (view.log & (band[1] <= 0), 7, 0.015)):
         if gone.any():
-            at: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "zorder": 4, "linestyle": "", "markersize": 8}
+            at: dict[str, Any] = {
+                "transform": axes.get_xaxis_transform(),
+                "zorder": 4,
+                "linestyle": "",
+                "markersize": 8,
+            }
             axes.plot([updates[np.argmax(gone)]], [height], marker=arrow, color=look.colour, **at)

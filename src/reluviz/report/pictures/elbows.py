@@ -18,6 +18,7 @@ from reluviz.pictures.panel import numbered
 from reluviz.pictures.style import DIVERGING, NEUTRAL, SMALL, SOFT, span, spread
 from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Floats, Limits, quartiles
+from reluviz.report.pictures.learning import across_limits
 from reluviz.report.pictures.picture import Picture
 from reluviz.report.pictures.plan import columns
 from reluviz.report.pictures.plan import title as title_of
@@ -89,8 +90,8 @@ def elbows(study: Study, metric: str, name: str) -> Picture | None:
     high = max(paths.domain[1] for _, _, paths in found)
     bottom, top = span(low, high, 0.25)
     last = max(int(paths.updates[-1]) for _, _, paths in found)
-    sheet.limit((0, 1.02 * last or 1), Limits(bottom, top, False))
-    across = ticks.updates(0, last or 1, False, max(2, int(sheet.width / 82)))
+    sheet.limit(across_limits(last, False), Limits(bottom, top, False))
+    across = ticks.updates(0, last, False, max(2, int(sheet.width / 82)))
     sheet.ticks(across, numbered(bottom, top, 5), "updates", ["elbow position x"])
     loud = np.concatenate([np.abs(paths.jump[~paths.dead]).ravel() for _, _, paths in found])
     loud = loud[np.isfinite(loud)]

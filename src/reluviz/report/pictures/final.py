@@ -57,9 +57,10 @@ def final(study: Study, looks: Looks, key: str | None, metric: str, name: str) -
     title = f"{NAMES[metric].capitalize()} at the end"
     title += f" against {shortened(key, 40)}" if key is not None else ""
     handles = legend(chosen, looks, marked=True)
-    titles, asides = [panel.title for panel in chosen.panels], [lost(panel.groups) for panel in chosen.panels]
-    note = _note(kept, ends, len(study.groups), any(asides))
-    sheet = Sheet(study, title, note, handles, titles, chosen.columns, asides)
+    titles = [panel.title for panel in chosen.panels]
+    note = _note(kept, ends, len(study.groups))
+    # a blank leaves room above the frames, for the arrows
+    sheet = Sheet(study, title, note, handles, titles, chosen.columns, [" "] * len(titles))
     sheet.limit(scale.ends, view)
     upright = ticks.logarithmic(view.low, view.high) if view.log else numbered(view.low, view.high)
     blank = not any(np.isfinite(end).any() for end in ends.values())
@@ -91,14 +92,14 @@ def _told(group: Group, key: str | None) -> str:
     return str(value)
 
 
-def _note(kept: Sequence[Group], ends: dict[int, Floats], groups: int, diverged: bool) -> str:
+def _note(kept: Sequence[Group], ends: dict[int, Floats], groups: int) -> str:
     """Return how to read the picture."""
     said = [f"mean squared error, {replicas(kept)}"]
     if any(len(end) > 1 for end in ends.values()):
         dots = any(1 < len(end) <= MOST_DOTS for end in ends.values())
         said.append(f"mark: median, bar: the middle half (q25 to q75){', dots: replicas' if dots else ''}")
-    if diverged:
-        said.append("▲ so many diverged")
+    if gone := lost(kept):
+        said.append(f"▲ {gone}")
     if len(kept) < groups:
         said.append(f"{len(kept)} of {groups} groups drawn")
     return "; ".join(said)

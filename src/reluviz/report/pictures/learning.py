@@ -9,7 +9,7 @@ from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Floats, curve, draw, followed, quartiles
 from reluviz.report.pictures.counts import lost, replicas
 from reluviz.report.pictures.legend import legend
-from reluviz.report.pictures.looks import Looks, short
+from reluviz.report.pictures.looks import Looks
 from reluviz.report.pictures.picture import Picture
 from reluviz.report.pictures.plan import Plan, plan
 from reluviz.report.pictures.sheet import Sheet
@@ -20,7 +20,9 @@ BAND = "line: median, band: the middle half (q25 to q75)"
 NAMES = {"loss/test": "test loss", "loss/train": "training loss"}
 
 
-def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None = None) -> Picture | None:
+def learning(
+    study: Study, looks: Looks, tag: str, name: str, colour: str | None = None, each: str = ""
+) -> Picture | None:
     """Return the picture of a loss against updates; None where no replica has it.
 
     Args:
@@ -29,6 +31,7 @@ def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None
         tag: loss/train or loss/test.
         name: of the file.
         colour: the key to be told by colour.
+        each: what the frames are about, for the title.
     """
     chosen = plan(study, looks, MOST_PANELS, colour)
     bands = {id(group): quartiles(curve(group, tag)) for group in chosen.drawn() if tag in group.curves}
@@ -38,8 +41,8 @@ def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None
     many = replicas(chosen.drawn())
     one = all(len(group.replicas) == 1 for group in chosen.drawn())
     title = f"{word.capitalize()} during training"
-    if colour is not None:
-        title += f", told apart by {short(colour, study.keys)}"
+    if each:
+        title += f", {each} by {each}"
     note = "; ".join(filter(None, [f"mean squared error, {many}", "" if one else BAND, chosen.missing]))
     handles = legend(chosen, looks)
     titles = [panel.title for panel in chosen.panels]
@@ -48,8 +51,8 @@ def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None
     view = followed(bands.values())
     last = max(int(group.updates[-1]) for group in chosen.drawn() if len(group.updates))
     xlog = log_spaced(chosen)
-    sheet.limit((0 if not xlog else -0.2, last * (1.02 if not xlog else 1.2) or 1), view, xlog)
-    across = ticks.updates(0, last or 1, xlog, max(2, int(sheet.width / 82)))
+    sheet.limit(across_limits(last, xlog), view, xlog)
+    across = ticks.updates(0, last, xlog, max(2, int(sheet.width / 82)))
     upright = ticks.logarithmic(view.low, view.high) if view.log else numbered(view.low, view.high)
     sheet.ticks(across, upright, "updates", [word])
     for axes, panel in zip(sheet.frames, chosen.panels, strict=True):
@@ -60,6 +63,13 @@ def learning(study: Study, looks: Looks, tag: str, name: str, colour: str | None
         if not any(np.isfinite(bands[id(group)]).any() for group in panel.groups if id(group) in bands):
             sheet.say(axes, "no curve was recorded")
     return Picture(name, title, words(chosen, bands, word, many), sheet.figure)
+
+
+def across_limits(last: int, xlog: bool) -> tuple[float, float]:
+    """Return the limits of the axis of updates."""
+    if not last:
+        return -1.0, 1.0
+    return (-0.2, 1.2 * last) if xlog else (0.0, 1.02 * last)
 
 
 def log_spaced(chosen: Plan) -> bool:

@@ -104,7 +104,9 @@ def _coloured(study: Study, keys: list[str]) -> str | None:
 
 
 def title(group: Group, some: Sequence[str], keys: Iterable[str]) -> Title:
-    """Return some of a group's settings in words: "width = 10, optimizer = adam", and "10, adam" for little room."""
-    every = [group.settings.get(key) for key in some]
-    named = [f"{short(key, keys)} = {word(value)}" for key, value in zip(some, every, strict=True)]
-    return ", ".join(named), ", ".join(map(word, every)), ", ".join(word(value, 10) for value in every)
+    """Return some of a group's settings in words: "width = 10, optimizer = adam", and less for little room."""
+    pairs = [(key, group.settings.get(key)) for key in some]
+    every = [value for _, value in pairs]
+    named = [f"{short(key, keys)} = {word(value)}" for key, value in pairs]
+    sized = [f"{short(key, keys)} {word(value)}" if numeric([value]) else word(value) for key, value in pairs]
+    return tuple(", ".join(form) for form in (named, sized, map(word, every), (word(value, 10) for value in every)))

@@ -11,7 +11,7 @@ from reluviz.report.pictures.looks import as_number, numeric, shortened, thinned
 from reluviz.report.study import Value
 
 MOST_NAMES = 12
-LETTER = 6.6
+LETTER = 7.3
 """About the width of a small letter, in pixels."""
 
 

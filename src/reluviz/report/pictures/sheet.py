@@ -77,7 +77,8 @@ class Sheet:
                 handlelength=2.6, columnspacing=1.6, labelspacing=0.45,
             )  # fmt: skip
         self.frames: list[Axes] = []
-        for i, (words, aside) in enumerate(zip(titles, asides, strict=True)):
+        shown = self._fitting(titles, asides)
+        for i, (words, aside) in enumerate(zip(shown, asides, strict=True)):
             row, column = divmod(i, columns)
             left = LEFT + column * (self.width + GAP)
             upper = top + name + row * (between + panel)
@@ -93,12 +94,20 @@ class Sheet:
             self._name(left, 1 - (upper - 10) / self.height, words, aside)
             self.frames.append(axes)
 
-    def _name(self, left: float, at: float, words: Title, aside: str) -> None:
-        """Write above a frame, in as many words as there is room for."""
-        room = int(self.width / LETTER - 0.95 * len(aside))
-        shown = next((each for each in words if len(each) <= room), words[-1] if words else "")
+    def _fitting(self, titles: Sequence[Title], asides: Sequence[str]) -> list[str]:
+        """Return the titles of the frames, all in the longest form for which there is room everywhere."""
+        room = int(self.width / LETTER - 0.95 * max(map(len, asides)))
+        forms = max(map(len, titles))
+        for form in range(forms):
+            found = [words[min(form, len(words) - 1)] if words else "" for words in titles]
+            if max(map(len, found)) <= room:
+                return found
+        return [shortened(words[-1], room) if words else "" for words in titles]
+
+    def _name(self, left: float, at: float, title: str, aside: str) -> None:
+        """Write above a frame: its title, and what is said on the right."""
         style: dict[str, Any] = {"va": "center"}
-        self.figure.text(left / WIDTH, at, shortened(shown, room), size=NORMAL, color=INK, **style)
+        self.figure.text(left / WIDTH, at, title, size=NORMAL, color=INK, **style)
         self.figure.text((left + self.width) / WIDTH, at, aside, size=SMALL, color=SOFT, ha="right", **style)
 
     def _head(self, study: Study, title: str, note: str) -> None:

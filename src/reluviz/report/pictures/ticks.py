@@ -43,6 +43,8 @@ def between(low: float, high: float) -> list[float]:
 
 def updates(low: float, high: float, log: bool, most: int) -> Ticks:
     """Return ticks for a number of updates; a logarithmic axis begins with 0, which is drawn at its left end."""
+    if high <= low:
+        return Ticks([0.0], ["0"])
     if not log:
         found = numbered(low, high, most)
         whole = [at for at in found.at if at == int(at)]

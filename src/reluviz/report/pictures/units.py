@@ -6,7 +6,7 @@ from reluviz.pictures.panel import numbered
 from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Limits, curve, draw, quartiles
 from reluviz.report.pictures.counts import replicas
-from reluviz.report.pictures.learning import BAND, log_spaced
+from reluviz.report.pictures.learning import BAND, across_limits, log_spaced
 from reluviz.report.pictures.legend import legend
 from reluviz.report.pictures.looks import Looks
 from reluviz.report.pictures.picture import Picture
@@ -47,9 +47,9 @@ def units(study: Study, looks: Looks, name: str) -> Picture | None:
     view = Limits(-0.04 * top, 1.06 * top, False)
     last = max(int(group.updates[-1]) for group in chosen.drawn() if len(group.updates))
     xlog = log_spaced(chosen)
-    sheet.limit((0 if not xlog else -0.2, last * (1.02 if not xlog else 1.2) or 1), view, xlog)
+    sheet.limit(across_limits(last, xlog), view, xlog)
     upright = numbered(0, top, 5)
-    sheet.ticks(ticks.updates(0, last or 1, xlog, max(2, int(sheet.width / 82))), upright, "updates", names)
+    sheet.ticks(ticks.updates(0, last, xlog, max(2, int(sheet.width / 82))), upright, "updates", names)
     frames = iter(sheet.frames)
     for status in STATUS:
         for panel in chosen.panels:
