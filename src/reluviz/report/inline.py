@@ -12,7 +12,7 @@ from reluviz.errors import UserError
 KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 MOST_BYTES = 2_000_000
 """All pictures of a page together; as text they are a third longer."""
-DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+DUBLIN_CORE, WORK = "{http://purl.org/dc/elements/1.1/}", "{http://creativecommons.org/ns#}Work"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def _svg(content: bytes) -> tuple[str, str, tuple[int, int] | None]:
     if lengths[0] and lengths[1]:
         width, height = (float(each[1]) * (100 / 72 if each[2] else 1) for each in lengths if each)
         size = round(width), round(height)
-    for each in root.iter():
+    # the drawing's own; its creator has a title too
+    for each in root.iterfind(f".//{WORK}/{DUBLIN_CORE}*"):
         if each.tag == f"{DUBLIN_CORE}title":
             title = each.text or ""
         elif each.tag == f"{DUBLIN_CORE}description":

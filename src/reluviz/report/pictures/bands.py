@@ -58,8 +58,8 @@ def quartiles(values: Floats) -> Floats:
             part = np.percentile(block, QUARTILES, axis=0)
         for row, percent in zip(part, QUARTILES, strict=True):
             place = percent / 100 * (count - 1)
-            below, above = block[math.floor(place)], block[math.ceil(place)]
-            row[:] = np.where(np.isinf(above), np.where(place == math.floor(place), below, np.inf), row)
+            below = block[math.floor(place)]
+            row[:] = np.where(np.isfinite(row), row, below if place == math.floor(place) else np.inf)
         found[:, some] = part
     return found
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from reluviz.pictures.style import INK, PLUS, TRUTH, printable, spread
+from reluviz.pictures.style import INK, printable, spread
 from reluviz.report.study import Study, Value
 
 MOST = 7
 """So many colours can be told apart."""
-NAMES = (INK, "#aa4499", "#2f9fd8", "#b98a00", TRUTH, PLUS, "#00568a")
-"""The first four are those of the runs in the tab."""
+NAMES = (INK, "#aa4499", "#2f9fd8", "#b98a00", "#c00020", "#4040c0", "#a0a060")
+"""The first four are those of the runs in the tab. Of each two the colour-blind see different colours, too."""
 RAMP = (0.0, 0.78)
 """The part of the ramp that can be seen on white."""
 DASHES: tuple[Any, ...] = (
