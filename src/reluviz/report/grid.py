@@ -95,7 +95,9 @@ def _cells(keys: Sequence[str], sized: Collection[str], row: Row) -> list[str]:
 
 def _sorted(value: float) -> str:
     """Return a number as JavaScript reads it."""
-    return repr(value) if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
+    return (
+        repr(float(value)) if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
+    )
 
 
 def digits(value: float) -> str:

@@ -27,7 +27,7 @@ def incomplete(left: Sequence[Left], path: Path) -> str:
         for each in left[:MOST_LEFT]
     ]
     return (
-        f"<details class='print'><summary>Runs that ended early or could not be read: {told}</summary>"
+        f"<details class='print'><summary>Runs that are incomplete or left out: {told}</summary>"
         f"<ul>{''.join(items)}{_more(len(left) - MOST_LEFT, 'run')}</ul></details>"
     )
 

@@ -20,12 +20,21 @@ from reluviz.report.listing import anchor, both, count, incomplete, listed
 from reluviz.report.study import Study
 
 STATIC = resources.files("reluviz.report") / "static"
-MOST_FINDINGS = 20
-"""More of them are folded."""
+MOST_FINDINGS = 100
+"""So many of a kind are in the page; the other files have all."""
+DIFFERS = "differs"
+VERDICTS = {
+    DIFFERS: "Differences that exceed the seeds' spread",
+    "alike": "No difference beyond the seeds' spread",
+    "unknown": "Cannot be told",
+}
 
 
 class Finding(Protocol):
-    """A comparison of groups in words."""
+    """A comparison of groups in words, and what it comes to: differs, alike or unknown."""
+
+    @property
+    def verdict(self) -> str: ...  # noqa: D102
 
     @property
     def sentence(self) -> str: ...  # noqa: D102
@@ -126,10 +135,19 @@ def _head(study: Study) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> str:
-    items = [f"<li>{escape(each.sentence)}</li>" for each in findings]
-    first, rest = items[:MOST_FINDINGS], items[MOST_FINDINGS:]
-    more = f"<details><summary>{count(len(rest), 'more finding')}</summary><ul>{''.join(rest)}</ul></details>"
-    return (f"<ul>{''.join(first)}</ul>" + (more if rest else "")) if items else ""
+    """Return the findings by what they say: those that say that there is a difference first, the others folded."""
+    parts = []
+    for verdict, title in VERDICTS.items():
+        items = [f"<li>{escape(each.sentence)}</li>" for each in findings if each.verdict == verdict]
+        if not items:
+            continue
+        head, rest = f"{title} ({len(items):,})", f"<li>and {len(items) - MOST_FINDINGS:,} more</li>"
+        body = f"<ul>{''.join(items[:MOST_FINDINGS])}{rest if len(items) > MOST_FINDINGS else ''}</ul>"
+        if verdict == DIFFERS:
+            parts.append(f"<h3>{head}</h3>{body}")
+        else:
+            parts.append(f"<details class='print'><summary>{head}</summary>{body}</details>")
+    return "\n".join(parts)
 
 
 def _figure(picture: Inline, path: Path) -> str:
