@@ -94,8 +94,8 @@ def sign_test(wins: int, losses: int) -> float:
     for k in range(min(wins, losses)):
         term = term * (n - k) // (k + 1)
         total += term
-    # whole numbers up to here, for which Python knows no overflow
-    return min(1.0, 2 * total / 2**n)
+    # whole numbers up to here, which in Python do not overflow
+    return min(1.0, 2 * total / (1 << n))
 
 
 def holm(p: Sequence[float]) -> list[float]:
