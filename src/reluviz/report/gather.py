@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reluviz.errors import UserError
 from reluviz.progress import progress
 from reluviz.report.one import ENDED, One, take
-from reluviz.report.places import MAKE_SOME, places
+from reluviz.report.walk import MAKE_SOME, walk
 from reluviz.report.study import Group, Left, Replica, Study, Value
 from reluviz.report.varying import by_value, vary
 
@@ -40,7 +40,7 @@ def study(folders: Sequence[Path]) -> Study:
     """
     with progress("reading runs") as show:
         taken = []
-        found = places(folders)
+        found = walk(folders)
         for each in _taken(found):
             taken.append(each)
             show(len(taken), len(found))

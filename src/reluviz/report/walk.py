@@ -14,7 +14,7 @@ OF_A_RUN = ("metrics.json", "failure.json")
 MAKE_SOME = "make some with: python -m reluviz train +exp=optimizers"
 
 
-def places(folders: Sequence[Path]) -> list[Path]:
+def walk(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of all runs at or below some folders, in the order of their paths; links are followed.
 
     A run is known by Hydra's folder, by its metrics or by its event files. An empty folder beside runs was to be one.
