@@ -78,8 +78,9 @@ def test_a_job_whose_sweep_was_killed_ends(tmp_path):
     child = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from reluviz.sweeps.pulse import pulse\n"
-        "with pulse(Path(sys.argv[1]), int(sys.argv[2])):\n"
+        "from reluviz.sweeps.pulse import end_with, pulse\n"
+        "end_with(int(sys.argv[2]))\n"
+        "with pulse(Path(sys.argv[1])):\n"
         "    time.sleep(60)\n"
     )
     parent = (

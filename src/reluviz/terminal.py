@@ -109,7 +109,7 @@ def sweep(done: Sweep, endings: Sequence[Ending], stopped: bool, seconds: float,
             errors.print(Text(f"reluviz: {one.folder.name}: ended without a word: killed, or out of memory"))
     folder = shlex.quote(_short(done.folder))
     if open_ or stopped:
-        again = re.sub(r" sweep\.resume=(\S|'[^']*')+", "", command)
+        again = re.sub(r" '?(sweep\.resume|hydra\.sweep\.dir)=(\S|'[^']*')+", "", command)
         console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={folder}"))
     console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {folder}"))
 

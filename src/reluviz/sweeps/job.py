@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from reluviz.errors import UserError
 from reluviz.sweeps import outcomes
-from reluviz.sweeps.pulse import pulse
+from reluviz.sweeps.pulse import end_with, pulse
 
 if TYPE_CHECKING:
     from reluviz.run import Outcome, Prepared
@@ -45,6 +45,8 @@ class Job:
         from reluviz import terminal
         from reluviz.run import write_json
 
+        if self.parent is not None:
+            end_with(self.parent)
         folder = Path(HydraConfig.get().runtime.output_dir)
         before = outcomes.read(folder)
         if before.done and self.goes_on:
@@ -55,7 +57,7 @@ class Job:
         tells: Callable[[str], None] = terminal.failure if self.here else lambda reason: None
         set_full(self.full)
         try:
-            with pulse(folder, self.parent):
+            with pulse(folder):
                 done, prepared = self._train(cfg, folder)
         except Exception as error:
             if self.here and self.full == "1" and not isinstance(error, UserError):

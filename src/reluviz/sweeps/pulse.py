@@ -1,5 +1,6 @@
 """A sign of life that works across processes and machines: a file in which a number grows."""
 
+import functools
 import os
 import threading
 import time
@@ -15,13 +16,8 @@ PATIENCE = 15.0
 
 
 @contextmanager
-def pulse(folder: Path, parent: int | None = None) -> Iterator[None]:
-    """Show that a job is being run in this folder.
-
-    Args:
-        folder: the job's folder.
-        parent: the process without which the job must not go on; None if it stands on its own.
-    """
+def pulse(folder: Path) -> Iterator[None]:
+    """Show that a job is being run in this folder."""
     file = folder / NAME
     ended = threading.Event()
 
@@ -32,9 +28,6 @@ def pulse(folder: Path, parent: int | None = None) -> Iterator[None]:
     def beat() -> None:
         number = 0
         while not ended.is_set():
-            if parent is not None and os.getppid() != parent:
-                # whoever is to go on with the sweep would train this run a second time
-                os._exit(1)
             number += 1
             show(number)
             ended.wait(SECONDS)
@@ -50,6 +43,23 @@ def pulse(folder: Path, parent: int | None = None) -> Iterator[None]:
         thread.join()
         with suppress(OSError):
             file.unlink()
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """End this process as soon as it is no longer a child of `parent`.
+
+    A pool's workers outlive a parent that was killed, and would train what somebody else goes on with.
+    """
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS / 2)
+        os._exit(1)
+
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=look, name="parent", daemon=True).start()
 
 
 def beating(folders: Iterable[Path], seconds: float = 2.5 * SECONDS) -> list[Path]:

@@ -60,7 +60,6 @@ class Sweep:
 
     def job(self) -> Job:
         """Return what the launcher is to call."""
-        # loky's workers outlive a killed parent, and would train what another sweep goes on with
         parent = os.getpid() if self.launcher == "joblib" else None
         return Job(self.here, self.goes_on, self.full, parent)
 
