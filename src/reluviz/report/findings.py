@@ -1,13 +1,7 @@
-"""Which differences between groups exceed the spread of the seeds, and which do not.
-
-Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches in
-both, so that its own good or bad luck drops out. A difference exceeds the seeds' spread if one group is ahead in so
-many of the shared seeds that chance (a coin thrown for each seed: the exact sign test) would do that in fewer than 5 of
-100 reports, counting all comparisons that the report makes (Holm). How large a difference is has no say in it.
-"""
+"""Which differences between groups exceed the spread of the seeds, and which do not."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -18,6 +12,13 @@ from reluviz.report import statistics
 from reluviz.report.study import Group, Study, Value
 from reluviz.report.varying import by_value
 
+METHOD = (
+    "Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches in "
+    "both, so that its own good or bad luck drops out. A difference exceeds the seeds' spread if one group is ahead in "
+    "so many of the shared seeds that a coin, thrown for each seed, would do so in fewer than 5 of 100 reports: the "
+    "exact sign test, two-sided, by Holm's rule over all comparisons of the report. How large a difference is has no "
+    "say in it. Replicas that diverged count as infinitely bad."
+)
 DIFFERS, ALIKE, UNKNOWN = "differs", "alike", "unknown"
 FEWEST = 6
 """Shared seeds, from which all of them on one side are rarer than 5 of 100: 2 / 2^6 = 0.03."""
@@ -104,7 +105,7 @@ def ratio(value: float) -> str:
 
 def named(key: str, value: Value) -> str:
     """Return a value so that it can be understood: a word by itself, a number with its key."""
-    return value if isinstance(value, str) else f"{key}={value}"
+    return value if isinstance(value, str) and value != "none" else f"{key}={value}"
 
 
 def _neighbours(study: Study, metric: str) -> Iterator[tuple[str, Group, Group]]:
@@ -212,15 +213,16 @@ def _sentence(
     size = ratio(effect) if kind == "ratio" else f"{effect:+.3g}"
     ahead = f"{metric} {size} (median over {seeds} shared seeds), smaller in {pair.wins} of {seeds}"
     if verdict == DIFFERS:
-        return f"{a} beats {b}{where}: {ahead}; exceeds the seeds' spread (p = {adjusted:.1g})"
+        verb = "beats" if kind == "ratio" else "is below"
+        return f"{a} {verb} {b}{where}: {ahead}; exceeds the seeds' spread (p = {adjusted:.1g})"
     if verdict == UNKNOWN:
         return f"{a} and {b}{where}: {ahead}; cannot be told from {seeds} seeds in {tests} comparisons"
     return f"{a} and {b}{where}: {ahead}; no difference beyond the seeds' spread (p = {adjusted:.1g})"
 
 
-def fewest_seeds(comparisons: Sequence[Finding]) -> int:
-    """Return with how many shared seeds, all on one side, so many comparisons could be told."""
+def fewest_seeds(comparisons: int) -> int:
+    """Return with how many shared seeds, all on one side, each of so many comparisons could be told."""
     seeds = FEWEST
-    while len(comparisons) * statistics.sign_test(seeds, 0) >= statistics.LEVEL:
+    while comparisons * statistics.sign_test(seeds, 0) >= statistics.LEVEL:
         seeds += 1
     return seeds

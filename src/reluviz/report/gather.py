@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from reluviz.errors import UserError
 from reluviz.progress import progress
 from reluviz.report.one import ENDED, One, take
-from reluviz.report.walk import MAKE_SOME, walk
 from reluviz.report.study import Group, Left, Replica, Study, Value
 from reluviz.report.varying import by_value, vary
+from reluviz.report.walk import MAKE_SOME, walk
 
 NUMBERS = 30_000_000
 """Of all curves together, to be kept in memory, about."""

@@ -37,8 +37,14 @@ class Row:
 
 
 def rows(study: Study) -> list[Row]:
-    """Return a row for each group and each metric that it has, group after group."""
-    return [_row(group, metric) for group in study.groups for metric in metrics(study) if metric in group.final]
+    """Return a row for each group and each metric that it has, group after group.
+
+    A group none of whose runs has come to its end has rows too: n is 0 there, and all else NaN.
+    """
+    known = metrics(study)
+    return [
+        _row(group, metric) for group in study.groups for metric in known if metric in group.final or not group.final
+    ]
 
 
 def metrics(study: Study) -> list[str]:
@@ -51,7 +57,7 @@ def metrics(study: Study) -> list[str]:
 
 
 def _row(group: Group, metric: str) -> Row:
-    final = group.final[metric]
+    final = group.final.get(metric, np.full(len(group.replicas), np.nan))
     q25, median, q75 = statistics.percentiles(final, QUARTILES).tolist()
     low, high = statistics.median_interval(final)
     return Row(
