@@ -13,9 +13,9 @@ from reluviz.report.study import Group, Study, Value
 from reluviz.report.varying import by_value
 
 METHOD = (
-    "Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches in "
-    "both, so that its own good or bad luck drops out. A difference exceeds the seeds' spread if one group is ahead in "
-    "so many of the shared seeds that a coin, thrown for each seed, would do so in fewer than 5 of 100 reports: the "
+    "Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches "
+    "in both, so that its own good or bad luck drops out. A difference exceeds the seeds' spread if one group is ahead "
+    "in so many of the shared seeds that a coin, thrown for each seed, would do so in fewer than 5 of 100 reports: the "
     "exact sign test, two-sided, by Holm's rule over all comparisons of the report. How large a difference is has no "
     "say in it. Replicas that diverged count as infinitely bad."
 )
