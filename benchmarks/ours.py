@@ -122,7 +122,7 @@ class Ours:
 
     def _pieces(self, updates: int) -> Iterator[Piece]:
         if self.drawn is None:
-            yield from self.case.segment(self.done, self.done + updates).pieces()
+            yield from self.case.segment(self.done, self.done + updates).pieces(self.engine.by_replica)
             return
         longest = self.drawn.shape[1]
         for start in range(0, updates, longest):

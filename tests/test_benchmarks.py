@@ -16,6 +16,7 @@ COMMANDS = {
     "engines": ["engines.py"],
     "course": ["course.py"],
     "first": ["course.py", "--first"],
+    "replicas": ["replicas.py"],
     "logging": ["logging.py"],
 }
 NUMBER = r"-?[\d,]+(?:\.\d*)?k?|nan|inf"
@@ -156,6 +157,24 @@ def test_a_first_run_and_a_later_one_are_told_apart(ran):
     # in MB: torch alone takes more than 100
     assert all(100 < ratios(out)[f"+exp=relu: peak memory, {run} run"] < 5000 for run in ("first", "later"))
     assert 'The first run says: "compiling' in out
+
+
+def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(ran):
+    out, _ = ran["replicas"]
+    (_, table), _ = tables(out)
+    rates = {what: numbers(cell)[0] for what, cell in zip(table["of"], table["updates a second"], strict=True)}
+    alone, engine_of_one, one, engine, whole = rates.values()
+    assert list(rates)[-1] == "seconds.fit, 100 replicas"
+    # a run makes updates, and does more besides
+    assert engine > whole > one
+    assert engine_of_one > one
+    threads = int(re.search(r"(\d+) threads? share", out)[1])
+    found = ratios(out)
+    assert found["whole run / (cores x engine alone)"] == pytest.approx(whole / threads / alone, rel=0.02)
+    assert found["whole run / (cores x seconds.engine)"] == pytest.approx(whole / threads / engine_of_one, rel=0.02)
+    # parameters and votes of three snapshots, in float32
+    assert 3 * 4 * (100 * 121 + 50 * 600) / 1e6 < found["event files"] < 5
+    assert 100 < found["peak memory"] < 2000
 
 
 def test_the_parts_of_a_run_sum_to_it(ran):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
 from reluviz.data.segments import Piece
-from reluviz.engines import Engine, choose, fused
+from reluviz.engines import Engine, choose, fused, sharing
 from reluviz.engines.fused import Fused, unsupported
 from reluviz.engines.reference import Reference
 from reluviz.errors import UserError
@@ -256,7 +256,8 @@ def test_neither_pieces_nor_other_replicas_change_a_bit(
     optimizer: str, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     force(kernel, monkeypatch)
-    monkeypatch.setattr(fused, "SHORTEST_SHARED", 0.0)
+    monkeypatch.setattr(sharing, "SHORTEST_SHARED", 0.0)
+    monkeypatch.setattr(sharing, "THREADS", 3)
     case = Case(optimizer=optimizer, replicas=3, W=20)
     whole = case.module()
     train(Fused(), whole, whole.configure_optimizers(), case, (0, 200))

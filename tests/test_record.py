@@ -22,7 +22,7 @@ from reluviz import geometry, votes
 from reluviz.__main__ import main
 from reluviz.data import piecewise_linear
 from reluviz.functions import PARAMETERS, predict
-from reluviz.record import BINS, _quartiles, histogram
+from reluviz.record import BINS, MOST_COUNTED, _quartiles, _three, histogram
 from reluviz.tags import REPLICAS
 
 DATA = piecewise_linear()
@@ -44,6 +44,7 @@ RUNS = {
     "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
     "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks.snapshots.pictures=2",
     "dead": "+exp=relu_output model.width=3 model.init_from=dead.pt updates=2 callbacks.snapshots.pictures=1",
+    "many": "+exp=relu model.width=40 replicas=30 updates=2 callbacks.snapshots.pictures=0",
     "wide": "+exp=relu model.width=120 updates=2 callbacks=minimal",
 }
 
@@ -531,3 +532,25 @@ def test_a_wide_network_has_scalars_for_some_of_its_units(run):
     assert len(own) == 100
     assert (own[0], own[-1]) == ("elbow/000", "elbow/119")
     assert found.parameters(2)["input_slope"].shape == (1, 120)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4, 5, 30, 1000])
+def test_quartiles_are_numpy_s(replicas):
+    values = np.random.default_rng(replicas).normal(size=(50, replicas))
+    wanted = np.quantile(values, [0.5, 0.25, 0.75], axis=1).T
+    np.testing.assert_allclose(_three(values), wanted, rtol=1e-13, atol=1e-15)
+
+
+def test_histograms_of_votes_count_the_first_replicas_as_many_as_fit(run):
+    found = run("replicas")
+    assert MOST_COUNTED // (200 * 10) > 3
+    assert found.of("histo")["votes/bias"][20].histo.num == 3 * 200 * 3
+    many = run("many")
+    counted = MOST_COUNTED // (200 * (3 * 40 + 1))
+    assert 1 < counted < 30
+    counts = many.of("histo")["votes/bias"][2].histo
+    assert counts.num == counted * 200 * 40
+    assert many.of("histo")["elbow"][2].histo.num == 30 * 40
+    p = {name: value[:counted] for name, value in many.parameters(2).items()}
+    own = votes.per_sample_gradients("relu", p, X, Y)["bias"] / 200
+    assert (counts.min, counts.max) == pytest.approx((float(own.min()), float(own.max())), rel=1e-4)

@@ -8,7 +8,7 @@ import torch
 from reluviz.data import Epoch, Full, Linear, Log, Segment, WithoutReplacement, WithReplacement, piecewise_linear
 from reluviz.data import samplers as samplers_module
 from reluviz.data import segments as segments_module
-from reluviz.data.samplers import Minibatches, uniform
+from reluviz.data.samplers import Fill, Minibatches, uniform
 
 UPDATES, SAMPLES = 60, 30
 POLICIES = {
@@ -185,9 +185,9 @@ def test_batches_of_most_points_are_drawn_in_bounded_memory(monkeypatch: pytest.
     whole = WithoutReplacement(25).draw([0], 0, 20, SAMPLES)
     asked: list[int] = []
 
-    def counted(seed: int, stream: int, start: int, count: int) -> np.ndarray:
+    def counted(seed: int, stream: int, start: int, count: int, fill: Fill) -> np.ndarray:
         asked.append(count)
-        return uniform(seed, stream, start, count)
+        return uniform(seed, stream, start, count, fill)
 
     monkeypatch.setattr(samplers_module, "uniform", counted)
     monkeypatch.setattr(samplers_module, "MOST_KEYS", 100)

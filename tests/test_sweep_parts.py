@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from reluviz.errors import UserError
-from reluviz.sweeps import outcomes, pulse, slurm
+from reluviz.sweeps import extras, outcomes, pulse, slurm
 from reluviz.sweeps.outcomes import Ending
 from reluviz.sweeps.sweep import Sweep, kept
 from reluviz.sweeps.watch import Watch
@@ -167,3 +168,16 @@ def test_two_jobs_never_share_a_folder(tmp_path):
     sweep = Sweep(tmp_path, [], "none", False, None, 1, 1)
     with pytest.raises(UserError, match="two jobs of this sweep"):
         sweep.run(None, [["seed=1"], ["seed=1"]])
+
+
+@pytest.mark.parametrize("package", ["hydra_plugins.nowhere", "nowhere", "nowhere.at.all"])
+def test_a_choice_says_what_it_needs(package, monkeypatch):
+    monkeypatch.setitem(extras.NEEDS, ("launcher", "ray"), package)
+    assert extras.missing("launcher", "ray") == "launcher=ray: needs python -m pip install 'reluviz[ray]'"
+    assert extras.missing("launcher", "none") is None
+    assert extras.missing("sweeper", "grid") is None
+
+
+def test_every_extra_of_a_choice_exists():
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert {choice for _, choice in extras.NEEDS} <= set(declared["optional-dependencies"])

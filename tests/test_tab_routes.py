@@ -209,3 +209,12 @@ def test_a_user_s_own_flags_are_kept() -> None:
     flags = argparse.Namespace(samples_per_plugin={tags.PLUGIN: 7}, reload_interval=30.0)
     ReLULoader().fix_flags(flags)
     assert (flags.samples_per_plugin, flags.reload_interval) == ({tags.PLUGIN: 7}, 30.0)
+
+
+def test_of_many_replicas_the_first_are_shown():
+    values = np.arange(3 * 1000 * 2, dtype=np.float64).reshape(3, 1000, 2)
+    made = series.snapshots([0, 1, 2], [0.0, 1.0, 2.0], lambda i: values[i], [["theta", 2]])
+    assert made.values.shape == (3, tags.MOST_SHOWN, 2)
+    assert (made.values == values[:, : tags.MOST_SHOWN]).all()
+    few = series.snapshots([0], [0.0], lambda i: values[i, :7], [["theta", 2]])
+    assert few.values.shape == (1, 7, 2)

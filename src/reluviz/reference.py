@@ -8,13 +8,15 @@ from reluviz import theory
 from reluviz.data.dataset import Dataset
 from reluviz.functions import features, mean_squared_error
 from reluviz.snapshot import Snapshot
+from reluviz.tags import MOST_SHOWN
 
 
 def reference(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str, Any]:
     """Return the reference values of a run, as tensors [R] or numbers.
 
     For the constant and the linear model theta* and the losses there. For the ReLU network least squares and
-    ridge regression on the hidden features as they are after the last update, and the noise floor.
+    ridge regression on the hidden features as they are after the last update, and the noise floor; of many replicas
+    of the first `MOST_SHOWN` only, since a solution takes as long as a thousand updates.
     """
     x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
     noise = dataset.noise
@@ -23,8 +25,8 @@ def reference(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str
         star = theory.constant.optimum(y) if last.model == "constant" else theory.linear.optimum(x, y)
         theta = star.reshape(1).expand(len(last.loss_train))
         found = {"theta": theta, **_losses(last.model, {"theta": theta}, dataset)}
-    elif all(value.isfinite().all() for value in last.parameters.values()):
-        phi = features(last.parameters, x)
+    elif all(value[:MOST_SHOWN].isfinite().all() for value in last.parameters.values()):
+        phi = features({name: value[:MOST_SHOWN] for name, value in last.parameters.items()}, x)
         solved = [theory.relu.least_squares(one, y) for one in phi]
         solutions = torch.stack([one.solution for one in solved])
         found["least_squares"] = _output_layer(last, solutions[:, :-1], solutions[:, -1], dataset)
@@ -45,7 +47,8 @@ def reference(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str
 
 
 def _output_layer(last: Snapshot, v: torch.Tensor, c: torch.Tensor, dataset: Dataset) -> dict[str, Any]:
-    return _losses("relu", {**last.parameters, "output_weight": v, "output_bias": c}, dataset)
+    hidden = {name: last.parameters[name][: len(c)] for name in ("input_slope", "bias")}
+    return _losses("relu", {**hidden, "output_weight": v, "output_bias": c}, dataset)
 
 
 def _losses(model: str, p: dict[str, torch.Tensor], dataset: Dataset) -> dict[str, Any]:

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from reluviz import describe
+from reluviz import describe, tags
 from reluviz.callbacks import SnapshotLogger
 from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.data.dataset import Dataset
 from reluviz.data.module import SegmentData
+from reluviz.distribution import distribution
 from reluviz.errors import Diverged, UserError
 from reluviz.models.base import RegressionModule
 from reluviz.quiet import quiet
@@ -56,6 +59,7 @@ class Prepared:
     dataset: Dataset
     data: SegmentData
     module: RegressionModule
+    engine: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     largest = float(abs(dataset.x).max())
     if module.model == "linear" and largest * largest == 0:
         raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
-    choose(module.engine_name, module, data.sampler)
+    engine = choose(module.engine_name, module, data.sampler).name
     # a trial, whose outcome is thrown away: the trainer asks the module again
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
@@ -144,7 +148,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         callee(chosen, "logger")
     with quiet():
         _trainer(settings["trainer"], max_steps=1, logger=False, enable_progress_bar=False)
-    return Prepared(settings, dataset, data, module)
+    return Prepared(settings, dataset, data, module, engine)
 
 
 def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
@@ -158,7 +162,8 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     started = time.perf_counter()
     threads = torch.get_num_threads()
     numbers = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
-    if numbers * getattr(prepared.module, "width", 1) < MANY:
+    # an engine with threads of its own leaves torch little to do
+    if prepared.engine == "fused" or numbers * getattr(prepared.module, "width", 1) < MANY:
         torch.set_num_threads(1)
     try:
         return _train(prepared, folder, checkpoint, started)
@@ -205,7 +210,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
             status = "terminated" if trainer.received_sigterm else "interrupted"
         fit = time.perf_counter() - fit_started
     last = looker.latest
-    if last is None:
+    if last is None or looker.sound is None:
         raise KeyboardInterrupt
     seconds = {
         "fit": fit,
@@ -213,7 +218,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         "pictures": looker.picture_seconds,
         "total": time.perf_counter() - started,
     }
-    metrics = _metrics(prepared, last, status, seconds)
+    metrics = _metrics(prepared, last, looker.sound, status, seconds)
     write_json(folder / "metrics.json", metrics)
     return Outcome(status, folder, metrics, message)
 
@@ -241,7 +246,9 @@ def _position(checkpoint: Path) -> tuple[int, int]:
     return int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
 
 
-def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str, float]) -> dict[str, Any]:
+def _metrics(
+    prepared: Prepared, last: Snapshot, sound: NDArray[np.bool_], status: str, seconds: dict[str, float]
+) -> dict[str, Any]:
     module = prepared.module
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
@@ -266,6 +273,10 @@ def _metrics(prepared: Prepared, last: Snapshot, status: str, seconds: dict[str,
         found |= {"theta": last.parameters["theta"], "theta/optimum": found["reference"]["theta"]}
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
+    losses = {tags.LOSS_TRAIN: last.loss_train, tags.LOSS_TEST: last.loss_test}
+    found["distribution"] = {
+        tag: None if loss is None else distribution(loss.numpy(), sound) for tag, loss in losses.items()
+    }
     return {key: json_ready(value) for key, value in found.items()}
 
 

@@ -9,14 +9,19 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says h
     reluviz/replicas       each snapshot; float64 [R, F], what the scalars have the median of, for each replica:
                            {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]}, those that the
                            model has. It comes first in its event, so that many runs can be read without the rest
-    reluviz/votes          each snapshot; float32 [R, 3, n]: residual, norm of the contribution, vote share
-    reluviz/contributions  where asked for; float32 [R, n, P]: g_i / N of the recorded samples, trained
+    reluviz/votes          each snapshot; float32 [V, 3, n]: residual, norm of the contribution, vote share
+    reluviz/contributions  where asked for; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
+
+Of R replicas the first V are shown, MOST_SHOWN at most: what is recorded of each sample is theirs. The parameters are
+those of all, so that everything else follows from them.
 """
 
 import functools
 
 PLUGIN = "reluviz"
+MOST_SHOWN = 50
+"""Replicas whose votes are recorded, and which are shown one by one, at most: the first ones."""
 
 LOSS_TRAIN, LOSS_TEST, LOSS_BATCH = "loss/train", "loss/test", "loss/batch"
 GRAD_NORM, NOISE_SCALE = "grad/norm", "grad/noise_scale"

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from reluviz import arguments, config
 from reluviz.errors import UserError
 from reluviz.imports import undisturbed
+from reluviz.sweeps import extras
 
 FULL = "HYDRA_FULL_ERROR"
 
@@ -50,6 +51,10 @@ def main(argv: list[str]) -> int:
         if args.multirun:
             raise UserError(f"ckpt_path={checkpoint}: goes on with one run; leave out -m")
         return _resume(str(checkpoint), overrides)
+    for group in ("launcher", "sweeper"):
+        # Hydra would only say that it does not know the plugin
+        if group in given and (why := extras.missing(group, str(given[group].value()))):
+            raise UserError(why)
     cfg = config.compose_checked(overrides)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     many = args.multirun or cfg.hydra.mode == RunMode.MULTIRUN
@@ -107,12 +112,9 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
     with _heavy():
         from reluviz import run, terminal
-        from reluviz.sweeps import launchers
         from reluviz.sweeps.sweep import Sweep, environment
     _check_values(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
-    if why := launchers.missing(launcher):
-        raise UserError(why)
     settings = run.prepare(config.task(cfg)).settings["sweep"]
     goes_on = settings["resume"] is not None
     if goes_on:

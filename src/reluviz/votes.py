@@ -16,12 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reluviz.ballots import ballots
 from reluviz.functions import Parameters, predict, tangent
 
 Gradients = Mapping[str, Tensor]
-
-MOST_KEPT = 2**18
-"""Numbers in the gradients of single samples that a summary holds on to: 2 MiB."""
 
 
 def per_sample_gradients(
@@ -91,8 +89,12 @@ def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
     """
     mean = mean_gradient(g) if gradient is None else gradient
     along = _total((value * mean[name].unsqueeze(1)).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items())
-    samples = along.shape[1]
-    norm = squared_gradient_norm(mean).unsqueeze(-1)
+    return shares(along, squared_gradient_norm(mean), along.shape[1])
+
+
+def shares(along: Tensor, signal: Tensor, samples: int) -> Tensor:
+    """Return <g_i, G> / (N |G|^2) from <g_i, G> [R, n] and |G|^2 [R]; NaN where G = 0."""
+    norm = signal.unsqueeze(-1)
     return torch.where(norm > 0, along / (samples * norm), torch.nan)
 
 
@@ -155,7 +157,6 @@ class VoteSummary:
         residual: r_i of the recorded samples, [R, n].
         norm: |c_i|, the norm of their contributions g_i / N, [R, n].
         share: their vote shares, [R, n].
-        each: g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough to keep.
     """
 
     gradient: dict[str, Tensor]
@@ -165,7 +166,6 @@ class VoteSummary:
     residual: Tensor
     norm: Tensor
     share: Tensor
-    each: dict[str, Tensor] | None
 
 
 def summarize(
@@ -177,7 +177,7 @@ def summarize(
     recorded: Tensor | None = None,
     entries: int = 2**24,
 ) -> VoteSummary:
-    """Summarize the votes of all samples in bounded memory: the N x P gradients exist only a chunk at a time.
+    """Summarize the votes of all samples in bounded memory: the N x P gradients are never made, see `ballots`.
 
     Args:
         model: constant, linear or relu.
@@ -186,47 +186,33 @@ def summarize(
         y: targets [N].
         trained: names of the trained parameters.
         recorded: indices of the samples whose own figures are kept; all by default.
-        entries: how many numbers a chunk of gradients may hold.
+        entries: how many numbers the gradients of a chunk would hold, were they made.
     """
     names = tuple(trained)
     samples = len(x)
-    per_sample = sum(value.numel() for value in p.values())
-    step = max(1, entries // max(1, per_sample))
-    total, norms, squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
-    g: dict[str, Tensor] = {}
-    rows, residual = torch.empty(()), torch.empty(())
+    step = max(1, entries // sum(value.numel() for value in p.values()))
+    total: dict[str, Tensor] = {}
+    norms, squares = torch.zeros(()), torch.zeros(())
     for start in range(0, samples, step):
-        some_x, some_y = x[start : start + step], y[start : start + step]
-        residual = predict(model, p, some_x) - some_y
-        g = per_sample_gradients(model, p, some_x, some_y, names, residual)
-        rows = _rows(g)
-        squared = rows.square().sum(-1)
-        total = total + rows.sum(1)
+        some = ballots(model, p, x[start : start + step], y[start : start + step], names)
+        total = {name: value + total.get(name, 0) for name, value in some.total().items()}
+        squared = some.squares()
         norms, squares = norms + squared.sqrt().sum(-1), squares + squared.sum(-1)
-    mean = total / samples
-    signal = mean.square().sum(-1)
-    kept_x, kept_y = (x, y) if recorded is None else (x[recorded], y[recorded])
+    mean = {name: value / samples for name, value in total.items()}
+    signal = squared_gradient_norm(mean)
     if recorded is not None or samples > step:
-        residual = predict(model, p, kept_x) - kept_y
-        g = per_sample_gradients(model, p, kept_x, kept_y, names, residual)
-        rows = _rows(g)
-    parts = mean.split([value[0, 0].numel() for value in g.values()], dim=-1)
-    along = (rows @ mean.unsqueeze(-1)).squeeze(-1)
+        kept = slice(None) if recorded is None else recorded
+        some = ballots(model, p, x[kept], y[kept], names)
+        squared = some.squares()
     return VoteSummary(
-        gradient={name: part.reshape(value[:, 0].shape) for (name, value), part in zip(g.items(), parts, strict=True)},
+        gradient=mean,
         gradient_norm=signal.sqrt(),
         noise_scale=(squares / samples - signal).clamp(min=0) / signal,
         effective=norms.square() / squares,
-        residual=residual,
-        norm=rows.square().sum(-1).sqrt() / samples,
-        share=torch.where(signal.unsqueeze(-1) > 0, along / (samples * signal.unsqueeze(-1)), torch.nan),
-        each=g if rows.numel() <= MOST_KEPT else None,
+        residual=some.residual,
+        norm=squared.sqrt() / samples,
+        share=shares(some.along(mean), signal, samples),
     )
-
-
-def _rows(g: Gradients) -> Tensor:
-    """Return the gradient of each sample as one row, [R, N, P]."""
-    return torch.cat([value.reshape(*value.shape[:2], -1) for value in g.values()], dim=-1)
 
 
 def _along(per_sample: Tensor, value: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
 
 from reluviz import describe, tags
 from reluviz.callbacks.history import History
@@ -37,6 +38,7 @@ class SnapshotLogger(L.Callback):
 
     Attributes:
         latest: the last snapshot taken.
+        sound: which replicas have not diverged by then, [R].
         picture_seconds: time spent on pictures.
 
     Raises:
@@ -57,6 +59,7 @@ class SnapshotLogger(L.Callback):
         self.most_units = most_units
         self.settings = settings
         self.latest: Snapshot | None = None
+        self.sound: NDArray[np.bool_] | None = None
         self.picture_seconds = 0.0
         self.history = History()
         self._initial_loss: torch.Tensor | None = None
@@ -120,14 +123,21 @@ class SnapshotLogger(L.Callback):
         self._write_pictures(wait=False)
         data = _parts(trainer, module)[1]
         snapshot = take(
-            module.model, module.values(), module.trained, data.dataset, int(module.updates_done), module.batch_loss
+            module.model,
+            module.values(),
+            module.trained,
+            data.dataset,
+            int(module.updates_done),
+            module.batch_loss,
+            tags.MOST_SHOWN,
         )
         self.latest = snapshot
         if self._initial_loss is None:
             self._initial_loss = snapshot.loss_train.clone()
             self._start = snapshot.parameters
         self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
-        broken = snapshot.divergence(self._initial_loss)
+        self.sound = snapshot.sound(self._initial_loss)
+        broken = None if self.sound.all() else snapshot.divergence(self._initial_loss)
         if self._recorder is not None:
             best = optimum(module.model, data.dataset)
             pictured = snapshot.update in self._pictured or (broken is not None and self.pictures > 0)

@@ -11,7 +11,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,29 +21,40 @@ MOST_KEYS = 2**22
 """Sort keys held at once where all points are put in order for one batch: 32 MiB."""
 
 
-def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float64]:
+class Fill(Protocol):
+    """One of two ways to make the same numbers: `fill`, and `reluviz.engines.philox.fill`, which must be compiled."""
+
+    def __call__(self, seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
+        """Write scale m into `out`, m the first 53 bits of numbers start, start + 1, ... of a stream.
+
+        Where `out` holds whole numbers, what comes after the point is cut off.
+        """
+
+
+def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
+    """Write numbers of a stream as NumPy makes them; see `Fill`."""
+    # Philox makes four numbers from each value of its counter
+    block, skip = divmod(start, 4)
+    raw: NDArray[np.uint64] = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + out.size)
+    raw = raw[skip:]
+    raw >>= np.uint64(11)
+    np.multiply(raw, scale, out=out, casting="unsafe")
+
+
+def uniform(seed: int, stream: int, start: int, count: int, fill: Fill = fill) -> NDArray[np.float64]:
     """Return numbers start .. start + count - 1 of a stream of uniform numbers in [0, 1), each of 53 bits.
 
     Streams 1, 2 and 3 are the samplers', stream 4 the elbows'.
     """
-    numbers = _raw(seed, stream, start, count).astype(np.float64)
-    numbers *= 2.0**-53
+    numbers = np.empty(count)
+    fill(seed, stream, start, 2.0**-53, numbers)
     return numbers
 
 
-def whole(seed: int, stream: int, start: int, count: int, limit: int, out: Indices) -> None:
-    """Write floor(limit u), u the numbers of `uniform`, into `out`."""
-    # limit 2^-53 loses no digits, so that this product rounds as that of limit and u
-    np.multiply(_raw(seed, stream, start, count), limit * 2.0**-53, out=out, casting="unsafe")
-
-
-def _raw(seed: int, stream: int, start: int, count: int) -> NDArray[np.uint64]:
-    # Philox makes four numbers from each value of its counter
-    block, skip = divmod(start, 4)
-    raw: NDArray[np.uint64] = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + count)
-    raw = raw[skip:]
-    raw >>= np.uint64(11)
-    return raw
+def whole(seed: int, stream: int, start: int, limit: int, out: Indices, fill: Fill = fill) -> None:
+    """Write floor(limit u), u the numbers of `uniform` from `start` on, into `out`."""
+    # limit 2^-53 loses no digits, so that its product rounds as that of limit and u
+    fill(seed, stream, start, limit * 2.0**-53, out)
 
 
 class Sampler(ABC):
@@ -56,8 +67,11 @@ class Sampler(ABC):
         """Return the batch size B for N samples."""
 
     @abstractmethod
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int) -> Indices | None:
-        """Return the indices of updates start .. stop - 1, [R, K, B]; None means all samples, in order."""
+    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> Indices | None:
+        """Return the indices of updates start .. stop - 1, [R, K, B]; None means all samples, in order.
+
+        `fill` says how the numbers are made, and changes none of them.
+        """
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class Full(Sampler):
         """Return N."""
         return samples
 
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int) -> None:
+    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> None:
         """Return None: no indices are needed."""
         return None
 
@@ -85,15 +99,15 @@ class Minibatches(Sampler):
         """Return the batch size."""
         return self.batch_size
 
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int) -> Indices:
+    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> Indices:
         """Return the indices of updates start .. stop - 1, [R, K, B]."""
         found = np.empty((len(seeds), stop - start, self.batch_size), dtype=np.int64)
         for seed, out in zip(seeds, found, strict=True):
-            self._one(seed, start, stop, samples, out)
+            self._one(seed, start, stop, samples, out, fill)
         return found
 
     @abstractmethod
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
         """Write the indices of one replica into `out`, [K, B]."""
 
 
@@ -103,8 +117,8 @@ class WithReplacement(Minibatches):
 
     name = "with_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
-        whole(seed, 1, start * self.batch_size, out.size, samples, out.reshape(-1))
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
+        whole(seed, 1, start * self.batch_size, samples, out.reshape(-1), fill)
 
 
 @dataclass(frozen=True)
@@ -113,21 +127,21 @@ class WithoutReplacement(Minibatches):
 
     name = "without_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
         size, updates = self.batch_size, stop - start
         if size * size > 8 * samples:
             # a random order of all points is cheaper than Floyd's B^2 comparisons
             rows = max(1, MOST_KEYS // samples)
             for first in range(0, updates, rows):
                 count = min(rows, updates - first)
-                keys = uniform(seed, 2, (start + first) * samples, count * samples).reshape(count, samples)
+                keys = uniform(seed, 2, (start + first) * samples, count * samples, fill).reshape(count, samples)
                 out[first : first + count] = np.argpartition(keys, size - 1, axis=1)[:, :size]
             # sorted, since the order that a partition leaves differs between machines
             out.sort(axis=1)
             return
         # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987), with all updates
         # of a piece side by side in memory
-        numbers = np.ascontiguousarray(uniform(seed, 2, start * size, updates * size).reshape(updates, size).T)
+        numbers = np.ascontiguousarray(uniform(seed, 2, start * size, updates * size, fill).reshape(updates, size).T)
         chosen = np.empty((size, updates), dtype=np.int64)
         for j in range(size):
             top = samples - size + j
@@ -147,10 +161,10 @@ class Epoch(Minibatches):
 
     name = "epoch"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices) -> None:
+    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
         first, last = start * self.batch_size, stop * self.batch_size
         epochs = range(first // samples, -(-last // samples))
-        keys = uniform(seed, 3, epochs.start * samples, len(epochs) * samples).reshape(-1, samples)
+        keys = uniform(seed, 3, epochs.start * samples, len(epochs) * samples, fill).reshape(-1, samples)
         order = np.argsort(keys, axis=1)
         ordered = np.take_along_axis(keys, order, axis=1)
         if (ordered[:, 1:] == ordered[:, :-1]).any():

@@ -3,35 +3,70 @@
 Legend of shapes: R replicas, K updates, B batch, N samples.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from reluviz.data.dataset import Dataset
-from reluviz.data.samplers import Full, Sampler
+from reluviz.data.samplers import Fill, Full, Indices, Sampler, fill
 
 LONGEST_PIECE = 1000
 """Updates in a piece at most, so that progress can be shown within a long segment."""
 MOST_INDICES = 2**22
-"""Indices in a piece at most: 32 MiB."""
+"""Indices held at once at most: 32 MiB."""
+MOST_UPDATES = 2**20
+"""Updates of all replicas in a piece at most: about a second of work."""
 
 
-@dataclass(frozen=True)
 class Piece:
-    """Part of a segment, drawn at once: updates start .. stop - 1, indices [R, K, B] (None: all points)."""
+    """Part of a segment: the updates start .. stop - 1 of all replicas, and the points they use.
 
-    start: int
-    stop: int
-    indices: Tensor | None
+    Args:
+        start: its first update.
+        stop: the one after its last.
+        indices: the points, [R, K, B]; None for all points, or where `draw` is given.
+        draw: returns the points of replicas first .. last - 1, drawn in the way `fill`; see `Sampler.draw`.
+        batch: B, where `draw` is given.
+
+    Attributes:
+        batch: B; None for all points.
+    """
+
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        indices: Tensor | None = None,
+        draw: Callable[[int, int | None, Fill], Indices] | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self.start = start
+        self.stop = stop
+        self.batch = batch if indices is None else indices.shape[-1]
+        self._indices = indices
+        self._draw = draw
 
     def __len__(self) -> int:
         return self.stop - self.start
 
+    @property
+    def indices(self) -> Tensor | None:
+        """The points of all replicas, [R, K, B], drawn when first asked for; None for all points."""
+        if self._draw is not None:
+            self._indices, self._draw = torch.from_numpy(self._draw(0, None, fill)), None
+        return self._indices
+
+    def of(self, first: int, last: int, fill: Fill = fill) -> Indices | None:
+        """Return the points of replicas first .. last - 1 alone, and keep nothing; any thread may ask."""
+        if self._draw is not None:
+            return self._draw(first, last, fill)
+        return None if self._indices is None else self._indices[first:last].numpy()
+
 
 class Segment:
-    """The updates start .. stop - 1 and the points they use, drawn piece by piece when asked for.
+    """The updates start .. stop - 1 and the points they use, cut into pieces when asked for.
 
     (Not a dataclass, since Lightning copies those field by field to move them to a device.)
     """
@@ -46,14 +81,25 @@ class Segment:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def pieces(self) -> Iterator[Piece]:
-        """Yield the segment's pieces in order; memory stays bounded however long the segment is."""
-        samples = len(self.dataset.x)
+    def pieces(self, by_replica: bool = False) -> Iterator[Piece]:
+        """Yield the segment's pieces in order; memory stays bounded however long the segment is.
+
+        Args:
+            by_replica: whether the points of one replica after another will be asked for, so that a piece may have
+                more indices than are held at once.
+        """
         # full batches need no indices
-        drawn_each = 1 if isinstance(self.sampler, Full) else self.sampler.batch(samples)
-        entries = len(self.seeds) * drawn_each
-        step = max(1, min(LONGEST_PIECE, MOST_INDICES // entries))
+        batch = None if isinstance(self.sampler, Full) else self.sampler.batch(len(self.dataset.x))
+        held = (1 if by_replica else len(self.seeds)) * (batch or 1)
+        step = max(1, min(LONGEST_PIECE, MOST_INDICES // held, MOST_UPDATES // len(self.seeds)))
         for start in range(self.start, self.stop, step):
             stop = min(start + step, self.stop)
-            drawn = self.sampler.draw(self.seeds, start, stop, samples)
-            yield Piece(start, stop, None if drawn is None else torch.from_numpy(drawn))
+            if batch is None:
+                yield Piece(start, stop)
+            else:
+                yield Piece(start, stop, draw=functools.partial(self._draw, start, stop), batch=batch)
+
+    def _draw(self, start: int, stop: int, first: int, last: int | None, fill: Fill) -> Indices:
+        drawn = self.sampler.draw(self.seeds[first:last], start, stop, len(self.dataset.x), fill)
+        assert drawn is not None
+        return drawn

@@ -31,10 +31,13 @@ class Engine(Protocol):
     Attributes:
         name: what it is called in configs.
         reason: why it was picked in place of a faster one; empty where it was not.
+        by_replica: whether it asks a piece for the points of some replicas after those of others (`Piece.of`), and
+            never for those of all at once (`Piece.indices`).
     """
 
     name: str
     reason: str
+    by_replica: bool
 
     def run(
         self,

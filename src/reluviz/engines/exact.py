@@ -40,6 +40,7 @@ class Exact:
     """Minimises L = (1/N) sum_i r_i^2 of each replica over all points."""
 
     name = "exact"
+    by_replica = False
 
     def __init__(self) -> None:
         self.reason = ""
@@ -59,7 +60,7 @@ class Exact:
         Raises:
             UserError: for minibatches, an optimiser or a device that is not supported; `unsupported` says so before.
         """
-        what = None if piece.indices is None else "a minibatch"
+        what = None if piece.batch is None else "a minibatch"
         if type(optimizer) not in OPTIMIZERS.values():
             what = f"the optimizer {type(optimizer).__name__}"
         for group in optimizer.param_groups:

@@ -5,7 +5,6 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P p
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from reluviz.data import samplers
 from reluviz.data.segments import Piece
+from reluviz.engines.sharing import share
 from reluviz.errors import UserError
 from reluviz.functions import PARAMETERS
 
@@ -26,10 +27,10 @@ REFUSED = ("amsgrad", "maximize", "capturable", "differentiable")
 """Arguments of these optimisers that must be false; `foreach` and `fused` change how torch computes, not what."""
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 """Names of an optimiser's moments in its state."""
-THREADS = torch.get_num_threads()
-"""How many threads share the replicas; a run may since have told torch, whose tensors are small, to use one."""
-SHORTEST_SHARED = 2e6
-"""Nanoseconds of work from which threads, which take 0.1 ms to start, share it."""
+MOST_DRAWN = 2**16
+"""Indices drawn at a time: 512 kB, which stay in a core's own memory until its kernel has used them."""
+MANY = 64
+"""Replicas from which a compiled generator, of which a first run would have to wait for the compiler, draws them."""
 
 
 def unsupported(module: "RegressionModule") -> str | None:
@@ -93,6 +94,7 @@ class Fused:
     """
 
     name = "fused"
+    by_replica = True
 
     def __init__(self) -> None:
         self.reason = ""
@@ -127,11 +129,7 @@ class Fused:
 
         self._look_at(module.model, x, y)
         arrays = {name: getattr(module, name).detach().numpy() for name in PARAMETERS[module.model]}
-        # a minibatch of all points, for all replicas and updates
-        indices = np.arange(len(x))[None, None] if piece.indices is None else piece.indices.numpy()
-        kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, indices.shape[-1])
-        if more:
-            indices = np.sort(indices, axis=-1)
+        kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, piece.batch or len(x))
         layout, size = _layout(arrays, filled)
         theta = np.zeros((len(module.seeds), size), arrays[PARAMETERS[module.model][0]].dtype)
         for name, value in arrays.items():
@@ -139,8 +137,23 @@ class Fused:
         state = _State(module, optimizer, layout, theta)
         loss = np.empty(len(theta), theta.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
-        args = (*self._points, indices, np.array(rates), state.spans, state.settings, loss, *more)
-        _in_parallel(kernel, (theta, state.moments, *args), len(theta), nanoseconds * len(piece))
+        rates = np.array(rates)
+        fill = _fill(len(theta))
+        # a minibatch of all points, for all replicas and updates
+        every = np.arange(len(x))[None, None]
+
+        def some(first: int, last: int) -> None:
+            drawn = piece.of(first, last, fill)
+            indices = every if drawn is None else drawn
+            if more:
+                indices = np.sort(indices, axis=-1)
+            own = slice(first, last)
+            args = (theta[own], state.moments[own], *self._points, indices, rates, state.spans, state.settings)
+            grid = (*more[:2], *(memory[own] for memory in more[2:]))
+            kernel(0, last - first, *args, loss[own], *grid)
+
+        most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
+        share(some, len(theta), nanoseconds * len(piece), most)
 
         for name, value in arrays.items():
             value[...] = theta[:, layout[name]].reshape(value.shape)
@@ -267,13 +280,11 @@ class _State:
                 array[...] = self.moments[:, i, part].reshape(array.shape)
 
 
-def _in_parallel(kernel: Callable[..., None], args: tuple[Any, ...], replicas: int, nanoseconds: float) -> None:
-    """Call kernel(first, last, *args) for all replicas, on several threads where that pays."""
-    threads = min(replicas, THREADS)
-    if threads == 1 or replicas * nanoseconds < SHORTEST_SHARED:
-        kernel(0, replicas, *args)
-        return
-    bounds = [replicas * t // threads for t in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, bounds[t], bounds[t + 1], *args) for t in range(threads)]:
-            done.result()
+def _fill(replicas: int) -> samplers.Fill:
+    """Return the way to draw minibatches that pays for so many replicas."""
+    if replicas < MANY:
+        return samplers.fill
+    # numba takes half a second to import
+    from reluviz.engines import philox
+
+    return philox.fill

@@ -21,6 +21,7 @@ class Reference:
     """Minimises L = (1/B) sum_i r_i^2 of each replica by autograd."""
 
     name = "reference"
+    by_replica = False
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason

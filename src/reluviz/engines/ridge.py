@@ -21,6 +21,7 @@ class Ridge:
     """Minimises sum_i r_i^2 + lambda |v|^2 over all training points at once; c is not penalised."""
 
     name = "ridge"
+    by_replica = False
     reason = ""
 
     def run(

@@ -37,7 +37,10 @@ def csv(run: "Run", label: str, path: Path, progress: Progress) -> None:
 
 
 def npz(run: "Run", label: str, path: Path, progress: Progress) -> None:
-    """Write data, parameters and quantities as the arrays that `Run` has; losses as loss_train and loss_test."""
+    """Write data, parameters and quantities as the arrays that `Run` has; losses as loss_train and loss_test.
+
+    Of many replicas residual, norm and vote_share are those of the first only, as they were recorded.
+    """
     data = run.data
     optional = {"x_test": data.x_test, "y_test": data.y_test}
     arrays: dict[str, Any] = {"x": data.x, "y": data.y, "recorded": run.recorded}

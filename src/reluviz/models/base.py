@@ -151,7 +151,7 @@ class RegressionModule(L.LightningModule):
         rates = self._learning_rates(len(segment))
         after = [group["lr"] for group in optimizer.param_groups]
         x, y = self.points(segment.dataset)
-        for piece in segment.pieces():
+        for piece in segment.pieces(self.engine.by_replica):
             part = rates[piece.start - segment.start : piece.stop - segment.start]
             started = time.perf_counter()
             self.batch_loss.copy_(self.engine.run(self, optimizer, piece, part, x, y))

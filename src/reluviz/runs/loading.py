@@ -94,8 +94,10 @@ def _run(folder: Path, label: str) -> Run:
         data, recorded = dataset(content, found.values)
         seeds = tuple(int(seed) for seed in content["seeds"])
         rows = np.stack([found.parameters[update] for update in updates])
-        silent = np.full((len(seeds), 3, len(recorded)), np.nan, np.float32)
-        votes = np.stack([found.votes.get(update, silent) for update in updates])
+        # a run may have been begun by a version that recorded those of more replicas
+        shown = min([len(seeds), *map(len, found.votes.values())] if found.votes else [len(seeds), tags.MOST_SHOWN])
+        silent = np.full((shown, 3, len(recorded)), np.nan, np.float32)
+        votes = np.stack([found.votes.get(update, silent)[:shown] for update in updates])
         named = tuple(field for field, _ in found.fields)
         fit = rows.shape[1:] == (len(seeds), sum(count for _, count in found.fields))
         if not fit or set(named) != set(PARAMETERS[content["model"]]):

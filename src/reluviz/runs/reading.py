@@ -31,7 +31,7 @@ class Gathered:
         values: the data's fields one after another.
         walls: update -> seconds since the epoch.
         parameters: update -> [R, P], as stored.
-        votes: update -> [R, 3, n].
+        votes: update -> [V, 3, n].
         fields: name and count of each parameter, in the order of the last axis of `parameters`.
         scalars: tag -> update -> value, those of single units left out.
         damaged: event files that end in a damaged record.

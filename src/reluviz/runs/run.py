@@ -1,6 +1,7 @@
 """A recorded run as arrays over its snapshots.
 
-Legend of shapes: S snapshots, R replicas, W units, N samples, n recorded samples.
+Legend of shapes: S snapshots, R replicas, W units, N samples, n recorded samples, V replicas whose votes are
+recorded: the first ones, all of them up to `tags.MOST_SHOWN`.
 """
 
 import bisect
@@ -47,7 +48,8 @@ class Run:
         walls: when it was recorded, in seconds since the epoch, [S].
         rows: all parameters as they were stored, in the run's own precision, [S, R, P].
         fields: name and count of the parameters along the last axis of `rows`.
-        votes: residual, norm of the contribution and vote share, float32 [S, R, 3, n].
+        votes: residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V replicas only;
+            `snapshot(update).votes` has those of every replica, from its parameters.
         recorded_scalars: tag -> (updates, values).
         damaged: event files whose end could not be read because a record is damaged.
     """
@@ -136,17 +138,17 @@ class Run:
 
     @property
     def residual(self) -> NDArray[np.float32]:
-        """r_i = f(x_i) - y_i of the recorded samples, as it was recorded, [S, R, n]."""
+        """r_i = f(x_i) - y_i of the recorded samples, as it was recorded, [S, V, n]."""
         return self.votes[:, :, 0]
 
     @property
     def norm(self) -> NDArray[np.float32]:
-        """|c_i|, the norm of the contribution of each recorded sample, [S, R, n]."""
+        """|c_i|, the norm of the contribution of each recorded sample, [S, V, n]."""
         return self.votes[:, :, 1]
 
     @property
     def vote_share(self) -> NDArray[np.float32]:
-        """The signed share of each recorded sample in the gradient, [S, R, n]; NaN where there is no gradient."""
+        """The signed share of each recorded sample in the gradient, [S, V, n]; NaN where there is no gradient."""
         return self.votes[:, :, 2]
 
     @property
@@ -182,6 +184,10 @@ class Run:
             raise UserError(f"{self.folder}: this run has no test points")
         parts, points = [], (torch.from_numpy(x), torch.from_numpy(y))
         step = max(1, ENTRIES // self.rows[0].size)
+        many = snapshot.compiled(self.model, self._state(0), len(x))
+        if many:
+            # numba takes half a second to import
+            from reluviz import tally
         with _one_thread():
             for start in range(0, len(self.updates), step):
                 # snapshots as if they were replicas
@@ -189,7 +195,7 @@ class Run:
                     name: torch.from_numpy(value[start : start + step]).flatten(0, 1)
                     for name, value in self.parameters.items()
                 }
-                parts.append(mean_squared_error(self.model, p, *points).numpy())
+                parts.append((tally.losses(p, *points) if many else mean_squared_error(self.model, p, *points)).numpy())
         return np.concatenate(parts).reshape(self.rows.shape[:2])
 
     def at(self, update: int | None = None) -> int:

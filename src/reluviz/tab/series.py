@@ -1,12 +1,13 @@
 """A run as the view reads it: three strings of bytes (`reluviz.wire`), made from what TensorBoard has loaded.
 
     data      x, y, target, x_test, y_test (float64), recorded (int32); model, name, domain, trained, seeds, settings
-    params    update, wall (float64 [S]), values (float32 [S, R, P]); fields [[name, count], ...]
+    params    update, wall (float64 [S]), values (float32 [S, V, P]); fields [[name, count], ...]
     scalars   u0, v0, u1, v1, ... (float64, float32); tags
 
 Votes, elbows and everything else follow from these, and are computed where they are looked at.
 
-Legend of shapes: S snapshots, R replicas, P parameters, N points.
+Legend of shapes: S snapshots, R replicas, P parameters, N points, V replicas that are shown: the first ones, all of
+them up to `tags.MOST_SHOWN`.
 """
 
 import itertools
@@ -43,7 +44,7 @@ class Snapshots:
     Attributes:
         update: strictly increasing, [S].
         wall: when each was written, in seconds since 1970, [S].
-        values: float32 [S, R, P].
+        values: float32 [S, V, P].
         fields: [[name, count], ...] of the last axis.
         total: how many snapshots the run has left.
         stride: every how manieth of them is here, besides the last.
@@ -137,6 +138,7 @@ def snapshots(
         if len(shape) != 2 or shape[1] != size:
             raise Damaged(f"its parameters have the shape {list(shape)}, not [replicas, {size}]")
         kept = [i for i in kept if at(i).shape == shape]
+        shape = min(shape[0], tags.MOST_SHOWN), size
     else:
         shape = (0, size)
     stride = thin(len(kept), shape[0] * size)
@@ -144,7 +146,7 @@ def snapshots(
     if kept and shown[-1] != kept[-1]:
         shown.append(kept[-1])
     with np.errstate(over="ignore"):
-        values = np.array([at(i) for i in shown], dtype=np.float32).reshape(len(shown), *shape)
+        values = np.array([at(i)[: shape[0]] for i in shown], dtype=np.float32).reshape(len(shown), *shape)
     return Snapshots(
         np.array([step[i] for i in shown], dtype=np.float64),
         np.array([wall[i] for i in shown], dtype=np.float64),

@@ -84,6 +84,8 @@ export class RunBar {
       const kept = `${now.name} ${now.R}`;
       if (this.kept !== kept) {
         this.replica.replaceChildren(...Array.from({ length: now.R }, (_, r) => h("option", { value: r, text: `${r + 1} (seed ${now.seeds[r] ?? r})` })));
+        const all = now.seeds?.length ?? now.R;
+        this.replicaBox.title = all > now.R ? `The first ${now.R} of ${count(all)} replicas; losses are those of all` : "";
         this.kept = kept;
       }
       this.replica.value = String(Math.min(state.replica, now.R - 1));

@@ -1,7 +1,7 @@
 // The losses on a logarithmic axis, on the slider's own scale of time.
 
 import * as math from "./math.js";
-import { number, tick } from "./format.js";
+import { count, number, tick } from "./format.js";
 import { h, say, toggle } from "./dom.js";
 import { timeMarks } from "./frame.js";
 import { Plot, logarithmic, spreadLabels, ticks } from "./plot.js";
@@ -65,7 +65,7 @@ export class LossesView {
     const time = state.time;
     const across = { low: 0, high: state.last, f: time.f, g: time.g, marks: (most) => timeMarks(state, most, ticks, tick) };
     plot.scales(across, logarithmic(...bounds));
-    const replicas = now.run.R > 1 ? `median of ${now.run.R} replicas, quartiles shaded; ` : "";
+    const replicas = now.run.R > 1 ? `median of ${count(now.run.seeds?.length ?? now.run.R)} replicas, quartiles shaded; ` : "";
     say(this.caption, `${replicas}mean squared error`);
     const key = [lines.map((l) => [l.run.name, l.run.version, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {

@@ -1,0 +1,132 @@
+"""Random numbers for runs of many replicas: NumPy's Philox4x64-10, bit for bit, several blocks of it at a time.
+
+A block is four numbers, made from the block's number and a key of two words in ten rounds (Salmon et al., Parallel
+Random Numbers: As Easy as 1, 2, 3, 2011):
+
+    (hi_a, lo_a) = M0 a,   (hi_c, lo_c) = M1 c,   (a, b, c, d) <- (hi_c ^ b ^ k0, lo_c, hi_a ^ d ^ k1, lo_a)
+
+where products have 128 bits, and after every round W0 is added to k0 and W1 to k1. NumPy's own is as fast as one block
+after another can be; here LANES blocks are the lanes of a vector, and threads need not wait for each other.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from reluviz.engines import compiling
+
+ROUNDS = 10
+MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+INCREMENTS = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+LANES = 16
+"""Blocks made together."""
+NUMBERS = 4 * LANES
+"""Numbers of them."""
+WORD = 2**64 - 1
+
+
+def _write(typing: Any, out: Any, at: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
+    """Write scale m of blocks `block` .. block + LANES - 1 into out[at:], m the numbers' first 53 bits."""
+    signature = types.void(out, types.int64, types.uint64, types.uint64, types.uint64, types.float64)
+    whole = isinstance(out.dtype, types.Integer)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.gep(array.data, [args[1]])
+        made = _rounds(builder, _vector(builder, args[2]), [_vector(builder, key) for key in args[3:5]])
+        factor, reals = _vector(builder, args[5]), ir.VectorType(ir.DoubleType(), LANES)
+        scaled = []
+        for word in made:
+            real = builder.fmul(builder.sitofp(builder.lshr(word, _constant(11)), reals), factor)
+            scaled.append(builder.fptosi(real, word.type) if whole else real)
+        for first, found in enumerate(_in_turn(builder, scaled)):
+            start = builder.gep(place, [ir.Constant(ir.IntType(64), first * LANES)])
+            builder.store(found, builder.bitcast(start, found.type.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+_blocks: Any = intrinsic(_write)
+
+
+def _rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
+    """Return the four words of LANES neighbouring blocks as four vectors."""
+    # NumPy counts a block before it makes it
+    counter = builder.add(block, ir.Constant(block.type, list(range(1, LANES + 1))))
+    a, b, c, d = counter, _constant(0), _constant(0), _constant(0)
+    for _ in range(ROUNDS):
+        (high_a, low_a), (high_c, low_c) = (
+            _product(builder, word, by) for word, by in zip((a, c), MULTIPLIERS, strict=True)
+        )
+        a, b = builder.xor(builder.xor(high_c, b), keys[0]), low_c
+        c, d = builder.xor(builder.xor(high_a, d), keys[1]), low_a
+        keys = [builder.add(key, _constant(step)) for key, step in zip(keys, INCREMENTS, strict=True)]
+    return [a, b, c, d]
+
+
+def _product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
+    """Return the upper and the lower half of a product of 128 bits, from products of halves, which vectors have."""
+    half, low = _constant(32), _constant(2**32 - 1)
+    word_low, word_high = builder.and_(word, low), builder.lshr(word, half)
+    by_low, by_high = _constant(by & (2**32 - 1)), _constant(by >> 32)
+    first = builder.add(builder.mul(word_high, by_low), builder.lshr(builder.mul(word_low, by_low), half))
+    second = builder.add(builder.mul(word_low, by_high), builder.and_(first, low))
+    carried = builder.add(builder.lshr(first, half), builder.lshr(second, half))
+    return builder.add(builder.mul(word_high, by_high), carried), builder.mul(word, _constant(by))
+
+
+def _in_turn(builder: Any, words: list[Any]) -> list[Any]:
+    """Return the numbers in the order of the blocks: the four words of the first, then those of the second, ..."""
+
+    def interleaved(one: Any, other: Any) -> Any:
+        lanes = one.type.count
+        order = [lane + lanes * which for lane in range(lanes) for which in (0, 1)]
+        return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+    a, b, c, d = words
+    every = interleaved(interleaved(a, c), interleaved(b, d))
+    parts = []
+    for first in range(0, NUMBERS, LANES):
+        chosen = list(range(first, first + LANES))
+        parts.append(builder.shuffle_vector(every, every, ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen)))
+    return parts
+
+
+def _constant(value: int) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(64), LANES), [value] * LANES)
+
+
+def _vector(builder: Any, value: Any) -> Any:
+    kind = ir.VectorType(value.type, LANES)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+@compiling.compiled
+def _fill(low, high, block, skip, scale, out):
+    some = np.empty(NUMBERS, out.dtype)
+    at = 0
+    if skip > 0:
+        _blocks(some, 0, block, low, high, scale)
+        at = min(4 - skip, out.shape[0])
+        out[:at] = some[skip : skip + at]
+        block += np.uint64(1)
+    while at + NUMBERS <= out.shape[0]:
+        _blocks(out, at, block, low, high, scale)
+        block += np.uint64(LANES)
+        at += NUMBERS
+    if at < out.shape[0]:
+        _blocks(some, 0, block, low, high, scale)
+        out[at:] = some[: out.shape[0] - at]
+
+
+def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
+    """Write what `reluviz.data.samplers.fill` does, and let other threads run meanwhile."""
+    key = seed + (stream << 64)
+    block, skip = divmod(start, 4)
+    _fill(np.uint64(key & WORD), np.uint64(key >> 64), np.uint64(block), skip, scale, out)
