@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -368,17 +369,22 @@ def test_the_elbows_of_real_runs_are_drawn_where_they_were(sweep: Path) -> None:
         row = int(np.argmin(np.abs(ends - np.median(ends))))
         assert any(f"seed {each.replicas[row].seed}" in text.get_text() for text in picture.figure.texts)
         run = load_run(each.replicas[row].folder)
-        pieces = [piece for lines in axes.collections for piece in lines.get_segments()]
-        ought = {
-            (run.updates[s], run.elbow[s, row, k], run.updates[s + 1], run.elbow[s + 1, row, k])
+        dull, bright = (lines.get_segments() for lines in axes.collections)
+        steps = {
+            (run.updates[s], run.elbow[s, row, k], run.updates[s + 1], run.elbow[s + 1, row, k]): (s + 1, k)
             for s in range(len(run.updates) - 1)
             for k in range(5)
         }
-        assert {tuple(piece.ravel().tolist()) for piece in pieces} == ought
-        alive = axes.collections[1]
-        dead = run.unit_status[1:, row] == 0
-        assert alive.get_array().tolist() == run.slope_jump[1:, row][~dead].tolist()
-        assert len(axes.collections[0].get_segments()) == dead.sum()
+        pairs = [(*map(float, a), *map(float, b)) for line in (*dull, *bright) for a, b in pairwise(line)]
+        assert sorted(pairs) == sorted(steps)
+        grey = {steps[*map(float, a), *map(float, b)] for line in dull for a, b in pairwise(line)}
+        dead = run.unit_status[:, row] == 0
+        assert grey == {(s, k) for s, k in steps.values() if dead[s, k]}
+        for line, colour in zip(bright, axes.collections[1].get_colors(), strict=True):
+            for a, b in pairwise(line):
+                s, k = steps[*map(float, a), *map(float, b)]
+                red, _, blue, _ = colour
+                assert run.slope_jump[s, row, k] * (red - blue) > 0 or abs(red - blue) < 0.12
 
 
 def test_a_run_that_cannot_be_read_costs_its_own_frame_only(sweep: Path, tmp_path: Path) -> None:

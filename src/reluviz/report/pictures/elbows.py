@@ -4,7 +4,8 @@ Legend of shapes: S snapshots, W units.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -28,6 +29,10 @@ from reluviz.report.study import Group, Replica, Study
 MOST_GROUPS = 9
 MOST_UNITS = 100
 MOST_SNAPSHOTS = 200
+SHADES = 48
+"""Steps of the colour of a slope jump."""
+FAR = 1e9
+"""An elbow beyond this leaves the picture just as well, and can be drawn."""
 DEAD = 0
 """Index of the status in `reluviz.geometry.STATUS`."""
 
@@ -151,17 +156,33 @@ def read(replica: Replica) -> Paths | None:
 
 
 def _lines(paths: Paths, norm: Normalize) -> list[LineCollection]:
-    """Return the worldlines: from snapshot to snapshot a piece in the colour of its slope jump, grey where dead."""
-    count = paths.elbow.shape[1]
-    x = np.repeat(paths.updates[:, None].astype(float), count, axis=1)
-    points = np.stack([x, np.clip(paths.elbow, -1e9, 1e9)], axis=-1)
-    pieces = np.stack([points[:-1], points[1:]], axis=2)  # [S - 1, W, 2, 2]
-    jump, dead = paths.jump[1:], paths.dead[1:]
-    known = np.isfinite(pieces).all(axis=(2, 3))
-    alive, off = known & ~dead, known & dead
-    bright = LineCollection(list(pieces[alive]), array=jump[alive], cmap=DIVERGING, norm=norm, linewidths=1.3, zorder=3)
-    dull = LineCollection(list(pieces[off]), colors=NEUTRAL, linewidths=0.9, linestyles=[(0, (2, 1.5))], zorder=2)
-    return [dull, bright]
+    """Return the worldlines in the colours of their slope jumps, and those of dead units in grey.
+
+    From one snapshot to the next a unit has the colour of its later slope jump. As long as the colour stays the same
+    it is one line: a drawing of every step by itself would be five times as large.
+    """
+    x = paths.updates.astype(float)
+    level = np.floor(np.ma.filled(norm(paths.jump), 0.5).clip(0, 1 - 1e-9) * SHADES).astype(int)
+    level = np.where(paths.dead, -1, level)
+    known = np.isfinite(paths.elbow) & np.isfinite(paths.jump)
+    bright: list[Floats] = []
+    shades: list[float] = []
+    dull: list[Floats] = []
+    for k in range(paths.elbow.shape[1]):
+        points = np.stack([x, paths.elbow[:, k].clip(-FAR, FAR)], axis=-1)
+        steps = np.where(known[1:, k] & known[:-1, k], level[1:, k], -2)
+        ends = np.flatnonzero(np.diff(steps)) + 1
+        for start, stop in pairwise([0, *ends.tolist(), len(steps)]):
+            if stop > start and steps[start] == -1:
+                dull.append(points[start : stop + 1])
+            elif stop > start and steps[start] >= 0:
+                bright.append(points[start : stop + 1])
+                shades.append((steps[start] + 0.5) / SHADES)
+    style: dict[str, Any] = {"capstyle": "butt", "joinstyle": "round"}
+    return [
+        LineCollection(dull, colors=NEUTRAL, linewidths=0.9, linestyles=[(0, (2, 1.5))], zorder=2),
+        LineCollection(bright, colors=DIVERGING(shades), linewidths=1.3, zorder=3, **style),
+    ]
 
 
 def _words(found: Sequence[tuple[Group, Replica, Paths]]) -> str:

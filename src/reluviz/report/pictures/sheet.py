@@ -7,7 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.markers import TICKLEFT
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from reluviz.pictures.panel import Ticks
 from reluviz.pictures.style import DPI, GRID, INK, NORMAL, SIZE, SMALL, SOFT, printable
@@ -88,7 +90,7 @@ class Sheet:
                 axes.spines[edge].set_visible(False)
             for edge in ("left", "bottom"):
                 axes.spines[edge].set(color=SOFT, linewidth=0.8)
-            axes.tick_params(colors=SOFT, labelsize=SMALL, length=3, which="both")
+            axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
             axes.grid(color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
             self._name(left, 1 - (upper - 10) / self.height, words, aside)
@@ -127,21 +129,23 @@ class Sheet:
 
     def ticks(self, x: Ticks, y: Ticks, xname: str, ynames: Sequence[str]) -> None:
         """Put the same ticks on all frames, with numbers, and a name for each row, at the outer ones only."""
-        low, high = self.frames[0].get_ylim()
-        between = ticks.between(low, high) if self.frames[0].get_yscale() == "log" else []
         for i, axes in enumerate(self.frames):
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_minor_locator(FixedLocator(between))
-            axes.xaxis.set_major_locator(FixedLocator(x.at))
-            axes.yaxis.set_major_locator(FixedLocator(y.at))
             lowest, first = i + self.columns >= len(self.frames), i % self.columns == 0
-            axes.xaxis.set_major_formatter(FixedFormatter(x.labels if lowest else [""] * len(x.labels)))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.yaxis.set_major_formatter(FixedFormatter(y.labels if first else [""] * len(y.labels)))
+            for axis, found in ((axes.xaxis, x), (axes.yaxis, y)):
+                axis.set_minor_locator(NullLocator())
+                axis.set_major_locator(FixedLocator(found.at))
+                axis.set_major_formatter(FixedFormatter(found.labels))
+            axes.tick_params(labelbottom=lowest, labelleft=first)
             if lowest:
                 axes.set_xlabel(xname, size=SMALL + 1, color=SOFT, labelpad=3)
             if first:
                 axes.set_ylabel(ynames[i // self.columns % len(ynames)], size=SMALL + 1, color=SOFT, labelpad=4)
+            if axes.get_yscale() == "log":
+                # as ticks of matplotlib's, each of them five artists, they would take longer than all the rest
+                at = ticks.between(*axes.get_ylim())
+                style: dict[str, Any] = {"marker": TICKLEFT, "markersize": 2, "markeredgewidth": 0.6, "linestyle": ""}
+                place = axes.get_yaxis_transform()
+                self.figure.add_artist(Line2D([0.0] * len(at), at, color=SOFT, transform=place, **style))
 
     def limit(self, xlim: tuple[float, float], view: Limits, xlog: bool = False) -> None:
         """Give all frames the same limits."""
