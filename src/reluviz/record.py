@@ -14,6 +14,7 @@ from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from torch import Tensor
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz import hparams, tags
@@ -66,7 +67,14 @@ class Recorder:
 
     def snapshot(self, snapshot: Snapshot, histograms: bool, contributions: bool, optimum: float | None) -> None:
         """Write everything but the pictures of a snapshot as one event."""
-        values = [*self._scalars(snapshot, optimum), *self._tensors(snapshot)]
+        named = self._quantities(snapshot)
+        table = np.stack([value.numpy() for value in named.values()]).astype(float)
+        values = [
+            # first, where a reader of many runs finds it without looking at the rest
+            self._replicas(list(named), table),
+            *self._scalars(snapshot, list(named), table, optimum),
+            *self._tensors(snapshot),
+        ]
         if histograms:
             values += self._histograms(snapshot)
         if contributions:
@@ -130,7 +138,8 @@ class Recorder:
         event.summary.value.extend(values)
         self.files.add_event(event, update)
 
-    def _scalars(self, s: Snapshot, optimum: float | None) -> list[Any]:
+    def _quantities(self, s: Snapshot) -> dict[str, Tensor]:
+        """Return what each replica has one number of, tag -> [R]."""
         named = {tags.LOSS_TRAIN: s.loss_train}
         if s.loss_test is not None:
             named[tags.LOSS_TEST] = s.loss_test
@@ -145,7 +154,24 @@ class Recorder:
             named |= {f"{tags.UNITS}/{name}": count for name, count in s.unit_counts.items()}
         else:
             named[tags.THETA] = s.parameters["theta"]
-        names, rows = list(named), [np.stack([value.numpy() for value in named.values()]).astype(float)]
+        return named
+
+    def _replicas(self, names: Sequence[str], table: NDArray[np.float64]) -> Any:
+        """Return losses and units of every replica, of which a loss that is no number is infinite; table is [Q, R]."""
+        fields = [tag for tag in names if tag.startswith(("loss/", f"{tags.UNITS}/"))]
+        rows = table[[names.index(tag) for tag in fields]]
+        losses = sum(tag.startswith("loss/") for tag in fields)
+        np.copyto(rows[:losses], np.inf, where=np.isnan(rows[:losses]))
+        if tags.LOSS_BATCH not in fields:
+            # the first snapshot has the fields of the others
+            fields.insert(losses, tags.LOSS_BATCH)
+            rows = np.insert(rows, losses, np.nan, axis=0)
+        return _tensor(tags.REPLICAS, np.ascontiguousarray(rows.T), {"fields": fields})
+
+    def _scalars(
+        self, s: Snapshot, names: Sequence[str], table: NDArray[np.float64], optimum: float | None
+    ) -> list[Any]:
+        names, rows = list(names), [table]
         if self.model == "relu":
             width = s.elbow.shape[1]
             own = range(width)
