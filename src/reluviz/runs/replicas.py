@@ -81,7 +81,6 @@ def read(paths: list[Path]) -> Replicas:
     found = Replicas()
     for path in paths:
         for data in _records(path, found):
-            found.empty = False
             _add(found, data)
     if found.series:
         found.last = max(found.series)
@@ -91,7 +90,7 @@ def read(paths: list[Path]) -> Replicas:
 
 
 def _records(path: Path, found: Replicas) -> Iterator[bytes]:
-    """Yield the records of a file; of a large one that holds nothing of interest, its beginning."""
+    """Yield the records of a file, apart from large ones that hold nothing of interest."""
     try:
         with path.open("rb") as file:
             size, found.whole = path.stat().st_size, True
@@ -102,17 +101,19 @@ def _records(path: Path, found: Replicas) -> Iterator[bytes]:
                 if file.tell() + length + 4 > size:
                     found.whole = False
                     return
-                yield _record(file, length)
+                found.empty = False
+                if (data := _record(file, length)) is not None:
+                    yield data
             found.whole = not head
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _record(file: BinaryIO, length: int) -> bytes:
+def _record(file: BinaryIO, length: int) -> bytes | None:
     start = file.read(min(length, HEAD))
     if length > LARGE and b"reluviz/" not in start:
         file.seek(length - len(start) + 4, 1)
-        return start
+        return None
     data = start + file.read(length - len(start))
     if events.masked_checksum(data) != file.read(4):
         raise events.Damaged
