@@ -91,7 +91,7 @@ def read(paths: list[Path]) -> Replicas:
 
 
 def _records(path: Path, found: Replicas) -> Iterator[bytes]:
-    """Yield the records of a file; of a large one that holds nothing of interest, its beginning."""
+    """Yield the records of a file; of a large one that holds nothing of interest, nothing but that it is there."""
     try:
         with path.open("rb") as file:
             size, found.whole = path.stat().st_size, True
@@ -112,7 +112,7 @@ def _record(file: BinaryIO, length: int) -> bytes:
     start = file.read(min(length, HEAD))
     if length > LARGE and b"reluviz/" not in start:
         file.seek(length - len(start) + 4, 1)
-        return start
+        return b""
     data = start + file.read(length - len(start))
     if events.masked_checksum(data) != file.read(4):
         raise events.Damaged
@@ -122,7 +122,7 @@ def _record(file: BinaryIO, length: int) -> bytes:
 def _add(found: Replicas, data: bytes) -> None:
     """Take in a record, if there is anything in it."""
     ours = b"reluviz/" in data[:HEAD]
-    if not ours and len(data) >= SMALL:
+    if not data or (not ours and len(data) >= SMALL):
         return
     event = _event(data)
     if event.session_log.status == SessionLog.START:
