@@ -12,15 +12,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
 import csv
-import math
 import subprocess
 import time
 from collections import Counter
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks import memory, synthetic
+from benchmarks import synthetic, tree
 from benchmarks.measure import Report, Times, figure, table, writes
 
 SHORT = ("updates=2000", "snapshots.every=100")
@@ -39,11 +39,11 @@ def main() -> None:
     report = Report("report", f"report.py: report on {count:,} runs")
     with TemporaryDirectory() as place:
         originals = synthetic.templates(Path(place), *(QUICK if args.quick else SHORT))
-        tree = synthetic.write(Path(place) / "runs", originals, count)
-        damaged = ", ".join(f"{many:,} {why}" for why, many in sorted(tree.counts().items()))
+        written = synthetic.write(Path(place) / "runs", originals, count)
+        damaged = ", ".join(f"{many:,} {why}" for why, many in sorted(written.counts().items()))
         report.say(
-            f"{count:,} runs in {len(tree.final)} groups, {figure(tree.size / 1e6)} MB of files: {damaged}. Runs of"
-            f" the program: {times}. Memory is the sum over its processes, of which shared pages count in each."
+            f"{count:,} runs in {len(written.final)} groups, {figure(written.size / 1e6)} MB of files: {damaged}. Runs"
+            f" of the program: {times}. Memory is that of all its processes together."
         )
         rows = []
         seconds: dict[str, list[float]] = {}
@@ -53,43 +53,46 @@ def main() -> None:
                 took, peak = _measure(Path(place), options)
                 seconds.setdefault(name, []).append(took)
                 peaks.setdefault(name, []).append(peak)
-                _check(Path(place) / "runs" / "report", tree)
+                _check(Path(place) / "runs" / "report", written)
         for name, each in seconds.items():
             took = Times(tuple(each))
-            memories = "" if math.isnan(peaks[name][0]) else str(Times(tuple(peaks[name])))
+            memories = str(Times(tuple(peaks[name]))) if peaks[name][0] else ""
             rows.append((name, str(took), memories, figure(1e3 * took.median / count)))
         report.say(table(("", "seconds", "MB", "ms a run"), rows))
         whole = Times(tuple(seconds["all of it"]))
         report.ratio(f"report on {count:,} runs", f"{figure(whole.median)} s", "at most 120 s" * (count == 10_000))
-        if not math.isnan(peaks["all of it"][0]):
+        if peaks["all of it"][0]:
             peak = Times(tuple(peaks["all of it"])).median
             report.ratio("peak memory of all its processes", f"{figure(peak)} MB", "at most 2000 MB")
     report.close(args.write)
 
 
 def _measure(place: Path, options: list[str]) -> tuple[float, float]:
-    """Return seconds and peak memory in MB of the verb, from shell to exit."""
+    """Return seconds and peak memory in MB of the verb, from shell to exit; of memory 0 where it is not known."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reluviz", "report", "runs", *options], cwd=place, stdout=subprocess.DEVNULL
-    )
-    peak = memory.of_tree(process)
-    if process.returncode:
-        sys.exit(f"the report failed with status {process.returncode}")
-    return time.perf_counter() - started, peak
+    command = [sys.executable, "-m", "reluviz", "report", "runs", *options]
+    process = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, start_new_session=True)
+    watched = tree.Watched(process.pid, partial(tree.of_session, process.pid))
+    watched.start()
+    status = process.wait()
+    took = time.perf_counter() - started
+    watched.stop()
+    if status:
+        sys.exit(f"the report failed with status {status}")
+    return took, watched.all
 
 
-def _check(folder: Path, tree: synthetic.Tree) -> None:
+def _check(folder: Path, written: synthetic.Tree) -> None:
     """End the program where the table or the runs left out are not those that were written."""
     with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
         found = [row for row in csv.DictReader(file) if row["metric"] == "loss/test"]
-    wanted = sorted((len(losses), float(np.median(losses))) for losses in tree.final.values())
+    wanted = sorted((len(losses), float(np.median(losses))) for losses in written.final.values())
     if not np.allclose(sorted((int(row["n"]), float(row["median"])) for row in found), wanted, rtol=1e-12):
         sys.exit("the medians are not those of the runs")
     lines = (folder / "findings.md").read_text(encoding="utf-8").splitlines()
-    said = Counter(why for line in lines for why in tree.counts() if line.startswith(f"- {why}: "))
-    if said != tree.counts():
-        sys.exit(f"the runs left out are {dict(said)} and should be {dict(tree.counts())}")
+    said = Counter(why for line in lines for why in written.counts() if line.startswith(f"- {why}: "))
+    if said != written.counts():
+        sys.exit(f"the runs left out are {dict(said)} and should be {dict(written.counts())}")
 
 
 if __name__ == "__main__":

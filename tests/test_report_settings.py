@@ -72,6 +72,13 @@ def test_a_choice_that_makes_no_difference_is_no_key_and_splits_no_group() -> No
     assert [label["optimizer"] for label in found.labels] == ["sgd", "sgd", "adam"]
 
 
+def test_where_a_run_does_not_tell_its_choices_its_settings_are_compared() -> None:
+    silent = Settings(optimizer("sgd", 0.3, momentum=0.5).leaves, {}, {}, ())
+    found = vary([optimizer("sgd", 0.1), silent, optimizer("adam", 0.1)])
+    assert found.keys == ("optimizer", "optimizer.lr", "optimizer.momentum")
+    assert [label["optimizer"] for label in found.labels] == ["SGD", "SGD", "ADAM"]
+
+
 def test_a_reference_is_no_key_beside_what_it_refers_to_nor_the_other_way_round() -> None:
     reference = {"optimizer.lr": "${step_size}"}
     found = vary([run({}, reference, step_size=step, optimizer__lr=step) for step in (0.1, 0.2)])

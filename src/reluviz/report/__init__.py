@@ -21,8 +21,12 @@ def main(argv: list[str]) -> int:
         UserError: for arguments, folders or runs that will not do.
     """
     from reluviz.report import aggregate, files, findings, gather, options, table, tables, telling
+    from reluviz.runs import events
 
     asked = options.parse(argv)
+    for folder in asked.folders:
+        # says in one line what is wrong with it
+        events.files(folder)
     files.check(asked.out, f"--out {asked.out}")
     files.check(asked.aggregate, f"--out {asked.out}")
     study = gather.study(asked.folders)
@@ -33,10 +37,10 @@ def main(argv: list[str]) -> int:
     files.claim(asked.out)
     written = tables.write(rows, study.keys, asked.out)
     written.append(telling.write(study, found, metric, asked.out / "findings.md"))
-    aggregate.write(study, asked.aggregate)
+    bands = aggregate.write(study, asked.aggregate)
     written = [*_draw(study, rows, found, asked), *written]
     telling.show(study, rows, found, metric)
-    telling.where(asked, written)
+    telling.where(asked, written, bands)
     if not any(path.suffix == ".parquet" for path in written):
         print(f"reluviz: {tables.GET_PYARROW}", file=sys.stderr)
     return 0

@@ -85,7 +85,8 @@ def global_leaves(group: str) -> frozenset[str]:
     return frozenset(
         key
         for path in (config.folder() / group).glob("*.yaml")
-        for key, _ in _leaves({key: value for key, value in _yaml(path).items() if key != "defaults"})
+        for key, _ in _leaves(yaml.load(path.read_bytes(), LOADER) or {})
+        if key != "defaults"
     )
 
 

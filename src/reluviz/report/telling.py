@@ -60,16 +60,23 @@ def show(study: Study, rows: Sequence[Row], found: Sequence[Finding], metric: st
             console.print(f"and {len(study.left) - MOST_LEFT:,} more in findings.md")
 
 
-def where(options: Options, written: Sequence[Path]) -> None:
-    """Print what was written where, and the command that shows it."""
+def where(options: Options, written: Sequence[Path], bands: Sequence[Path]) -> None:
+    """Print what was written where, and the command that shows it.
+
+    Args:
+        options: what was asked for.
+        written: files of the report.
+        bands: folders of the groups as runs.
+    """
     names = list(dict.fromkeys(path.relative_to(options.out).parts[0] for path in written))
     console.print()
     out = short(options.out)
-    for label, line in {
-        "report": out,
-        "files": ", ".join(name if "." in name else f"{name}/" for name in names),
-        "view": f"python -m reluviz view {shlex.quote(short(options.shown))}",
-    }.items():
+    lines = {"report": out, "files": ", ".join(name if "." in name else f"{name}/" for name in names)}
+    if bands:
+        lines["bands"] = f"{short(options.aggregate)}, for TensorBoard: {_count(len(bands), 'group')}"
+    if bands or options.shown in options.folders:
+        lines["view"] = f"python -m reluviz view {shlex.quote(short(options.shown))}"
+    for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line), soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reluviz.report.settings import TARGET, Settings, global_leaves
 from reluviz.report.study import Value
@@ -36,6 +36,9 @@ def vary(runs: Sequence[Settings], of_group: Callable[[str], frozenset[str]] = g
         of_group: the leaves that the choices of a config group set, where it has no node of its own.
     """
     leaves = _varying_leaves(runs)
+    # runs of the same settings have the same name, though one may have chosen what another one had anyway
+    identities = [tuple(run.leaves.get(key) for key in sorted(leaves)) for run in runs]
+    runs = _with_choices(runs, identities)
     groups = sorted({group for run in runs for group in run.choices})
     explained: set[str] = set()
     chosen = []
@@ -55,8 +58,6 @@ def vary(runs: Sequence[Settings], of_group: Callable[[str], frozenset[str]] = g
     shown -= {key for key in shown if (users := _users(key, runs)) and users <= shown}
     named = {key: key.removesuffix(f".{TARGET}") for key in shown}
     named = {key: key if name in chosen else name for key, name in named.items()}
-    # runs of the same settings have the same name, though one may have chosen what another one had anyway
-    identities = [tuple(run.leaves.get(key) for key in sorted(leaves)) for run in runs]
     labels: dict[Identity, dict[str, Value]] = {}
     for identity, run in zip(identities, runs, strict=True):
         label: dict[str, Value] = {group: run.choices.get(group) for group in chosen}
@@ -91,6 +92,17 @@ def _same(runs: Sequence[Settings], key: str) -> bool:
         return True
     value = runs[0].leaves.get(key)
     return all(run.leaves.get(key) == value for run in runs)
+
+
+def _with_choices(runs: Sequence[Settings], identities: Sequence[Identity]) -> Sequence[Settings]:
+    """Return the runs, those that do not tell their choices with those of a run of the same settings.
+
+    Where there is none, nobody has any: a choice that is unknown would be taken for another one.
+    """
+    known = {identity: run.choices for identity, run in zip(identities, runs, strict=True) if run.choices}
+    if any(identity not in known for identity in identities):
+        return [replace(run, choices={}) for run in runs]
+    return [replace(run, choices=run.choices or known[at]) for at, run in zip(identities, runs, strict=True)]
 
 
 def _own(group: str, runs: Sequence[Settings]) -> set[str]:

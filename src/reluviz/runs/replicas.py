@@ -81,6 +81,7 @@ def read(paths: list[Path]) -> Replicas:
     found = Replicas()
     for path in paths:
         for data in _records(path, found):
+            found.empty = False
             _add(found, data)
     if found.series:
         found.last = max(found.series)
@@ -90,7 +91,7 @@ def read(paths: list[Path]) -> Replicas:
 
 
 def _records(path: Path, found: Replicas) -> Iterator[bytes]:
-    """Yield the records of a file, apart from large ones that hold nothing of interest."""
+    """Yield the records of a file; of a large one that holds nothing of interest, nothing but that it is there."""
     try:
         with path.open("rb") as file:
             size, found.whole = path.stat().st_size, True
@@ -101,19 +102,17 @@ def _records(path: Path, found: Replicas) -> Iterator[bytes]:
                 if file.tell() + length + 4 > size:
                     found.whole = False
                     return
-                found.empty = False
-                if (data := _record(file, length)) is not None:
-                    yield data
+                yield _record(file, length)
             found.whole = not head
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _record(file: BinaryIO, length: int) -> bytes | None:
+def _record(file: BinaryIO, length: int) -> bytes:
     start = file.read(min(length, HEAD))
     if length > LARGE and b"reluviz/" not in start:
         file.seek(length - len(start) + 4, 1)
-        return None
+        return b""
     data = start + file.read(length - len(start))
     if events.masked_checksum(data) != file.read(4):
         raise events.Damaged
@@ -123,7 +122,7 @@ def _record(file: BinaryIO, length: int) -> bytes | None:
 def _add(found: Replicas, data: bytes) -> None:
     """Take in a record, if there is anything in it."""
     ours = b"reluviz/" in data[:HEAD]
-    if not ours and len(data) >= SMALL:
+    if not data or (not ours and len(data) >= SMALL):
         return
     event = _event(data)
     if event.session_log.status == SessionLog.START:
