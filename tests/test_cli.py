@@ -89,9 +89,9 @@ def test_the_help_is_the_pinned_text(words, capsys):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("trian", "reluviz: trian: must be one of train, view, export, explain; did you mean train?\n"),
-        ("--hlep", "reluviz: --hlep: must be one of train, view, export, explain; did you mean --help?\n"),
-        ("xyz", "reluviz: xyz: must be one of train, view, export, explain\n"),
+        ("trian", "reluviz: trian: must be one of train, view, export, report, explain; did you mean train?\n"),
+        ("--hlep", "reluviz: --hlep: must be one of train, view, export, report, explain; did you mean --help?\n"),
+        ("xyz", "reluviz: xyz: must be one of train, view, export, report, explain\n"),
     ],
 )
 def test_an_unknown_verb_is_refused(word, line, capsys):
@@ -245,7 +245,7 @@ def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_l
 @pytest.mark.parametrize("name", ["relu", "constant", "linear"])
 def test_metrics_have_the_keys_of_the_interface_and_a_list_for_each_replica(name, logs):
     metrics = metrics_of(one(logs, f"+exp={name}", *SHORT, "replicas=3", "seed=5"))
-    assert list(metrics) == [*COMMON, *OWN[name], "seconds", "versions"]
+    assert list(metrics) == [*COMMON, *OWN[name], "seconds", "versions", "distribution"]
     assert metrics["name"] == name
     assert metrics["status"] == "finished"
     assert metrics["engine"] == {"relu": "fused"}.get(name, "exact")
@@ -353,7 +353,8 @@ def test_a_grid_makes_a_folder_for_each_pair(logs, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines()[-1] == f"view    python -m reluviz view logs/sweeps/{sweep.name}"
-    assert re.fullmatch(r"sweep   4 finished in \d+\.\d s", out.splitlines()[-2])
+    assert out.splitlines()[-2] == f"report  python -m reluviz report logs/sweeps/{sweep.name}"
+    assert re.fullmatch(r"sweep   4 finished in \d+\.\d s", out.splitlines()[-3])
 
 
 def test_a_bad_job_is_told_in_one_line_while_the_others_go_on(logs, capsys):

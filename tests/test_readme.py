@@ -1,6 +1,7 @@
 """Every command and every program in the README runs."""
 
 import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -15,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
 RUNS = [line.rpartition("&& ")[2] for line in COMMANDS if "reluviz" in line]
-VERB = re.compile(r" (train|explain|export) ")
+VERB = re.compile(r" (train|explain|export|report) ")
 RUN = "logs/relu/TIME"
+SWEEP = "logs/sweeps/TIME"
 SMALL = ["updates=2", "callbacks=minimal"]
 
 
@@ -38,12 +40,17 @@ def trained(work: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("command", [line for line in RUNS if VERB.search(line)])
 def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = command.split()
+    words = shlex.split(command)
     assert words[:3] == ["python", "-m", "reluviz"]
     arguments = words[3:]
     if RUN in command or arguments[0] == "export":
         folder = trained(work, monkeypatch)
         arguments = [word.replace(RUN, folder) for word in arguments]
+    if arguments[0] == "report":
+        monkeypatch.setattr(sys, "argv", ["reluviz", "train", "-m", "+exp=linear", "seed=0,1", *SMALL])
+        assert main() == 0
+        (sweep,) = (work / "logs" / "sweeps").iterdir()
+        arguments = [word.replace(SWEEP, str(sweep.relative_to(work))) for word in arguments]
     if arguments[0] == "export" and "--at" in arguments:
         assert "--at 0,1000,last" in command
         # the run here is shorter than the README's

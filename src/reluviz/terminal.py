@@ -111,6 +111,8 @@ def sweep(done: Sweep, endings: Sequence[Ending], stopped: bool, seconds: float,
     if open_ or stopped:
         again = re.sub(r" '?(sweep\.resume|hydra\.sweep\.dir)=(\S|'[^']*')+", "", command)
         console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={folder}"))
+    elif len(endings) > 1:
+        console.print(Text.assemble(("report  ", "dim"), f"python -m reluviz report {folder}"))
     console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {folder}"))
 
 
