@@ -29,9 +29,9 @@ SNAPSHOT = {
     "votes": ["reluviz.votes:summarize"],
     "geometry": ["reluviz.geometry:elbow", "reluviz.geometry:slope_jump", "reluviz.geometry:unit_status"],
     "history of votes": ["reluviz.callbacks.history:History.add"],
-    "scalars": ["reluviz.record:Recorder._scalars"],
+    "scalars": ["reluviz.record:Recorder._quantities", "reluviz.record:Recorder._scalars"],
     "histograms": ["reluviz.record:Recorder._histograms"],
-    "tensors": ["reluviz.record:Recorder._tensors"],
+    "tensors": ["reluviz.record:Recorder._replicas", "reluviz.record:Recorder._tensors"],
     "writing": ["reluviz.record:Recorder._write"],
     WHOLE: ["reluviz.callbacks:SnapshotLogger._look"],
 }

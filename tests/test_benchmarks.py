@@ -18,6 +18,7 @@ COMMANDS = {
     "first": ["course.py", "--first"],
     "replicas": ["replicas.py"],
     "logging": ["logging.py"],
+    "report": ["report.py"],
     "launchers": ["launchers.py"],
 }
 NUMBER = r"-?[\d,]+(?:\.\d*)?k?|nan|inf"

@@ -23,6 +23,7 @@ from reluviz.__main__ import main
 from reluviz.data import piecewise_linear
 from reluviz.functions import PARAMETERS, predict
 from reluviz.record import BINS, MOST_COUNTED, _quartiles, _three, histogram
+from reluviz.tags import REPLICAS
 
 DATA = piecewise_linear()
 X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
@@ -236,7 +237,7 @@ def test_the_parameters_are_those_of_metrics_json_to_the_last_bit(run):
 
 
 def test_tensors_are_summaries_that_tensorboard_hands_to_the_plugin(run):
-    tags = {"reluviz/data", "reluviz/params", "reluviz/votes"}
+    tags = {"reluviz/data", "reluviz/params", "reluviz/replicas", "reluviz/votes"}
     for name, wanted in (("relu", tags), ("everything", {*tags, "reluviz/contributions"})):
         ours = {tag: series for tag, series in run(name).of("tensor").items() if tag.startswith("reluviz/")}
         assert set(ours) == wanted
@@ -244,6 +245,32 @@ def test_tensors_are_summaries_that_tensorboard_hands_to_the_plugin(run):
             for value in series.values():
                 assert value.metadata.data_class == DATA_CLASS_TENSOR
                 assert value.metadata.plugin_data.plugin_name == "reluviz"
+
+
+def test_every_replica_has_its_own_losses_and_units_first_in_each_event(run):
+    for name, test in (("relu", ["loss/test"]), ("replicas", ["loss/test"]), ("constant", ["loss/test"])):
+        found = run(name)
+        fields = found.content("reluviz/replicas")["fields"]
+        units = [] if name == "constant" else [f"units/{status}" for status in geometry.STATUS]
+        assert fields == ["loss/train", *test, "loss/batch", *units]
+        last = found.metrics["updates"]
+        series = {step: dict(zip(fields, rows.T, strict=True)) for step, rows in found.tensors(REPLICAS).items()}
+        for tag in ("loss/train", *test):
+            assert series[last][tag].tolist() == found.metrics[tag]
+        for status in geometry.STATUS if units else ():
+            assert series[last][f"units/{status}"].tolist() == found.metrics["units"][status]
+        # there is no minibatch before the first update
+        assert np.isnan(series[0]["loss/batch"]).all()
+        for step, values in series.items():
+            for tag, value in values.items():
+                if (tag, step) != ("loss/batch", 0):
+                    assert found.scalars[tag][step] == pytest.approx(np.median(value), rel=1e-6)
+        assert all(next(iter(values)) == REPLICAS for _, values in found.events if "loss/train" in values)
+
+
+def test_a_replica_whose_loss_is_no_number_has_an_infinite_one(run):
+    last = run("not_finite").tensors(REPLICAS)[run("not_finite").metrics["updates"]]
+    assert last[0, 0] == np.inf
 
 
 def test_the_data_can_be_read_back_exactly(run):

@@ -32,8 +32,9 @@ from reluviz.data import Dataset, Linear, piecewise_linear, sine
 from reluviz.data.module import SegmentData
 from reluviz.data.targets import piecewise_linear_target
 from reluviz.errors import UserError
+from reluviz.eventfile import EventFile
 from reluviz.functions import PARAMETERS, predict
-from reluviz.logger import EventFile, RunLogger
+from reluviz.logger import RunLogger
 from reluviz.models import ReLUModule
 from reluviz.quiet import quiet
 from reluviz.runs import Run, events, load_run, load_runs, names, runs_below

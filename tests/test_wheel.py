@@ -54,6 +54,13 @@ def test_the_wheel_holds_the_tab_and_tells_tensorboard_of_it(wheel: Path) -> Non
     assert dict(points["tensorboard_plugins"]) == {"reluviz": "reluviz.tab.loader:ReLULoader"}
 
 
+def test_the_wheel_holds_the_style_and_the_script_of_a_report(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    for name in ("report.css", "report.js"):
+        file = f"reluviz/report/static/{name}"
+        assert archive.read(file) == (ROOT / "src" / file).read_bytes()
+
+
 def test_the_installed_wheel_trains_in_an_unrelated_folder(wheel: Path, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()

@@ -12,6 +12,7 @@ VERBS = {
     "train": ("reluviz.train", "train a model and record how it learns"),
     "view": ("reluviz.view", "show runs in TensorBoard"),
     "export": ("reluviz.export", "pages, animations, pictures and tables made from runs"),
+    "report": ("reluviz.report", "statistics over many runs: table, findings, pictures, a page"),
     "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
 }
 

@@ -6,6 +6,9 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says h
                            x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
                            also model, name, domain, trained (names of parameters), seeds, settings (key to value)
     reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
+    reluviz/replicas       each snapshot; float64 [R, F], what the scalars have the median of, for each replica:
+                           {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]}, those that the
+                           model has. It comes first in its event, so that many runs can be read without the rest
     reluviz/votes          each snapshot; float32 [V, 3, n]: residual, norm of the contribution, vote share
     reluviz/contributions  where asked for; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
@@ -28,9 +31,10 @@ UNITS = "units"
 VOTES_EFFECTIVE = "votes/effective"
 VOTES_HISTOGRAM = "votes"
 FIT, VOTES, VOTES_HISTORY = "fit", "votes", "votes/history"
-DATA, PARAMS, VOTE_SERIES, CONTRIBUTIONS = (
+DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS = (
     "reluviz/data",
     "reluviz/params",
+    "reluviz/replicas",
     "reluviz/votes",
     "reluviz/contributions",
 )

@@ -1,7 +1,6 @@
 """What is said in the terminal when a run or a sweep has ended."""
 
 import functools
-import os
 import re
 import shlex
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from reluviz.paths import short
 from reluviz.run import Outcome, Prepared
 from reluviz.sweeps.outcomes import ENDED, Ending
 from reluviz.sweeps.sweep import Sweep
@@ -29,7 +29,7 @@ def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
         prepared: what was run.
         brief: leave out folder and command, as within a sweep, whose own stand at its end.
     """
-    folder = _short(done.folder)
+    folder = short(done.folder)
     if done.message:
         errors.print(Text(f"reluviz: {done.message}"))
     elif done.status != "finished":
@@ -107,7 +107,7 @@ def sweep(done: Sweep, endings: Sequence[Ending], stopped: bool, seconds: float,
             errors.print(Text(f"reluviz: {one.folder.name}: {one.reason}"))
         elif not one.done and not stopped:
             errors.print(Text(f"reluviz: {one.folder.name}: ended without a word: killed, or out of memory"))
-    folder = shlex.quote(_short(done.folder))
+    folder = shlex.quote(short(done.folder))
     if open_ or stopped:
         again = re.sub(r" '?(sweep\.resume|hydra\.sweep\.dir)=(\S|'[^']*')+", "", command)
         console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={folder}"))
@@ -164,12 +164,3 @@ def _median(values: Sequence[float | None]) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 100 else f"{int(value // 60)} min {int(value % 60)} s"
-
-
-def _short(folder: Path) -> str:
-    try:
-        short = os.path.relpath(folder)
-    except ValueError:
-        # another drive of Windows
-        return str(folder)
-    return short if not short.startswith("..") else str(folder)

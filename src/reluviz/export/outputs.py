@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from reluviz.errors import UserError
 from reluviz.export import movies, tables
 from reluviz.export.options import MOVIES, STILLS, Options
+from reluviz.progress import Progress, progress
 from reluviz.runs import Run, drawing, load_runs, name, names
 from reluviz.tab import page
 
-Progress = Callable[[int, int], None]
 Writer = Callable[[Path, Progress], None]
 
 
@@ -69,8 +68,8 @@ def write(output: Output) -> str:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _progress(target.name) as progress:
-                output.writer(beside, progress)
+            with progress(target.name) as show:
+                output.writer(beside, show)
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
@@ -125,22 +124,6 @@ def _together(runs: list[Run], labels: list[str]) -> str:
     except ValueError:
         # two drives of Windows
         return "runs"
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Progress]:
-    """Keep a line of the terminal up to date, and take it away at the end."""
-    shown = sys.stderr.isatty()
-
-    def show(done: int, total: int) -> None:
-        if shown:
-            print(f"\r\033[K{what}  {100 * done // total:3d} %", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _size(count: int) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.report import statistics
+
 Value = str | float | int | bool | None
 QUARTILES = (25, 50, 75)
 """Percentiles that describe a group, as `numpy.percentile` defines them (linear interpolation)."""
@@ -39,11 +41,12 @@ class Group:
     Attributes:
         settings: the settings that vary between the groups, by key; empty where nothing varies.
         replicas: the n replicas, by seed.
-        final: metric, such as loss/test -> its value at the end, [n]; inf where the replica diverged, NaN where its
-            run has no such metric.
+        final: metric, such as loss/test -> its value at the end, [n]; losses and theta are inf where the replica
+            diverged. NaN where its run has no such metric, or has not come to its end. (A replica that was stopped
+            because another one of its run diverged has the value at which it was stopped.)
         updates: updates of the snapshots, [T].
         curves: tag, such as loss/test or units/dead -> its value at every snapshot, [n, T]; NaN where the replica
-            has no snapshot.
+            has no snapshot. Of very many replicas, only every so many snapshots are kept.
     """
 
     settings: Mapping[str, Value]
@@ -57,18 +60,20 @@ class Group:
         """The settings in words, as on the command line: `model.width=10 optimizer=adam`."""
         return " ".join(f"{key}={value}" for key, value in self.settings.items()) or "all runs"
 
+    @property
+    def diverged(self) -> int:
+        """How many of the replicas diverged."""
+        if not self.final:
+            return 0
+        return int(np.isinf(np.stack(list(self.final.values()))).any(axis=0).sum())
+
     def quartiles(self, metric: str) -> NDArray[np.float64]:
         """Return q25, the median and q75 of a metric's last values, [3], over the replicas that have it."""
-        known = self.final[metric][~np.isnan(self.final[metric])]
-        return np.percentile(known, QUARTILES) if len(known) else np.full(3, np.nan)
+        return statistics.percentiles(self.final[metric], QUARTILES)
 
     def band(self, tag: str) -> NDArray[np.float64]:
         """Return q25, the median and q75 of a tag at every snapshot, [3, T], over the replicas that have it there."""
-        curve = self.curves[tag]
-        known = ~np.isnan(curve).all(axis=0)
-        found = np.full((3, curve.shape[1]), np.nan)
-        found[:, known] = np.nanpercentile(curve[:, known], QUARTILES, axis=0)
-        return found
+        return statistics.percentiles(self.curves[tag], QUARTILES)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Left:
 
     Attributes:
         folder: its folder.
-        why: unfinished, diverged, failed or damaged.
+        why: unfinished, diverged, failed, damaged or repeat (of settings and seeds that another run has).
         detail: one line: the update it came to, the reason it gave.
     """
 
@@ -94,8 +99,8 @@ class Study:
         folders: what was asked for.
         groups: in the order of their settings, numbers as numbers.
         keys: the settings that vary.
-        left: runs that are counted and named: failed and damaged ones are in no group; unfinished and diverged
-            ones are, as far as they came.
+        left: runs that are counted and named: failed and damaged ones and repeats are in no group; unfinished and
+            diverged ones are, as far as they came.
         runs: how many runs were found in all.
     """
 

@@ -1,17 +1,17 @@
-"""Event files, read as far as they are whole: the other end of `logger.EventFile`."""
+"""Event files, read as far as they are whole: the other end of `eventfile.EventFile`."""
 
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import google_crc32c
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event
 
 from reluviz.errors import UserError
+from reluviz.eventfile import PREFIX, masked_checksum
 
-PREFIX = "events.out.tfevents."
+__all__ = ["PREFIX", "Damaged", "events", "files", "masked_checksum"]
 
 
 class Damaged(Exception):
@@ -61,9 +61,3 @@ def events(path: Path) -> Iterator[Event]:
         raise Damaged from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def masked_checksum(data: bytes) -> bytes:
-    """Return the masked CRC-32C of the data, 4 bytes."""
-    crc: int = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,0 +1,225 @@
+"""One run as a report takes it in: what it was set to, how it ended, and its losses; or why it cannot be taken in.
+
+Legend of shapes: R replicas, T snapshots, F fields.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reluviz import tags
+from reluviz.errors import UserError
+from reluviz.report import settings
+from reluviz.report.settings import Settings
+from reluviz.report.study import Left
+from reluviz.runs import events, replicas
+
+ENDED = ("finished", "diverged")
+LIMIT = 1e6
+"""A loss beyond this many times the larger of the first one and var(y) has diverged, as `snapshot.LIMIT` says."""
+
+
+@dataclass(frozen=True)
+class One:
+    """A run that a report takes in.
+
+    Attributes:
+        folder: its folder.
+        settings: what it was set to.
+        status: finished, diverged, interrupted, terminated or unfinished.
+        seeds: of its replicas, [R].
+        final: metric -> value at the end, [R]; empty where the run has not come to its end.
+        cut: which replicas were stopped only because another one diverged, [R].
+        fields: tags of the curves.
+        updates: of its snapshots, [T].
+        curves: [T, R, F].
+        stride: of so many snapshots, the first is kept; and the last one of all.
+    """
+
+    folder: Path
+    settings: Settings
+    status: str
+    seeds: tuple[int, ...]
+    final: Mapping[str, NDArray[np.float64]]
+    cut: NDArray[np.bool_]
+    fields: tuple[str, ...]
+    updates: NDArray[np.int64]
+    curves: NDArray[np.float64]
+    stride: int
+
+
+class _Damaged(Exception):
+    """What is wrong with a run, in a few words."""
+
+
+def take(folder: Path, most: int) -> tuple[One | None, Left | None]:
+    """Return a run, and what is to be said of it: of a damaged or failed one only that, of a finished one nothing.
+
+    A folder that holds nothing of reluviz is neither.
+
+    Args:
+        folder: the run's folder.
+        most: numbers of its curves to keep, about; with more, only every second, fourth, ... snapshot.
+    """
+    try:
+        if (failure := folder / "failure.json").exists():
+            return None, Left(folder, "failed", _line(_json(failure).get("reason")))
+        return _take(folder, most)
+    except _Damaged as error:
+        return None, Left(folder, "damaged", str(error))
+    except OSError as error:
+        return None, Left(folder, "damaged", f"{error.filename}: cannot be read ({error.strerror or error})")
+    except UserError as error:
+        return None, Left(folder, "damaged", _line(error))
+
+
+def _take(folder: Path, most: int) -> tuple[One | None, Left | None]:
+    paths = events.files(folder)
+    composed, ended = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
+    metrics = _json(folder / "metrics.json") if ended else {}
+    seen = _replicas(paths)
+    if seen.told is None and not composed and not ended:
+        if paths and seen.empty:
+            raise _Damaged("its event file is empty")
+        if not paths:
+            raise _Damaged("there is nothing in it")
+        return None, None
+    chosen = _settings(folder, seen)
+    status, seeds, reached = _ending(metrics, chosen, seen, composed)
+    if status in ENDED and composed and paths and (not seen.whole or seen.last < reached):
+        at = f"after update {seen.last:,}" if seen.last >= 0 else "before the first snapshot"
+        raise _Damaged(f"its event file ends {at}, and the run went to {reached:,}")
+    count = len(seeds)
+    curves = seen.values if seen.series else np.zeros((0, count, 0))
+    if seen.series and curves.shape[1] != count:
+        raise _Damaged(f"its event file has {curves.shape[1]} replicas, and its metrics {count}")
+    final = _final(metrics, seen, count) if status in ENDED else {}
+    gone = _diverged(final, seen, count) if status == "diverged" else np.zeros(count, dtype=bool)
+    for metric, value in final.items():
+        value[gone] = np.nan if metric.startswith(f"{tags.UNITS}/") else np.inf
+    stride = 1
+    while curves[::stride].size > most and stride < len(curves):
+        # the snapshots of one run are then those of another one, or some of them
+        stride *= 2
+    kept = sorted({*range(0, len(curves), stride), *range(len(curves))[-1:]})
+    one = One(
+        folder=folder,
+        settings=chosen,
+        status=status,
+        seeds=seeds,
+        final=final,
+        cut=~gone & (status == "diverged"),
+        fields=seen.fields,
+        updates=seen.updates[kept],
+        curves=curves[kept],
+        stride=stride,
+    )
+    return one, _left(one, reached, gone)
+
+
+def _left(one: One, reached: int, gone: NDArray[np.bool_]) -> Left | None:
+    """Say what is to be said of a run that did not finish."""
+    if one.status == "finished":
+        return None
+    wanted = one.settings.leaves.get("updates")
+    detail = f"at update {reached:,}{f' of {wanted:,}' if isinstance(wanted, int) else ''}"
+    if one.status == "diverged":
+        if len(one.seeds) > 1:
+            seeds = [seed for seed, out in zip(one.seeds, gone, strict=True) if out]
+            shown = ", ".join(map(str, seeds[:6])) + ", ..." * (len(seeds) > 6)
+            detail += f": seed{'s' * (len(seeds) > 1)} {shown}"
+            if count := int(one.cut.sum()):
+                detail += f"; the other {count} stopped there"
+        return Left(one.folder, "diverged", detail)
+    return Left(one.folder, "unfinished", detail if one.status == "unfinished" else f"{one.status} {detail}")
+
+
+def _replicas(paths: list[Path]) -> replicas.Replicas:
+    try:
+        return replicas.read(paths)
+    except events.Damaged:
+        raise _Damaged("a record of its event file is damaged") from None
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise _Damaged(f"its event file cannot be understood ({_line(error)})") from None
+
+
+def _settings(folder: Path, seen: replicas.Replicas) -> Settings:
+    try:
+        told = None if seen.told is None else settings.told(seen.told["settings"])
+        if told is not None and not (folder / ".hydra" / "config.yaml").exists():
+            return told
+        found = settings.composed(folder / ".hydra")
+        if told is not None and (lost := told.leaves.keys() - found.leaves.keys()):
+            raise ValueError(f".hydra/config.yaml is damaged: {min(lost)} is missing")
+        return found
+    except (LookupError, TypeError, ValueError) as error:
+        raise _Damaged(_line(error)) from None
+
+
+def _ending(
+    metrics: Mapping[str, Any], chosen: Settings, seen: replicas.Replicas, composed: bool
+) -> tuple[str, tuple[int, ...], int]:
+    """Return status, seeds and the last update of a run."""
+    last = max(0, seen.last)
+    try:
+        if metrics:
+            status, reached = str(metrics["status"]), int(metrics["updates"])
+            wanted = chosen.leaves.get("updates")
+            going_on = reached < last or (status == "finished" and isinstance(wanted, int) and reached < wanted)
+            return "unfinished" if going_on else status, tuple(map(int, metrics["seeds"])), max(last, reached)
+        # whoever trains without the command line leaves no word of the end
+        status = "unfinished" if composed else "finished"
+        return status, tuple(map(int, chosen.seeds if seen.told is None else seen.told["seeds"])), last
+    except (LookupError, TypeError, ValueError) as error:
+        raise _Damaged(f"metrics.json does not hold what it should ({_line(error)})") from None
+
+
+def _final(metrics: Mapping[str, Any], seen: replicas.Replicas, count: int) -> dict[str, NDArray[np.float64]]:
+    """Return what metrics.json has one number of for each replica; without it, the last snapshot."""
+    if not metrics:
+        return {tag: seen.values[-1, :, at].copy() for at, tag in enumerate(seen.fields)} if seen.series else {}
+    named = {key: metrics.get(key) for key in (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.THETA)}
+    named |= {f"{tags.UNITS}/{key}": value for key, value in metrics.get("units", {}).items()}
+    try:
+        found = {
+            key: np.array([np.inf if one is None else float(one) for one in value], dtype=np.float64)
+            for key, value in named.items()
+            if value is not None
+        }
+    except (TypeError, ValueError) as error:
+        raise _Damaged(f"metrics.json does not hold what it should ({_line(error)})") from None
+    if tags.LOSS_TRAIN not in found or any(len(value) != count for value in found.values()):
+        raise _Damaged(f"metrics.json does not hold a loss for each of {count} seeds")
+    return found
+
+
+def _diverged(final: Mapping[str, NDArray[np.float64]], seen: replicas.Replicas, count: int) -> NDArray[np.bool_]:
+    """Return which replicas of a diverged run are those that diverged, [R]."""
+    loss = final[tags.LOSS_TRAIN]
+    gone = ~np.isfinite(loss)
+    if seen.series and tags.LOSS_TRAIN in seen.fields:
+        first = seen.series[min(seen.series)][:, seen.fields.index(tags.LOSS_TRAIN)]
+        gone |= loss > LIMIT * np.fmax(first, seen.variance)
+    # files that do not tell: then the one that has come farthest
+    return gone if gone.any() else loss == loss.max()
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise _Damaged(f"{path.name} is {'empty' if path.stat().st_size == 0 else 'damaged'}")
+    return found
+
+
+def _line(what: object) -> str:
+    return " ".join(str(what).split())

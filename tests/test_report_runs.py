@@ -1,0 +1,451 @@
+"""Runs that are damaged, unfinished, diverged, repeated, linked or old: they are named, and the rest is right."""
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from reluviz import __main__, tags
+from reluviz.eventfile import EventFile
+from reluviz.report import gather
+from reluviz.report.gather import study
+from reluviz.report.study import Group, Left
+from reluviz.runs import events, load_run, replicas
+
+ROOT = Path(__file__).parents[1]
+SHORT = ("updates=20", "snapshots.every=10", "callbacks=minimal")
+
+
+def train(*words: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reluviz", "train", *words])
+        assert __main__.main() in (0, 3)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`original(name)`: a run, trained when it is first asked for."""
+    base = tmp_path_factory.mktemp("originals")
+    words = {
+        "three": ("+exp=relu", *SHORT, "seeds=[4,0,7]"),
+        "one": ("+exp=relu", *SHORT, "seed=4"),
+        "wide": ("+exp=relu", *SHORT, "seed=4", "model.width=30"),
+        "linear": ("+exp=stepsize", "hydra.mode=RUN", "callbacks=minimal", "optimizer.lr=0.5", "replicas=2"),
+        "diverged": ("+exp=linear", "updates=50", "callbacks=minimal", "optimizer.lr=5", "replicas=2"),
+    }
+
+    def get(name: str) -> Path:
+        if not (base / name).exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(base)
+                train(*words[name], f"hydra.run.dir={name}")
+        return base / name
+
+    return get
+
+
+def change(run: Path, **changed: Any) -> None:
+    """Change metrics.json."""
+    path = run / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def metrics_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def one_group(folder: Path) -> tuple[Group, tuple[Left, ...]]:
+    found = study([folder])
+    (group,) = found.groups
+    return group, found.left
+
+
+# Damage
+
+
+@pytest.fixture(scope="module")
+def benchmarks() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        from benchmarks import synthetic
+    return synthetic
+
+
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory: pytest.TempPathFactory, benchmarks: Any) -> list[Path]:
+    return list(benchmarks.templates(tmp_path_factory.mktemp("nine"), *SHORT))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_kind_of_damage_is_counted_and_named_and_the_rest_is_right(
+    benchmarks: Any, nine: list[Path], tmp_path: Path, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # from one run on, other processes read
+    monkeypatch.setattr(gather, "ALONE", 1 if processes > 1 else 10_000)
+    tree = benchmarks.write(tmp_path / "runs", nine, 72, damaged=len(benchmarks.DAMAGE) / 72)
+    found = study([tmp_path / "runs"])
+    assert found.runs == 72
+    assert {left.folder: left.why for left in found.left} == tree.left
+    assert Counter(left.why for left in found.left) == {"damaged": 9, "unfinished": 1, "diverged": 1, "failed": 1}
+    assert all(left.detail and "\n" not in left.detail for left in found.left)
+    assert found.keys == ("model.width", "optimizer")
+    for group in found.groups:
+        wanted = tree.final[f"width-{group.settings['model.width']}_optimizer-{group.settings['optimizer']}"]
+        final = group.final["loss/test"]
+        assert sorted(final[~np.isnan(final)]) == sorted(wanted)
+    # the unfinished one is in a group, without an end
+    (unfinished,) = (left.folder for left in found.left if left.why == "unfinished")
+    (value,) = (
+        value
+        for group in found.groups
+        for replica, value in zip(group.replicas, group.final["loss/test"], strict=True)
+        if replica.folder == unfinished
+    )
+    assert np.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "detail"),
+    [
+        ("events cut off", "its event file ends before the first snapshot, and the run went to 20"),
+        ("events garbled", "a record of its event file is damaged"),
+        ("events empty", "its event file ends before the first snapshot, and the run went to 20"),
+        ("metrics cut off", "metrics.json is damaged"),
+        ("metrics empty", "metrics.json is empty"),
+        ("settings cut off", ".hydra/config.yaml is damaged"),
+        ("settings mangled", ".hydra/config.yaml is damaged"),
+        ("choices cut off", ".hydra/hydra.yaml is damaged"),
+        ("nothing there", "there is nothing in it"),
+        ("failed", "model.width=0: too few"),
+        ("unfinished", "at update 20 of 20"),
+    ],
+)
+def test_what_is_wrong_is_said(benchmarks: Any, nine: list[Path], tmp_path: Path, damage: str, detail: str) -> None:
+    shutil.copytree(nine[0], tmp_path / "good")
+    spoilt = Path(shutil.copytree(nine[0], tmp_path / "spoilt"))
+    why, harm = benchmarks.DAMAGE[damage]
+    harm(spoilt)
+    (left,) = (left for left in study([tmp_path]).left if left.why != "repeat")
+    assert (left.folder, left.why) == (spoilt, why)
+    assert left.detail.startswith(detail)
+
+
+def test_metrics_that_do_not_fit_their_seeds_are_damaged(original: Callable[[str], Path], tmp_path: Path) -> None:
+    for name, changed in {
+        "a": {"loss/test": [1.0]},
+        "b": {"loss/train": "none"},
+        "c": {"seeds": None},
+        "d": {"seeds": [1, 2]},
+        "e": {"updates": "many"},
+    }.items():
+        change(Path(shutil.copytree(original("three"), tmp_path / name)), **changed)
+    found = study([tmp_path])
+    assert found.groups == ()
+    assert [left.why for left in found.left] == ["damaged"] * 5
+    assert all("metrics" in left.detail for left in found.left)
+
+
+# Runs that did not come to their end
+
+
+def test_an_unfinished_run_has_curves_and_no_end(original: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    (run / "metrics.json").unlink()
+    whole = one_group(tmp_path)[0]
+    (path,) = events.files(run)
+    before = path.stat().st_size - sum(len(event.SerializeToString()) + 16 for event in _since(run, 20))
+    # killed while it wrote the last snapshot
+    os.truncate(path, before + 100)
+    group, left = one_group(tmp_path)
+    assert left == (Left(run, "unfinished", "at update 10 of 20"),)
+    assert [(replica.seed, replica.status) for replica in group.replicas] == [
+        (seed, "unfinished") for seed in (0, 4, 7)
+    ]
+    assert group.final == {}
+    assert group.updates.tolist() == [0, 1, 10]
+    np.testing.assert_array_equal(group.curves["loss/test"], whole.curves["loss/test"][:, :3])
+
+
+def _since(run: Path, update: int) -> list[Event]:
+    """Return the last snapshot of a run and all events after it."""
+    found = [event for path in events.files(run) for event in events.events(path)]
+    first = next(i for i, event in enumerate(found) if event.step == update)
+    return found[first:]
+
+
+def test_an_interrupted_run_is_unfinished(original: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    change(run, status="interrupted", updates=20)
+    config = run / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("updates: 20\n", "updates: 30\n"))
+    group, left = one_group(tmp_path)
+    assert left == (Left(run, "unfinished", "interrupted at update 20 of 30"),)
+    assert group.final == {}
+    assert [replica.status for replica in group.replicas] == ["interrupted"] * 3
+    np.testing.assert_allclose(group.curves["loss/test"], load_run(run).loss("test").T[[1, 0, 2]], rtol=1e-12)
+    # a finished one that is to go further, and does
+    change(run, status="finished")
+    assert one_group(tmp_path)[1] == (Left(run, "unfinished", "at update 20 of 30"),)
+
+
+def test_a_diverged_replica_is_infinite_and_the_others_are_as_far_as_they_came(
+    original: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    losses = metrics_of(run)["loss/test"]
+    change(run, status="diverged", **{"loss/train": [0.1, None, 0.1], "loss/test": [losses[0], 1e30, losses[2]]})
+    group, (left,) = one_group(tmp_path)
+    assert [replica.seed for replica in group.replicas] == [0, 4, 7]
+    assert group.final["loss/test"].tolist() == [np.inf, losses[0], losses[2]]
+    assert group.diverged == 1
+    assert np.isnan(group.final["units/dead"]).tolist() == [True, False, False]
+    assert left == Left(run, "diverged", "at update 20 of 20: seed 0; the other 2 stopped there")
+    # beyond a million times what it began with, or var(y), it has diverged too
+    change(run, **{"loss/train": [0.1, 0.1, 1e8]})
+    assert one_group(tmp_path)[0].final["loss/test"].tolist() == [1e30, losses[0], np.inf]
+    assert np.isinf(one_group(tmp_path)[0].quartiles("loss/test")).tolist() == [False, False, True]
+
+
+def test_runs_that_diverged_count_as_infinite_in_medians_and_bands(
+    original: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(original("diverged"), tmp_path / "a")
+    group, (left,) = one_group(tmp_path)
+    assert group.final["loss/train"].tolist() == [np.inf, np.inf]
+    assert group.final["theta"].tolist() == [np.inf, np.inf]
+    assert left.detail == "at update 11 of 50: seeds 0, 1"
+    assert group.quartiles("loss/test").tolist() == [np.inf] * 3
+    # together with runs of the same settings that go on, the band rises where they end
+    other = Path(shutil.copytree(original("diverged"), tmp_path / "b"))
+    longer = EventFile(str(other))
+    (value,) = (value for value in _last_of(other) if value.tag == tags.REPLICAS)
+    for update in (12, 50):
+        event = Event(step=update)
+        event.summary.value.append(value)
+        longer.add_event(event)
+    longer.close()
+    change(other, status="finished", updates=50, seeds=[2, 3])
+    found = study([tmp_path])
+    (group,) = found.groups
+    assert group.updates.tolist()[-2:] == [12, 50]
+    assert np.isinf(group.curves["loss/test"][:2, -2:]).all()
+    assert np.isinf(group.band("loss/test")[1, -1])
+    assert np.isfinite(group.band("loss/test")[0, -3:]).tolist() == [True, True, True]
+
+
+def _last_of(run: Path) -> Any:
+    found = [event for path in events.files(run) for event in events.events(path)]
+    return [event for event in found if any(value.tag == tags.REPLICAS for value in event.summary.value)][
+        -1
+    ].summary.value
+
+
+# Seeds and places
+
+
+def test_no_seed_counts_twice(original: Callable[[str], Path], tmp_path: Path) -> None:
+    first = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    second = Path(shutil.copytree(original("one"), tmp_path / "b"))
+    change(second, **{"loss/test": [9.0]})
+    group, left = one_group(tmp_path)
+    assert [replica.seed for replica in group.replicas] == [0, 4, 7]
+    assert {replica.folder for replica in group.replicas} == {first}
+    assert left == (Left(second, "repeat", f"seed 4: counted once, as in {first}"),)
+    assert group.final["loss/test"].tolist() == [metrics_of(first)["loss/test"][row] for row in (1, 0, 2)]
+    # of two runs the one that came to its end counts, wherever it is
+    (first / "metrics.json").unlink()
+    found = study([tmp_path])
+    (group,) = found.groups
+    assert group.final["loss/test"][1] == 9.0
+    assert np.isnan(group.final["loss/test"][[0, 2]]).all()
+    assert {(one.folder, one.why) for one in found.left} == {(first, "unfinished"), (first, "repeat")}
+
+
+def test_runs_of_other_settings_may_have_the_same_seed(original: Callable[[str], Path], tmp_path: Path) -> None:
+    for name in ("one", "wide"):
+        shutil.copytree(original(name), tmp_path / name)
+    found = study([tmp_path])
+    assert [dict(group.settings) for group in found.groups] == [{"model.width": 20}, {"model.width": 30}]
+    assert found.left == ()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links")
+def test_a_run_is_found_once_whichever_ways_lead_to_it(original: Callable[[str], Path], tmp_path: Path) -> None:
+    real = Path(shutil.copytree(original("three"), tmp_path / "with a space" / "run"))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "link").symlink_to(real.parent)
+    (real.parent / "loop").symlink_to(tmp_path / "logs")
+    (real.parent / "gone").symlink_to(tmp_path / "nowhere")
+    found = study([tmp_path / "logs", real.parent, real, tmp_path])
+    assert found.runs == 1
+    assert found.left == ()
+    (group,) = found.groups
+    assert group.replicas[0].folder == tmp_path / "logs" / "link" / "run"
+
+
+def test_an_empty_folder_is_a_run_only_beside_runs(original: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(original("three"), tmp_path / "sweep" / "a")
+    (tmp_path / "sweep" / "b").mkdir()
+    (tmp_path / "notes" / "old").mkdir(parents=True)
+    found = study([tmp_path])
+    assert found.runs == 2
+    assert found.left == (Left(tmp_path / "sweep" / "b", "damaged", "there is nothing in it"),)
+
+
+def test_events_of_others_are_no_runs(original: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(original("three"), tmp_path / "a")
+    EventFile(str(tmp_path / "foreign")).close()
+    found = study([tmp_path])
+    assert (found.runs, found.left) == (1, ())
+
+
+# Where the numbers come from
+
+
+def strip(run: Path, tag: str) -> None:
+    """Take the summaries of a tag out of a run's events."""
+    (path,) = events.files(run)
+    found = list(events.events(path))
+    path.unlink()
+    file = EventFile(str(run))
+    for event in found:
+        kept = [value for value in event.summary.value if value.tag != tag]
+        if len(kept) < len(event.summary.value):
+            del event.summary.value[:]
+            event.summary.value.extend(kept)
+        file.add_event(event)
+    file.close()
+
+
+def test_of_an_old_run_of_one_replica_its_scalars_are_its_curves(
+    original: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
+    new = one_group(tmp_path)[0]
+    strip(run, tags.REPLICAS)
+    old, left = one_group(tmp_path)
+    assert left == ()
+    assert set(old.curves) == set(new.curves)
+    assert old.updates.tolist() == new.updates.tolist() == [0, 1, 10, 20]
+    for tag, curve in new.curves.items():
+        np.testing.assert_allclose(old.curves[tag], curve, rtol=1e-6)
+    assert {tag: value.tolist() for tag, value in old.final.items()} == {
+        tag: value.tolist() for tag, value in new.final.items()
+    }
+
+
+def test_of_an_old_run_of_several_replicas_the_ends_are_known(original: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    strip(run, tags.REPLICAS)
+    group, left = one_group(tmp_path)
+    assert left == ()
+    assert group.final["loss/test"].tolist() == [metrics_of(run)["loss/test"][row] for row in (1, 0, 2)]
+    assert all(np.isnan(curve).all() for curve in group.curves.values())
+
+
+def test_a_run_without_event_files_has_its_end(original: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    (path,) = events.files(run)
+    path.unlink()
+    group, left = one_group(tmp_path)
+    assert left == ()
+    assert len(group.final["loss/test"]) == 3
+
+
+def test_a_run_of_somebody_s_own_trainer_is_taken_by_what_it_told(
+    original: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    shutil.rmtree(run / ".hydra")
+    ends = metrics_of(run)["loss/test"]
+    (run / "metrics.json").unlink()
+    wide = Path(shutil.copytree(original("wide"), tmp_path / "wide"))
+    found = study([tmp_path])
+    assert found.left == ()
+    assert found.keys == ("model.width", "trainer.accelerator", "trainer.devices", "trainer.precision")
+    (group,) = (group for group in found.groups if group.settings["model.width"] == 20)
+    assert group.final["loss/test"].tolist() == [ends[row] for row in (1, 0, 2)]
+    assert wide.is_dir()
+
+
+def test_what_a_run_that_went_on_has_written_again_counts(original: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
+    last = next(value for value in _last_of(run) if value.tag == tags.REPLICAS)
+    again = EventFile(str(run))
+    again.add_event(Event(step=10, session_log=SessionLog(status=SessionLog.START)))
+    event = Event(step=20)
+    event.summary.value.append(last)
+    again.add_event(event)
+    again.close()
+    found = replicas.read(events.files(run))
+    assert found.updates.tolist() == [0, 1, 20]
+    assert found.values.shape == (3, 1, 6)
+    assert found.whole
+
+
+def test_a_record_is_stepped_over_unless_it_begins_as_one_of_ours(
+    original: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
+    picture = Event(step=20)
+    picture.summary.value.add(tag="fit").image.encoded_image_string = os.urandom(300_000)
+    file = EventFile(str(run))
+    file.add_event(picture)
+    file.close()
+    before = replicas.read(events.files(run))
+    assert before.whole
+    path = events.files(run)[-1]
+    data = bytearray(path.read_bytes())
+    # nobody has looked at what is within the picture
+    data[-1000] ^= 0xFF
+    path.write_bytes(data)
+    after = replicas.read(events.files(run))
+    assert after.updates.tolist() == before.updates.tolist()
+    path.write_bytes(bytes(data[:-10]))
+    assert not replicas.read(events.files(run)).whole
+
+
+def test_of_very_many_numbers_every_other_snapshot_is_kept(
+    original: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(original("linear"), tmp_path / "a"))
+    whole = one_group(tmp_path)[0]
+    assert len(whole.updates) == 51
+    monkeypatch.setattr(gather, "NUMBERS", 1)
+    monkeypatch.setattr(gather, "FEWEST", 100)
+    some = one_group(tmp_path)[0]
+    # 2 replicas, 3 fields: 51, 26 and 13 snapshots would be 306, 156 and 78 numbers
+    assert some.updates.tolist() == [*range(0, 50, 4), 50]
+    for tag, curve in some.curves.items():
+        np.testing.assert_array_equal(curve, whole.curves[tag][:, some.updates])
+    # a finer one beside it is brought to the same snapshots
+    other = Path(shutil.copytree(run, tmp_path / "b"))
+    change(other, seeds=[5], **{key: [1.0] for key in ("loss/train", "loss/test", "theta")})
+    (path,) = events.files(other)
+    _first_replica(other, path)
+    both = one_group(tmp_path)[0]
+    assert [replica.seed for replica in both.replicas] == [0, 1, 5]
+    assert both.updates.tolist() == some.updates.tolist()
+    assert not np.isnan(both.curves["loss/test"]).any()
+
+
+def _first_replica(run: Path, path: Path) -> None:
+    """Leave only the first replica in a run's events."""
+    found = list(events.events(path))
+    path.unlink()
+    file = EventFile(str(run))
+    for event in found:
+        for value in event.summary.value:
+            if value.tag == tags.REPLICAS:
+                value.tensor.tensor_shape.dim[0].size = 1
+                value.tensor.tensor_content = value.tensor.tensor_content[: len(value.tensor.tensor_content) // 2]
+        file.add_event(event)
+    file.close()
