@@ -108,7 +108,7 @@ def wait_for(found: Callable[[], Any], process: subprocess.Popen[str], seconds: 
 
 def at_work(cluster: Cluster, sweep: Path) -> dict[str, int]:
     """Return the job folders in which a process has files open, and which."""
-    found = {}
+    found: dict[str, int] = {}
     for pid in cluster.guests():
         try:
             paths = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]

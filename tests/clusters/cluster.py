@@ -25,6 +25,10 @@ PATIENCE = 60.0
 """Seconds for a program to be ready, or for a process to end."""
 
 
+class Terminated(KeyboardInterrupt):
+    """This process was asked to end by SIGTERM."""
+
+
 @dataclass
 class Cluster:
     """Where a cluster's programs run, and the commands that are to use it.
@@ -171,18 +175,26 @@ def main(cluster_in: Callable[[Path], AbstractContextManager[Cluster]], command:
         return 2
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
-    with TemporaryDirectory(prefix="cl") as folder, cluster_in(Path(folder)) as inside:
-        started = subprocess.Popen(inside.command(*command), env=inside.environment)
-        try:
-            return started.wait()
-        except KeyboardInterrupt:
-            # it got the signal too, and is given the time to tidy up
-            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                started.wait(PATIENCE)
-            return 130
+    try:
+        with TemporaryDirectory(prefix="cl") as folder, cluster_in(Path(folder)) as inside:
+            started = subprocess.Popen(inside.command(*command), env=inside.environment)
+            try:
+                return started.wait()
+            except KeyboardInterrupt as stopped:
+                # a terminal sends Ctrl-C to the command too
+                if isinstance(stopped, Terminated):
+                    started.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    started.wait(PATIENCE)
+                raise
+    except KeyboardInterrupt as stopped:
+        return 143 if isinstance(stopped, Terminated) else 130
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def _end_forsaken() -> None:
