@@ -8,49 +8,60 @@ The N x P matrix of them is not made. With a_ik = 1[h_ik > 0], h_ik = w_k x_i + 
 
 where parameters that are frozen count 0; for the constant and the linear model J_i is 1 and x_i.
 
-Legend of shapes: R replicas, N samples, W hidden units.
+NumPy's arrays, not tensors: of a network of the usual size most of the time is that of calling, which is a third; and
+sums of products by einsum, since NumPy's matrix products would be shared by threads that wait for each other.
+
+Legend of shapes: R replicas, N samples, W hidden units, P trained parameters.
 """
 
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from reluviz.functions import PARAMETERS, Parameters, preactivation, predict, tangent
+from reluviz.functions import PARAMETERS, Parameters
+
+Array = NDArray[np.float64]
 
 
 class LineBallots:
     """Those of the constant and the linear model.
 
+    Args:
+        model: which of them.
+        p: the parameter.
+        x: inputs [N].
+        y: targets [N].
+
     Attributes:
         residual: r_i, [R, N].
-        twice: 2 r_i.
     """
 
-    def __init__(self, model: str, p: Parameters, x: Tensor, y: Tensor) -> None:
-        self.residual = predict(model, p, x) - y
-        self.twice = 2 * self.residual
-        self._each = self.twice * tangent(model, p, x)["theta"]
+    def __init__(self, model: str, p: Mapping[str, Array], x: Array, y: Array) -> None:
+        features = x if model == "linear" else np.ones_like(x)
+        self.residual = p["theta"][:, None] * features - y
+        self._each = 2 * self.residual * features
 
-    def squares(self) -> Tensor:
+    def squares(self) -> Array:
         """Return |g_i|^2, [R, N]."""
-        return self._each.square()
+        return np.square(self._each)
 
-    def total(self) -> Tensor:
+    def total(self) -> Array:
         """Return sum_i g_i, [R, P]."""
-        return self._each.sum(-1, keepdim=True)
+        total: Array = self._each.sum(-1, keepdims=True)
+        return total
 
-    def named(self, rows: Tensor) -> dict[str, Tensor]:
+    def along(self, gradient: Array) -> Array:
+        """Return <g_i, G>, [R, N], from G [R, P]."""
+        return self._each * gradient
+
+    def named(self, rows: Array) -> dict[str, Array]:
         """Cut [R, P] into name -> [R]."""
         return {"theta": rows[:, 0]}
 
-    def gradients(self) -> dict[str, Tensor]:
+    def gradients(self) -> dict[str, Array]:
         """Return g_i, name -> [R, N]."""
         return {"theta": self._each}
-
-    def along(self, gradient: Mapping[str, Tensor]) -> Tensor:
-        """Return <g_i, G>, [R, N]."""
-        return self._each * gradient["theta"].unsqueeze(-1)
 
 
 class ReLUBallots:
@@ -64,75 +75,83 @@ class ReLUBallots:
 
     Attributes:
         residual: r_i, [R, N].
-        twice: 2 r_i.
     """
 
-    def __init__(self, p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> None:
-        self.p, self.x, self.trained = p, x, trained
-        h = preactivation(p, x)
-        self._active = (h > 0).to(h.dtype)
-        self._hidden = h.relu_()
-        output = (self._hidden @ p["output_weight"].unsqueeze(-1)).squeeze(-1)
-        self.residual = output + p["output_bias"].unsqueeze(-1) - y
-        self.twice = 2 * self.residual
+    def __init__(self, p: Mapping[str, Array], x: Array, y: Array, trained: Sequence[str]) -> None:
+        self.x = x
+        self.widths = {name: p[name].shape[1:] for name in PARAMETERS["relu"] if name in trained}
+        self._weight = p["output_weight"]
+        hidden = p["input_slope"][:, None] * x[:, None]
+        hidden += p["bias"][:, None]
+        self._active = (hidden > 0).astype(hidden.dtype)
+        self._hidden = np.maximum(hidden, 0, out=hidden)
+        self.residual = np.einsum("rnk,rk->rn", hidden, self._weight)
+        self.residual += p["output_bias"][:, None]
+        self.residual -= y
+        self._twice = 2 * self.residual
 
-    def squares(self) -> Tensor:
+    def squares(self) -> Array:
         """Return |g_i|^2, [R, N]."""
-        found = torch.full_like(self.residual, float("output_bias" in self.trained))
-        if "input_slope" in self.trained or "bias" in self.trained:
-            of_slope, of_bias = float("input_slope" in self.trained), float("bias" in self.trained)
-            gates = (self._active @ self.p["output_weight"].square().unsqueeze(-1)).squeeze(-1)
-            found += gates * (of_slope * self.x.square() + of_bias)
-        if "output_weight" in self.trained:
-            found += self._hidden.square().sum(-1)
-        return found * self.twice.square()
+        found: Array = np.full_like(self.residual, float("output_bias" in self.widths))
+        of_slope, of_bias = float("input_slope" in self.widths), float("bias" in self.widths)
+        if of_slope or of_bias:
+            gates = np.einsum("rnk,rk->rn", self._active, np.square(self._weight))
+            found += gates * (of_slope * np.square(self.x) + of_bias)
+        if "output_weight" in self.widths:
+            found += np.einsum("rnk,rnk->rn", self._hidden, self._hidden)
+        found *= np.square(self._twice)
+        return found
 
-    def total(self) -> Tensor:
+    def total(self) -> Array:
         """Return sum_i g_i, the trained parameters one after another, [R, P]."""
         parts = []
-        if "input_slope" in self.trained or "bias" in self.trained:
-            gated = torch.stack([self.twice * self.x, self.twice], dim=-2) @ self._active
-            of_slope, of_bias = (gated * self.p["output_weight"].unsqueeze(-2)).unbind(-2)
-            parts += [of_slope] * ("input_slope" in self.trained) + [of_bias] * ("bias" in self.trained)
-        if "output_weight" in self.trained:
-            parts.append((self.twice.unsqueeze(-2) @ self._hidden).squeeze(-2))
-        if "output_bias" in self.trained:
-            parts.append(self.twice.sum(-1, keepdim=True))
-        return torch.cat(parts, dim=-1)
+        if "input_slope" in self.widths:
+            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice * self.x, self._active))
+        if "bias" in self.widths:
+            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice, self._active))
+        if "output_weight" in self.widths:
+            parts.append(np.einsum("rn,rnk->rk", self._twice, self._hidden))
+        if "output_bias" in self.widths:
+            parts.append(self._twice.sum(-1, keepdims=True))
+        return np.concatenate(parts, axis=-1)
 
-    def named(self, rows: Tensor) -> dict[str, Tensor]:
+    def along(self, gradient: Array) -> Array:
+        """Return <g_i, G>, [R, N], from G [R, P]."""
+        parts = self.named(gradient)
+        found: Array = np.zeros_like(self.residual)
+        if "input_slope" in parts:
+            found += np.einsum("rnk,rk->rn", self._active, self._weight * parts["input_slope"])
+            found *= self.x
+        if "bias" in parts:
+            found += np.einsum("rnk,rk->rn", self._active, self._weight * parts["bias"])
+        if "output_weight" in parts:
+            found += np.einsum("rnk,rk->rn", self._hidden, parts["output_weight"])
+        if "output_bias" in parts:
+            found += parts["output_bias"][:, None]
+        found *= self._twice
+        return found
+
+    def named(self, rows: Array) -> dict[str, Array]:
         """Cut [R, P] into name -> [R] or [R, W]."""
-        names = [name for name in PARAMETERS["relu"] if name in self.trained]
-        parts = rows.split([self.p[name][0].numel() for name in names], dim=-1)
-        return {name: part.reshape(self.p[name].shape) for name, part in zip(names, parts, strict=True)}
+        found, start = {}, 0
+        for name, shape in self.widths.items():
+            stop = start + (shape[0] if shape else 1)
+            found[name] = rows[:, start:stop] if shape else rows[:, start]
+            start = stop
+        return found
 
-    def gradients(self) -> dict[str, Tensor]:
+    def gradients(self) -> dict[str, Array]:
         """Return g_i, name -> [R, N] or [R, N, W]."""
-        twice = self.twice.unsqueeze(-1)
-        found: dict[str, Tensor] = {}
-        if "input_slope" in self.trained or "bias" in self.trained:
+        twice, found = self._twice[..., None], {}
+        if "input_slope" in self.widths or "bias" in self.widths:
             # in the order of `votes.per_sample_gradients`, to the last digit
-            gate = self.p["output_weight"].unsqueeze(-2) * self._active
-            found = {"input_slope": twice * (gate * self.x.unsqueeze(-1)), "bias": twice * gate}
-        found |= {"output_weight": twice * self._hidden, "output_bias": self.twice}
-        return {name: found[name] for name in PARAMETERS["relu"] if name in self.trained}
-
-    def along(self, gradient: Mapping[str, Tensor]) -> Tensor:
-        """Return <g_i, G>, [R, N]."""
-        found = torch.zeros_like(self.residual)
-        hidden = [gradient.get(name) for name in ("input_slope", "bias")]
-        if any(part is not None for part in hidden):
-            weight = self.p["output_weight"]
-            of_slope, of_bias = (torch.zeros_like(weight) if part is None else weight * part for part in hidden)
-            gated = self._active @ torch.stack([of_slope, of_bias], dim=-1)
-            found += gated[..., 0] * self.x + gated[..., 1]
-        if "output_weight" in gradient:
-            found += (self._hidden @ gradient["output_weight"].unsqueeze(-1)).squeeze(-1)
-        if "output_bias" in gradient:
-            found += gradient["output_bias"].unsqueeze(-1)
-        return found * self.twice
+            gate = self._weight[:, None] * self._active
+            found = {"input_slope": twice * (gate * self.x[:, None]), "bias": twice * gate}
+        found |= {"output_weight": twice * self._hidden, "output_bias": self._twice}
+        return {name: found[name] for name in self.widths}
 
 
-def ballots(model: str, p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> LineBallots | ReLUBallots:
+def ballots(model: str, p: Parameters, x: Array, y: Array, trained: Sequence[str]) -> LineBallots | ReLUBallots:
     """Return the gradients of some samples."""
-    return ReLUBallots(p, x, y, trained) if model == "relu" else LineBallots(model, p, x, y)
+    arrays = {name: value.numpy() for name, value in p.items()}
+    return ReLUBallots(arrays, x, y, trained) if model == "relu" else LineBallots(model, arrays, x, y)

@@ -80,7 +80,7 @@ class Snapshot:
             replicas: of so many replicas only, the first ones; of all by default.
         """
         if self.votes.each is not None:
-            g = {name: value[:replicas] for name, value in self.votes.each().items()}
+            g = {name: torch.from_numpy(value[:replicas]) for name, value in self.votes.each().items()}
         else:
             kept = recorded(len(self.x))
             some = {name: value[:replicas] for name, value in self.parameters.items()}

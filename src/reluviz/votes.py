@@ -13,7 +13,9 @@ Legend of shapes: R replicas, N samples, W hidden units. Gradients are a mapping
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reluviz.ballots import ballots
@@ -160,7 +162,7 @@ class VoteSummary:
         residual: r_i of the recorded samples, [R, n].
         norm: |c_i|, the norm of their contributions g_i / N, [R, n].
         share: their vote shares, [R, n].
-        each: returns g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough.
+        each: returns g_i of the recorded samples, name -> [R, n] or [R, n, W], as arrays, where they are few enough.
     """
 
     gradient: dict[str, Tensor]
@@ -170,9 +172,11 @@ class VoteSummary:
     residual: Tensor
     norm: Tensor
     share: Tensor
-    each: Callable[[], dict[str, Tensor]] | None = None
+    each: Callable[[], dict[str, NDArray[np.float64]]] | None = None
 
 
+# what has diverged, or has learned all there is, has no shares and no scale
+@np.errstate(all="ignore")
 def summarize(
     model: str,
     p: Parameters,
@@ -193,31 +197,30 @@ def summarize(
         recorded: indices of the samples whose own figures are kept; all by default.
         entries: how many numbers the gradients of a chunk would hold, were they made.
     """
-    names = tuple(trained)
+    names, inputs, outputs = tuple(trained), x.numpy(), y.numpy()
     samples = len(x)
     step = max(1, entries // sum(value.numel() for value in p.values()))
-    total, norms, squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
+    total, norms, squares = np.zeros(()), np.zeros(()), np.zeros(())
     for start in range(0, samples, step):
-        some = ballots(model, p, x[start : start + step], y[start : start + step], names)
+        some = ballots(model, p, inputs[start : start + step], outputs[start : start + step], names)
+        squared = some.squares()
         total = total + some.total()
-        squared = some.squares()
-        norms, squares = norms + squared.sqrt().sum(-1), squares + squared.sum(-1)
+        norms, squares = norms + np.sqrt(squared).sum(-1), squares + squared.sum(-1)
     mean = total / samples
-    signal = mean.square().sum(-1)
+    signal = np.square(mean).sum(-1)
     if recorded is not None or samples > step:
-        kept = slice(None) if recorded is None else recorded
-        some = ballots(model, p, x[kept], y[kept], names)
+        kept = slice(None) if recorded is None else recorded.numpy()
+        some = ballots(model, p, inputs[kept], outputs[kept], names)
         squared = some.squares()
-    gradient = some.named(mean)
     return VoteSummary(
-        gradient=gradient,
-        gradient_norm=signal.sqrt(),
-        noise_scale=(squares / samples - signal).clamp(min=0) / signal,
-        effective=norms.square() / squares,
-        residual=some.residual,
-        norm=squared.sqrt() / samples,
-        share=shares(some.along(gradient), signal, samples),
-        each=some.gradients if some.residual.numel() * mean.shape[-1] <= MOST_KEPT else None,
+        gradient={name: torch.from_numpy(part) for name, part in some.named(mean).items()},
+        gradient_norm=torch.from_numpy(np.sqrt(signal)),
+        noise_scale=torch.from_numpy(np.maximum(squares / samples - signal, 0) / signal),
+        effective=torch.from_numpy(np.square(norms) / squares),
+        residual=torch.from_numpy(some.residual),
+        norm=torch.from_numpy(np.sqrt(squared) / samples),
+        share=shares(torch.from_numpy(some.along(mean)), torch.from_numpy(signal), samples),
+        each=some.gradients if some.residual.size * mean.shape[-1] <= MOST_KEPT else None,
     )
 
 
