@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
 RUNS = [line.rpartition("&& ")[2] for line in COMMANDS if "reluviz" in line]
-VERB = re.compile(r" (train|explain|export) ")
+VERB = re.compile(r" (train|explain|export|report) ")
 RUN = "logs/relu/TIME"
 SMALL = ["updates=2", "callbacks=minimal"]
 
@@ -41,9 +41,9 @@ def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest
     words = command.split()
     assert words[:3] == ["python", "-m", "reluviz"]
     arguments = words[3:]
-    if RUN in command or arguments[0] == "export":
+    if RUN in command or arguments[0] in ("export", "report"):
         folder = trained(work, monkeypatch)
-        arguments = [word.replace(RUN, folder) for word in arguments]
+        arguments = [word.replace(RUN, folder).replace("logs/sweeps/TIME", folder) for word in arguments]
     if arguments[0] == "export" and "--at" in arguments:
         assert "--at 0,1000,last" in command
         # the run here is shorter than the README's
@@ -56,6 +56,8 @@ def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest
     before = set(work.rglob("*"))
     monkeypatch.setattr(sys, "argv", ["reluviz", *arguments])
     assert main() == 0
+    if arguments[0] == "report":
+        assert {"report.html", "table.csv", "findings.md"} <= {path.name for path in set(work.rglob("*")) - before}
     if arguments[0] == "export":
         made = {path.suffix.removeprefix(".") for path in set(work.rglob("*")) - before if path.is_file()}
         assert made == {word.removeprefix("--") for word in words if word in ("--html", "--gif", "--png", "--csv")}
