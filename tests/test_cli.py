@@ -89,9 +89,9 @@ def test_the_help_is_the_pinned_text(words, capsys):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("trian", "reluviz: trian: must be one of train, view, export, explain; did you mean train?\n"),
-        ("--hlep", "reluviz: --hlep: must be one of train, view, export, explain; did you mean --help?\n"),
-        ("xyz", "reluviz: xyz: must be one of train, view, export, explain\n"),
+        ("trian", "reluviz: trian: must be one of train, view, export, report, explain; did you mean train?\n"),
+        ("--hlep", "reluviz: --hlep: must be one of train, view, export, report, explain; did you mean --help?\n"),
+        ("xyz", "reluviz: xyz: must be one of train, view, export, report, explain\n"),
     ],
 )
 def test_an_unknown_verb_is_refused(word, line, capsys):
