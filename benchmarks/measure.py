@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SECTIONS = ("course", "optimizers", "first", "engines", "replicas", "logging", "report")
+SECTIONS = ("course", "optimizers", "first", "engines", "replicas", "logging", "report", "launchers")
 """The order of sections in the results, whichever is measured first."""
 INTRODUCTION = """\
 # How fast

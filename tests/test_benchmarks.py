@@ -19,6 +19,7 @@ COMMANDS = {
     "replicas": ["replicas.py"],
     "logging": ["logging.py"],
     "report": ["report.py"],
+    "launchers": ["launchers.py"],
 }
 NUMBER = r"-?[\d,]+(?:\.\d*)?k?|nan|inf"
 FIGURE = re.compile(rf"({NUMBER})(?: \(({NUMBER})-({NUMBER})\))?(?: (?:x|s|ms|MB))?$")
@@ -192,6 +193,21 @@ def test_the_parts_of_a_run_sum_to_it(ran):
     assert {times[part] for part in (*parts, "**a snapshot**") if part != "writing"} == {"32"}
     assert {times[part] for part in ("picture fit", "picture votes")} == {"10"}
     assert times["picture votes/history"] == "1"
+
+
+def test_sweeps_are_compared_by_launcher(ran):
+    out, _ = ran["launchers"]
+    (_, table), _ = tables(out)
+    assert table["launcher"] == ["none", "joblib"]
+    took = [numbers(cell)[0] for cell in table["seconds"]]
+    assert [numbers(cell)[0] for cell in table["ms a job"]] == pytest.approx([500 * one for one in took], rel=0.01)
+    assert ratios(out)["none / joblib, 2 jobs"] == pytest.approx(took[0] / took[1], rel=0.02)
+    if sys.platform == "linux":
+        first, all_ = ([numbers(cell)[0] for cell in table[name]] for name in ("MB, first process", "MB, all"))
+        # in MB: torch alone takes more than 100; only joblib has a second process
+        assert min(first) > 100
+        assert all_[0] == first[0]
+        assert all_[1] > first[1] + 100
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -384,8 +385,9 @@ def test_what_diverges_ends_as_it_does_in_autograd(name: str) -> None:
 
 
 def test_boundaries_from_anywhere() -> None:
-    from reluviz.engines.exact_kernels import boundary
+    from reluviz.engines import exact_kernels
 
+    boundary = numba.njit(exact_kernels.boundary.py_func)
     random = np.random.RandomState(5)
     for x in (DATA["repeated"].x, DATA["far"].x, DATA["one"].x, np.arange(9) / 8):
         for _ in range(40):
@@ -399,8 +401,9 @@ def test_boundaries_from_anywhere() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 17, 300])
 def test_sorting_what_is_far_from_sorted(size: int) -> None:
-    from reluviz.engines.exact_kernels import sort
+    from reluviz.engines import exact_kernels
 
+    sort = numba.njit(exact_kernels.sort.py_func)
     for keys in (np.arange(size)[::-1].copy(), np.random.RandomState(6).randint(0, size, size)):
         expected = np.sort(keys)
         sort(keys)

@@ -118,3 +118,33 @@ def test_ctrl_c_leaves_no_process_and_what_had_ended_is_whole(tmp_path):
     assert f"stopped: {len(whole)} finished" in said
     assert "sweep.resume=sweep" in said
     assert "Traceback" not in said
+
+
+PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^.*python -m reluviz train (-m .*)$", PAGE, re.M)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_page_on_sweeps_can_be_composed(command):
+    words = command.split()[1:]
+    launcher = next((word.partition("=")[2] for word in words if word.startswith("launcher=")), "none")
+    if why := missing("launcher", launcher):
+        pytest.skip(why)
+    config.compose_checked(words)
+
+
+def test_the_page_on_sweeps_knows_every_launcher():
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.M) == ["none", "joblib", "slurm", "ray"]
+    assert sorted(config.choices("launcher")) == ["joblib", "none", "ray", "slurm"]
+
+
+def test_a_measured_table_takes_the_place_of_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.launchers import fill
+
+    page = tmp_path / "sweeps.md"
+    page.write_text(PAGE, encoding="utf-8")
+    for found in ("| old |", "| new \\1 |"):
+        fill(page, found)
+    before, after = PAGE.split("<!-- launchers -->\n")[0], PAGE.split("<!-- end -->")[1]
+    assert page.read_text(encoding="utf-8") == f"{before}<!-- launchers -->\n| new \\1 |\n<!-- end -->{after}"

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from reluviz.functions import Parameters, preactivation, predict, tangent
+from reluviz.functions import PARAMETERS, Parameters, preactivation, predict, tangent
 
 
 class LineBallots:
@@ -36,9 +36,17 @@ class LineBallots:
         """Return |g_i|^2, [R, N]."""
         return self._each.square()
 
-    def total(self) -> dict[str, Tensor]:
-        """Return sum_i g_i, name -> [R]."""
-        return {"theta": self._each.sum(-1)}
+    def total(self) -> Tensor:
+        """Return sum_i g_i, [R, P]."""
+        return self._each.sum(-1, keepdim=True)
+
+    def named(self, rows: Tensor) -> dict[str, Tensor]:
+        """Cut [R, P] into name -> [R]."""
+        return {"theta": rows[:, 0]}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return g_i, name -> [R, N]."""
+        return {"theta": self._each}
 
     def along(self, gradient: Mapping[str, Tensor]) -> Tensor:
         """Return <g_i, G>, [R, N]."""
@@ -79,17 +87,35 @@ class ReLUBallots:
             found += self._hidden.square().sum(-1)
         return found * self.twice.square()
 
-    def total(self) -> dict[str, Tensor]:
-        """Return sum_i g_i, name -> [R] or [R, W]."""
-        gated = torch.stack([self.twice * self.x, self.twice], dim=-2) @ self._active
-        of_slope, of_bias = (gated * self.p["output_weight"].unsqueeze(-2)).unbind(-2)
-        found = {
-            "input_slope": of_slope,
-            "bias": of_bias,
-            "output_weight": (self.twice.unsqueeze(-2) @ self._hidden).squeeze(-2),
-            "output_bias": self.twice.sum(-1),
-        }
-        return {name: found[name] for name in found if name in self.trained}
+    def total(self) -> Tensor:
+        """Return sum_i g_i, the trained parameters one after another, [R, P]."""
+        parts = []
+        if "input_slope" in self.trained or "bias" in self.trained:
+            gated = torch.stack([self.twice * self.x, self.twice], dim=-2) @ self._active
+            of_slope, of_bias = (gated * self.p["output_weight"].unsqueeze(-2)).unbind(-2)
+            parts += [of_slope] * ("input_slope" in self.trained) + [of_bias] * ("bias" in self.trained)
+        if "output_weight" in self.trained:
+            parts.append((self.twice.unsqueeze(-2) @ self._hidden).squeeze(-2))
+        if "output_bias" in self.trained:
+            parts.append(self.twice.sum(-1, keepdim=True))
+        return torch.cat(parts, dim=-1)
+
+    def named(self, rows: Tensor) -> dict[str, Tensor]:
+        """Cut [R, P] into name -> [R] or [R, W]."""
+        names = [name for name in PARAMETERS["relu"] if name in self.trained]
+        parts = rows.split([self.p[name][0].numel() for name in names], dim=-1)
+        return {name: part.reshape(self.p[name].shape) for name, part in zip(names, parts, strict=True)}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return g_i, name -> [R, N] or [R, N, W]."""
+        twice = self.twice.unsqueeze(-1)
+        found: dict[str, Tensor] = {}
+        if "input_slope" in self.trained or "bias" in self.trained:
+            # in the order of `votes.per_sample_gradients`, to the last digit
+            gate = self.p["output_weight"].unsqueeze(-2) * self._active
+            found = {"input_slope": twice * (gate * self.x.unsqueeze(-1)), "bias": twice * gate}
+        found |= {"output_weight": twice * self._hidden, "output_bias": self.twice}
+        return {name: found[name] for name in PARAMETERS["relu"] if name in self.trained}
 
     def along(self, gradient: Mapping[str, Tensor]) -> Tensor:
         """Return <g_i, G>, [R, N]."""

@@ -4,7 +4,7 @@ All scalars, histograms and tensors of a snapshot travel in one event, which cos
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 BINS = 30
+STEPS = np.arange(BINS + 1.0)
 MOST_COUNTED = 2**18
 """Numbers of all votes in histograms, at most: those of the first replicas, as many as fit."""
 BLOCK = 2**13
@@ -261,11 +262,11 @@ def _three(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _histogram(tag: str, values: NDArray[np.float64]) -> list[Any]:
-    if not (len(values) and values.min() > -1e150 and values.max() < 1e150):
-        values = values[np.isfinite(values) & (np.abs(values) < 1e150)]
     if len(values) == 0:
         return []
     low, high = float(values.min()), float(values.max())
+    if not (low > -1e150 and high < 1e150):
+        return _histogram(tag, values[np.isfinite(values) & (np.abs(values) < 1e150)])
     counts, edges = histogram(values, low, high)
     summary = HistogramProto(
         min=low,
@@ -273,7 +274,7 @@ def _histogram(tag: str, values: NDArray[np.float64]) -> list[Any]:
         num=len(values),
         sum=values.sum(),
         # a block at a time: a longer product would be shared by threads, which wait for each other
-        sum_squares=sum(float(block @ block) for block in np.split(values, range(BLOCK, len(values), BLOCK))),
+        sum_squares=sum(float(block @ block) for block in _blocks(values)),
         # an empty first bucket marks where the values begin
         bucket_limit=edges.tolist(),
         bucket=[0, *counts.tolist()],
@@ -288,10 +289,11 @@ def histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[NDA
     """
     if not high - low > 1e-300:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
+    # as numpy.linspace does, which takes five times as long
+    edges = STEPS * ((high - low) / BINS) + low
+    edges[-1] = high
     counts = np.zeros(BINS, np.int64)
-    for start in range(0, len(values), BLOCK):
-        block = values[start : start + BLOCK]
+    for block in _blocks(values):
         place = block - low
         place *= BINS / (high - low)
         bins = place.astype(np.int32)
@@ -303,6 +305,10 @@ def histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[NDA
             bins[near] = np.minimum(np.searchsorted(edges, block[near], "right") - 1, BINS - 1)
         counts += np.bincount(bins, minlength=BINS)
     return counts, edges
+
+
+def _blocks(values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    return (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
 
 
 def _tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:

@@ -79,12 +79,12 @@ class Snapshot:
         Args:
             replicas: of so many replicas only, the first ones; of all by default.
         """
-        kept = recorded(len(self.x))
-        x, y = (self.x, self.y) if len(kept) == len(self.x) else (self.x[kept], self.y[kept])
-        some = {name: value[:replicas] for name, value in self.parameters.items()}
-        residual = self.votes.residual[:replicas]
-        known = residual if len(residual) == len(self.loss_train[:replicas]) else None
-        g = votes.per_sample_gradients(self.model, some, x, y, self.trained, known)
+        if self.votes.each is not None:
+            g = {name: value[:replicas] for name, value in self.votes.each().items()}
+        else:
+            kept = recorded(len(self.x))
+            some = {name: value[:replicas] for name, value in self.parameters.items()}
+            g = votes.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
         return {name: value / len(self.x) for name, value in g.items()}
 
     def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:

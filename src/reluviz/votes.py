@@ -10,7 +10,7 @@ Legend of shapes: R replicas, N samples, W hidden units. Gradients are a mapping
 [R, N] or [R, N, W]; leave a parameter out of the mapping and it counts as frozen.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,9 @@ from reluviz.ballots import ballots
 from reluviz.functions import Parameters, predict, tangent
 
 Gradients = Mapping[str, Tensor]
+
+MOST_KEPT = 2**18
+"""Numbers in the gradients of single samples up to which a summary keeps what they are made of."""
 
 
 def per_sample_gradients(
@@ -157,6 +160,7 @@ class VoteSummary:
         residual: r_i of the recorded samples, [R, n].
         norm: |c_i|, the norm of their contributions g_i / N, [R, n].
         share: their vote shares, [R, n].
+        each: returns g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough.
     """
 
     gradient: dict[str, Tensor]
@@ -166,6 +170,7 @@ class VoteSummary:
     residual: Tensor
     norm: Tensor
     share: Tensor
+    each: Callable[[], dict[str, Tensor]] | None = None
 
 
 def summarize(
@@ -191,27 +196,28 @@ def summarize(
     names = tuple(trained)
     samples = len(x)
     step = max(1, entries // sum(value.numel() for value in p.values()))
-    total: dict[str, Tensor] = {}
-    norms, squares = torch.zeros(()), torch.zeros(())
+    total, norms, squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
     for start in range(0, samples, step):
         some = ballots(model, p, x[start : start + step], y[start : start + step], names)
-        total = {name: value + total.get(name, 0) for name, value in some.total().items()}
+        total = total + some.total()
         squared = some.squares()
         norms, squares = norms + squared.sqrt().sum(-1), squares + squared.sum(-1)
-    mean = {name: value / samples for name, value in total.items()}
-    signal = squared_gradient_norm(mean)
+    mean = total / samples
+    signal = mean.square().sum(-1)
     if recorded is not None or samples > step:
         kept = slice(None) if recorded is None else recorded
         some = ballots(model, p, x[kept], y[kept], names)
         squared = some.squares()
+    gradient = some.named(mean)
     return VoteSummary(
-        gradient=mean,
+        gradient=gradient,
         gradient_norm=signal.sqrt(),
         noise_scale=(squares / samples - signal).clamp(min=0) / signal,
         effective=norms.square() / squares,
         residual=some.residual,
         norm=squared.sqrt() / samples,
-        share=shares(some.along(mean), signal, samples),
+        share=shares(some.along(gradient), signal, samples),
+        each=some.gradients if some.residual.numel() * mean.shape[-1] <= MOST_KEPT else None,
     )
 
 

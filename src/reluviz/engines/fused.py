@@ -138,6 +138,8 @@ class Fused:
         loss = np.empty(len(theta), theta.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
+        from reluviz.engines.kernels import work
+
         fill = _fill(len(theta))
         # a minibatch of all points, for all replicas and updates
         every = np.arange(len(x))[None, None]
@@ -150,7 +152,7 @@ class Fused:
             own = slice(first, last)
             args = (theta[own], state.moments[own], *self._points, indices, rates, state.spans, state.settings)
             grid = (*more[:2], *(memory[own] for memory in more[2:]))
-            kernel(0, last - first, *args, loss[own], *grid)
+            kernel(0, last - first, *args, loss[own], work(theta), *grid)
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
         share(some, len(theta), nanoseconds * len(piece), most)

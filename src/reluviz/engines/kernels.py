@@ -13,14 +13,17 @@ fill W up: they are inactive everywhere and remain zeros. Every entry point
         that might be negative are not vectorised
     settings [G, ...]: of each group; see `_sgd` and `_adam`
     loss [R]: receives the mean squared error of the last minibatch before its update
+    work: scratch, as `work` makes it
 
 All functions stand in one file, since the cache on disk notices changes of the file of an entry point only.
 """
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reluviz.engines import compiling
 
@@ -38,6 +41,11 @@ LANES = 2
 """Sums kept side by side, so that neighbouring units with one rank need not wait for each other."""
 
 
+def work(theta: NDArray[Any]) -> NDArray[Any]:
+    """Return scratch for the updates of one replica after another, [4, P or more]; each thread needs its own."""
+    return np.empty((4, max(theta.shape[1], TILE + 8)), theta.dtype)
+
+
 @part
 def _line(theta, x, y, batch, grad):
     """Write dL/dtheta of f(x) = theta x, (2/B) sum_i r_i x_i, and return L."""
@@ -53,6 +61,18 @@ def _line(theta, x, y, batch, grad):
 
 
 @part
+def _relu(h, zero):
+    """Return max(0, h); in this order it is one instruction, and NaN stays NaN."""
+    return zero if zero > h else h
+
+
+@part
+def _gate(h, r, zero):
+    """Return r where h > 0, else 0."""
+    return r if h > zero else zero
+
+
+@part
 def _dense(theta, x, y, batch, grad, part, xs, rs):
     """Write the gradient of the ReLU network, in O(B W), and return L.
 
@@ -61,46 +81,51 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
 
     Units are the inner loop, and each is read once for eight samples. part [P] and xs, rs [TILE + 8] are scratch.
     """
-    width = theta.shape[0] // 3
-    size = batch.shape[0]
+    width = np.uintp(theta.shape[0] // 3)
+    size = np.uintp(batch.shape[0])
     zero = theta.dtype.type(0)
     scale = theta.dtype.type(2.0 / size)
-    w, b, v, c = theta[:width], theta[width : 2 * width], theta[2 * width : 3 * width], theta[3 * width]
-    s1, sx = part[:width], part[width : 2 * width]
-    for p in range(theta.shape[0]):
+    c = theta[3 * width]
+    for p in range(3 * width + 1):
         grad[p] = zero
     total = 0.0
     for first in range(0, size, TILE):
-        count = min(TILE, size - first)
+        count = TILE if size - first > TILE else size - first
         for i in range(count):
             xs[i] = x[batch[first + i]]
         # eight at a time may go beyond the last sample, where residuals are 0
         for i in range(count, count + 8):
             xs[i] = zero
         for i in range(0, count, 8):
-            x0, x1, x2, x3 = xs[i], xs[i + 1], xs[i + 2], xs[i + 3]
-            x4, x5, x6, x7 = xs[i + 4], xs[i + 5], xs[i + 6], xs[i + 7]
-            f0, f1, f2, f3, f4, f5, f6, f7 = zero, zero, zero, zero, zero, zero, zero, zero
+            x0 = xs[i]
+            x1 = xs[i + 1]
+            x2 = xs[i + 2]
+            x3 = xs[i + 3]
+            x4 = xs[i + 4]
+            x5 = xs[i + 5]
+            x6 = xs[i + 6]
+            x7 = xs[i + 7]
+            f0 = f1 = f2 = f3 = f4 = f5 = f6 = f7 = zero
             for k in range(width):
-                # in this order max(0, h) is one instruction, and NaN stays NaN
-                h0 = w[k] * x0 + b[k]
-                h1 = w[k] * x1 + b[k]
-                h2 = w[k] * x2 + b[k]
-                h3 = w[k] * x3 + b[k]
-                h4 = w[k] * x4 + b[k]
-                h5 = w[k] * x5 + b[k]
-                h6 = w[k] * x6 + b[k]
-                h7 = w[k] * x7 + b[k]
-                f0 += v[k] * (zero if zero > h0 else h0)
-                f1 += v[k] * (zero if zero > h1 else h1)
-                f2 += v[k] * (zero if zero > h2 else h2)
-                f3 += v[k] * (zero if zero > h3 else h3)
-                f4 += v[k] * (zero if zero > h4 else h4)
-                f5 += v[k] * (zero if zero > h5 else h5)
-                f6 += v[k] * (zero if zero > h6 else h6)
-                f7 += v[k] * (zero if zero > h7 else h7)
-            rs[i], rs[i + 1], rs[i + 2], rs[i + 3] = f0, f1, f2, f3
-            rs[i + 4], rs[i + 5], rs[i + 6], rs[i + 7] = f4, f5, f6, f7
+                w = theta[k]
+                b = theta[width + k]
+                v = theta[2 * width + k]
+                f0 += v * _relu(w * x0 + b, zero)
+                f1 += v * _relu(w * x1 + b, zero)
+                f2 += v * _relu(w * x2 + b, zero)
+                f3 += v * _relu(w * x3 + b, zero)
+                f4 += v * _relu(w * x4 + b, zero)
+                f5 += v * _relu(w * x5 + b, zero)
+                f6 += v * _relu(w * x6 + b, zero)
+                f7 += v * _relu(w * x7 + b, zero)
+            rs[i] = f0
+            rs[i + 1] = f1
+            rs[i + 2] = f2
+            rs[i + 3] = f3
+            rs[i + 4] = f4
+            rs[i + 5] = f5
+            rs[i + 6] = f6
+            rs[i + 7] = f7
         residuals = zero
         for i in range(count):
             r = rs[i] + c - y[batch[first + i]]
@@ -109,29 +134,42 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
             residuals += rs[i]
         for i in range(count, count + 8):
             rs[i] = zero
-        for k in range(width):
-            s1[k] = zero
-            sx[k] = zero
+        for k in range(2 * width):
+            part[k] = zero
         for i in range(0, count, 8):
-            x0, x1, x2, x3 = xs[i], xs[i + 1], xs[i + 2], xs[i + 3]
-            x4, x5, x6, x7 = xs[i + 4], xs[i + 5], xs[i + 6], xs[i + 7]
-            r0, r1, r2, r3 = rs[i], rs[i + 1], rs[i + 2], rs[i + 3]
-            r4, r5, r6, r7 = rs[i + 4], rs[i + 5], rs[i + 6], rs[i + 7]
+            x0 = xs[i]
+            x1 = xs[i + 1]
+            x2 = xs[i + 2]
+            x3 = xs[i + 3]
+            x4 = xs[i + 4]
+            x5 = xs[i + 5]
+            x6 = xs[i + 6]
+            x7 = xs[i + 7]
+            r0 = rs[i]
+            r1 = rs[i + 1]
+            r2 = rs[i + 2]
+            r3 = rs[i + 3]
+            r4 = rs[i + 4]
+            r5 = rs[i + 5]
+            r6 = rs[i + 6]
+            r7 = rs[i + 7]
             for k in range(width):
-                a0 = r0 if w[k] * x0 + b[k] > zero else zero
-                a1 = r1 if w[k] * x1 + b[k] > zero else zero
-                a2 = r2 if w[k] * x2 + b[k] > zero else zero
-                a3 = r3 if w[k] * x3 + b[k] > zero else zero
-                a4 = r4 if w[k] * x4 + b[k] > zero else zero
-                a5 = r5 if w[k] * x5 + b[k] > zero else zero
-                a6 = r6 if w[k] * x6 + b[k] > zero else zero
-                a7 = r7 if w[k] * x7 + b[k] > zero else zero
-                s1[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
-                sx[k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
+                w = theta[k]
+                b = theta[width + k]
+                a0 = _gate(w * x0 + b, r0, zero)
+                a1 = _gate(w * x1 + b, r1, zero)
+                a2 = _gate(w * x2 + b, r2, zero)
+                a3 = _gate(w * x3 + b, r3, zero)
+                a4 = _gate(w * x4 + b, r4, zero)
+                a5 = _gate(w * x5 + b, r5, zero)
+                a6 = _gate(w * x6 + b, r6, zero)
+                a7 = _gate(w * x7 + b, r7, zero)
+                part[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+                part[width + k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
         for k in range(width):
-            grad[k] += v[k] * sx[k]
-            grad[width + k] += v[k] * s1[k]
-            grad[2 * width + k] += w[k] * sx[k] + b[k] * s1[k]
+            grad[k] += theta[2 * width + k] * part[width + k]
+            grad[width + k] += theta[2 * width + k] * part[k]
+            grad[2 * width + k] += theta[k] * part[width + k] + theta[width + k] * part[k]
         grad[3 * width] += residuals
     return total / size
 
@@ -345,78 +383,80 @@ def _adam(theta, grad, moments, rates, spans, settings, k):
 
 
 @compiled
-def line_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss):
+def line_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of a one-parameter model by SGD; f = theta x, where x is 1 for the constant model."""
-    grad = np.empty_like(theta[0])
+    grad = work[0]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _line(here, x, y, batch, grad)
             _sgd(here, grad, moment, rates, spans, settings, k)
 
 
 @compiled
-def line_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss):
+def line_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of a one-parameter model by Adam or AdamW."""
-    grad = np.empty_like(theta[0])
+    grad = work[0]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _line(here, x, y, batch, grad)
             _adam(here, grad, moment, rates, spans, settings, k)
 
 
 @compiled
-def dense_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss):
+def dense_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by SGD, in O(B W) each."""
-    grad, part = np.empty_like(theta[0]), np.empty_like(theta[0])
-    xs, rs = np.empty(TILE + 8, theta.dtype), np.empty(TILE + 8, theta.dtype)
+    grad, part, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _dense(here, x, y, batch, grad, part, xs, rs)
             _sgd(here, grad, moment, rates, spans, settings, k)
 
 
 @compiled
-def dense_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss):
+def dense_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by Adam or AdamW, in O(B W) each."""
-    grad, part = np.empty_like(theta[0]), np.empty_like(theta[0])
-    xs, rs = np.empty(TILE + 8, theta.dtype), np.empty(TILE + 8, theta.dtype)
+    grad, part, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _dense(here, x, y, batch, grad, part, xs, rs)
             _adam(here, grad, moment, rates, spans, settings, k)
 
 
 @compiled
-def sorted_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, grid, shift, cells, edges):
+def sorted_sgd(
+    first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work, grid, shift, cells, edges
+):
     """Make the updates of the ReLU network by SGD, in O(B + W) each; x and every batch are in order."""
-    grad, ranks = np.empty_like(theta[0]), np.empty(theta.shape[1] // 3, np.int64)
+    grad, ranks = work[0], np.empty(theta.shape[1] // 3, np.int64)
     entry, size = np.empty(2 * grid.shape[0] + 2, np.int64), indices.shape[2]
     change, sums = np.empty((2 * size + 2, LANES, 2)), np.empty((2 * size + 2, 2))
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _sorted(here, x, y, batch, grad, grid, shift, cells[r], edges[r], entry, ranks, change, sums)
             _sgd(here, grad, moment, rates, spans, settings, k)
 
 
 @compiled
-def sorted_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, grid, shift, cells, edges):
+def sorted_adam(
+    first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work, grid, shift, cells, edges
+):
     """Make the updates of the ReLU network by Adam or AdamW, in O(B + W) each; x and every batch are in order."""
-    grad, ranks = np.empty_like(theta[0]), np.empty(theta.shape[1] // 3, np.int64)
+    grad, ranks = work[0], np.empty(theta.shape[1] // 3, np.int64)
     entry, size = np.empty(2 * grid.shape[0] + 2, np.int64), indices.shape[2]
     change, sums = np.empty((2 * size + 2, LANES, 2)), np.empty((2 * size + 2, 2))
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[min(r, indices.shape[0] - 1)]
+        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
-            batch = batches[min(k, batches.shape[0] - 1)]
+            batch = batches[k % batches.shape[0]]
             loss[r] = _sorted(here, x, y, batch, grad, grid, shift, cells[r], edges[r], entry, ranks, change, sums)
             _adam(here, grad, moment, rates, spans, settings, k)
