@@ -63,6 +63,8 @@ def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest
     before = set(work.rglob("*"))
     monkeypatch.setattr(sys, "argv", ["reluviz", *arguments])
     assert main() == 0
+    if arguments[0] == "report":
+        assert {"report.html", "table.csv", "findings.md"} <= {path.name for path in set(work.rglob("*")) - before}
     if arguments[0] == "export":
         made = {path.suffix.removeprefix(".") for path in set(work.rglob("*")) - before if path.is_file()}
         assert made == {word.removeprefix("--") for word in words if word in ("--html", "--gif", "--png", "--csv")}

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     bands = aggregate.write(study, asked.aggregate)
     written = [*_draw(study, rows, found, asked), *written]
     telling.show(study, rows, found, metric)
-    telling.where(asked, written, bands)
+    telling.where(asked, written, bands, len(study.groups))
     if not any(path.suffix == ".parquet" for path in written):
         print(f"reluviz: {tables.GET_PYARROW}", file=sys.stderr)
     return 0

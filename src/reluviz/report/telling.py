@@ -15,7 +15,7 @@ from reluviz.report import statistics
 from reluviz.report.files import replaced
 from reluviz.report.findings import ALIKE, DIFFERS, UNKNOWN, Finding
 from reluviz.report.options import Options
-from reluviz.report.study import Left, Study
+from reluviz.report.study import Left, Study, Value
 from reluviz.report.table import Row
 
 MOST_ROWS, MOST_TALL_ROWS, MOST_SENTENCES, MOST_LEFT = 40, 8, 8, 5
@@ -60,20 +60,21 @@ def show(study: Study, rows: Sequence[Row], found: Sequence[Finding], metric: st
             console.print(f"and {len(study.left) - MOST_LEFT:,} more in findings.md")
 
 
-def where(options: Options, written: Sequence[Path], bands: Sequence[Path]) -> None:
+def where(options: Options, written: Sequence[Path], bands: Sequence[Path], groups: int) -> None:
     """Print what was written where, and the command that shows it.
 
     Args:
         options: what was asked for.
         written: files of the report.
         bands: folders of the groups as runs.
+        groups: how many there are.
     """
     names = list(dict.fromkeys(path.relative_to(options.out).parts[0] for path in written))
     console.print()
     out = short(options.out)
     lines = {"report": out, "files": ", ".join(name if "." in name else f"{name}/" for name in names)}
     if bands:
-        lines["bands"] = f"{short(options.aggregate)}, for TensorBoard: {_count(len(bands), 'group')}"
+        lines["bands"] = f"{short(options.aggregate)}, for TensorBoard: {len(bands):,} of {_count(groups, 'group')}"
     if bands or options.shown in options.folders:
         lines["view"] = f"python -m reluviz view {shlex.quote(short(options.shown))}"
     for label, line in lines.items():
@@ -139,9 +140,10 @@ def _table(study: Study, rows: Sequence[Row], metric: str) -> Table:
     for name in ("n", "diverged", "median", "q25", "q75", f"{statistics.CONFIDENCE} % of median"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        values = [Text(str(row.settings.get(key))) for key in study.keys]
+        shown = {key: _short(row.settings.get(key)) for key in study.keys}
+        values = [Text(value) for value in shown.values()]
         if not separate:
-            values = [Text(" ".join(f"{key}={row.settings.get(key)}" for key in study.keys))]
+            values = [Text(" ".join(f"{key}={value}" for key, value in shown.items()))]
         interval = f"{_number(row.low)} - {_number(row.high)}" if row.n > 1 else "-"
         numbers = [f"{row.n:,}", f"{row.diverged:,}", _number(row.median), _number(row.q25), _number(row.q75), interval]
         table.add_row(*values, *numbers)
@@ -149,7 +151,11 @@ def _table(study: Study, rows: Sequence[Row], metric: str) -> Table:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if value == value else "-"
+    return f"{value:.3g}" if value == value else "-"
+
+
+def _short(value: Value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _left(left: Left) -> str:
