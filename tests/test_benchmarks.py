@@ -210,6 +210,21 @@ def test_sweeps_are_compared_by_launcher(ran):
         assert all_[1] > first[1] + 100
 
 
+def test_a_report_is_measured_on_runs_of_which_one_in_twenty_is_damaged(ran):
+    out, _ = ran["report"]
+    assert "360 runs in 9 groups" in out
+    counts = {why: int(many) for many, why in re.findall(r"(\d+)\s+(damaged|diverged|failed|unfinished)", out)}
+    assert sum(counts.values()) == 18
+    assert len(counts) == 4
+    (_, measured), _ = tables(out)
+    assert measured[""] == ["all of it", "without pictures"]
+    seconds, per_run = ([numbers(cell)[0] for cell in measured[name]] for name in ("seconds", "ms a run"))
+    assert [1e3 * each / 360 for each in seconds] == pytest.approx(per_run, rel=0.02)
+    if sys.platform == "linux":
+        # two processes that have NumPy
+        assert 50 < ratios(out)["peak memory of all its processes"] < 2000
+
+
 @pytest.fixture
 def benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))

@@ -150,7 +150,9 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     endings = sweep.endings()
     terminal.sweep(sweep, endings, stopped, time.perf_counter() - started, command)
     if stopped:
-        return 143 if sweep.terminated or any(one.status == "terminated" for one in endings) else 130
+        # elsewhere it is the scheduler that ends jobs by SIGTERM, also after Ctrl-C
+        here = sweep.here and any(one.status == "terminated" for one in endings)
+        return 143 if sweep.terminated or here else 130
     return 0 if all(one.done for one in endings) else 2
 
 

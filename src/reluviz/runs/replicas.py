@@ -138,6 +138,7 @@ def _add(found: Replicas, data: bytes) -> None:
     elif value.tag == tags.DATA:
         # another run in the same folder begins here
         found.forget(0)
+        found.fields = ()
         found.told = json.loads(value.metadata.plugin_data.content)
         (_, inputs), (_, outputs), *_ = json.loads(value.metadata.plugin_data.content)["fields"]
         values = np.frombuffer(value.tensor.tensor_content, "<f8")

@@ -27,12 +27,14 @@ class Job:
         here: whether it runs in the process that the user looks at.
         goes_on: whether it takes up what an earlier attempt left in its folder.
         full: the user's own HYDRA_FULL_ERROR.
+        cwd: the folder in which the sweep was started, to which names of files refer.
         parent: a process without which it must not go on; None if there is none.
     """
 
     here: bool
     goes_on: bool
     full: str | None
+    cwd: str
     parent: int | None = None
 
     def __call__(self, cfg: DictConfig) -> float:
@@ -47,6 +49,9 @@ class Job:
 
         if self.parent is not None:
             end_with(self.parent)
+        if not self.here and os.path.isdir(self.cwd):
+            # workers of a cluster may stand elsewhere
+            os.chdir(self.cwd)
         folder = Path(HydraConfig.get().runtime.output_dir)
         before = outcomes.read(folder)
         if before.done and self.goes_on:

@@ -61,7 +61,7 @@ class Sweep:
     def job(self) -> Job:
         """Return what the launcher is to call."""
         parent = os.getpid() if self.launcher == "joblib" else None
-        return Job(self.here, self.goes_on, self.full, parent)
+        return Job(self.here, self.goes_on, self.full, os.getcwd(), parent)
 
     def endings(self) -> list[Ending]:
         """Return how all jobs stand."""
@@ -133,7 +133,8 @@ class Sweep:
                     except Exception as error:
                         # the first of the jobs that died; the others may still be running
                         problem = error
-                        watch.settle()
+                        if any(folder.is_dir() for folder in folders.values()) or (queue and queue.holds()):
+                            watch.settle()
             except KeyboardInterrupt:
                 self._cancel(queue)
                 raise
