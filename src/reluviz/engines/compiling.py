@@ -45,10 +45,14 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
         # neither folder can be written: compile in each process
         kernel = numba.njit(**options)(function)
 
+    called = False
+
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if kernel.signatures:
+        nonlocal called
+        if called:
             return kernel(*args)
+        called = True
         # The compiler calls deeply. Beneath the trainer's frames its own would come to lie across the ends of the
         # blocks that Python keeps frames in, which are taken from the system and given back at each call that
         # crosses one: a fifth of all the time. A thread begins with a block of its own.
