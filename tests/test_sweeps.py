@@ -56,12 +56,13 @@ def test_optimizers_start_alike_and_see_the_same_minibatches(tmp_path, monkeypat
     drawn = []
     draw = WithReplacement.draw
 
-    def kept(self, seeds, start, stop, samples):
-        drawn[-1].append((start, np.array(found := draw(self, seeds, start, stop, samples))))
+    def kept(self, seeds, start, stop, samples, *fill):
+        found = draw(self, seeds, start, stop, samples, *fill)
+        drawn[-1] |= {(seed, start): one.tobytes() for seed, one in zip(seeds, found, strict=True)}
         return found
 
     begin = SnapshotLogger.on_train_start
-    monkeypatch.setattr(SnapshotLogger, "on_train_start", lambda *args: (drawn.append([]), begin(*args))[1])
+    monkeypatch.setattr(SnapshotLogger, "on_train_start", lambda *args: (drawn.append({}), begin(*args))[1])
     monkeypatch.setattr(WithReplacement, "draw", kept)
     assert reluviz("train", "-m", "+exp=optimizers", *TINY) == 0
     sweep = sweep_of(tmp_path)
@@ -74,11 +75,10 @@ def test_optimizers_start_alike_and_see_the_same_minibatches(tmp_path, monkeypat
         ends = [runs[f"width-{width}_optimizer-{one}"].rows[-1] for one in ("sgd", "momentum", "adam")]
         assert not np.array_equal(ends[0], ends[1])
     assert len(drawn) == 9
-    first = np.concatenate([indices for _, indices in drawn[0]], axis=1)
-    assert first.shape == (30, 40, 40)
-    for other in drawn[1:]:
-        assert [start for start, _ in other] == [start for start, _ in drawn[0]]
-        assert np.array_equal(first, np.concatenate([indices for _, indices in other], axis=1))
+    # after update 1 and after 20 and 40
+    assert set(drawn[0]) == {(seed, start) for seed in range(30) for start in (0, 1, 20)}
+    assert sum(map(len, drawn[0].values())) == 30 * 40 * 40 * 8
+    assert all(other == drawn[0] for other in drawn[1:])
 
 
 def test_nothing_of_a_job_that_has_ended_is_kept(tmp_path, monkeypatch):
