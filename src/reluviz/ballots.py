@@ -155,3 +155,40 @@ def ballots(model: str, p: Parameters, x: Array, y: Array, trained: Sequence[str
     """Return the gradients of some samples."""
     arrays = {name: value.numpy() for name, value in p.items()}
     return ReLUBallots(arrays, x, y, trained) if model == "relu" else LineBallots(model, arrays, x, y)
+
+
+def losses(model: str, p: Parameters, x: Array, y: Array, entries: int = 2**17) -> Array:
+    """Return L = (1/N) sum_i r_i^2, [R], as `functions.mean_squared_error` does.
+
+    What is found for a replica does not depend on the others, bit for bit.
+
+    Args:
+        model: constant, linear or relu.
+        p: the parameters.
+        x: inputs [N].
+        y: targets [N].
+        entries: how many numbers of the hidden layer are held at a time.
+    """
+    arrays = {name: value.numpy() for name, value in p.items()}
+    width = max(value[0].size for value in arrays.values())
+    replicas, points = len(next(iter(arrays.values()))), max(1, entries // width)
+    some = max(1, entries // (width * min(points, len(x))))
+    found = np.zeros(replicas)
+    for first in range(0, replicas, some):
+        own = slice(first, first + some)
+        part = {name: value[own] for name, value in arrays.items()}
+        for start in range(0, len(x), points):
+            at = slice(start, start + points)
+            found[own] += np.square(_predict(model, part, x[at]) - y[at]).sum(-1)
+    return found / len(x)
+
+
+def _predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
+    """Return f(x), [R, N]."""
+    if model != "relu":
+        return p["theta"][:, None] * (x if model == "linear" else np.ones_like(x))
+    hidden = p["input_slope"][:, None] * x[:, None]
+    hidden += p["bias"][:, None]
+    f: Array = np.einsum("rnk,rk->rn", np.maximum(hidden, 0, out=hidden), p["output_weight"])
+    f += p["output_bias"][:, None]
+    return f

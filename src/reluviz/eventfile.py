@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,13 +54,19 @@ class EventFile:
 
     def add_event(self, event: Event) -> None:
         """Append an event."""
+        self.add_records([event.SerializeToString()])
+
+    def add_records(self, events: Iterable[bytes]) -> None:
+        """Append events that are bytes already."""
         self.reopen()
         assert self._file is not None
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
+        parts = []
+        for data in events:
+            length = struct.pack("<Q", len(data))
+            parts += [length, masked_checksum(length), data, masked_checksum(data)]
         try:
-            # one write: a process killed meanwhile leaves at most the beginning of this record
-            self._file.write(length + masked_checksum(length) + data + masked_checksum(data))
+            # one write: a process killed meanwhile leaves whole records, and at most the beginning of one more
+            self._file.write(b"".join(parts))
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written to ({error.strerror or error})") from error

@@ -4,8 +4,9 @@ Legend of shapes: R replicas, N training points, n recorded points, W hidden uni
 """
 
 import importlib.util
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,15 +14,71 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reluviz import geometry, theory, votes
+from reluviz.ballots import losses
 from reluviz.data.dataset import Dataset
-from reluviz.functions import Parameters, mean_squared_error
+from reluviz.functions import Parameters
 
 MOST_RECORDED = 2000
 """Samples whose own residual, vote and share are kept at a snapshot, at most."""
 MANY = 2**21
 """Hidden units on all points from which losses and votes are computed by compiled code."""
+MOST_TOGETHER = 2**19
+"""Hidden units on all points that are computed together, about: more would leave the faster memories."""
 LIMIT = 1e6
 """A loss beyond this many times the larger of the initial loss and var(y) counts as divergence."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What has to be kept of a run after `update` updates; all else follows from it, now or later.
+
+    Attributes:
+        update: how many updates have been made.
+        time: when that was, in seconds since 1970.
+        parameters: name -> [R] or [R, W], in float64.
+        loss_batch: over the last minibatch before its update, [R]; NaN before the first.
+    """
+
+    update: int
+    time: float
+    parameters: Parameters
+    loss_batch: Tensor
+
+    def surely_sound(self, model: str, reach: float, height: float, bound: NDArray[np.float64]) -> bool:
+        """Tell whether no replica can have diverged, without looking at the points; False if that is not certain.
+
+        L <= (max |f| + max |y|)^2, and for the ReLU network |f| <= |c| + sum_k |v_k| (|w_k| max |x| + |b_k|).
+
+        Args:
+            model: constant, linear or relu.
+            reach: max |x|.
+            height: max |y|.
+            bound: the largest loss of a replica that has not diverged, [R]; see `sound`.
+        """
+        p = {name: np.abs(value.numpy()) for name, value in self.parameters.items()}
+        with np.errstate(all="ignore"):
+            if model == "relu":
+                hidden = reach * p["input_slope"] + p["bias"]
+                largest = p["output_bias"] + np.einsum("rk,rk->r", p["output_weight"], hidden)
+            else:
+                largest = p["theta"] * (reach if model == "linear" else 1.0)
+            # a comparison with NaN is false
+            return bool(((largest + height) ** 2 <= bound).all())
+
+
+@dataclass(frozen=True)
+class Units:
+    """The hidden units of a ReLU network.
+
+    Attributes:
+        elbow: [R, W]; NaN where w = 0.
+        slope_jump: [R, W].
+        status: indices into `geometry.STATUS`, [R, W].
+    """
+
+    elbow: Tensor
+    slope_jump: Tensor
+    status: Tensor
 
 
 @dataclass(frozen=True)
@@ -31,6 +88,7 @@ class Snapshot:
     Attributes:
         model: constant, linear or relu.
         update: how many updates have been made.
+        time: when that was, in seconds since 1970.
         parameters: name -> [R] or [R, W].
         trained: names of the trained parameters.
         x: training inputs [N].
@@ -39,10 +97,12 @@ class Snapshot:
         loss_test: over the test points, [R]; None without test points.
         loss_batch: over the last minibatch before its update, [R]; NaN before the first.
         votes: who votes for what; the figures of single samples may be those of the first replicas only.
+        units: the hidden units; None without any.
     """
 
     model: str
     update: int
+    time: float
     parameters: Parameters
     trained: tuple[str, ...]
     x: Tensor
@@ -51,21 +111,28 @@ class Snapshot:
     loss_test: Tensor | None
     loss_batch: Tensor
     votes: votes.VoteSummary
+    units: Units | None
 
-    @cached_property
+    @property
     def elbow(self) -> Tensor:
         """Elbows, [R, W]; NaN where w = 0."""
-        return geometry.elbow(self.parameters["input_slope"], self.parameters["bias"])
+        return self._units.elbow
 
-    @cached_property
+    @property
     def slope_jump(self) -> Tensor:
         """Slope jumps, [R, W]."""
-        return geometry.slope_jump(self.parameters["input_slope"], self.parameters["output_weight"])
+        return self._units.slope_jump
 
-    @cached_property
+    @property
     def unit_status(self) -> Tensor:
         """Indices into `geometry.STATUS`, [R, W]."""
-        return geometry.unit_status(self.parameters["input_slope"], self.parameters["bias"], self.x)
+        return self._units.status
+
+    @property
+    def _units(self) -> Units:
+        if self.units is None:
+            raise AttributeError(f"the {self.model} model has no hidden units")
+        return self.units
 
     @property
     def unit_counts(self) -> dict[str, Tensor]:
@@ -93,9 +160,8 @@ class Snapshot:
         Diverged means not finite, or a training loss beyond `LIMIT` times the larger of the initial loss [R]
         and var(y).
         """
-        bound = LIMIT * np.maximum(initial_loss.numpy(), np.var(self.y.numpy()))
         # a comparison with NaN is false
-        sound: NDArray[np.bool_] = self.loss_train.numpy() <= np.minimum(bound, np.finfo(float).max)
+        sound: NDArray[np.bool_] = self.loss_train.numpy() <= largest_loss(initial_loss, self.y)
         for value in self.parameters.values():
             sound &= np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1)
         return sound
@@ -121,6 +187,12 @@ def recorded(samples: int) -> Tensor:
     return torch.from_numpy(np.linspace(0, samples - 1, MOST_RECORDED).round().astype(np.int64))
 
 
+def largest_loss(initial_loss: Tensor, y: Tensor) -> NDArray[np.float64]:
+    """Return the training loss beyond which a replica has diverged, [R]; see `Snapshot.sound`."""
+    bound = LIMIT * np.maximum(initial_loss.numpy(), np.var(y.numpy()))
+    return np.asarray(np.minimum(bound, np.finfo(float).max))
+
+
 def take(
     model: str,
     parameters: Parameters,
@@ -130,18 +202,50 @@ def take(
     batch_loss: Tensor,
     shown: int | None = None,
 ) -> Snapshot:
-    """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set.
+    """Take a snapshot of parameters (float64, name -> [R] or [R, W]) on a data set; see `develop`."""
+    kept = Taken(update, time.time(), parameters, batch_loss.detach().to("cpu", torch.float64, copy=True))
+    return develop(model, [kept], trained, dataset, shown)[0]
 
-    Of replicas beyond the first `shown` the figures of single samples need not be known.
+
+def develop(
+    model: str, taken: Sequence[Taken], trained: tuple[str, ...], dataset: Dataset, shown: int | None = None
+) -> list[Snapshot]:
+    """Work out snapshots that were taken of a run, together: S snapshots of R replicas are computed as S R replicas.
+
+    What is found does not depend, bit for bit, on which snapshots are worked out together.
+
+    Args:
+        model: constant, linear or relu.
+        taken: the snapshots.
+        trained: names of the trained parameters.
+        dataset: the points.
+        shown: of replicas beyond the first so many the figures of single samples need not be known.
     """
+    parameters = taken[0].parameters
+    gradients = sum(value.numel() for value in parameters.values()) * min(len(dataset.x), MOST_RECORDED)
+    most = min(MOST_TOGETHER // hidden(parameters, _points(dataset)), votes.MOST_KEPT // gradients)
+    together = max(1, most)
+    found: list[Snapshot] = []
+    for first in range(0, len(taken), together):
+        found += _develop(model, taken[first : first + together], trained, dataset, shown)
+    return found
+
+
+def _develop(
+    model: str, taken: Sequence[Taken], trained: tuple[str, ...], dataset: Dataset, shown: int | None
+) -> list[Snapshot]:
     x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
     test_points = None
     if dataset.x_test is not None and dataset.y_test is not None:
         test_points = torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)
     kept = recorded(len(x))
     some = kept if len(kept) < len(x) else None
+    replicas = len(taken[0].loss_batch)
+    parameters: Parameters = taken[0].parameters
+    if len(taken) > 1:
+        parameters = {name: torch.cat([one.parameters[name] for one in taken]) for name in parameters}
     test = None
-    if compiled(model, parameters, len(x) + (0 if test_points is None else len(test_points[0]))):
+    if compiled(model, taken[0].parameters, _points(dataset)):
         # numba takes half a second to import
         from reluviz import tally
 
@@ -152,28 +256,50 @@ def take(
     else:
         found = votes.summarize(model, parameters, x, y, trained, some)
         # where every point is recorded, their residuals have been computed
-        train = found.residual.square().mean(-1) if some is None else mean_squared_error(model, parameters, x, y)
-        if test_points is not None:
-            test = mean_squared_error(model, parameters, *test_points)
-    return Snapshot(
-        model=model,
-        update=update,
-        parameters=parameters,
-        trained=trained,
-        x=x,
-        y=y,
-        loss_train=train,
-        loss_test=test,
-        loss_batch=batch_loss.detach().to("cpu", torch.float64, copy=True),
-        votes=found,
-    )
+        squares = None if some is not None else np.square(found.residual.numpy()).mean(-1)
+        train = torch.from_numpy(losses(model, parameters, dataset.x, dataset.y) if squares is None else squares)
+        if dataset.x_test is not None and dataset.y_test is not None:
+            test = torch.from_numpy(losses(model, parameters, dataset.x_test, dataset.y_test))
+    units: Sequence[Units | None] = [None] * len(taken)
+    if model == "relu":
+        w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
+        parts = (geometry.elbow(w, b), geometry.slope_jump(w, v), geometry.unit_status(w, b, x))
+        units = [Units(*each) for each in zip(*(part.split(replicas) for part in parts), strict=True)]
+    losses_test = [None] * len(taken) if test is None else test.split(replicas)
+    each = zip(taken, train.split(replicas), losses_test, found.split(replicas), units, strict=True)
+    return [
+        Snapshot(
+            model=model,
+            update=one.update,
+            time=one.time,
+            parameters=one.parameters,
+            trained=trained,
+            x=x,
+            y=y,
+            loss_train=loss_train,
+            loss_test=loss_test,
+            loss_batch=one.loss_batch,
+            votes=summary,
+            units=own,
+        )
+        for one, loss_train, loss_test, summary, own in each
+    ]
+
+
+def hidden(parameters: Parameters, points: int) -> int:
+    """Return how many numbers the hidden layers of all replicas hold on so many points."""
+    return max(value.numel() for value in parameters.values()) * points
 
 
 def compiled(model: str, parameters: Parameters, points: int) -> bool:
     """Tell whether there are so many hidden units on all points that `tally` is worth its compiling."""
-    if model != "relu" or parameters["bias"].numel() * points < MANY:
+    if model != "relu" or hidden(parameters, points) < MANY:
         return False
     return importlib.util.find_spec("numba") is not None
+
+
+def _points(dataset: Dataset) -> int:
+    return len(dataset.x) + (0 if dataset.x_test is None else len(dataset.x_test))
 
 
 def optimum(model: str, dataset: Dataset) -> Tensor | None:

@@ -10,6 +10,7 @@ Legend of shapes: R replicas, N samples, W hidden units. Gradients are a mapping
 [R, N] or [R, N, W]; leave a parameter out of the mapping and it counts as frozen.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -173,6 +174,28 @@ class VoteSummary:
     norm: Tensor
     share: Tensor
     each: Callable[[], dict[str, NDArray[np.float64]]] | None = None
+
+    def split(self, replicas: int) -> "list[VoteSummary]":
+        """Return summaries of `replicas` replicas each, one after another; the last one may have fewer."""
+        if len(self.gradient_norm) <= replicas:
+            return [self]
+        names = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
+        parts = [getattr(self, name).split(replicas) for name in names]
+        gradients = {name: value.split(replicas) for name, value in self.gradient.items()}
+        each = None if self.each is None else functools.cache(self.each)
+
+        def of(number: int) -> Callable[[], dict[str, NDArray[np.float64]]] | None:
+            own = slice(replicas * number, replicas * (number + 1))
+            return None if each is None else lambda: {name: value[own] for name, value in each().items()}
+
+        return [
+            VoteSummary(
+                gradient={name: value[s] for name, value in gradients.items()},
+                **dict(zip(names, numbers, strict=True)),
+                each=of(s),
+            )
+            for s, numbers in enumerate(zip(*parts, strict=True))
+        ]
 
 
 # what has diverged, or has learned all there is, has no shares and no scale

@@ -62,7 +62,7 @@ class ProgressBar(L.pytorch.callbacks.ProgressBar):
         self._stop(pl_module)
 
     def _show_loss(self, trainer: L.Trainer) -> None:
-        looked = [cb.latest for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
+        looked = [cb.shown for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
         if self._progress is not None and looked and looked[0] is not None:
             self._progress.update(self._progress.task_ids[0], loss=f"{float(looked[0].loss_train.median()):.3e}")
 

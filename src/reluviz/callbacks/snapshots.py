@@ -1,9 +1,8 @@
-"""The callback that looks: at every snapshot it computes votes, elbows and losses, and records them."""
+"""The callback that looks: at every snapshot it has votes, elbows and losses worked out and recorded."""
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -12,17 +11,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from reluviz import describe, tags
+from reluviz.callbacks.developer import Developer
 from reluviz.callbacks.history import History
-from reluviz.data.dataset import Dataset
 from reluviz.divergence import advice
 from reluviz.errors import Diverged
 from reluviz.functions import Parameters
 from reluviz.models.base import RegressionModule
 from reluviz.record import Recorder
-from reluviz.snapshot import Snapshot, optimum, recorded, take
-
-if TYPE_CHECKING:
-    from reluviz.pictures import FitPicture, VotesPicture
+from reluviz.snapshot import Snapshot, Taken, largest_loss
 
 
 class SnapshotLogger(L.Callback):
@@ -37,8 +33,8 @@ class SnapshotLogger(L.Callback):
         settings: shown in the HParams tab and the text summary; the module's hyper-parameters by default.
 
     Attributes:
-        latest: the last snapshot taken.
-        sound: which replicas have not diverged by then, [R].
+        sound: which replicas have not diverged by the last snapshot that has been worked out, [R].
+        shown: that snapshot; None before the first.
         picture_seconds: time spent on pictures.
 
     Raises:
@@ -58,19 +54,38 @@ class SnapshotLogger(L.Callback):
         self.contributions = contributions
         self.most_units = most_units
         self.settings = settings
-        self.latest: Snapshot | None = None
-        self.sound: NDArray[np.bool_] | None = None
-        self.picture_seconds = 0.0
         self.history = History()
         self._initial_loss: torch.Tensor | None = None
         self._start: Parameters | None = None
         self._recorder: Recorder | None = None
-        self._artists: tuple[FitPicture, VotesPicture] | None = None
-        self._drawn: list[tuple[str, Future[bytes], int]] = []
-        self._pictured: set[int] = set()
+        self._developer: Developer | None = None
+        self._reach = self._height = 0.0
+        self._bound: NDArray[np.float64] | None = None
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The last snapshot taken, which is worked out now if it has not yet been; None before the first."""
+        if self._developer is not None:
+            self._developer.settle()
+        return self.shown
+
+    @property
+    def shown(self) -> Snapshot | None:  # noqa: D102
+        return None if self._developer is None else self._developer.latest
+
+    @property
+    def sound(self) -> NDArray[np.bool_] | None:  # noqa: D102
+        return None if self._developer is None else self._developer.sound
+
+    @property
+    def picture_seconds(self) -> float:  # noqa: D102
+        return 0.0 if self._developer is None else self._developer.picture_seconds
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run cannot derive: the initial loss and the history of votes."""
+        if self._developer is not None:
+            self._developer.pause()
+            self._initial_loss = self._developer.initial_loss
         return {"initial_loss": self._initial_loss, "history": self.history.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -81,11 +96,11 @@ class SnapshotLogger(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is written once, and the snapshot before the next update."""
         module, data = _parts(trainer, pl_module)
-        self._artists = None
         schedule = data.schedule()
+        pictured: set[int] = set()
         if self.pictures:
             places = np.linspace(0, len(schedule) - 1, min(self.pictures, len(schedule))).round().astype(int)
-            self._pictured = {schedule[i] for i in places}
+            pictured = {schedule[i] for i in places}
         logger = next((found for found in trainer.loggers if isinstance(found, TensorBoardLogger)), None)
         if logger is not None:
             dtype = str(next(module.parameters()).dtype).removeprefix("torch.")
@@ -98,6 +113,20 @@ class SnapshotLogger(L.Callback):
             self._recorder.layout(getattr(module, "width", 1), len(module.seeds), test)
             self._recorder.open_session(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._recorder.text(describe.markdown(self.settings, None), 0)
+        self._developer = Developer(
+            model=module.model,
+            trained=module.trained,
+            dataset=data.dataset,
+            seed=module.seeds[0],
+            recorder=self._recorder,
+            history=self.history,
+            histograms=self.histograms,
+            pictured=pictured,
+            contributions=self.contributions,
+            initial_loss=self._initial_loss,
+        )
+        self._reach, self._height = (float(np.abs(values).max()) for values in (data.dataset.x, data.dataset.y))
+        self._bound = None
         self._look(trainer, module)
 
     def on_train_batch_end(
@@ -112,99 +141,52 @@ class SnapshotLogger(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Close the run also when it was interrupted or has diverged: nothing that was seen is lost."""
-        if self.latest is not None:
-            self._close(trainer, pl_module)
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Write what a run that goes on from here will not draw again."""
-        self._write_pictures()
+        self._close(trainer, pl_module)
 
     def _look(self, trainer: L.Trainer, module: RegressionModule) -> None:
-        self._write_pictures(wait=False)
-        data = _parts(trainer, module)[1]
-        snapshot = take(
-            module.model,
-            module.values(),
-            module.trained,
-            data.dataset,
-            int(module.updates_done),
-            module.batch_loss,
-            tags.MOST_SHOWN,
-        )
-        self.latest = snapshot
-        if self._initial_loss is None:
-            self._initial_loss = snapshot.loss_train.clone()
-            self._start = snapshot.parameters
-        self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
-        self.sound = snapshot.sound(self._initial_loss)
-        broken = None if self.sound.all() else snapshot.divergence(self._initial_loss)
-        if self._recorder is not None:
-            best = optimum(module.model, data.dataset)
-            pictured = snapshot.update in self._pictured or (broken is not None and self.pictures > 0)
-            self._recorder.snapshot(
-                snapshot,
-                self.histograms,
-                self.contributions and pictured,
-                None if best is None else float(best),
-            )
-            if pictured:
-                self._draw(snapshot, data.dataset, module.seeds[0])
-        if broken is not None:
+        developer = self._developer
+        assert developer is not None
+        loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
+        taken = Taken(int(module.updates_done), time.time(), module.values(), loss_batch)
+        developer.hand_over(taken)
+        if self._bound is None or not taken.surely_sound(module.model, self._reach, self._height, self._bound):
+            self._check(trainer, module, taken)
+
+    def _check(self, trainer: L.Trainer, module: RegressionModule, taken: Taken) -> None:
+        """Work out the snapshot at once, and stop where it shows that a replica has diverged."""
+        developer = self._developer
+        assert developer is not None
+        developer.settle()
+        dataset, initial_loss = _parts(trainer, module)[1].dataset, developer.initial_loss
+        assert initial_loss is not None
+        if self._bound is None:
+            self._bound = largest_loss(initial_loss, torch.from_numpy(dataset.y))
+            self._start = taken.parameters if self._initial_loss is None else None
+        snapshot = developer.broken
+        if snapshot is not None and (broken := snapshot.divergence(initial_loss)) is not None:
             replica, parameter = broken
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
             value = float(snapshot.loss_train[replica])
             raise Diverged(
                 f"diverged{where}: after update {snapshot.update:,} {parameter} has left every bound"
-                f" (loss/train {value:.3g}); {advice(module, data.dataset, self._start)}"
+                f" (loss/train {value:.3g}); {advice(module, dataset, self._start)}"
             )
 
-    def _draw(self, snapshot: Snapshot, dataset: Dataset, seed: int) -> None:
-        # the encoder reads from where the next pictures will be drawn
-        self._write_pictures()
-        started = time.perf_counter()
-        if self._artists is None:
-            from reluviz.pictures import for_run
-
-            self._artists = for_run(snapshot.model, dataset, seed)
-        fit, votes = self._artists
-        first = {name: value[0].numpy() for name, value in snapshot.parameters.items()}
-        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0])}
-        if snapshot.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(snapshot.loss_test[0])
-        ballots = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
-        shares, norms, residuals = (value[0].numpy() for value in ballots)
-        kept = dataset.x[recorded(len(dataset.x)).numpy()]
-        self._drawn = [
-            (tags.FIT, fit.png_later(first, snapshot.update, losses), snapshot.update),
-            (tags.VOTES, votes.png_later(first, snapshot.update, shares, norms, residuals, kept), snapshot.update),
-        ]
-        self.picture_seconds += time.perf_counter() - started
-
-    def _write_pictures(self, wait: bool = True) -> None:
-        """Write the pictures that were encoded meanwhile, and `wait` for those that were not."""
-        started = time.perf_counter()
-        while self._drawn and self._recorder is not None and (wait or self._drawn[0][1].done()):
-            tag, png, update = self._drawn.pop(0)
-            self._recorder.image(tag, png.result(), update)
-        self.picture_seconds += time.perf_counter() - started
-
     def _close(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._recorder is None or self.latest is None or self.settings is None:
+        developer = self._developer
+        if developer is None:
             return
-        data = _parts(trainer, pl_module)[1]
-        if self.pictures:
-            from reluviz.pictures import history_png
-
-            # while the last pictures are encoded
-            started = time.perf_counter()
-            kept = data.dataset.x[recorded(len(data.dataset.x)).numpy()]
-            png = history_png(kept, *self.history.arrays())
-            self.picture_seconds += time.perf_counter() - started
-            self._write_pictures()
-            self._recorder.image(tags.VOTES_HISTORY, png, self.latest.update)
-        self._recorder.text(describe.markdown(self.settings, self.latest), self.latest.update)
-        self._recorder.close_session(self.settings)
-        self._recorder.flush()
+        try:
+            developer.settle()
+            if self._recorder is None or developer.latest is None or self.settings is None:
+                return
+            if self.pictures:
+                developer.draw_history()
+            self._recorder.text(describe.markdown(self.settings, developer.latest), developer.latest.update)
+            self._recorder.close_session(self.settings)
+            self._recorder.flush()
+        finally:
+            developer.close()
 
 
 def _parts(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, Any]:

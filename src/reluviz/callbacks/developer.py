@@ -1,0 +1,205 @@
+"""Snapshots are taken while a run trains, and worked out, recorded and drawn beside it, by a thread of their own.
+
+The updates are made by compiled code, which leaves Python to others meanwhile. Snapshots that follow each other
+quickly are worked out several at a time, which takes a fraction of the time of one after another; and whatever
+interrupts the training does not tear what is being written.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reluviz import tags
+from reluviz.callbacks.history import History
+from reluviz.data.dataset import Dataset
+from reluviz.record import Recorder
+from reluviz.snapshot import Snapshot, Taken, develop, optimum, recorded
+
+if TYPE_CHECKING:
+    from reluviz.pictures import FitPicture, VotesPicture
+
+TOGETHER = 8
+"""Snapshots that wait for each other, unless that takes too long."""
+PATIENCE = 0.2
+"""Seconds within which a snapshot is to be written where the next one follows soon enough."""
+MOST_WAITING = 2**22
+"""Parameters of snapshots that may wait: 32 MB."""
+
+
+class Developer:
+    """Works out the snapshots of one run.
+
+    Args:
+        model: constant, linear or relu.
+        trained: names of the trained parameters.
+        dataset: the points.
+        seed: of the first replica, which is drawn.
+        recorder: writes what is found; None for nobody.
+        history: learns how heard each sample was.
+        histograms: whether histograms are written.
+        pictured: updates that get pictures.
+        contributions: whether they get the matrix of all contributions too.
+
+    Attributes:
+        latest: the last snapshot that has been worked out.
+        initial_loss: the training loss before the first update, [R].
+        sound: which replicas have not diverged, [R].
+        broken: the first snapshot in which a replica has diverged.
+        picture_seconds: time spent on pictures.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        trained: tuple[str, ...],
+        dataset: Dataset,
+        seed: int,
+        recorder: Recorder | None,
+        history: History,
+        histograms: bool,
+        pictured: Collection[int],
+        contributions: bool,
+        initial_loss: Tensor | None = None,
+    ) -> None:
+        self.model = model
+        self.trained = trained
+        self.dataset = dataset
+        self.seed = seed
+        self.recorder = recorder
+        self.history = history
+        self.histograms = histograms
+        self.pictured = pictured
+        self.contributions = contributions
+        self.initial_loss = initial_loss
+        self.latest: Snapshot | None = None
+        self.sound: NDArray[np.bool_] | None = None
+        self.broken: Snapshot | None = None
+        self.picture_seconds = 0.0
+        best = optimum(model, dataset)
+        self._optimum = None if best is None else float(best)
+        self._waiting: list[Taken] = []
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._work: Future[None] | None = None
+        self._since = self._before = -np.inf
+        self._artists: tuple[FitPicture, VotesPicture] | None = None
+        self._drawn: list[tuple[str, Future[bytes], int]] = []
+
+    def hand_over(self, taken: Taken) -> None:
+        """Take in a snapshot, which is worked out soon.
+
+        Raises:
+            UserError: if what was worked out before could not be written.
+        """
+        now = time.perf_counter()
+        if not self._waiting:
+            self._since = now
+        self._waiting.append(taken)
+        # as long as the last one took to come
+        next_one = now + (now - self._before)
+        self._before = now
+        numbers = sum(value.numel() for value in taken.parameters.values())
+        if len(self._waiting) * numbers > MOST_WAITING:
+            self.settle()
+        elif self._idle() and (len(self._waiting) >= TOGETHER or next_one - self._since > PATIENCE):
+            self._begin()
+
+    def settle(self) -> None:
+        """Work out whatever waits, and return when that has been done.
+
+        Raises:
+            UserError: if it could not be written.
+        """
+        if self._work is not None:
+            self._work.result()
+        if self._waiting:
+            self._begin()
+            self.settle()
+
+    def pause(self) -> None:
+        """Settle, and write the pictures that are being encoded: what a run that goes on from here lacks else."""
+        self.settle()
+        self._write_pictures()
+
+    def close(self) -> None:
+        """End the thread, once everything that was handed over has been written."""
+        try:
+            self.pause()
+        finally:
+            self._pool.shutdown()
+
+    def _idle(self) -> bool:
+        return self._work is None or self._work.done()
+
+    def _begin(self) -> None:
+        if self._work is not None:
+            # raises what was raised there
+            self._work.result()
+        some, self._waiting = self._waiting, []
+        self._work = self._pool.submit(self._develop, some)
+
+    def _develop(self, taken: Sequence[Taken]) -> None:
+        self._write_pictures(wait=False)
+        snapshots = develop(self.model, taken, self.trained, self.dataset, tags.MOST_SHOWN)
+        if self.initial_loss is None:
+            self.initial_loss = snapshots[0].loss_train.clone()
+        for snapshot in snapshots:
+            self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
+            self.sound = snapshot.sound(self.initial_loss)
+            if self.broken is None and not self.sound.all():
+                self.broken = snapshot
+        self.latest = snapshots[-1]
+        if self.recorder is None:
+            return
+        pictured = [s for s in snapshots if s.update in self.pictured or (s is self.broken and self.pictured)]
+        contributed = {s.update for s in pictured} if self.contributions else ()
+        self.recorder.snapshots(snapshots, self.histograms, contributed, self._optimum)
+        for snapshot in pictured:
+            self._draw(snapshot)
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        # the encoder reads from where the next pictures will be drawn
+        self._write_pictures()
+        started = time.perf_counter()
+        if self._artists is None:
+            from reluviz.pictures import for_run
+
+            self._artists = for_run(snapshot.model, self.dataset, self.seed)
+        fit, votes = self._artists
+        first = {name: value[0].numpy() for name, value in snapshot.parameters.items()}
+        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0])}
+        if snapshot.loss_test is not None:
+            losses[tags.LOSS_TEST] = float(snapshot.loss_test[0])
+        ballots = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
+        shares, norms, residuals = (value[0].numpy() for value in ballots)
+        kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
+        self._drawn = [
+            (tags.FIT, fit.png_later(first, snapshot.update, losses), snapshot.update),
+            (tags.VOTES, votes.png_later(first, snapshot.update, shares, norms, residuals, kept), snapshot.update),
+        ]
+        self.picture_seconds += time.perf_counter() - started
+
+    def _write_pictures(self, wait: bool = True) -> None:
+        """Write the pictures that were encoded meanwhile, and `wait` for those that were not."""
+        started = time.perf_counter()
+        while self._drawn and self.recorder is not None and (wait or self._drawn[0][1].done()):
+            tag, png, update = self._drawn.pop(0)
+            self.recorder.image(tag, png.result(), update)
+        self.picture_seconds += time.perf_counter() - started
+
+    def draw_history(self) -> None:
+        """Write the picture of how heard each sample was over the run, while the last ones are encoded."""
+        if self.recorder is None or self.latest is None:
+            return
+        from reluviz.pictures import history_png
+
+        started = time.perf_counter()
+        kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
+        png = history_png(kept, *self.history.arrays())
+        self.picture_seconds += time.perf_counter() - started
+        self._write_pictures()
+        self.recorder.image(tags.VOTES_HISTORY, png, self.latest.update)
