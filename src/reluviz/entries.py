@@ -165,11 +165,14 @@ class Entries:
                 tags.INPUT_SLOPE: [s.parameters["input_slope"] for s in snapshots],
                 tags.SLOPE_JUMP: [s.slope_jump for s in snapshots],
             }
+        found = {tag: count([value.numpy() for value in series]) for tag, series in named.items()}
         parameters = sum(first.parameters[name][0].numel() for name in first.trained)
         counted = max(1, MOST_COUNTED // (first.votes.norm.shape[-1] * parameters))
-        voted = [s.contributions(counted) for s in snapshots]
-        named |= {f"{tags.VOTES_HISTOGRAM}/{name}": [one[name] for one in voted] for name in voted[0]}
-        return {tag: count(np.array([value.numpy().reshape(-1) for value in series])) for tag, series in named.items()}
+        voted = [s.gradients(counted) for s in snapshots]
+        for name in voted[0]:
+            # contributions are g_i / N
+            found[f"{tags.VOTES_HISTOGRAM}/{name}"] = count([one[name] for one in voted], len(first.x))
+        return found
 
     def _tensors(self, snapshots: Sequence[Snapshot]) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the parameters, [S, R, P], and residuals, norms and shares of the samples, [S, V, 3, n]."""

@@ -3,7 +3,7 @@
 Legend of shapes: M quantities, n values of each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ BINS = 30
 STEPS = np.arange(BINS + 1.0)
 BLOCK = 2**13
 """Values counted at a time: more would leave the fastest memory."""
+SHORT = 2**10
+"""Values of a quantity up to which many quantities are counted at once."""
 LIMIT = 1e150
 """Values beyond it, whose squares are no numbers, are not counted."""
 
@@ -40,69 +42,76 @@ class Counted:
     edges: Array
 
 
-def count(values: Array) -> Counted:
-    """Count the values [M, n] of each quantity, n > 0; those that are not finite, or beyond `LIMIT`, are left out.
+def count(values: Sequence[Array], divisor: float = 1.0) -> Counted:
+    """Count values; those that are not finite, or beyond `LIMIT`, are left out.
 
     A quantity none of whose values is counted has `count` 0, and nothing else that means anything.
+
+    Args:
+        values: the values of each quantity, n > 0.
+        divisor: what they are to be divided by.
     """
-    low, high = values.min(1), values.max(1)
-    whole = (low > -LIMIT) & (high < LIMIT)
-    if whole.all():
-        return _count(values, low, high)
-    parts = [_count(row[None], row[None].min(1), row[None].max(1)) for row in map(_sound, values)]
-    counted = Counted(*(np.concatenate([getattr(part, name) for part in parts]) for name in Counted.__annotations__))
-    empty = ~(np.abs(values) < LIMIT).any(1)
-    counted.count[empty] = 0
-    return counted
+    rows = [each.reshape(-1) for each in values]
+    if len(rows[0]) <= SHORT:
+        # of few values most of the time is that of calling
+        rows = list(np.array(rows)[None])
+    low, high = (np.concatenate([np.atleast_1d(end(row, -1)) for row in rows]) for end in (np.min, np.max))
+    if ((low > -LIMIT) & (high < LIMIT)).all():
+        return _count(rows, low, high, divisor)
+    parts = []
+    for each in values:
+        kept = each[np.abs(each) < LIMIT]
+        row = kept if len(kept) else np.zeros(1)
+        parts.append(_count([row], np.array([row.min()]), np.array([row.max()]), divisor))
+        parts[-1].count[:] = len(kept)
+    return Counted(*(np.concatenate([getattr(part, name) for part in parts]) for name in Counted.__annotations__))
 
 
-def _sound(row: Array) -> Array:
-    kept = row[np.abs(row) < LIMIT]
-    return kept if len(kept) else np.zeros(1)
-
-
-def _count(values: Array, low: Array, high: Array) -> Counted:
-    """Count; `numpy.histogram` does the same in several times the time, and refuses values almost alike."""
-    alike = ~(high - low > 1e-300)
-    first, last = np.where(alike, low - 0.5, low), np.where(alike, high + 0.5, high)
-    # as numpy.linspace does
+def _count(rows: Sequence[Array], low: Array, high: Array, divisor: float) -> Counted:
+    """Count; rows are [n], or one of [M, n]."""
+    width = np.where(high - low > 1e-300, high - low, divisor)
+    first = np.where(width > high - low, low - width / 2, low)
+    scale = BINS / width
+    counts, total, squares = [], [], []
+    for m, row in enumerate(rows):
+        own = slice(None) if row.ndim > 1 else m
+        counts.append(_bins(row, first[own], scale[own]))
+        total.append(row.sum(-1))
+        # not a product of matrices, which threads that wait for each other would share
+        squares.append(np.einsum("...n,...n->...", row, row))
+    # as numpy.linspace makes them
+    last, first = (first + width) / divisor, first / divisor
+    last = np.where(width > high - low, last, high / divisor)
     edges = STEPS * ((last - first) / BINS)[:, None] + first[:, None]
     edges[:, -1] = last
-    counts = np.zeros((len(values), BINS), np.int64)
-    scale = BINS / (last - first)
-    for rows, columns in _blocks(*values.shape):
-        counts[rows] += _bins(values[rows, columns], first[rows], scale[rows], edges[rows])
     return Counted(
-        low,
-        high,
-        values.sum(1),
-        # not a product of matrices, which threads that wait for each other would share
-        np.einsum("mn,mn->m", values, values),
-        np.full(len(values), values.shape[1]),
-        counts,
+        low / divisor,
+        high / divisor,
+        np.hstack(total) / divisor,
+        np.hstack(squares) / divisor**2,
+        np.full(len(low), rows[0].shape[-1]),
+        np.concatenate(counts),
         edges,
     )
 
 
-def _bins(values: Array, first: Array, scale: Array, edges: Array) -> NDArray[np.int64]:
-    """Return the counts [M, BINS] of values [M, n] from `first` on, `scale` bins to 1."""
-    place = values - first[:, None]
-    place *= scale[:, None]
-    bins = place.astype(np.int32)
-    place -= bins
-    # rounding may have put what lies at an edge on its other side
-    near = np.flatnonzero((place < 1e-9) | (place > 1 - 1e-9))
-    if len(near):
-        which = near // values.shape[1]
-        edge = bins.take(near) + (place.take(near) > 0.5)
-        edge -= values.take(near) < edges.take(which * (BINS + 1) + edge)
-        bins.reshape(-1)[near] = np.clip(edge, 0, BINS - 1, out=edge)
-    bins += BINS * np.arange(len(values), dtype=np.int32)[:, None]
-    return np.bincount(bins.reshape(-1), minlength=BINS * len(values)).reshape(-1, BINS)
+def _bins(values: Array, first: Array, scale: Array) -> NDArray[np.int64]:
+    """Return the counts [M, BINS] of values [n] or [M, n] from `first` on, `scale` bins to 1.
 
-
-def _blocks(quantities: int, values: int) -> Iterator[tuple[slice, slice]]:
-    together = max(1, BLOCK // values)
-    for row in range(0, quantities, together):
-        for column in range(0, values, BLOCK):
-            yield slice(row, row + together), slice(column, column + BLOCK)
+    `numpy.histogram` finds the same in several times the time: it asks of every value on which side of the edges
+    beside it it lies.
+    """
+    counts = np.zeros((np.size(first), BINS + 1), np.int64)
+    row = np.arange(len(counts), dtype=np.int32)[:, None] * (BINS + 1)
+    for start in range(0, values.shape[-1], BLOCK):
+        place = values[..., start : start + BLOCK] - np.expand_dims(first, -1)
+        place *= np.expand_dims(scale, -1)
+        # what lies at an edge is right of it, however it was rounded
+        place += 1e-12
+        bins = place.astype(np.int32)
+        if values.ndim > 1:
+            bins += row
+        counts += np.bincount(bins.reshape(-1), minlength=counts.size).reshape(counts.shape)
+    # the largest value belongs to the last bin
+    counts[:, -2] += counts[:, -1]
+    return counts[:, :-1]

@@ -140,19 +140,22 @@ class Snapshot:
         counts = nn.functional.one_hot(self.unit_status, len(geometry.STATUS)).sum(-2)
         return dict(zip(geometry.STATUS, counts.unbind(-1), strict=True))
 
-    def contributions(self, replicas: int | None = None) -> dict[str, Tensor]:
-        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W].
+    def gradients(self, replicas: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """Return g_i = grad(r_i^2) of the recorded samples, trained name -> [R, n] or [R, n, W].
 
         Args:
             replicas: of so many replicas only, the first ones; of all by default.
         """
         if self.votes.each is not None:
-            g = {name: torch.from_numpy(value[:replicas]) for name, value in self.votes.each().items()}
-        else:
-            kept = recorded(len(self.x))
-            some = {name: value[:replicas] for name, value in self.parameters.items()}
-            g = votes.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
-        return {name: value / len(self.x) for name, value in g.items()}
+            return {name: value[:replicas] for name, value in self.votes.each().items()}
+        kept = recorded(len(self.x))
+        some = {name: value[:replicas] for name, value in self.parameters.items()}
+        g = votes.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
+        return {name: value.numpy() for name, value in g.items()}
+
+    def contributions(self, replicas: int | None = None) -> dict[str, Tensor]:
+        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]; see `gradients`."""
+        return {name: torch.from_numpy(value / len(self.x)) for name, value in self.gradients(replicas).items()}
 
     def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:
         """Tell which replicas have not diverged, [R].
