@@ -1,6 +1,7 @@
 """What a snapshot costs, part by part, at W = 40, N = 200 with default logging: real runs under a stopwatch.
 
-Each part counts what it does itself, without the parts within it.
+Each part counts what it does itself, without the parts within it, as processor time of the thread in which it runs:
+one thread trains, one works out and draws what was seen, and one encodes pictures.
 """
 
 import sys
@@ -13,37 +14,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Report, Times, figure, in_turn, table, writes
 from benchmarks.stopwatch import Stopwatch
 from reluviz import config, run
 
-WHOLE = "the rest of it"
-"""The part of which the others are parts."""
 SNAPSHOT = {
     "parameters copied": ["reluviz.models:RegressionModule.values"],
-    "losses": ["reluviz.snapshot:mean_squared_error"],
+    "handed over": ["reluviz.callbacks:SnapshotLogger._look"],
+    "losses": ["reluviz.snapshot:losses"],
     "votes": ["reluviz.votes:summarize"],
     "geometry": ["reluviz.geometry:elbow", "reluviz.geometry:slope_jump", "reluviz.geometry:unit_status"],
     "history of votes": ["reluviz.callbacks.history:History.add"],
-    "scalars": ["reluviz.record:Recorder._quantities", "reluviz.record:Recorder._scalars"],
-    "histograms": ["reluviz.record:Recorder._histograms"],
-    "tensors": ["reluviz.record:Recorder._replicas", "reluviz.record:Recorder._tensors"],
-    "writing": ["reluviz.record:Recorder._write"],
-    WHOLE: ["reluviz.callbacks:SnapshotLogger._look"],
+    "scalars": ["reluviz.entries:Entries._quantities", "reluviz.entries:Entries._scalars"],
+    "histograms": ["reluviz.entries:Entries._histograms"],
+    "tensors": ["reluviz.entries:Entries._tensors"],
+    "events": ["reluviz.entries:Entries.events"],
+    "writing": ["reluviz.eventfile:EventFile.add_records"],
+    "the rest of it": ["reluviz.callbacks.developer:Developer._develop"],
 }
 """Parts of a snapshot, and the functions that each consists of."""
 DRAWN = "picture fit"
 PICTURES = {
-    DRAWN: ["reluviz.pictures:FitPicture.png", "reluviz.pictures:FitPicture.png_later"],
-    "picture votes": ["reluviz.pictures:VotesPicture.png", "reluviz.pictures:VotesPicture.png_later"],
+    DRAWN: ["reluviz.pictures:FitPicture.png_later"],
+    "picture votes": ["reluviz.pictures:VotesPicture.png_later"],
     "picture votes/history": ["reluviz.pictures:history_png"],
+    "pictures encoded": ["reluviz.pictures.encoding:Encoder.now"],
     "the rest of drawing": [
-        "reluviz.callbacks:SnapshotLogger._draw",
-        "reluviz.callbacks:SnapshotLogger._write_pictures",
+        "reluviz.callbacks.developer:Developer._draw",
+        "reluviz.callbacks.developer:Developer._write_pictures",
+        "reluviz.callbacks.developer:Developer.draw_history",
     ],
 }
 SEGMENT = {
@@ -51,8 +54,8 @@ SEGMENT = {
     "updates": ["reluviz.engines.fused:Fused.run"],
     "state kept aside": ["reluviz.models:RegressionModule._state"],
     "checkpoints": ["reluviz.callbacks:Checkpoints._save"],
+    "Lightning": ["lightning:Trainer.fit"],
 }
-LIGHTNING = "Lightning, training step"
 
 
 def main() -> None:
@@ -65,61 +68,58 @@ def main() -> None:
     overrides = ["+exp=relu", "model.width=40", *(["updates=15000", "snapshots.every=500"] if args.quick else [])]
     report = Report("logging", "logging.py: milliseconds a snapshot")
     runs = [_run(overrides) for _ in range(1 if args.quick else args.runs)]
-    _tell(report, overrides, [watch for watch, _ in runs], [fit for _, fit in runs])
+    _tell(report, overrides, runs)
     report.close(args.write)
 
 
-def _run(overrides: Sequence[str]) -> tuple[Stopwatch, float]:
-    """Train under the stopwatch; return it, and seconds.fit."""
-    watch = Stopwatch(WHOLE)
+@dataclass(frozen=True)
+class Run:
+    """A run under the stopwatch: what it told, seconds.fit, and how many snapshots it took."""
+
+    watch: Stopwatch
+    fit: float
+    snapshots: int
+
+
+def _run(overrides: Sequence[str]) -> Run:
+    """Train under the stopwatch."""
+    watch = Stopwatch()
     prepared = run.prepare(config.task(config.compose_checked(overrides)))
     with TemporaryDirectory() as folder, watch.watching({**SNAPSHOT, **PICTURES, **SEGMENT}):
         outcome = run.train(prepared, Path(folder))
     if outcome.status != "finished":
         sys.exit(f"the run has {outcome.status}: {outcome.message}")
-    return watch, float(outcome.metrics["seconds"]["fit"])
+    return Run(watch, float(outcome.metrics["seconds"]["fit"]), len(prepared.data.schedule()))
 
 
-def _tell(report: Report, overrides: Sequence[str], watches: Sequence[Stopwatch], fits: Sequence[float]) -> None:
+def _tell(report: Report, overrides: Sequence[str], runs: Sequence[Run]) -> None:
     """Say what each part takes each time, and in a whole run."""
-    for watch in watches:
-        for lap, wall in zip(watch.laps, watch.walls, strict=True):
-            lap[LIGHTNING] = wall - sum(lap.values())
-    count = len(watches[0].laps) - 1
-    fit = statistics.median(fits)
+    count = runs[0].snapshots
+    fit = statistics.median(each.fit for each in runs)
     report.say(
-        f"{len(watches)} runs of {' '.join(overrides)}, {count} snapshots each, in one process. Medians over the"
-        " snapshots without a picture (of pictures, over all but each run's first), quartiles in brackets; then how"
-        f" often that is in a run, and how much of its {figure(fit)} s it takes in all. Work of other threads is not"
-        " counted."
+        f"{len(runs)} runs of {' '.join(overrides)}, {count} snapshots each, in one process. Processor time of a run,"
+        " its median over the runs with the smallest and the largest in brackets, divided by the snapshots; and how"
+        f" often each part was called. A run takes {figure(fit)} s (seconds.fit), in which the threads work side by"
+        " side where there are cores for them."
     )
-    # the first lap begins with the building of trainer and logger; a picture may be written in the lap after its own
-    middle = [lap for watch in watches for lap in watch.laps[1:-1]]
-    pairs = [pair for watch in watches for pair in pairwise(watch.laps[:-1])]
-    plain = [lap for before, lap in pairs if DRAWN not in before and DRAWN not in lap]
     rows = []
 
-    def row(part: str, laps: Sequence[Mapping[str, float]]) -> None:
-        each = [1e3 * lap[part] for lap in laps if part in lap]
-        often = sum(part in lap for watch in watches for lap in watch.laps) / len(watches)
-        total = statistics.median(sum(lap.get(part, 0.0) for lap in watch.laps) for watch in watches)
-        rows.append((part, Times(tuple(each)).quartiles() if each else "", f"{often:.0f}", f"{total:.2f}"))
+    def row(part: str) -> Times:
+        took = Times(tuple(1e3 * sum(each.watch.seconds[part]) for each in runs))
+        calls = statistics.median(len(each.watch.seconds[part]) for each in runs)
+        rows.append((part, str(took * (1 / count)), f"{took.median / 1e3:.3f}", f"{calls:.0f}"))
+        return took
 
-    for part in SNAPSHOT:
-        row(part, plain)
-    snapshot = Times(tuple(1e3 * sum(lap.get(part, 0.0) for part in SNAPSHOT) for lap in plain))
-    rows.append(("**a snapshot**", snapshot.quartiles(), str(count), ""))
-    for part in (DRAWN, "picture votes"):
-        row(part, middle)
-    row("picture votes/history", [watch.laps[-1] for watch in watches])
-    row("the rest of drawing", middle)
-    for part in (*SEGMENT, LIGHTNING):
-        row(part, plain)
-    report.say(table(("part", "ms each time", "times", "s a run"), rows))
+    took = [row(part) for part in SNAPSHOT]
+    snapshot = Times(tuple(map(sum, zip(*(part.values for part in took), strict=True)))) * (1 / count)
+    rows.append(("**a snapshot**", str(snapshot), f"{snapshot.median * count / 1e3:.3f}", str(count)))
+    for part in (*PICTURES, *SEGMENT):
+        row(part)
+    report.say(table(("part", "ms a snapshot", "s a run", "calls"), rows))
     report.ratio("a snapshot, pictures aside", f"{figure(snapshot.median)} ms", "at most 2 ms")
     for part in (DRAWN, "picture votes"):
         report.ratio(
-            f"a {part}, drawn and encoded", f"{figure(_picture(watches[-1], part).median)} ms", "at most 15 ms"
+            f"a {part}, drawn and encoded", f"{figure(_picture(runs[-1].watch, part).median)} ms", "at most 15 ms"
         )
 
 

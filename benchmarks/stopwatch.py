@@ -1,4 +1,4 @@
-"""A stopwatch for functions within functions."""
+"""A stopwatch for functions within functions, in whichever thread they run."""
 
 import threading
 import time
@@ -12,24 +12,19 @@ from unittest import mock
 
 
 class Stopwatch:
-    """What functions take themselves, without those within them; a lap is a segment and the snapshot after it.
-
-    Args:
-        whole: the part of which others are parts; a lap ends where it ends.
+    """What functions take themselves, without those within them: processor time, of which waiting for others is none.
 
     Attributes:
-        laps: part -> seconds, of each lap; the last one is what follows the last snapshot.
-        walls: how long each lap was.
+        seconds: part -> seconds of each call.
+        threads: part -> names of the threads that called it.
         calls: part -> arguments of the last call.
     """
 
-    def __init__(self, whole: str) -> None:
-        self.whole = whole
-        self.laps: list[dict[str, float]] = [defaultdict(float)]
-        self.walls: list[float] = []
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.threads: dict[str, set[str]] = defaultdict(set)
         self.calls: dict[str, tuple[Any, ...]] = {}
-        self._within: list[float] = []
-        self._ended = 0.0
+        self._own = threading.local()
 
     @contextmanager
     def watching(self, parts: Mapping[str, Sequence[str]]) -> Iterator[None]:
@@ -48,37 +43,29 @@ class Stopwatch:
                     if hasattr(owner, name):
                         watched = self.watched(part, getattr(owner, name))
                         patches.enter_context(mock.patch.object(owner, name, watched))
-            self._ended = time.perf_counter()
             yield
-            self._end_lap(time.perf_counter())
 
     def watched(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function under the watch, as a part; what other threads call is not counted."""
-        own = threading.get_ident()
+        """Return the function under the watch, as a part."""
 
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() != own:
-                return function(*args, **kwargs)
+            if not hasattr(self._own, "within"):
+                self._own.within = []
+            within: list[float] = self._own.within
             self.calls[part] = args
-            self._within.append(0.0)
-            started = time.perf_counter()
+            self.threads[part].add(threading.current_thread().name)
+            within.append(0.0)
+            started = time.thread_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                now = time.perf_counter()
-                self.laps[-1][part] += now - started - self._within.pop()
-                if self._within:
-                    self._within[-1] += now - started
-                if part == self.whole:
-                    self._end_lap(now)
-                    self.laps.append(defaultdict(float))
+                took = time.thread_time() - started
+                self.seconds[part].append(took - within.pop())
+                if within:
+                    within[-1] += took
 
         return watched
-
-    def _end_lap(self, now: float) -> None:
-        self.walls.append(now - self._ended)
-        self._ended = now
 
 
 def _find(target: str) -> tuple[Any, str]:

@@ -12,9 +12,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from reluviz import tags
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear
+from reluviz.entries import tensor
 from reluviz.functions import PARAMETERS
 from reluviz.logger import RunWriter
-from reluviz.record import Recorder, _tensor
+from reluviz.record import Recorder
 
 Array = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ class Writer:
         """Write the parameters [R, P] after an update, and a loss."""
         told: dict[str, Any] = {"fields": self.fields, "model": self.model}
         loss = Summary.Value(tag=tags.LOSS_TRAIN, simple_value=1 / (1 + update))
-        summary = Summary(value=[_tensor(tags.PARAMS, values.astype(np.float32), told), loss])
+        summary = Summary(value=[tensor(tags.PARAMS, values.astype(np.float32), told), loss])
         event = Event(wall_time=time.time(), step=update, summary=summary)
         self.writer.file_writer.event_writer.add_event(event)
 

@@ -21,8 +21,9 @@ from tensorboard.util import tensor_util
 from reluviz import geometry, votes
 from reluviz.__main__ import main
 from reluviz.data import piecewise_linear
+from reluviz.entries import MOST_COUNTED, spread, three
 from reluviz.functions import PARAMETERS, predict
-from reluviz.record import BINS, MOST_COUNTED, _quartiles, _three, histogram
+from reluviz.histograms import BINS, count
 from reluviz.tags import REPLICAS
 
 DATA = piecewise_linear()
@@ -356,11 +357,11 @@ def test_histograms_hold_every_value(run):
         units = dict.fromkeys(("elbow", "input_slope", "slope_jump"), 3)
         voted = {f"votes/{part}": 200 * (1 if part == "output_bias" else 3) for part in PARAMETERS["relu"]}
         assert set(histograms) == set(units | voted)
-        for tag, count in (units | voted).items():
+        for tag, values in (units | voted).items():
             assert list(histograms[tag]) == [0, 1, 10, 20]
             for value in histograms[tag].values():
                 histogram = value.histo
-                assert sum(histogram.bucket) == histogram.num == count * replicas
+                assert sum(histogram.bucket) == histogram.num == values * replicas
                 assert len(histogram.bucket) == len(histogram.bucket_limit)
                 assert list(histogram.bucket_limit) == sorted(histogram.bucket_limit)
                 assert histogram.min <= histogram.sum / histogram.num <= histogram.max
@@ -448,38 +449,61 @@ def test_the_text_is_a_summary_of_the_run_in_markdown(run):
     assert re.search(rf"^\| `?loss/train`? \| {loss:.6g} \|$", texts[20], re.MULTILINE)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e100])
-def test_histograms_count_as_numpy_does(scale):
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
+@pytest.mark.parametrize("quantities", [1, 3])
+def test_histograms_count_as_numpy_does(scale, quantities):
     random = np.random.default_rng(0)
     for values in (
         random.normal(size=4000),
+        np.abs(random.normal(size=20_000)) * (random.random(20_000) > 0.5),  # half of them the least one
+        random.normal(size=400) + 1e6,
         random.integers(0, 31, 200).astype(float),  # on the edges of the bins
         np.linspace(-3, 4, 31),
         np.array([0.0, 1.0]),
     ):
-        counts, edges = histogram(scale * values, scale * values.min(), scale * values.max())
-        wanted, wanted_edges = np.histogram(scale * values, bins=BINS)
-        np.testing.assert_array_equal(counts, wanted)
-        np.testing.assert_array_equal(edges, wanted_edges)
+        rows = [scale * (m + 1) * values for m in range(quantities)]
+        found = count(rows)
+        for m, row in enumerate(rows):
+            wanted, edges = np.histogram(row, bins=BINS)
+            np.testing.assert_array_equal(found.counts[m], wanted)
+            np.testing.assert_array_equal(found.edges[m], edges)
+            assert (found.low[m], found.high[m], found.count[m]) == (row.min(), row.max(), len(row))
+        np.testing.assert_allclose(found.total, np.sum(rows, axis=1), rtol=1e-12)
+        np.testing.assert_allclose(found.squares, np.sum(np.square(rows), axis=1), rtol=1e-12)
+
+
+def test_values_that_are_divided_are_counted_as_their_quotients():
+    values = np.random.default_rng(0).normal(size=(2, 5000))
+    found, wanted = count(list(values), 200), count(list(values / 200))
+    np.testing.assert_array_equal(found.counts, wanted.counts)
+    for name in ("low", "high", "total", "squares", "edges"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("divisor", [1.0, 200.0])
+def test_values_almost_alike_have_bins_of_their_own_width(divisor):
     for alike in ([2.0, 2.0, 2.0], [0.0, 5e-324]):
-        counts, edges = histogram(np.array(alike), min(alike), max(alike))
-        assert counts.sum() == len(alike)
-        assert edges[-1] - edges[0] == 1
+        found = count([np.array(alike)], divisor)
+        assert found.counts.sum() == len(alike)
+        assert found.edges[0, -1] - found.edges[0, 0] == 1
+
+
+def test_what_is_not_finite_is_not_counted():
+    found = count([np.array([1.0, np.nan, 3.0, np.inf]), np.full(4, np.nan), np.array([1e200, 1.0, 2.0, 4.0])])
+    assert found.count.tolist() == [2, 0, 3]
+    assert found.counts.sum(1)[[0, 2]].tolist() == [2, 3]
+    assert (found.low[0], found.high[0], found.high[2]) == (1, 3, 4)
 
 
 def test_quartiles_of_infinite_losses_are_infinite():
-    found = {
-        value.tag: value.simple_value
-        for value in _quartiles(["loss/train", "elbow/00"], np.array([[1.0, np.nan, np.nan], [1.0, 1.0, 1.0]]))
-    }
-    assert found == {
-        "loss/train": np.inf,
-        "loss/train/q25": np.inf,
-        "loss/train/q75": np.inf,
-        "elbow/00": 1.0,
-        "elbow/00/q25": 1.0,
-        "elbow/00/q75": 1.0,
-    }
+    tags = ["loss/train", "elbow/00", "elbow/01", "elbow/02"]
+    nan = np.nan
+    values = np.array([[1.0, nan, nan], [1.0, 1.0, 1.0], [nan, 2.0, nan], [nan, nan, nan]])
+    found, there = spread(tags, values)
+    assert found[:2].tolist() == [[np.inf, np.inf, np.inf], [1, 1, 1]]
+    # of a quantity that one replica has there are no quartiles
+    assert found[2, 0] == 2
+    assert there.tolist() == [[True] * 3, [True] * 3, [True, False, False], [False] * 3]
 
 
 def test_minimal_has_neither_pictures_nor_histograms(run):
@@ -538,7 +562,7 @@ def test_a_wide_network_has_scalars_for_some_of_its_units(run):
 def test_quartiles_are_numpy_s(replicas):
     values = np.random.default_rng(replicas).normal(size=(50, replicas))
     wanted = np.quantile(values, [0.5, 0.25, 0.75], axis=1).T
-    np.testing.assert_allclose(_three(values), wanted, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(three(values), wanted, rtol=1e-13, atol=1e-15)
 
 
 def test_histograms_of_votes_count_the_first_replicas_as_many_as_fit(run):

@@ -75,9 +75,11 @@ class Entries:
         fields, losses = _of_replicas(names, table)
         scalars, values, there = self._scalars(snapshots, names, table, optimum)
         params, votes = self._tensors(snapshots)
+        with np.errstate(over="ignore"):
+            scalars_32 = values.astype(np.float32)
         counted = self._histograms(snapshots) if histograms else {}
         numbers: dict[str, NDArray[Any]] = {
-            "scalars": values.astype(np.float32),
+            "scalars": scalars_32,
             "histograms": np.stack([_numbers(one) for one in counted.values()], 1) if counted else there,
             "replicas": losses,
             "params": params,

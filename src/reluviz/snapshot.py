@@ -155,7 +155,7 @@ class Snapshot:
 
     def contributions(self, replicas: int | None = None) -> dict[str, Tensor]:
         """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]; see `gradients`."""
-        return {name: torch.from_numpy(value / len(self.x)) for name, value in self.gradients(replicas).items()}
+        return {name: torch.from_numpy(value) / len(self.x) for name, value in self.gradients(replicas).items()}
 
     def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:
         """Tell which replicas have not diverged, [R].
