@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import torch
 
 from reluviz.data.dataset import Dataset
 from reluviz.data.files import file
@@ -93,6 +94,10 @@ class SegmentData(L.LightningDataModule):
         """Return the loader of segments, for the module that the trainer trains."""
         assert self.trainer is not None
         return SegmentLoader(self, self.trainer.lightning_module)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Segment, device: torch.device, dataloader_idx: int) -> Segment:
+        """Return the segment as it is: the points it refers to are moved where they are used."""
+        return batch
 
 
 class PiecewiseLinearData(SegmentData):

@@ -126,8 +126,8 @@ class RegressionModule(L.LightningModule):
             # the engine makes every update in the closure and leaves no gradient, so that this one step of
             # Lightning's, which counts the segment, moves nothing
             optimizer.step(closure=lambda: self._run(segment))
-            self.updates_done += len(segment)
-            self.segments_done += 1
+            self.updates_done.add_(len(segment))
+            self.segments_done.add_(1)
         except BaseException:
             self._put_back(before)
             raise
@@ -159,7 +159,8 @@ class RegressionModule(L.LightningModule):
             self.report(piece.stop)
         for group, rate in zip(optimizer.param_groups, after, strict=True):
             group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
+        if any(value.grad is not None for value in self.parameters()):
+            optimizer.zero_grad(set_to_none=True)
         # LBFGS insists on a number
         return self.batch_loss.sum()
 

@@ -1,0 +1,151 @@
+"""Snapshots are worked out beside the training: none is lost, none comes late, and trouble there ends the run."""
+
+import time
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
+from reluviz.callbacks import developer
+from reluviz.callbacks.history import History
+from reluviz.data import piecewise_linear
+from reluviz.data.snapshots import Linear
+from reluviz.errors import UserError
+from reluviz.eventfile import EventFile
+from reluviz.logger import RunLogger
+from reluviz.models import ConstantModule, LinearModule
+from reluviz.quiet import quiet
+from reluviz.runs import load_run
+from reluviz.snapshot import Taken, largest_loss, take
+
+DATA = piecewise_linear()
+REACH, HEIGHT = float(np.abs(DATA.x).max()), float(np.abs(DATA.y).max())
+MODULES = {"constant": ConstantModule, "linear": LinearModule, "relu": lambda seeds: ReLUModule(width=5, seeds=seeds)}
+
+
+@pytest.mark.parametrize("model", MODULES)
+def test_what_is_surely_sound_is_sound(model: str) -> None:
+    module = MODULES[model](seeds=[0, 1])
+    unknown = torch.full((2,), torch.nan, dtype=torch.float64)
+    initial = take(model, module.values(), module.trained, DATA, 0, unknown).loss_train
+    bound = largest_loss(initial, torch.from_numpy(DATA.y))
+    generator = torch.Generator().manual_seed(0)
+    surely = {True: 0, False: 0}
+    for power in np.linspace(-1, 4, 200):
+        values = {
+            name: value + 10**power * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            for name, value in module.values().items()
+        }
+        snapshot = take(model, values, module.trained, DATA, 1, unknown)
+        sure = Taken(1, 0.0, values, unknown).surely_sound(model, REACH, HEIGHT, bound)
+        surely[sure] += 1
+        assert not sure or snapshot.sound(initial).all()
+    # neither answer is given every time
+    assert min(surely.values()) > 20
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
+def test_what_is_not_finite_is_not_surely_sound(value: float) -> None:
+    for model, make in MODULES.items():
+        for name in make(seeds=[0, 1]).values():
+            values = make(seeds=[0, 1]).values()
+            values[name].reshape(2, -1)[1, 0] = value
+            taken = Taken(1, 0.0, values, torch.zeros(2))
+            assert not taken.surely_sound(model, REACH, HEIGHT, np.full(2, 1e6)), (model, name)
+
+
+class Watch(L.Callback):
+    """Asks the logger what it has seen, at every `every`-th snapshot."""
+
+    def __init__(self, logger: SnapshotLogger, every: int) -> None:
+        self.logger, self.every = logger, every
+        self.seen: list[tuple[int, int]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if batch_idx % self.every == 0:
+            self.seen.append((int(pl_module.updates_done), self.logger.latest.update))
+
+
+def train(folder: Path, updates: int = 300, every: int = 3, pictures: int = 2, callbacks=()) -> SnapshotLogger:
+    logger = SnapshotLogger(pictures=pictures)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=RunLogger(str(folder)),
+        callbacks=[logger, *(make(logger) for make in callbacks)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        log_every_n_steps=0,
+    )
+    data = PiecewiseLinearData(updates=updates, snapshots=Linear(every=every))
+    trainer.fit(ReLUModule(width=4, engine="fused"), data)
+    return logger
+
+
+@pytest.fixture(autouse=True)
+def silence():
+    with quiet():
+        yield
+
+
+def test_every_snapshot_is_recorded_though_several_are_worked_out_together(tmp_path, monkeypatch) -> None:
+    together = []
+    plain = developer.develop
+    monkeypatch.setattr(developer, "develop", lambda *args: [together.append(len(args[1])), plain(*args)][1])
+    logger = train(tmp_path)
+    wanted = [0, 1, *range(3, 301, 3)]
+    assert load_run(tmp_path).updates.tolist() == wanted
+    assert logger.latest.update == 300
+    assert sum(together) == len(wanted)
+    # the first one alone, since it says when a run has diverged
+    assert together[0] == 1
+    assert max(together) >= developer.TOGETHER
+
+
+def test_the_latest_snapshot_is_the_newest_whenever_it_is_asked_for(tmp_path) -> None:
+    watches: list[Watch] = []
+
+    def watch(logger: SnapshotLogger) -> Watch:
+        watches.append(Watch(logger, 7))
+        return watches[0]
+
+    train(tmp_path, callbacks=[watch])
+    assert len(watches[0].seen) > 10
+    assert all(done == latest for done, latest in watches[0].seen)
+    assert load_run(tmp_path).updates.tolist() == [0, 1, *range(3, 301, 3)]
+
+
+def test_a_snapshot_is_written_at_once_where_the_next_one_is_not_near(tmp_path) -> None:
+    module = ReLUModule(width=3)
+    recorded: list[int] = []
+
+    class Recorder:
+        def snapshots(self, snapshots, *args) -> None:
+            recorded.extend(one.update for one in snapshots)
+
+    worker = developer.Developer("relu", module.trained, DATA, 0, Recorder(), History(), True, set(), False)
+    for update in range(3):
+        worker.hand_over(Taken(update, 0.0, module.values(), torch.zeros(1)))
+        time.sleep(1.5 * developer.PATIENCE)
+        assert recorded == list(range(update + 1))
+    worker.close()
+
+
+def test_trouble_with_the_event_file_ends_the_run_in_one_line(tmp_path, monkeypatch) -> None:
+    written = []
+    plain = EventFile.add_records
+
+    def full(self: EventFile, events) -> None:
+        events = list(events)
+        written.extend(events)
+        if len(written) > 40:
+            raise UserError(f"{self.path}: cannot be written to (No space left on device)")
+        plain(self, events)
+
+    monkeypatch.setattr(EventFile, "add_records", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        train(tmp_path)
