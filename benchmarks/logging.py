@@ -1,7 +1,7 @@
 """What a snapshot costs, part by part, at W = 40, N = 200 with default logging: real runs under a stopwatch.
 
 Each part counts what it does itself, without the parts within it, as processor time of the thread in which it runs:
-one thread trains, one works out and draws what was seen, and one encodes pictures.
+one thread trains, and one works out, records and draws what was seen.
 """
 
 import sys
@@ -39,13 +39,12 @@ SNAPSHOT = {
 """Parts of a snapshot, and the functions that each consists of."""
 DRAWN = "picture fit"
 PICTURES = {
-    DRAWN: ["reluviz.pictures:FitPicture.png_later"],
-    "picture votes": ["reluviz.pictures:VotesPicture.png_later"],
+    DRAWN: ["reluviz.pictures:FitPicture.png"],
+    "picture votes": ["reluviz.pictures:VotesPicture.png"],
     "picture votes/history": ["reluviz.pictures:history_png"],
-    "pictures encoded": ["reluviz.pictures.encoding:Encoder.now"],
+    "pictures encoded": ["reluviz.pictures.encoding:Encoder.png"],
     "the rest of drawing": [
         "reluviz.callbacks.developer:Developer._draw",
-        "reluviz.callbacks.developer:Developer._write_pictures",
         "reluviz.callbacks.developer:Developer.draw_history",
     ],
 }
@@ -99,8 +98,8 @@ def _tell(report: Report, overrides: Sequence[str], runs: Sequence[Run]) -> None
     report.say(
         f"{len(runs)} runs of {' '.join(overrides)}, {count} snapshots each, in one process. Processor time of a run,"
         " its median over the runs with the smallest and the largest in brackets, divided by the snapshots; and how"
-        f" often each part was called. A run takes {figure(fit)} s (seconds.fit), in which the threads work side by"
-        " side where there are cores for them."
+        f" often each part was called. A run takes {figure(fit)} s (seconds.fit), in which the two threads work"
+        " side by side where there are cores for them."
     )
     rows = []
 
@@ -124,7 +123,7 @@ def _tell(report: Report, overrides: Sequence[str], runs: Sequence[Run]) -> None
 
 
 def _picture(watch: Stopwatch, part: str) -> Times:
-    """Draw a run's last picture again, and encode it, which in a run another thread may do; milliseconds."""
+    """Draw a run's last picture again, and encode it; milliseconds."""
     picture, *arguments = watch.calls[part]
 
     def draw() -> float:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from concurrent.futures import Future
+import zlib
 from dataclasses import replace
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties
 from test_pictures import LOSSES, UNITS, dataset, network, pixels, random_network, votes, words
 
 from reluviz.data.dataset import Dataset
-from reluviz.pictures import FitPicture, VotesPicture, curves, for_run, history_png, lettering, reuse
+from reluviz.pictures import FitPicture, VotesPicture, curves, encoding, for_run, history_png, lettering, reuse
 from reluviz.pictures.canvas import Canvas, new_figure
 from reluviz.pictures.history import BAR, BOTTOM, LEFT, PALETTE, ROWS, SILENT, TIP, WIDTH, coloured
 from reluviz.pictures.lettering import Renderer, Words, pieces
@@ -215,24 +215,12 @@ def test_a_ring_is_the_disc_with_an_edge_that_it_stands_for():
     assert (np.abs(ours - theirs) > 8).sum() < 200  # of 1.7 million
 
 
-@pytest.mark.parametrize("kind", ["fit", "votes"])
-def test_a_picture_that_is_encoded_later_has_the_same_bytes(kind):
-    data = dataset()
-    networks = [random_network(6, scale=scale) for scale in (1, 2, 3)]
-    picture = FitPicture("relu", data, seed=0) if kind == "fit" else VotesPicture("relu", data, seed=0)
-    arguments = [(p, 5, LOSSES) if kind == "fit" else (p, *votes(data, p)) for p in networks]
-    now = [picture.png(*each) for each in arguments]
-    later = [picture.png_later(*each) for each in arguments]  # each drawn while the one before may be encoded
-    assert all(isinstance(each, Future) for each in later)
-    assert [each.result() for each in later] == now
-    assert len(set(now)) == 3
-
-
-def test_a_buffer_is_not_drawn_on_while_it_is_encoded():
+def test_a_picture_has_the_pixels_of_its_buffer_whatever_compresses_them(monkeypatch):
     picture = FitPicture("relu", dataset(), seed=0)
-    pending = picture.png_later(UNITS, 1, LOSSES)
-    picture.canvas._encoder.settle()
-    assert pending.done()
+    buffer = np.asarray(picture.canvas._renderer.buffer_rgba())
+    for compress in (encoding.compress, zlib.compress):
+        monkeypatch.setattr(encoding, "compress", compress)
+        np.testing.assert_array_equal(pixels(picture.png(UNITS, 1, LOSSES)), buffer[..., :3])
 
 
 def pair(model, data, seed, p, update=7):
@@ -296,15 +284,6 @@ def test_few_pictures_are_kept():
     for k in range(3 * reuse.KEPT):
         for_run("constant", dataset(samples=5 + k), 0)
         assert len(reuse._kept) <= reuse.KEPT
-
-
-def test_an_unfinished_picture_of_the_run_before_stays_as_it_was():
-    data = dataset()
-    fit, _ = for_run("relu", data, 1)
-    expected = FitPicture("relu", data, 1).png(UNITS, 5, LOSSES)
-    pending = fit.png_later(UNITS, 5, LOSSES)
-    for_run("relu", data, 2)[0].png(random_network(30), 6, LOSSES)
-    assert pending.result() == expected
 
 
 def test_the_history_of_one_run_leaves_nothing_in_that_of_the_next():

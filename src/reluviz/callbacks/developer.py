@@ -87,7 +87,6 @@ class Developer:
         self._work: Future[None] | None = None
         self._since = self._before = -np.inf
         self._artists: tuple[FitPicture, VotesPicture] | None = None
-        self._drawn: list[tuple[str, Future[bytes], int]] = []
 
     def hand_over(self, taken: Taken) -> None:
         """Take in a snapshot, which is worked out soon.
@@ -120,15 +119,10 @@ class Developer:
             self._begin()
             self.settle()
 
-    def pause(self) -> None:
-        """Settle, and write the pictures that are being encoded: what a run that goes on from here lacks else."""
-        self.settle()
-        self._write_pictures()
-
     def close(self) -> None:
         """End the thread, once everything that was handed over has been written."""
         try:
-            self.pause()
+            self.settle()
         finally:
             self._pool.shutdown()
 
@@ -143,7 +137,6 @@ class Developer:
         self._work = self._pool.submit(self._develop, some)
 
     def _develop(self, taken: Sequence[Taken]) -> None:
-        self._write_pictures(wait=False)
         snapshots = develop(self.model, taken, self.trained, self.dataset, tags.MOST_SHOWN)
         if self.initial_loss is None:
             self.initial_loss = snapshots[0].loss_train.clone()
@@ -159,11 +152,9 @@ class Developer:
         contributed = {s.update for s in pictured} if self.contributions else ()
         self.recorder.snapshots(snapshots, self.histograms, contributed, self._optimum)
         for snapshot in pictured:
-            self._draw(snapshot)
+            self._draw(snapshot, self.recorder)
 
-    def _draw(self, snapshot: Snapshot) -> None:
-        # the encoder reads from where the next pictures will be drawn
-        self._write_pictures()
+    def _draw(self, snapshot: Snapshot, recorder: Recorder) -> None:
         started = time.perf_counter()
         if self._artists is None:
             from reluviz.pictures import for_run
@@ -177,29 +168,18 @@ class Developer:
         ballots = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
         shares, norms, residuals = (value[0].numpy() for value in ballots)
         kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
-        self._drawn = [
-            (tags.FIT, fit.png_later(first, snapshot.update, losses), snapshot.update),
-            (tags.VOTES, votes.png_later(first, snapshot.update, shares, norms, residuals, kept), snapshot.update),
-        ]
-        self.picture_seconds += time.perf_counter() - started
-
-    def _write_pictures(self, wait: bool = True) -> None:
-        """Write the pictures that were encoded meanwhile, and `wait` for those that were not."""
-        started = time.perf_counter()
-        while self._drawn and self.recorder is not None and (wait or self._drawn[0][1].done()):
-            tag, png, update = self._drawn.pop(0)
-            self.recorder.image(tag, png.result(), update)
+        recorder.image(tags.FIT, fit.png(first, snapshot.update, losses), snapshot.update)
+        png = votes.png(first, snapshot.update, shares, norms, residuals, kept)
+        recorder.image(tags.VOTES, png, snapshot.update)
         self.picture_seconds += time.perf_counter() - started
 
     def draw_history(self) -> None:
-        """Write the picture of how heard each sample was over the run, while the last ones are encoded."""
+        """Write the picture of how heard each sample was over the run."""
         if self.recorder is None or self.latest is None:
             return
         from reluviz.pictures import history_png
 
         started = time.perf_counter()
         kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
-        png = history_png(kept, *self.history.arrays())
+        self.recorder.image(tags.VOTES_HISTORY, history_png(kept, *self.history.arrays()), self.latest.update)
         self.picture_seconds += time.perf_counter() - started
-        self._write_pictures()
-        self.recorder.image(tags.VOTES_HISTORY, png, self.latest.update)

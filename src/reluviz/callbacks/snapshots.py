@@ -84,7 +84,7 @@ class SnapshotLogger(L.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run cannot derive: the initial loss and the history of votes."""
         if self._developer is not None:
-            self._developer.pause()
+            self._developer.settle()
             self._initial_loss = self._developer.initial_loss
         return {"initial_loss": self._initial_loss, "history": self.history.state_dict()}
 

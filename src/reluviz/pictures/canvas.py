@@ -4,7 +4,6 @@ Ticks and legends cost most of a picture. Here they are drawn a single time; aft
 background back, draw the moving artists, encode.
 """
 
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,15 +100,9 @@ class Canvas:
     def png(self) -> bytes:
         """Return the picture as it stands, as the bytes of a PNG file of `SIZE` pixels."""
         self._draw()
-        return self._encoder.now()
-
-    def png_later(self) -> Future[bytes]:
-        """Draw the picture as it stands, and return its PNG file when it is asked for: encoding takes longer."""
-        self._draw()
-        return self._encoder.later()
+        return self._encoder.png()
 
     def _draw(self) -> None:
-        self._encoder.settle()
         if self._still is None:
             self._renderer.clear()
             with styled():

@@ -1,7 +1,6 @@
 """The picture `fit`: what the model has learned, on the data it learns from."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future
 from pathlib import Path
 
 from reluviz.data.dataset import Dataset
@@ -57,11 +56,6 @@ class FitPicture:
         """
         self._update(parameters, update, losses)
         return self.canvas.png()
-
-    def png_later(self, parameters: Parameters, update: int, losses: Mapping[str, float]) -> "Future[bytes]":
-        """Draw the picture of one snapshot, and encode it in another thread; arguments as for `png`."""
-        self._update(parameters, update, losses)
-        return self.canvas.png_later()
 
     def save(self, path: str | Path) -> None:
         """Write the last snapshot's picture to a .png, .svg or .pdf file."""

@@ -1,7 +1,6 @@
 """The picture `votes`: how far the learned function is from each point, and what that point votes for."""
 
 import math
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -126,19 +125,6 @@ class VotesPicture:
         """
         self._update(parameters, update, shares, norms, residuals, sample_x)
         return self.canvas.png()
-
-    def png_later(
-        self,
-        parameters: Parameters,
-        update: int,
-        shares: Array,
-        norms: Array,
-        residuals: Array,
-        sample_x: Array,
-    ) -> Future[bytes]:
-        """Draw the picture of one snapshot, and encode it in another thread; arguments as for `png`."""
-        self._update(parameters, update, shares, norms, residuals, sample_x)
-        return self.canvas.png_later()
 
     def save(self, path: str | Path) -> None:
         """Write the last snapshot's picture to a .png, .svg or .pdf file."""
