@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from reluviz import geometry, theory, votes
 from reluviz.ballots import losses
@@ -74,11 +74,13 @@ class Units:
         elbow: [R, W]; NaN where w = 0.
         slope_jump: [R, W].
         status: indices into `geometry.STATUS`, [R, W].
+        counts: how many units have each status, [R, 3].
     """
 
     elbow: Tensor
     slope_jump: Tensor
     status: Tensor
+    counts: Tensor
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,7 @@ class Snapshot:
     @property
     def unit_counts(self) -> dict[str, Tensor]:
         """How many units are dead, linear and bent, name -> [R]."""
-        counts = nn.functional.one_hot(self.unit_status, len(geometry.STATUS)).sum(-2)
-        return dict(zip(geometry.STATUS, counts.unbind(-1), strict=True))
+        return dict(zip(geometry.STATUS, self._units.counts.unbind(-1), strict=True))
 
     def gradients(self, replicas: int | None = None) -> dict[str, NDArray[np.float64]]:
         """Return g_i = grad(r_i^2) of the recorded samples, trained name -> [R, n] or [R, n, W].
@@ -266,7 +267,9 @@ def _develop(
     units: Sequence[Units | None] = [None] * len(taken)
     if model == "relu":
         w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
-        parts = (geometry.elbow(w, b), geometry.slope_jump(w, v), geometry.unit_status(w, b, x))
+        status = geometry.unit_status(w, b, x)
+        counts = torch.stack([(status == code).sum(-1) for code in range(len(geometry.STATUS))], dim=-1)
+        parts = (geometry.elbow(w, b), geometry.slope_jump(w, v), status, counts)
         units = [Units(*each) for each in zip(*(part.split(replicas) for part in parts), strict=True)]
     losses_test = [None] * len(taken) if test is None else test.split(replicas)
     each = zip(taken, train.split(replicas), losses_test, found.split(replicas), units, strict=True)

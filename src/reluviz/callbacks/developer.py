@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from reluviz import tags
 from reluviz.callbacks.history import History
 from reluviz.data.dataset import Dataset
 from reluviz.record import Recorder
-from reluviz.snapshot import Snapshot, Taken, develop, optimum, recorded
+from reluviz.snapshot import Snapshot, Taken, develop, largest_loss, optimum, recorded
 
 if TYPE_CHECKING:
     from reluviz.pictures import FitPicture, VotesPicture
@@ -82,14 +83,16 @@ class Developer:
         self.picture_seconds = 0.0
         best = optimum(model, dataset)
         self._optimum = None if best is None else float(best)
-        self._waiting: list[Taken] = []
+        self._reach, self._height = (float(np.abs(values).max()) for values in (dataset.x, dataset.y))
+        self._bound = self._largest_loss()
+        self._waiting: list[tuple[Taken, bool]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._work: Future[None] | None = None
         self._since = self._before = -np.inf
         self._artists: tuple[FitPicture, VotesPicture] | None = None
 
-    def hand_over(self, taken: Taken) -> None:
-        """Take in a snapshot, which is worked out soon.
+    def hand_over(self, taken: Taken) -> bool:
+        """Take in a snapshot, which is worked out soon, and tell whether it is certain that no replica has diverged.
 
         Raises:
             UserError: if what was worked out before could not be written.
@@ -97,7 +100,9 @@ class Developer:
         now = time.perf_counter()
         if not self._waiting:
             self._since = now
-        self._waiting.append(taken)
+        bound = self._bound
+        sure = bound is not None and taken.surely_sound(self.model, self._reach, self._height, bound)
+        self._waiting.append((taken, sure))
         # as long as the last one took to come
         next_one = now + (now - self._before)
         self._before = now
@@ -106,6 +111,7 @@ class Developer:
             self.settle()
         elif self._idle() and (len(self._waiting) >= TOGETHER or next_one - self._since > PATIENCE):
             self._begin()
+        return sure
 
     def settle(self) -> None:
         """Work out whatever waits, and return when that has been done.
@@ -136,13 +142,21 @@ class Developer:
         some, self._waiting = self._waiting, []
         self._work = self._pool.submit(self._develop, some)
 
-    def _develop(self, taken: Sequence[Taken]) -> None:
+    def _largest_loss(self) -> NDArray[np.float64] | None:
+        """Return the loss beyond which a replica has diverged, [R]; None before the first snapshot."""
+        if self.initial_loss is None:
+            return None
+        return largest_loss(self.initial_loss, torch.from_numpy(self.dataset.y))
+
+    def _develop(self, handed_over: Sequence[tuple[Taken, bool]]) -> None:
+        taken = [one for one, _ in handed_over]
         snapshots = develop(self.model, taken, self.trained, self.dataset, tags.MOST_SHOWN)
         if self.initial_loss is None:
             self.initial_loss = snapshots[0].loss_train.clone()
-        for snapshot in snapshots:
+            self._bound = self._largest_loss()
+        for snapshot, (_, sure) in zip(snapshots, handed_over, strict=True):
             self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
-            self.sound = snapshot.sound(self.initial_loss)
+            self.sound = np.ones(len(snapshot.loss_train), np.bool_) if sure else snapshot.sound(self.initial_loss)
             if self.broken is None and not self.sound.all():
                 self.broken = snapshot
         self.latest = snapshots[-1]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from reluviz import describe, tags
 from reluviz.callbacks.developer import Developer
 from reluviz.callbacks.history import History
+from reluviz.data.dataset import Dataset
 from reluviz.divergence import advice
 from reluviz.errors import Diverged
 from reluviz.functions import Parameters
 from reluviz.models.base import RegressionModule
 from reluviz.record import Recorder
-from reluviz.snapshot import Snapshot, Taken, largest_loss
+from reluviz.snapshot import Snapshot, Taken
 
 
 class SnapshotLogger(L.Callback):
@@ -59,8 +60,6 @@ class SnapshotLogger(L.Callback):
         self._start: Parameters | None = None
         self._recorder: Recorder | None = None
         self._developer: Developer | None = None
-        self._reach = self._height = 0.0
-        self._bound: NDArray[np.float64] | None = None
 
     @property
     def latest(self) -> Snapshot | None:
@@ -125,8 +124,8 @@ class SnapshotLogger(L.Callback):
             contributions=self.contributions,
             initial_loss=self._initial_loss,
         )
-        self._reach, self._height = (float(np.abs(values).max()) for values in (data.dataset.x, data.dataset.y))
-        self._bound = None
+        if self._initial_loss is None:
+            self._start = module.values()
         self._look(trainer, module)
 
     def on_train_batch_end(
@@ -147,22 +146,14 @@ class SnapshotLogger(L.Callback):
         developer = self._developer
         assert developer is not None
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
-        taken = Taken(int(module.updates_done), time.time(), module.values(), loss_batch)
-        developer.hand_over(taken)
-        if self._bound is None or not taken.surely_sound(module.model, self._reach, self._height, self._bound):
-            self._check(trainer, module, taken)
+        if not developer.hand_over(Taken(int(module.updates_done), time.time(), module.values(), loss_batch)):
+            self._check(module, _parts(trainer, module)[1].dataset, developer)
 
-    def _check(self, trainer: L.Trainer, module: RegressionModule, taken: Taken) -> None:
-        """Work out the snapshot at once, and stop where it shows that a replica has diverged."""
-        developer = self._developer
-        assert developer is not None
+    def _check(self, module: RegressionModule, dataset: Dataset, developer: Developer) -> None:
+        """Have the snapshot worked out at once, and stop where it shows that a replica has diverged."""
         developer.settle()
-        dataset, initial_loss = _parts(trainer, module)[1].dataset, developer.initial_loss
+        snapshot, initial_loss = developer.broken, developer.initial_loss
         assert initial_loss is not None
-        if self._bound is None:
-            self._bound = largest_loss(initial_loss, torch.from_numpy(dataset.y))
-            self._start = taken.parameters if self._initial_loss is None else None
-        snapshot = developer.broken
         if snapshot is not None and (broken := snapshot.divergence(initial_loss)) is not None:
             replica, parameter = broken
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
