@@ -26,6 +26,7 @@ from reluviz.data.module import SegmentData
 from reluviz.distribution import distribution
 from reluviz.errors import Diverged, UserError
 from reluviz.models.base import RegressionModule
+from reluviz.profiling import Unprofiled
 from reluviz.quiet import quiet
 from reluviz.reference import reference
 from reluviz.settings import build, callee
@@ -226,8 +227,9 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
 def _trainer(chosen: Mapping[str, Any], **ours: Any) -> L.Trainer:
     quietly: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
     quietly |= {"enable_checkpointing": False, "enable_model_summary": False}
+    profiler = {} if chosen.get("profiler") else {"profiler": Unprofiled()}
     try:
-        return L.Trainer(**chosen, **ours, **quietly)
+        return L.Trainer(**{**chosen, **profiler}, **ours, **quietly)
     except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         shown = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
         raise UserError(f"{shown}: {' '.join(str(error).split())}") from error

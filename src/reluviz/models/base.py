@@ -65,6 +65,14 @@ class RegressionModule(L.LightningModule):
         self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("batch_loss", torch.full((len(self.seeds),), torch.nan))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute."""
+        if name == "_current_fx_name":
+            # a word that Lightning sets thirty times a segment; torch would ask each time whether it is a parameter
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def trained(self) -> tuple[str, ...]:
         """Names of the parameters that are trained."""
