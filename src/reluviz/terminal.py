@@ -154,7 +154,7 @@ def _losses(metrics: dict[str, Any]) -> str:
 def _time(metrics: dict[str, Any]) -> str:
     seconds = metrics["seconds"]
     shown = f"{_seconds(seconds['total'])}, of which {_seconds(seconds['engine'])} making updates"
-    return shown + (f" and {_seconds(seconds['pictures'])} drawing" if seconds["pictures"] else "")
+    return shown + (f"; {_seconds(seconds['pictures'])} drawing beside it" if seconds["pictures"] else "")
 
 
 def _median(values: Sequence[float | None]) -> str:

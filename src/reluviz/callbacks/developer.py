@@ -51,7 +51,7 @@ class Developer:
         initial_loss: the training loss before the first update, [R].
         sound: which replicas have not diverged, [R].
         broken: the first snapshot in which a replica has diverged.
-        picture_seconds: time spent on pictures.
+        picture_seconds: processor time spent on pictures.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Developer:
             self._draw(snapshot, self.recorder)
 
     def _draw(self, snapshot: Snapshot, recorder: Recorder) -> None:
-        started = time.perf_counter()
+        started = time.thread_time()
         if self._artists is None:
             from reluviz.pictures import for_run
 
@@ -185,7 +185,7 @@ class Developer:
         recorder.image(tags.FIT, fit.png(first, snapshot.update, losses), snapshot.update)
         png = votes.png(first, snapshot.update, shares, norms, residuals, kept)
         recorder.image(tags.VOTES, png, snapshot.update)
-        self.picture_seconds += time.perf_counter() - started
+        self.picture_seconds += time.thread_time() - started
 
     def draw_history(self) -> None:
         """Write the picture of how heard each sample was over the run."""
@@ -193,7 +193,7 @@ class Developer:
             return
         from reluviz.pictures import history_png
 
-        started = time.perf_counter()
+        started = time.thread_time()
         kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
         self.recorder.image(tags.VOTES_HISTORY, history_png(kept, *self.history.arrays()), self.latest.update)
-        self.picture_seconds += time.perf_counter() - started
+        self.picture_seconds += time.thread_time() - started

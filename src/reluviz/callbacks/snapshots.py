@@ -36,7 +36,7 @@ class SnapshotLogger(L.Callback):
     Attributes:
         sound: which replicas have not diverged by the last snapshot that has been worked out, [R].
         shown: that snapshot; None before the first.
-        picture_seconds: time spent on pictures.
+        picture_seconds: processor time spent on pictures.
 
     Raises:
         Diverged: from within the fit, when a snapshot is not finite or beyond bounds; it is recorded first.
