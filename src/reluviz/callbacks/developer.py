@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reluviz import tags
+from reluviz.ballots import losses
 from reluviz.callbacks.history import History
 from reluviz.data.dataset import Dataset
 from reluviz.record import Recorder
@@ -84,7 +85,7 @@ class Developer:
         best = optimum(model, dataset)
         self._optimum = None if best is None else float(best)
         self._reach, self._height = (float(np.abs(values).max()) for values in (dataset.x, dataset.y))
-        self._bound = self._largest_loss()
+        self._bound: NDArray[np.float64] | None = None
         self._waiting: list[tuple[Taken, bool]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._work: Future[None] | None = None
@@ -100,8 +101,12 @@ class Developer:
         now = time.perf_counter()
         if not self._waiting:
             self._since = now
-        bound = self._bound
-        sure = bound is not None and taken.surely_sound(self.model, self._reach, self._height, bound)
+        if self.initial_loss is None:
+            # here, so that the first picture need not be waited for
+            self.initial_loss = torch.from_numpy(losses(self.model, taken.parameters, self.dataset.x, self.dataset.y))
+        if self._bound is None:
+            self._bound = largest_loss(self.initial_loss, torch.from_numpy(self.dataset.y))
+        sure = taken.surely_sound(self.model, self._reach, self._height, self._bound)
         self._waiting.append((taken, sure))
         # as long as the last one took to come
         next_one = now + (now - self._before)
@@ -142,18 +147,10 @@ class Developer:
         some, self._waiting = self._waiting, []
         self._work = self._pool.submit(self._develop, some)
 
-    def _largest_loss(self) -> NDArray[np.float64] | None:
-        """Return the loss beyond which a replica has diverged, [R]; None before the first snapshot."""
-        if self.initial_loss is None:
-            return None
-        return largest_loss(self.initial_loss, torch.from_numpy(self.dataset.y))
-
     def _develop(self, handed_over: Sequence[tuple[Taken, bool]]) -> None:
         taken = [one for one, _ in handed_over]
         snapshots = develop(self.model, taken, self.trained, self.dataset, tags.MOST_SHOWN)
-        if self.initial_loss is None:
-            self.initial_loss = snapshots[0].loss_train.clone()
-            self._bound = self._largest_loss()
+        assert self.initial_loss is not None
         for snapshot, (_, sure) in zip(snapshots, handed_over, strict=True):
             self.history.add(snapshot.update, snapshot.votes.norm[0].numpy())
             self.sound = np.ones(len(snapshot.loss_train), np.bool_) if sure else snapshot.sound(self.initial_loss)
