@@ -1,0 +1,112 @@
+"""Configurations that follow from one that Hydra has composed: composing takes 70 ms, following from it a tenth."""
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+MOST = 32
+"""Configurations that are kept: a sweep may well vary something else than plain values."""
+
+
+def extended(cfg: DictConfig, lines: Sequence[str]) -> DictConfig:
+    """Return a configuration as it would be with more overrides at the end, which set values of Hydra's own."""
+    found = copy.deepcopy(cfg)
+    for override in OverridesParser.create().parse_overrides(list(lines)):
+        OmegaConf.update(found, override.key_or_group, override.value())
+        found.hydra.overrides.hydra.append(override.input_line)
+    return found
+
+
+class Loader:
+    """What a ConfigLoader of Hydra's does, by one of Hydra's own."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+
+class Given(Loader):
+    """Loads first the one configuration that is known already.
+
+    Args:
+        loader: Hydra's own, for everything else.
+        cfg: the configuration.
+    """
+
+    def __init__(self, loader: Any, cfg: DictConfig) -> None:
+        super().__init__(loader)
+        self.cfg: DictConfig | None = cfg
+
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        """Return the known configuration, and from the second call on what Hydra composes."""
+        if (cfg := self.cfg) is None:
+            return self.loader.load_configuration(*args, **kwargs)  # type: ignore[no-any-return]
+        self.cfg = None
+        return cfg
+
+
+class Reusing(Loader):
+    """Composes the jobs of a sweep, once for those that differ in nothing but plain values.
+
+    The last thing that Hydra does with a composed configuration is to set the values that were given, one after
+    another, and to note what was given. For a job with the same keys it is done to a copy of what is there.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__(loader)
+        self.groups = set(loader.list_groups(""))
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """Return the configuration of a job.
+
+        Args:
+            master_config: the sweep's.
+            sweep_overrides: the job's own overrides.
+        """
+        lines = [*map(str, master_config.hydra.overrides.hydra), *sweep_overrides]
+        parsed = OverridesParser.create().parse_overrides(lines)
+        free = [self._free(override, parsed) for override in parsed]
+        kind = tuple(one.key_or_group if may else f"={one.input_line}" for one, may in zip(parsed, free, strict=True))
+        if kind in self.composed:
+            cfg = copy.deepcopy(self.composed[kind])
+            self._set(cfg, [one for one, may in zip(parsed, free, strict=True) if may], parsed)
+        else:
+            cfg = self.loader.load_configuration(master_config.hydra.job.config_name, lines, RunMode.RUN)
+            if len(self.composed) == MOST:
+                del self.composed[next(iter(self.composed))]
+            self.composed[kind] = copy.deepcopy(cfg)
+        # so that they have the same time, for one
+        OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
+        return cfg
+
+    def _free(self, override: Override, among: Sequence[Override]) -> bool:
+        """Whether an override does nothing but set a value that no other one touches."""
+        key = override.key_or_group
+        if override.type != OverrideType.CHANGE or override.is_hydra_override() or override.package is not None:
+            return False
+        if "/" in key or key in self.groups or not isinstance(override.value(), str | int | float | None):
+            return False
+        others = [one.key_or_group for one in among if one is not override]
+        return not any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in others)
+
+    def _set(self, cfg: DictConfig, values: Sequence[Override], parsed: Sequence[Override]) -> None:
+        for override in values:
+            OmegaConf.update(cfg, override.key_or_group, override.value())
+        given = [override for override in parsed if not override.is_hydra_override()]
+        for number, override in enumerate(given):
+            cfg.hydra.overrides.task[number] = override.input_line
+        names = cfg.hydra.job.config.override_dirname
+        cfg.hydra.job.override_dirname = get_overrides_dirname(
+            given, exclude_keys=names.exclude_keys, item_sep=names.item_sep, kv_sep=names.kv_sep
+        )
+        cfg.hydra.runtime.cwd = os.getcwd()
