@@ -91,13 +91,17 @@ class Reusing(Loader):
 
     def _free(self, override: Override, among: Sequence[Override]) -> bool:
         """Whether an override does nothing but set a value that no other one touches."""
-        key = override.key_or_group
+        key, value = override.key_or_group, override.value()
         if override.type != OverrideType.CHANGE or override.is_hydra_override() or override.package is not None:
             return False
-        if "/" in key or key in self.groups or not isinstance(override.value(), str | int | float | None):
+        if "/" in key or key in self.groups or not isinstance(value, str | int | float | None):
             return False
-        others = [one.key_or_group for one in among if one is not override]
+        others = [one.key_or_group for one in among if one is not override and not self._chooses(one)]
         return not any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in others)
+
+    def _chooses(self, override: Override) -> bool:
+        # before any value is set
+        return override.key_or_group in self.groups and isinstance(override.value(), str)
 
     def _set(self, cfg: DictConfig, values: Sequence[Override], parsed: Sequence[Override]) -> None:
         for override in values:

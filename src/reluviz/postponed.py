@@ -151,7 +151,9 @@ class _Finder:
                 known = sys.modules.get(fullname)
                 if known is None:
                     return importlib.util.find_spec(fullname)
-                return ModuleSpec(fullname, _Imported(known))  # type: ignore[arg-type]
+                # Python prefers a module's own to what is returned here; some modules let nobody set theirs
+                vars(known)["__spec__"] = spec = ModuleSpec(fullname, _Imported(known))  # type: ignore[arg-type]
+                return spec
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -173,4 +175,4 @@ class _Imported:
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec
+        vars(module)["__spec__"] = self.spec
