@@ -88,6 +88,18 @@ def test_a_job_changes_nothing_of_the_jobs_after_it():
             del cfg["data"]
 
 
+def test_a_group_may_lie_elsewhere(tmp_path):
+    for name, text in {"exp/mine": "defaults: [/extra: a]", "extra/a": "x: 1", "extra/b": "y: 2"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
+    with config.initialized() as known:
+        fixed = [f"hydra.searchpath=[file://{tmp_path}]"]
+        sweep = known.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
+        reusing = composing.Reusing(known.config_loader)
+        found = [reusing.load_sweep_config(sweep, ["+exp=mine", f"extra={one}"]) for one in "ab"]
+    assert [(cfg.get("x"), cfg.get("y"), cfg.get("extra")) for cfg in found] == [(1, None, None), (None, 2, None)]
+
+
 def test_few_configurations_are_kept():
     with config.initialized() as known:
         sweep = known.config_loader.load_configuration("config", [], RunMode.MULTIRUN)

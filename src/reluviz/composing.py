@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
@@ -63,7 +64,7 @@ class Reusing(Loader):
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
-        self.groups = set(loader.list_groups(""))
+        self.groups: set[str] | None = None
         self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
@@ -73,15 +74,19 @@ class Reusing(Loader):
             master_config: the sweep's.
             sweep_overrides: the job's own overrides.
         """
-        lines = [*map(str, master_config.hydra.overrides.hydra), *sweep_overrides]
+        name, fixed = master_config.hydra.job.config_name, list(map(str, master_config.hydra.overrides.hydra))
+        if self.groups is None:
+            # those that hydra.searchpath adds among them
+            self.groups = set(self.loader.get_group_options("", ObjectType.GROUP, name, fixed))
+        lines = [*fixed, *sweep_overrides]
         parsed = OverridesParser.create().parse_overrides(lines)
-        free = [self._free(override, parsed) for override in parsed]
+        free = [_free(override, parsed, self.groups) for override in parsed]
         kind = tuple(one.key_or_group if may else f"={one.input_line}" for one, may in zip(parsed, free, strict=True))
         if kind in self.composed:
             cfg = copy.deepcopy(self.composed[kind])
-            self._set(cfg, [one for one, may in zip(parsed, free, strict=True) if may], parsed)
+            _set(cfg, [one for one, may in zip(parsed, free, strict=True) if may], parsed)
         else:
-            cfg = self.loader.load_configuration(master_config.hydra.job.config_name, lines, RunMode.RUN)
+            cfg = self.loader.load_configuration(name, lines, RunMode.RUN)
             if len(self.composed) == MOST:
                 del self.composed[next(iter(self.composed))]
             self.composed[kind] = copy.deepcopy(cfg)
@@ -89,28 +94,29 @@ class Reusing(Loader):
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
 
-    def _free(self, override: Override, among: Sequence[Override]) -> bool:
-        """Whether an override does nothing but set a value that no other one touches."""
-        key, value = override.key_or_group, override.value()
-        if override.type != OverrideType.CHANGE or override.is_hydra_override() or override.package is not None:
-            return False
-        if "/" in key or key in self.groups or not isinstance(value, str | int | float | None):
-            return False
-        others = [one.key_or_group for one in among if one is not override and not self._chooses(one)]
-        return not any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in others)
 
-    def _chooses(self, override: Override) -> bool:
-        # before any value is set
-        return override.key_or_group in self.groups and isinstance(override.value(), str)
+def _free(override: Override, among: Sequence[Override], groups: set[str]) -> bool:
+    """Whether an override does nothing but set a value that no other one touches."""
+    key, value = override.key_or_group, override.value()
+    if override.type != OverrideType.CHANGE or override.is_hydra_override() or override.package is not None:
+        return False
+    if "/" in key or key in groups or not isinstance(value, str | int | float | None):
+        return False
+    # a choice is made before any value is set
+    others = [one for one in among if one is not override]
+    keys = [one.key_or_group for one in others if one.key_or_group not in groups or not isinstance(one.value(), str)]
+    return not any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in keys)
 
-    def _set(self, cfg: DictConfig, values: Sequence[Override], parsed: Sequence[Override]) -> None:
-        for override in values:
-            OmegaConf.update(cfg, override.key_or_group, override.value())
-        given = [override for override in parsed if not override.is_hydra_override()]
-        for number, override in enumerate(given):
-            cfg.hydra.overrides.task[number] = override.input_line
-        names = cfg.hydra.job.config.override_dirname
-        cfg.hydra.job.override_dirname = get_overrides_dirname(
-            given, exclude_keys=names.exclude_keys, item_sep=names.item_sep, kv_sep=names.kv_sep
-        )
-        cfg.hydra.runtime.cwd = os.getcwd()
+
+def _set(cfg: DictConfig, values: Sequence[Override], given: Sequence[Override]) -> None:
+    """Set values, and note what was given, as Hydra does."""
+    for override in values:
+        OmegaConf.update(cfg, override.key_or_group, override.value())
+    task = [override for override in given if not override.is_hydra_override()]
+    for number, override in enumerate(task):
+        cfg.hydra.overrides.task[number] = override.input_line
+    names = cfg.hydra.job.config.override_dirname
+    cfg.hydra.job.override_dirname = get_overrides_dirname(
+        task, exclude_keys=names.exclude_keys, item_sep=names.item_sep, kv_sep=names.kv_sep
+    )
+    cfg.hydra.runtime.cwd = os.getcwd()
