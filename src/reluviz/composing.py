@@ -36,23 +36,24 @@ class Loader:
 
 
 class Given(Loader):
-    """Loads first the one configuration that is known already.
+    """Loads the one configuration that is known already, and leaves its place to Hydra's own loader.
+
+    Launchers are not to meet it: they take the loader along to other processes.
 
     Args:
-        loader: Hydra's own, for everything else.
+        hydra: what asks its loader for a configuration once.
         cfg: the configuration.
     """
 
-    def __init__(self, loader: Any, cfg: DictConfig) -> None:
-        super().__init__(loader)
-        self.cfg: DictConfig | None = cfg
+    def __init__(self, hydra: Any, cfg: DictConfig) -> None:
+        super().__init__(hydra.config_loader)
+        self.hydra = hydra
+        self.cfg = cfg
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        """Return the known configuration, and from the second call on what Hydra composes."""
-        if (cfg := self.cfg) is None:
-            return self.loader.load_configuration(*args, **kwargs)  # type: ignore[no-any-return]
-        self.cfg = None
-        return cfg
+        """Return the configuration."""
+        self.hydra.config_loader = self.loader
+        return self.cfg
 
 
 class Reusing(Loader):

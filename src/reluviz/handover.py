@@ -41,7 +41,7 @@ def run(cfg: DictConfig, overrides: Sequence[str], job: Any) -> None:
     """
     cfg = composing.extended(cfg, [overrides[-1], *(["hydra.mode=RUN"] if cfg.hydra.mode is None else [])])
     with _ours(overrides, job) as restored, config.initialized() as known:
-        known.config_loader = composing.Given(known.config_loader, cfg)
+        known.config_loader = composing.Given(known, cfg)
         known.run("config", restored, list(overrides))
 
 
@@ -51,7 +51,7 @@ def multirun(overrides: Sequence[str], job: Any) -> None:
         cfg = known.config_loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         if cfg.hydra.mode is None:
             cfg = composing.extended(cfg, ["hydra.mode=MULTIRUN"])
-        known.config_loader = composing.Given(known.config_loader, cfg)
+        known.config_loader = composing.Given(known, cfg)
         known.multirun("config", restored, list(overrides))
 
 
