@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,20 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
             hint = "; ~logger leaves it out" if group == "logger" else ""
             raise UserError(f"{override.input_line}: must be one of {', '.join(choices(group))}{hint}")
     first = [_first(override) for override in parsed]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder().resolve()), version_base="1.3", job_name="train"):
+    with initialized():
         try:
             cfg = compose("config", first, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(why(first, error)) from error
     return cfg
+
+
+@contextmanager
+def initialized() -> Iterator[Any]:
+    """Have Hydra look into conf/ within this context, which is Hydra's own object."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder().resolve()), version_base="1.3", job_name="train"):
+        yield GlobalHydra.instance().hydra
 
 
 def task(cfg: DictConfig) -> DictConfig:

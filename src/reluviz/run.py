@@ -147,8 +147,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         build(node, f"callbacks.{name}")
     if (chosen := settings.get("logger")) is not None:
         callee(chosen, "logger")
-    with quiet():
-        _trainer(settings["trainer"], max_steps=1, logger=False, enable_progress_bar=False)
+    _try_trainer(json.dumps(settings["trainer"]))
     return Prepared(settings, dataset, data, module, engine)
 
 
@@ -233,6 +232,13 @@ def _trainer(chosen: Mapping[str, Any], **ours: Any) -> L.Trainer:
     except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         shown = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
         raise UserError(f"{shown}: {' '.join(str(error).split())}") from error
+
+
+@functools.cache
+def _try_trainer(chosen: str) -> None:
+    """See whether there can be such a trainer; the jobs of a sweep have mostly the same."""
+    with quiet():
+        _trainer(json.loads(chosen), max_steps=1, logger=False, enable_progress_bar=False)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

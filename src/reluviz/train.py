@@ -1,10 +1,7 @@
 """The verb `train`: compose, check, train, tell."""
 
-import functools
 import logging
-import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,20 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from reluviz import arguments, config
+from reluviz import arguments, config, handover
 from reluviz.errors import UserError
 from reluviz.imports import undisturbed
 from reluviz.sweeps import extras
-
-FULL = "HYDRA_FULL_ERROR"
 
 
 def main(argv: list[str]) -> int:
@@ -40,10 +31,11 @@ def main(argv: list[str]) -> int:
         # whoever reads may stop reading, as in: --info | head
         logging.raiseExceptions = False
         try:
-            return _hydra(args.flags, overrides, lambda cfg: None)
+            handover.entry(args.flags, overrides, lambda cfg: None)
         except SystemExit as done:
             # how Hydra ends after --help
             return int(done.code or 0)
+        return 0
     parsed = config.parse(overrides)
     given = {override.key_or_group: override for override in parsed}
     checkpoint = given["ckpt_path"].value() if "ckpt_path" in given else None
@@ -89,7 +81,11 @@ def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) ->
             # raised below: here Hydra would add words of its own
             ended.append(error)
 
-    _hydra(args.flags, [*overrides, f"hydra.run.dir={_quoted(folder)}"], job)
+    overrides = [*overrides, f"hydra.run.dir={_quoted(folder)}"]
+    if args.flags:
+        handover.entry(args.flags, overrides, job)
+    else:
+        handover.run(cfg, overrides, job)
     outcome = ended[0]
     if isinstance(outcome, Exception):
         raise outcome
@@ -135,7 +131,6 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
         """Stand where Hydra wants a task; the sweeper takes the sweep from it."""
 
     job.sweep = sweep  # type: ignore[attr-defined]
-    flags = args.flags if args.multirun else ["--multirun", *args.flags]
     settings = [
         f"hydra.sweep.dir={_quoted(sweep.folder)}",
         f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, sweep.fixed))}]",
@@ -143,7 +138,11 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     stopped = False
     started = time.perf_counter()
     try:
-        _hydra(flags, [*overrides, *settings], job)
+        if set(args.flags) <= {"-m", "--multirun"} and cfg.hydra.mode != RunMode.RUN:
+            handover.multirun([*overrides, *settings], job)
+        else:
+            flags = args.flags if args.multirun else ["--multirun", *args.flags]
+            handover.entry(flags, [*overrides, *settings], job)
     except KeyboardInterrupt:
         stopped = True
     command = shlex.join(["train", *(["-m"] if args.multirun else []), *args.overrides])
@@ -195,43 +194,6 @@ def _stopped(name: str) -> Path:
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")
     _try_writing(folder)
     return folder
-
-
-def _hydra(flags: Sequence[str], overrides: Sequence[str], job: Any) -> int:
-    """Hand over to Hydra's own entry point, whose exceptions come back as they are."""
-    before, argv = os.environ.get(FULL), sys.argv
-    GlobalHydra.instance().clear()
-    sys.argv = [
-        "reluviz train",
-        *flags,
-        *overrides,
-    ]
-    os.environ[FULL] = "1"
-
-    @functools.wraps(job)
-    def restored(cfg: DictConfig) -> Any:
-        # the user's own setting, for whoever asks while the job runs
-        _set_full(before)
-        try:
-            return job(cfg)
-        finally:
-            os.environ[FULL] = "1"
-
-    try:
-        hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(restored)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(config.why(list(overrides), error)) from error
-    finally:
-        sys.argv = argv
-        _set_full(before)
-    return 0
-
-
-def _set_full(value: str | None) -> None:
-    if value is None:
-        os.environ.pop(FULL, None)
-    else:
-        os.environ[FULL] = value
 
 
 def _claim(folder: Path, key: str, given: bool) -> Path:

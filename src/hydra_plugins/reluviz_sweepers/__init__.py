@@ -14,6 +14,11 @@ class GridSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the sweep from the function that `reluviz train` gave to Hydra, and let the launcher call its job."""
         self.ours: Any = task_function.sweep  # type: ignore[attr-defined]
+        if self.ours.here:
+            from reluviz.composing import Reusing
+
+            loader: Any = Reusing(hydra_context.config_loader)
+            hydra_context = HydraContext(loader, hydra_context.callbacks)
         super().setup(hydra_context=hydra_context, task_function=self.ours.job(), config=config)
 
     def sweep(self, arguments: list[str]) -> Any:

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from reluviz.errors import UserError
+from reluviz.postponed import postpone
 from reluviz.sweeps import outcomes
 from reluviz.sweeps.pulse import end_with, pulse
 
@@ -43,6 +44,9 @@ class Job:
         Raises:
             KeyboardInterrupt: if it was stopped by a signal here; the sweep is to stop too.
         """
+        if not self.here:
+            # a process that a launcher began for jobs alone
+            postpone()
         # not at the head of this file, which is imported before anything is known to be trained
         from reluviz import terminal
         from reluviz.run import write_json

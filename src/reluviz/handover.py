@@ -1,0 +1,77 @@
+"""Handing over to Hydra: by its entry point, or with a configuration that has been composed already."""
+
+import functools
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from reluviz import composing, config
+from reluviz.errors import UserError
+from reluviz.sweeps.job import FULL, set_full
+
+
+def entry(flags: Sequence[str], overrides: Sequence[str], job: Any) -> None:
+    """Do what `hydra.main` does with a command line; exceptions come back as they are."""
+    argv = sys.argv
+    GlobalHydra.instance().clear()
+    sys.argv = ["reluviz train", *flags, *overrides]
+    try:
+        with _ours(overrides, job) as restored:
+            hydra.main(version_base="1.3", config_path=str(config.folder().resolve()), config_name="config")(restored)()
+    finally:
+        sys.argv = argv
+
+
+def run(cfg: DictConfig, overrides: Sequence[str], job: Any) -> None:
+    """Do what `hydra.main` does for a single run.
+
+    Args:
+        cfg: composed from all but the last of the overrides, which sets a value of Hydra's own.
+        overrides: of the run.
+        job: called with the configuration.
+    """
+    cfg = composing.extended(cfg, [overrides[-1], *(["hydra.mode=RUN"] if cfg.hydra.mode is None else [])])
+    with _ours(overrides, job) as restored, config.initialized() as known:
+        known.config_loader = composing.Given(known, cfg)
+        known.run("config", restored, list(overrides))
+
+
+def multirun(overrides: Sequence[str], job: Any) -> None:
+    """Do what `hydra.main` does with --multirun; the jobs' configurations are composed as they begin."""
+    with _ours(overrides, job) as restored, config.initialized() as known:
+        cfg = known.config_loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
+        if cfg.hydra.mode is None:
+            cfg = composing.extended(cfg, ["hydra.mode=MULTIRUN"])
+        known.config_loader = composing.Given(known, cfg)
+        known.multirun("config", restored, list(overrides))
+
+
+@contextmanager
+def _ours(overrides: Sequence[str], job: Any) -> Iterator[Any]:
+    """Have Hydra tell of errors by raising them; the job sees the user's own setting."""
+    before = os.environ.get(FULL)
+    os.environ[FULL] = "1"
+
+    @functools.wraps(job)
+    def restored(cfg: DictConfig) -> Any:
+        set_full(before)
+        try:
+            return job(cfg)
+        finally:
+            os.environ[FULL] = "1"
+
+    try:
+        yield restored
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(config.why(list(overrides), error)) from error
+    finally:
+        set_full(before)
