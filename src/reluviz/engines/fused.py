@@ -102,7 +102,6 @@ class Fused:
         self._y: Tensor | None = None
         self._points: tuple[NDArray[Any], NDArray[Any]]
         self._ordered = False
-        self._memory: tuple[NDArray[Any], ...] = ()
 
     def run(
         self,
@@ -131,16 +130,13 @@ class Fused:
         arrays = {name: getattr(module, name).detach().numpy() for name in PARAMETERS[module.model]}
         kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, piece.batch or len(x))
         layout, size = _layout(arrays, filled)
-        theta = np.zeros((len(module.seeds), size), arrays[PARAMETERS[module.model][0]].dtype)
-        for name, value in arrays.items():
-            theta[:, layout[name]] = value.reshape(len(theta), -1)
-        state = _State(module, optimizer, layout, theta)
-        loss = np.empty(len(theta), theta.dtype)
+        state = _State(module, optimizer, layout, size, arrays)
+        loss = np.empty(len(module.seeds), state.rows.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
         from reluviz.engines.kernels import work
 
-        fill = _fill(len(theta))
+        fill = _fill(len(loss))
         # a minibatch of all points, for all replicas and updates
         every = np.arange(len(x))[None, None]
 
@@ -150,22 +146,21 @@ class Fused:
             if more:
                 indices = np.sort(indices, axis=-1)
             own = slice(first, last)
-            args = (theta[own], state.moments[own], *self._points, indices, rates, state.spans, state.settings)
-            grid = (*more[:2], *(memory[own] for memory in more[2:]))
-            kernel(0, last - first, *args, loss[own], work(theta), *grid)
+            args = (state.rows[own], *self._points, indices, rates, state.spans, state.settings)
+            kernel(0, last - first, *args, loss[own], work(state.rows), *more)
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
-        share(some, len(theta), nanoseconds * len(piece), most)
+        share(some, len(loss), nanoseconds * len(piece), most)
 
         for name, value in arrays.items():
-            value[...] = theta[:, layout[name]].reshape(value.shape)
+            value[...] = state.rows[:, 0, layout[name]].reshape(value.shape)
         state.write(len(piece))
         return torch.from_numpy(loss)
 
     def _look_at(self, model: str, x: Tensor, y: Tensor) -> None:
         """Keep the points as arrays; for the constant model f = theta 1, so that its x is 1."""
         if self._x is not x or self._y is not y:
-            self._x, self._y, self._memory = x, y, ()
+            self._x, self._y = x, y
             inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
             self._points = inputs, np.ascontiguousarray(y.numpy())
             self._ordered = bool((inputs[1:] >= inputs[:-1]).all())
@@ -180,22 +175,19 @@ class Fused:
         if model != "relu":
             return (kernels.line_sgd if sgd else kernels.line_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
-        replicas, width = slope.shape
+        width = slope.shape[1]
         dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
+        # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
+        lanes = 64 // slope.itemsize
+        filled = -(-width // lanes) * lanes
         if dense <= ordered or not self._ordered:
-            # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
-            lanes = 64 // slope.itemsize
-            filled = -(-width // lanes) * lanes
             return (kernels.dense_sgd if sgd else kernels.dense_adam), (), filled, dense
         shift = 0
         while len(self._points[0]) >> shift > _cells(batch):
             shift += 1
         grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
-        if not self._memory or self._memory[0].shape != slope.shape or len(self._memory[2]) != len(grid):
-            edges = np.full((replicas, 2, width), np.nan, slope.dtype)
-            self._memory = np.zeros(slope.shape, np.int64), edges, grid
-        cells, edges, grid = self._memory
-        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, cells, edges), width, ordered
+        # and one more: vectors may begin at any unit
+        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, width), filled + lanes, ordered
 
 
 def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, slice], int]:
@@ -208,12 +200,12 @@ def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, 
 
 
 class _State:
-    """An optimiser's hyper-parameters and state, as the kernels take them.
+    """Parameters, and an optimiser's hyper-parameters and state, as the kernels take them.
 
     Attributes:
         spans: start, stop, group and updates done of neighbouring parameters in one group, [S, 4].
         settings: hyper-parameters of each group, [G, ...].
-        moments: [R, number of moments, P]; zero where there are none yet.
+        rows: the parameters and their moments, [R, 1 + number of moments, P]; zero where there are none yet.
     """
 
     def __init__(
@@ -221,7 +213,8 @@ class _State:
         module: "RegressionModule",
         optimizer: Optimizer,
         layout: Mapping[str, slice],
-        theta: NDArray[Any],
+        size: int,
+        arrays: Mapping[str, NDArray[Any]],
     ) -> None:
         self.optimizer = optimizer
         self.adam = type(optimizer) is not SGD
@@ -230,7 +223,10 @@ class _State:
         self.settings = np.array([self._of_group(group) for group in optimizer.param_groups], dtype=float)
         if not self.adam and not self.settings[:, 0].any():
             self.names = ()
-        self.moments = np.zeros((len(theta), len(self.names), theta.shape[1]), theta.dtype)
+        dtype = arrays[PARAMETERS[module.model][0]].dtype
+        self.rows = np.zeros((len(module.seeds), 1 + len(self.names), size), dtype)
+        for name, value in arrays.items():
+            self.rows[:, 0, layout[name]] = value.reshape(len(self.rows), -1)
         self.slices: list[tuple[Tensor, slice]] = []
         spans: list[list[int]] = []
         before = None
@@ -256,9 +252,9 @@ class _State:
         """Copy a parameter's moments and return how many updates they have seen (SGD: 0 or 1)."""
         self.slices.append((parameter, part))
         state = self.optimizer.state.get(parameter, {})
-        for i, name in enumerate(self.names):
+        for i, name in enumerate(self.names, start=1):
             if state.get(name) is not None:
-                self.moments[:, i, part] = state[name].detach().numpy().reshape(len(self.moments), -1)
+                self.rows[:, i, part] = state[name].detach().numpy().reshape(len(self.rows), -1)
         if self.adam:
             return int(state["step"]) if "step" in state else 0
         return int(state.get("momentum_buffer") is not None)
@@ -275,11 +271,11 @@ class _State:
                     default = torch.get_default_dtype()
                     state["step"] = torch.tensor(0.0, dtype=default if default == torch.float64 else torch.float32)
                 state["step"] += updates
-            for i, name in enumerate(self.names):
+            for i, name in enumerate(self.names, start=1):
                 if state.get(name) is None:
                     state[name] = torch.zeros_like(parameter, requires_grad=False)
                 array = state[name].detach().numpy()
-                array[...] = self.moments[:, i, part].reshape(array.shape)
+                array[...] = self.rows[:, i, part].reshape(array.shape)
 
 
 def _fill(replicas: int) -> samplers.Fill:
