@@ -29,8 +29,9 @@ MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("
 """Names of an optimiser's moments in its state."""
 MOST_DRAWN = 2**16
 """Indices drawn at a time: 512 kB, which stay in a core's own memory until its kernel has used them."""
-MANY = 64
-"""Replicas from which a compiled generator, of which a first run would have to wait for the compiler, draws them."""
+FEW = 2**23
+"""Numbers, of all minibatches in a process, up to which NumPy draws them: loading the compiled generator, for which a
+first run even has to wait, takes as long as it saves on so many."""
 
 
 def unsupported(module: "RegressionModule") -> str | None:
@@ -95,6 +96,8 @@ class Fused:
 
     name = "fused"
     by_replica = True
+    drawn = 0
+    """Numbers drawn in this process."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -136,7 +139,8 @@ class Fused:
         rates = np.array(rates)
         from reluviz.engines.kernels import work
 
-        fill = _fill(len(loss))
+        Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
+        fill = _fill(Fused.drawn)
         # a minibatch of all points, for all replicas and updates
         every = np.arange(len(x))[None, None]
 
@@ -278,9 +282,9 @@ class _State:
                 array[...] = self.rows[:, i, part].reshape(array.shape)
 
 
-def _fill(replicas: int) -> samplers.Fill:
-    """Return the way to draw minibatches that pays for so many replicas."""
-    if replicas < MANY:
+def _fill(numbers: int) -> samplers.Fill:
+    """Return the way to draw minibatches that pays for so many numbers."""
+    if numbers < FEW:
         return samplers.fill
     # numba takes half a second to import
     from reluviz.engines import philox
