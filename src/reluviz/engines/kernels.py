@@ -66,6 +66,12 @@ def _line(theta, x, y, batch, grad):
 
 
 @part
+def _h(w, x, b):
+    """Return w x + b; of its own, since within `_dense` the sum would be contracted."""
+    return w * x + b
+
+
+@part
 def _relu(h, zero):
     """Return max(0, h); in this order it is one instruction, and NaN stays NaN."""
     return zero if zero > h else h
@@ -77,7 +83,7 @@ def _gate(h, r, zero):
     return r if h > zero else zero
 
 
-@part
+@functools.partial(part, fastmath=FASTMATH | {"contract"})
 def _dense(theta, x, y, batch, grad, part, xs, rs):
     """Write the gradient of the ReLU network, in O(B W), and return L.
 
@@ -115,14 +121,14 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
                 w = theta[k]
                 b = theta[width + k]
                 v = theta[2 * width + k]
-                f0 += v * _relu(w * x0 + b, zero)
-                f1 += v * _relu(w * x1 + b, zero)
-                f2 += v * _relu(w * x2 + b, zero)
-                f3 += v * _relu(w * x3 + b, zero)
-                f4 += v * _relu(w * x4 + b, zero)
-                f5 += v * _relu(w * x5 + b, zero)
-                f6 += v * _relu(w * x6 + b, zero)
-                f7 += v * _relu(w * x7 + b, zero)
+                f0 += v * _relu(_h(w, x0, b), zero)
+                f1 += v * _relu(_h(w, x1, b), zero)
+                f2 += v * _relu(_h(w, x2, b), zero)
+                f3 += v * _relu(_h(w, x3, b), zero)
+                f4 += v * _relu(_h(w, x4, b), zero)
+                f5 += v * _relu(_h(w, x5, b), zero)
+                f6 += v * _relu(_h(w, x6, b), zero)
+                f7 += v * _relu(_h(w, x7, b), zero)
             rs[i] = f0
             rs[i + 1] = f1
             rs[i + 2] = f2
@@ -161,14 +167,14 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
             for k in range(width):
                 w = theta[k]
                 b = theta[width + k]
-                a0 = _gate(w * x0 + b, r0, zero)
-                a1 = _gate(w * x1 + b, r1, zero)
-                a2 = _gate(w * x2 + b, r2, zero)
-                a3 = _gate(w * x3 + b, r3, zero)
-                a4 = _gate(w * x4 + b, r4, zero)
-                a5 = _gate(w * x5 + b, r5, zero)
-                a6 = _gate(w * x6 + b, r6, zero)
-                a7 = _gate(w * x7 + b, r7, zero)
+                a0 = _gate(_h(w, x0, b), r0, zero)
+                a1 = _gate(_h(w, x1, b), r1, zero)
+                a2 = _gate(_h(w, x2, b), r2, zero)
+                a3 = _gate(_h(w, x3, b), r3, zero)
+                a4 = _gate(_h(w, x4, b), r4, zero)
+                a5 = _gate(_h(w, x5, b), r5, zero)
+                a6 = _gate(_h(w, x6, b), r6, zero)
+                a7 = _gate(_h(w, x7, b), r7, zero)
                 part[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
                 part[width + k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
         for k in range(width):
