@@ -72,14 +72,14 @@ def _refused(arguments: Mapping[str, Any]) -> str | None:
 def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, float]:
     """Return about how many nanoseconds an update takes with the dense and with the sorted kernel.
 
-    The dense kernel is O(B W) and twice as fast in float32; the sorted one is O(B + W), hardly faster in float32, and
-    slower where the data are many more than fit its grid. Between what two processors with AVX-512 need, of which one
-    makes twice as many operations a second. At B = 40, N = 200 the kernels are equal near W = 180 in float64 and 700 in
-    float32; at B = 400 near W = 70 and 150.
+    The dense kernel is O(B W), eight samples at a time, and twice as fast in float32; the sorted one is O(B + W), and
+    slower where the data are many more than fit its grid, since units within a cell are then told apart one by one.
+    Between what two processors with AVX-512 need, of which one makes twice as many operations a second. At B = 40,
+    N = 200 the kernels are equal near W = 130 in float64 and 250 in float32; at B = 400 near W = 30 and 50.
     """
-    dense = 150 + (0.2 if precise else 0.1) * batch * width
-    ordered = 600 + 13 * batch + 2.6 * width
-    return dense, ordered if samples <= _cells(batch) else ordered + 300 + width
+    dense = 150 + 2.5 * batch + (0.2 if precise else 0.1) * -(-batch // 8) * 8 * width
+    ordered = 850 + 6 * batch + (1.6 if precise else 0.7) * width
+    return dense, ordered if samples <= _cells(batch) else ordered + 200 + 6 * batch + width
 
 
 def _cells(batch: int) -> int:
@@ -148,7 +148,8 @@ class Fused:
             drawn = piece.of(first, last, fill)
             indices = every if drawn is None else drawn
             if more:
-                indices = np.sort(indices, axis=-1)
+                # halves are put in order in half the time
+                indices = np.sort(indices.astype(np.int32), axis=-1)
             own = slice(first, last)
             args = (state.rows[own], *self._points, indices, rates, state.spans, state.settings)
             kernel(0, last - first, *args, loss[own], work(state.rows), *more)

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from reluviz.engines import compiling
 
-# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds. Not "nnan":
-# a network that diverges must show it.
+# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds; `_dense` leaves it
+# to `_h`. Not "nnan": a network that diverges must show it.
 FASTMATH = {"reassoc", "nsz", "arcp"}
 compiled = functools.partial(compiling.compiled, fastmath=FASTMATH)
 part = functools.partial(compiling.part, fastmath=FASTMATH)
@@ -48,7 +48,8 @@ MOST_MOVED = 1 / 8
 
 def work(state: NDArray[Any]) -> NDArray[Any]:
     """Return scratch for the updates of one replica after another, [4, P or more]; each thread needs its own."""
-    return np.empty((4, max(state.shape[2], TILE + 8)), state.dtype)
+    # zeros: of the units of zeros a kernel writes no gradient
+    return np.zeros((4, max(state.shape[2], TILE + 8)), state.dtype)
 
 
 @part
@@ -67,7 +68,7 @@ def _line(theta, x, y, batch, grad):
 
 @part
 def _h(w, x, b):
-    """Return w x + b; of its own, since within `_dense` the sum would be contracted."""
+    """Return w x + b rounded twice, which within `_dense` itself it would not be."""
     return w * x + b
 
 
@@ -406,7 +407,10 @@ def _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, fil
 
 @part
 def _settle(rows, grid, bounds, keys, starts, edges, filled):
-    """Bring the units that have left their cells to where they belong, and return whether all are there."""
+    """Bring the units that have left their cells to where they belong, and return whether all are there.
+
+    edges [2 filled] are the grid points beside each unit's elbow where it must be active, and where it must not.
+    """
     points, width, lanes = grid.shape[0], keys.shape[0], 64 // rows.itemsize
     most = int(MOST_MOVED * width)
     moved = p = 0
@@ -453,7 +457,7 @@ def _settle(rows, grid, bounds, keys, starts, edges, filled):
 
 
 @part
-def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, change, sums):
+def _sorted(theta, x, y, batch, grad, filled, shift, starts, points, counted, blurred, ranks, change, sums):
     """Write the gradient of the ReLU network, in O(B + W), and return L; the batch is in the order of x.
 
     A unit is active on one side of its elbow. With rank j samples left of it, it adds w v to the slope and b v to the
@@ -469,10 +473,17 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
 
     grid [M] is every 2^shift-th x. Cell m is left of grid[m], and M + 1 + m is that cell for units that face left.
     keys [W] are the units' cells and numbers, 2^BITS cell + k, in increasing order, so that the order follows from the
-    parameters; starts [2M + 4] are the first units of each cell; edges [2, W and more] the grid points beside the
-    unit's elbow where it must be active, and must not. blurred, ranks [W], change and sums [2B + 2, 2] are scratch.
+    parameters; starts [2M + 4] are the first units of each cell. points, counted [B], blurred, ranks [W], change and
+    sums [2B + 2, 2] are scratch.
     """
-    size = batch.shape[0]
+    # a point that was drawn several times counts as one, with a weight
+    size = 0
+    last = np.int64(-1)
+    for i in range(batch.shape[0]):
+        size += batch[i] != last
+        last = batch[i]
+        points[size - 1], counted[size - 1] = last, i + 1
+
     zero, real = theta.dtype.type(0), theta.dtype.type
     half = starts.shape[0] // 2 - 1
     within = (1 << shift) - 1
@@ -481,7 +492,7 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
         begin = starts[side * half]
         for i in range(size + 1):
             q = side * (size + 1) + i
-            stop = starts[side * half + (batch[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
+            stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
             change[q, 0] = 0.0
             change[q, 1] = 0.0
             if begin < stop:
@@ -489,21 +500,21 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
                 change[q, 0] = of_slope
                 change[q, 1] = of_intercept
             if i < size:
-                begin = starts[side * half + ((batch[i] + within) >> shift) + 1]
+                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
 
     # of cells with samples inside each unit is looked at
     count = 0
     if shift > 0:
         for i in range(size):
-            m = batch[i] >> shift
-            if batch[i] & within == 0 or (i > 0 and batch[i - 1] > m << shift):
+            m = points[i] >> shift
+            if points[i] & within == 0 or (i > 0 and points[i - 1] > m << shift):
                 continue
             for side in range(2):
                 cell = side * half + m + 1
                 for p in range(starts[cell], starts[cell + 1]):
                     w, b, v = theta[p], theta[filled + p], theta[2 * filled + p]
                     j = i
-                    while j < size and (w * x[batch[j]] + b > zero) != (side == 0):
+                    while j < size and (w * x[points[j]] + b > zero) != (side == 0):
                         j += 1
                     rank = side * (size + 1) + j
                     change[rank, 0] += w * v
@@ -522,18 +533,21 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
     total = 0.0
     s1 = 0.0
     sx = 0.0
-    scale = 2.0 / size
+    scale = 2.0 / batch.shape[0]
+    done = 0
     for i in range(size):
         q = size + 1 + i
         slope += change[i, 0] - change[q, 0]
         intercept += change[i, 1] - change[q, 1]
         sums[q, 0] = s1
         sums[q, 1] = sx
-        r = slope * x[batch[i]] + intercept - y[batch[i]]
-        total += r * r
-        r *= scale
+        r = slope * x[points[i]] + intercept - y[points[i]]
+        times = counted[i] - done
+        done = counted[i]
+        total += times * r * r
+        r *= scale * times
         s1 += r
-        sx += r * x[batch[i]]
+        sx += r * x[points[i]]
     sums[2 * size + 1, 0] = s1
     sums[2 * size + 1, 1] = sx
     for i in range(size + 1):
@@ -544,11 +558,11 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
         begin = starts[side * half]
         for i in range(size + 1):
             q = side * (size + 1) + i
-            stop = starts[side * half + (batch[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
+            stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
             if begin < stop:
                 _run_gradient(theta, grad, filled, begin, stop, real(sums[q, 0]), real(sums[q, 1]))
             if i < size:
-                begin = starts[side * half + ((batch[i] + within) >> shift) + 1]
+                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
     for n in range(count):
         p = blurred[n]
         of_b, of_w = real(sums[ranks[n], 0]), real(sums[ranks[n], 1])
@@ -556,7 +570,7 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, blurred, ranks, cha
         grad[filled + p] = theta[2 * filled + p] * of_b
         grad[2 * filled + p] = theta[p] * of_w + theta[filled + p] * of_b
     grad[3 * filled] = s1
-    return total / size
+    return total / batch.shape[0]
 
 
 @part
@@ -669,6 +683,7 @@ def sorted_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, 
     cells, places, source = numbers[0], numbers[1], numbers[2]
     starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
     bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
+    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
     change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
     _bound(grid, bounds)
     for r in range(first, last):
@@ -679,7 +694,9 @@ def sorted_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, 
             batch = batches[k % batches.shape[0]]
             if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
                 _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
-            loss[r] = _sorted(theta, x, y, batch, grad, filled, shift, starts, cells, places, change, sums)
+            loss[r] = _sorted(
+                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            )
             _sgd(theta, grad, moments, rates, spans, settings, k)
         for p in range(width):
             source[keys[p] & NUMBER] = p
@@ -694,6 +711,7 @@ def sorted_adam(first, last, state, x, y, indices, rates, spans, settings, loss,
     cells, places, source = numbers[0], numbers[1], numbers[2]
     starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
     bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
+    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
     change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
     _bound(grid, bounds)
     for r in range(first, last):
@@ -704,7 +722,9 @@ def sorted_adam(first, last, state, x, y, indices, rates, spans, settings, loss,
             batch = batches[k % batches.shape[0]]
             if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
                 _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
-            loss[r] = _sorted(theta, x, y, batch, grad, filled, shift, starts, cells, places, change, sums)
+            loss[r] = _sorted(
+                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            )
             _adam(theta, grad, moments, rates, spans, settings, k)
         for p in range(width):
             source[keys[p] & NUMBER] = p
