@@ -270,6 +270,55 @@ def test_neither_pieces_nor_other_replicas_change_a_bit(
         assert torch.equal(value[0], whole.values()[name][0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("samples", [30, 2000])
+@pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.02), ("momentum", 0.002), ("adam", 0.003), ("adam", 0.1)])
+def test_units_that_were_moved_stand_as_if_they_were_put_in_order_anew(
+    optimizer: str, lr: float, samples: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece puts them in order; within a piece those that leave their cells are moved, few or most of them."""
+    force("sorted", monkeypatch)
+    case = Case(optimizer=optimizer, W=70, B=33, N=samples, dtype=dtype)
+    whole, cut = case.module(), case.module()
+    optimizing = cut.configure_optimizers()
+    rates = np.full((60, len(optimizing.param_groups)), lr)
+    train(Fused(), whole, whole.configure_optimizers(), case, (0, 60), rates)
+    for start in range(60):
+        train(Fused(), cut, optimizing, case, (start, start + 1), rates)
+    for name, value in whole.values().items():
+        assert value.isfinite().all()
+        assert torch.equal(value, cut.values()[name])
+
+
+@pytest.mark.parametrize("kernel", ["dense", "sorted"])
+def test_elbows_that_jump_far_and_turn_round_are_followed(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force(kernel, monkeypatch)
+    case = Case(optimizer="adam", W=40, B=40, N=200)
+    wanted, module = case.module(), case.module()
+    before = wanted.input_slope.detach().sign()
+    rates = np.full((30, 1), 0.2)
+    for engine, one in ((Fused(), module), (Reference(), wanted)):
+        train(engine, one, one.configure_optimizers(), case, (0, 30), rates)
+    assert (wanted.input_slope.detach().sign() != before).sum() > 3
+    assert_close(module, wanted, 1e-9)
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("parameter", ["input_slope", "bias", "output_weight"])
+def test_one_unit_that_is_no_number_shows_in_the_loss(
+    parameter: str, side: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is active nowhere: 0 times NaN is NaN."""
+    force("sorted", monkeypatch)
+    module = Case().module()
+    with torch.no_grad():
+        module.input_slope.fill_(side)
+        module.bias.fill_(-5.0)
+        getattr(module, parameter)[0, 3] = torch.nan
+    loss = train(Fused(), module, module.configure_optimizers(), Case(), (0, 1))
+    assert loss.isnan().all()
+
+
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 def test_every_update_has_its_own_learning_rate(optimizer: str) -> None:
     case = Case(optimizer=optimizer)
@@ -319,7 +368,7 @@ def test_points_out_of_order_are_never_given_to_the_sorted_kernel(monkeypatch: p
 
 
 def test_the_sorted_kernel_is_taken_where_it_wins() -> None:
-    for precise, batch, narrow, wide in ((True, 40, 100, 1000), (False, 40, 500, 2560), (False, 400, 100, 1000)):
+    for precise, batch, narrow, wide in ((True, 40, 60, 320), (False, 40, 160, 640), (False, 400, 20, 160)):
         dense, ordered = fused.cost(narrow, batch, 200, precise)
         assert dense < ordered
         dense, ordered = fused.cost(wide, batch, 200, precise)

@@ -1,15 +1,17 @@
-"""The compiled generator makes NumPy's numbers, and a run takes it only where there are many replicas."""
+"""The compiled generator makes NumPy's numbers, and a process takes it only where there are many to make."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
-from reluviz.data import Epoch, WithoutReplacement, WithReplacement
+from reluviz.data import Dataset, Epoch, Segment, WithoutReplacement, WithReplacement
 from reluviz.data import samplers as numpy_s
 from reluviz.data.samplers import Minibatches
 from reluviz.engines import fused, philox
+from reluviz.models import ReLUModule
 
 COUNTS = (0, 1, 2, 3, 4, 5, 40, philox.NUMBERS - 1, philox.NUMBERS, philox.NUMBERS + 1, 3 * philox.NUMBERS + 6, 1000)
 POLICIES = {
@@ -58,12 +60,23 @@ def test_every_policy_draws_the_same_either_way(sampler: Minibatches) -> None:
     assert (sampler.draw(seeds, 13, 140, 30, philox.fill) == sampler.draw(seeds, 13, 140, 30)).all()
 
 
-def test_it_is_taken_where_replicas_are_many() -> None:
-    assert fused._fill(1) is fused._fill(fused.MANY - 1) is numpy_s.fill
-    assert fused._fill(fused.MANY) is philox.fill
+def test_it_is_taken_once_a_process_has_drawn_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fused._fill(1) is fused._fill(fused.FEW - 1) is numpy_s.fill
+    assert fused._fill(fused.FEW) is philox.fill
+    monkeypatch.setattr(fused.Fused, "drawn", fused.FEW - 3 * 10 * 7 - 1)
+    taken: list[bool] = []
+    real = fused._fill
+    monkeypatch.setattr(fused, "_fill", lambda numbers: taken.append(numbers >= fused.FEW) or real(numbers))
+    module = ReLUModule(3, seeds=[0, 1, 2])
+    x = torch.linspace(0, 1, 20)
+    dataset = Dataset("test", x.numpy(), x.numpy(), (0.0, 1.0))
+    for start in (0, 10):
+        (piece,) = Segment(dataset, WithReplacement(7), module.seeds, start, start + 10).pieces(by_replica=True)
+        fused.Fused().run(module, module.configure_optimizers(), piece, np.full((10, 1), 0.01), x, x)
+    assert taken == [False, True]
 
 
-def test_a_run_of_one_replica_compiles_nothing_for_many(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_short_run_compiles_nothing_for_long_ones(tmp_path) -> None:  # type: ignore[no-untyped-def]
     words = [
         "reluviz",
         "train",

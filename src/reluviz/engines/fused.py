@@ -29,8 +29,9 @@ MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("
 """Names of an optimiser's moments in its state."""
 MOST_DRAWN = 2**16
 """Indices drawn at a time: 512 kB, which stay in a core's own memory until its kernel has used them."""
-MANY = 64
-"""Replicas from which a compiled generator, of which a first run would have to wait for the compiler, draws them."""
+FEW = 2**23
+"""Numbers, of all minibatches in a process, up to which NumPy draws them: loading the compiled generator, for which a
+first run even has to wait, takes as long as it saves on so many."""
 
 
 def unsupported(module: "RegressionModule") -> str | None:
@@ -71,14 +72,14 @@ def _refused(arguments: Mapping[str, Any]) -> str | None:
 def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, float]:
     """Return about how many nanoseconds an update takes with the dense and with the sorted kernel.
 
-    The dense kernel is O(B W) and twice as fast in float32; the sorted one is O(B + W), hardly faster in float32, and
-    slower where the data are many more than fit its grid. Between what two processors with AVX-512 need, of which one
-    makes twice as many operations a second. At B = 40, N = 200 the kernels are equal near W = 180 in float64 and 700 in
-    float32; at B = 400 near W = 70 and 150.
+    The dense kernel is O(B W), eight samples at a time, and twice as fast in float32; the sorted one is O(B + W), and
+    slower where the data are many more than fit its grid, since units within a cell are then told apart one by one.
+    Between what two processors with AVX-512 need, of which one makes twice as many operations a second. At B = 40,
+    N = 200 the kernels are equal near W = 130 in float64 and 250 in float32; at B = 400 near W = 30 and 50.
     """
-    dense = 150 + (0.2 if precise else 0.1) * batch * width
-    ordered = 600 + 13 * batch + 2.6 * width
-    return dense, ordered if samples <= _cells(batch) else ordered + 300 + width
+    dense = 150 + 2.5 * batch + (0.2 if precise else 0.1) * -(-batch // 8) * 8 * width
+    ordered = 850 + 6 * batch + (1.6 if precise else 0.7) * width
+    return dense, ordered if samples <= _cells(batch) else ordered + 200 + 6 * batch + width
 
 
 def _cells(batch: int) -> int:
@@ -95,6 +96,8 @@ class Fused:
 
     name = "fused"
     by_replica = True
+    drawn = 0
+    """Numbers drawn in this process."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -102,7 +105,6 @@ class Fused:
         self._y: Tensor | None = None
         self._points: tuple[NDArray[Any], NDArray[Any]]
         self._ordered = False
-        self._memory: tuple[NDArray[Any], ...] = ()
 
     def run(
         self,
@@ -131,16 +133,14 @@ class Fused:
         arrays = {name: getattr(module, name).detach().numpy() for name in PARAMETERS[module.model]}
         kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, piece.batch or len(x))
         layout, size = _layout(arrays, filled)
-        theta = np.zeros((len(module.seeds), size), arrays[PARAMETERS[module.model][0]].dtype)
-        for name, value in arrays.items():
-            theta[:, layout[name]] = value.reshape(len(theta), -1)
-        state = _State(module, optimizer, layout, theta)
-        loss = np.empty(len(theta), theta.dtype)
+        state = _State(module, optimizer, layout, size, arrays)
+        loss = np.empty(len(module.seeds), state.rows.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
         from reluviz.engines.kernels import work
 
-        fill = _fill(len(theta))
+        Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
+        fill = _fill(Fused.drawn)
         # a minibatch of all points, for all replicas and updates
         every = np.arange(len(x))[None, None]
 
@@ -148,24 +148,24 @@ class Fused:
             drawn = piece.of(first, last, fill)
             indices = every if drawn is None else drawn
             if more:
-                indices = np.sort(indices, axis=-1)
+                # halves are put in order in half the time
+                indices = np.sort(indices.astype(np.int32), axis=-1)
             own = slice(first, last)
-            args = (theta[own], state.moments[own], *self._points, indices, rates, state.spans, state.settings)
-            grid = (*more[:2], *(memory[own] for memory in more[2:]))
-            kernel(0, last - first, *args, loss[own], work(theta), *grid)
+            args = (state.rows[own], *self._points, indices, rates, state.spans, state.settings)
+            kernel(0, last - first, *args, loss[own], work(state.rows), *more)
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
-        share(some, len(theta), nanoseconds * len(piece), most)
+        share(some, len(loss), nanoseconds * len(piece), most)
 
         for name, value in arrays.items():
-            value[...] = theta[:, layout[name]].reshape(value.shape)
+            value[...] = state.rows[:, 0, layout[name]].reshape(value.shape)
         state.write(len(piece))
         return torch.from_numpy(loss)
 
     def _look_at(self, model: str, x: Tensor, y: Tensor) -> None:
         """Keep the points as arrays; for the constant model f = theta 1, so that its x is 1."""
         if self._x is not x or self._y is not y:
-            self._x, self._y, self._memory = x, y, ()
+            self._x, self._y = x, y
             inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
             self._points = inputs, np.ascontiguousarray(y.numpy())
             self._ordered = bool((inputs[1:] >= inputs[:-1]).all())
@@ -180,22 +180,19 @@ class Fused:
         if model != "relu":
             return (kernels.line_sgd if sgd else kernels.line_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
-        replicas, width = slope.shape
+        width = slope.shape[1]
         dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
+        # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
+        lanes = 64 // slope.itemsize
+        filled = -(-width // lanes) * lanes
         if dense <= ordered or not self._ordered:
-            # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
-            lanes = 64 // slope.itemsize
-            filled = -(-width // lanes) * lanes
             return (kernels.dense_sgd if sgd else kernels.dense_adam), (), filled, dense
         shift = 0
         while len(self._points[0]) >> shift > _cells(batch):
             shift += 1
         grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
-        if not self._memory or self._memory[0].shape != slope.shape or len(self._memory[2]) != len(grid):
-            edges = np.full((replicas, 2, width), np.nan, slope.dtype)
-            self._memory = np.zeros(slope.shape, np.int64), edges, grid
-        cells, edges, grid = self._memory
-        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, cells, edges), width, ordered
+        # and one more: vectors may begin at any unit
+        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, width), filled + lanes, ordered
 
 
 def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, slice], int]:
@@ -208,12 +205,12 @@ def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, 
 
 
 class _State:
-    """An optimiser's hyper-parameters and state, as the kernels take them.
+    """Parameters, and an optimiser's hyper-parameters and state, as the kernels take them.
 
     Attributes:
         spans: start, stop, group and updates done of neighbouring parameters in one group, [S, 4].
         settings: hyper-parameters of each group, [G, ...].
-        moments: [R, number of moments, P]; zero where there are none yet.
+        rows: the parameters and their moments, [R, 1 + number of moments, P]; zero where there are none yet.
     """
 
     def __init__(
@@ -221,7 +218,8 @@ class _State:
         module: "RegressionModule",
         optimizer: Optimizer,
         layout: Mapping[str, slice],
-        theta: NDArray[Any],
+        size: int,
+        arrays: Mapping[str, NDArray[Any]],
     ) -> None:
         self.optimizer = optimizer
         self.adam = type(optimizer) is not SGD
@@ -230,7 +228,10 @@ class _State:
         self.settings = np.array([self._of_group(group) for group in optimizer.param_groups], dtype=float)
         if not self.adam and not self.settings[:, 0].any():
             self.names = ()
-        self.moments = np.zeros((len(theta), len(self.names), theta.shape[1]), theta.dtype)
+        dtype = arrays[PARAMETERS[module.model][0]].dtype
+        self.rows = np.zeros((len(module.seeds), 1 + len(self.names), size), dtype)
+        for name, value in arrays.items():
+            self.rows[:, 0, layout[name]] = value.reshape(len(self.rows), -1)
         self.slices: list[tuple[Tensor, slice]] = []
         spans: list[list[int]] = []
         before = None
@@ -256,9 +257,9 @@ class _State:
         """Copy a parameter's moments and return how many updates they have seen (SGD: 0 or 1)."""
         self.slices.append((parameter, part))
         state = self.optimizer.state.get(parameter, {})
-        for i, name in enumerate(self.names):
+        for i, name in enumerate(self.names, start=1):
             if state.get(name) is not None:
-                self.moments[:, i, part] = state[name].detach().numpy().reshape(len(self.moments), -1)
+                self.rows[:, i, part] = state[name].detach().numpy().reshape(len(self.rows), -1)
         if self.adam:
             return int(state["step"]) if "step" in state else 0
         return int(state.get("momentum_buffer") is not None)
@@ -275,16 +276,16 @@ class _State:
                     default = torch.get_default_dtype()
                     state["step"] = torch.tensor(0.0, dtype=default if default == torch.float64 else torch.float32)
                 state["step"] += updates
-            for i, name in enumerate(self.names):
+            for i, name in enumerate(self.names, start=1):
                 if state.get(name) is None:
                     state[name] = torch.zeros_like(parameter, requires_grad=False)
                 array = state[name].detach().numpy()
-                array[...] = self.moments[:, i, part].reshape(array.shape)
+                array[...] = self.rows[:, i, part].reshape(array.shape)
 
 
-def _fill(replicas: int) -> samplers.Fill:
-    """Return the way to draw minibatches that pays for so many replicas."""
-    if replicas < MANY:
+def _fill(numbers: int) -> samplers.Fill:
+    """Return the way to draw minibatches that pays for so many numbers."""
+    if numbers < FEW:
         return samplers.fill
     # numba takes half a second to import
     from reluviz.engines import philox

@@ -7,7 +7,7 @@ A replica's parameters are one vector theta [P]: (theta) or (w_1..w_W, b_1..b_W,
 fill W up: they are inactive everywhere and remain zeros. Every entry point
 (`line_sgd`, `dense_adam`, ...) makes K updates of replicas first .. last - 1:
 
-    theta [R, P], moments [R, 1 or 2, P]: changed in place
+    state [R, 1 to 3, P]: theta and the optimiser's moments of it, changed in place
     x, y [N], indices [R or 1, K or 1, B] (1: the same for all), rates [K, G]
     spans [S, 4]: start, stop, group, updates already in the optimiser's state; unsigned, since loops over indices
         that might be negative are not vectorised
@@ -23,27 +23,33 @@ import math
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from reluviz.engines import compiling
 
-# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds. Not "nnan":
-# a network that diverges must show it.
+# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds; `_dense` leaves it
+# to `_h`. Not "nnan": a network that diverges must show it.
 FASTMATH = {"reassoc", "nsz", "arcp"}
 compiled = functools.partial(compiling.compiled, fastmath=FASTMATH)
 part = functools.partial(compiling.part, fastmath=FASTMATH)
 TILE = 1024
 """Samples taken at a time: they stay in the fastest memory, and in float32 a sum of partial sums keeps digits that one
 long sum loses."""
-BLOCK = 64
-"""Units whose cells are checked in one go."""
-LANES = 2
-"""Sums kept side by side, so that neighbouring units with one rank need not wait for each other."""
+BITS = 32
+"""Bits of a unit's number in its key."""
+NUMBER = 2**BITS - 1
+MOST_MOVED = 1 / 8
+"""Part of the units that are moved one by one after an update; it takes less to put more in order anew."""
 
 
-def work(theta: NDArray[Any]) -> NDArray[Any]:
+def work(state: NDArray[Any]) -> NDArray[Any]:
     """Return scratch for the updates of one replica after another, [4, P or more]; each thread needs its own."""
-    return np.empty((4, max(theta.shape[1], TILE + 8)), theta.dtype)
+    # zeros: of the units of zeros a kernel writes no gradient
+    return np.zeros((4, max(state.shape[2], TILE + 8)), state.dtype)
 
 
 @part
@@ -61,6 +67,12 @@ def _line(theta, x, y, batch, grad):
 
 
 @part
+def _h(w, x, b):
+    """Return w x + b rounded twice, which within `_dense` itself it would not be."""
+    return w * x + b
+
+
+@part
 def _relu(h, zero):
     """Return max(0, h); in this order it is one instruction, and NaN stays NaN."""
     return zero if zero > h else h
@@ -72,7 +84,7 @@ def _gate(h, r, zero):
     return r if h > zero else zero
 
 
-@part
+@functools.partial(part, fastmath=FASTMATH | {"contract"})
 def _dense(theta, x, y, batch, grad, part, xs, rs):
     """Write the gradient of the ReLU network, in O(B W), and return L.
 
@@ -110,14 +122,14 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
                 w = theta[k]
                 b = theta[width + k]
                 v = theta[2 * width + k]
-                f0 += v * _relu(w * x0 + b, zero)
-                f1 += v * _relu(w * x1 + b, zero)
-                f2 += v * _relu(w * x2 + b, zero)
-                f3 += v * _relu(w * x3 + b, zero)
-                f4 += v * _relu(w * x4 + b, zero)
-                f5 += v * _relu(w * x5 + b, zero)
-                f6 += v * _relu(w * x6 + b, zero)
-                f7 += v * _relu(w * x7 + b, zero)
+                f0 += v * _relu(_h(w, x0, b), zero)
+                f1 += v * _relu(_h(w, x1, b), zero)
+                f2 += v * _relu(_h(w, x2, b), zero)
+                f3 += v * _relu(_h(w, x3, b), zero)
+                f4 += v * _relu(_h(w, x4, b), zero)
+                f5 += v * _relu(_h(w, x5, b), zero)
+                f6 += v * _relu(_h(w, x6, b), zero)
+                f7 += v * _relu(_h(w, x7, b), zero)
             rs[i] = f0
             rs[i + 1] = f1
             rs[i + 2] = f2
@@ -156,14 +168,14 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
             for k in range(width):
                 w = theta[k]
                 b = theta[width + k]
-                a0 = _gate(w * x0 + b, r0, zero)
-                a1 = _gate(w * x1 + b, r1, zero)
-                a2 = _gate(w * x2 + b, r2, zero)
-                a3 = _gate(w * x3 + b, r3, zero)
-                a4 = _gate(w * x4 + b, r4, zero)
-                a5 = _gate(w * x5 + b, r5, zero)
-                a6 = _gate(w * x6 + b, r6, zero)
-                a7 = _gate(w * x7 + b, r7, zero)
+                a0 = _gate(_h(w, x0, b), r0, zero)
+                a1 = _gate(_h(w, x1, b), r1, zero)
+                a2 = _gate(_h(w, x2, b), r2, zero)
+                a3 = _gate(_h(w, x3, b), r3, zero)
+                a4 = _gate(_h(w, x4, b), r4, zero)
+                a5 = _gate(_h(w, x5, b), r5, zero)
+                a6 = _gate(_h(w, x6, b), r6, zero)
+                a7 = _gate(_h(w, x7, b), r7, zero)
                 part[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
                 part[width + k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
         for k in range(width):
@@ -205,127 +217,360 @@ def _cell(w, b, cell, grid):
     return low
 
 
+class _Vector:
+    """Rows of units, a vector at a time, in code that is being generated.
+
+    LLVM makes vectors of loops by itself, but only whole ones, and what is left over it takes one by one: of runs that
+    are as short as a few vectors, that would be the most.
+    """
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
+        real = context.get_value_type(signature.args[0].dtype)
+        self.context, self.builder, self.signature, self.args = context, builder, signature, args
+        self.bytes = 4 if isinstance(real, ir.FloatType) else 8
+        self.lanes = 64 // self.bytes
+        self.kind = ir.VectorType(real, self.lanes)
+        self.zero = ir.Constant(self.kind, [0.0] * self.lanes)
+
+    def place(self, argument: int, start: Any) -> Any:
+        """Return where values start, start + 1, ... of an array stand."""
+        array = self.context.make_array(self.signature.args[argument])(self.context, self.builder, self.args[argument])
+        return self.builder.bitcast(self.builder.gep(array.data, [start]), self.kind.as_pointer())
+
+    def load(self, argument: int, start: Any) -> Any:
+        """Return a vector of values of an array."""
+        return self.builder.load(self.place(argument, start), align=self.bytes)
+
+    def store(self, value: Any, argument: int, start: Any) -> None:
+        """Write a vector into an array."""
+        self.builder.store(value, self.place(argument, start), align=self.bytes)
+
+    def each(self, start: Any, stop: Any) -> Any:
+        """Begin a loop over start, start + lanes, ... before stop."""
+        step = ir.Constant(start.type, self.lanes)
+        return cgutils.for_range_slice(self.builder, start, stop, step)
+
+    def inside(self, at: Any, stop: Any) -> Any:
+        """Return which of at, at + 1, ... come before stop."""
+        left = self.builder.trunc(self.builder.sub(stop, at), ir.IntType(32))
+        order = ir.Constant(ir.VectorType(left.type, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", order, self.all(left))
+
+    def all(self, value: Any) -> Any:
+        """Return a vector of one value."""
+        index, places = ir.IntType(32), ir.VectorType(ir.IntType(32), self.lanes)
+        one = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        one = self.builder.insert_element(one, value, ir.Constant(index, 0))
+        return self.builder.shuffle_vector(one, one, ir.Constant(places, [0] * self.lanes))
+
+    def sum(self, value: Any) -> Any:
+        """Return the sum of a vector's values, halves added to halves."""
+        count = self.lanes
+        while count > 1:
+            count //= 2
+            halves = (
+                ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(first, first + count)))
+                for first in (0, count)
+            )
+            value = self.builder.fadd(*(self.builder.shuffle_vector(value, value, half) for half in halves))
+        return self.builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+def _rows(builder: Any, count: int, filled: Any, at: Any) -> list[Any]:
+    """Return the places of a unit's values in an array of so many rows."""
+    return [builder.add(at, builder.mul(filled, ir.Constant(filled.type, row))) for row in range(count)]
+
+
+def _stay(typing: Any, theta: Any, edges: Any, filled: Any, at: Any, stop: Any) -> Any:
+    """Return how many units from `at` on, before `stop` and in one vector, are in their cells before one is not."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, (filled, at, stop) = _Vector(context, builder, signature, args), args[2:]
+        rows = _rows(builder, 2, filled, at)
+        w, b = (vector.load(0, row) for row in rows)
+        h_active, h_inactive = (builder.fadd(builder.fmul(w, vector.load(1, row)), b) for row in rows)
+        moved = builder.or_(
+            builder.fcmp_unordered("<=", h_active, vector.zero), builder.fcmp_ordered(">", h_inactive, vector.zero)
+        )
+        bits = builder.bitcast(builder.and_(moved, vector.inside(at, stop)), ir.IntType(vector.lanes))
+        return builder.zext(builder.cttz(bits, ir.Constant(ir.IntType(1), 0)), ir.IntType(64))
+
+    return types.int64(theta, edges, types.int64, types.int64, types.int64), generate
+
+
+def _add(typing: Any, theta: Any, filled: Any, start: Any, stop: Any) -> Any:
+    """Return the sums of w v and of b v over the units start .. stop - 1."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, (filled, start, stop) = _Vector(context, builder, signature, args), args[1:]
+        totals = [cgutils.alloca_once_value(builder, vector.zero) for _ in range(2)]
+        with vector.each(start, stop) as (at, _):
+            w, b, v = (vector.load(0, row) for row in _rows(builder, 3, filled, at))
+            inside = vector.inside(at, stop)
+            for value, total in zip((w, b), totals, strict=True):
+                product = builder.select(inside, builder.fmul(value, v), vector.zero)
+                builder.store(builder.fadd(builder.load(total), product), total)
+        sums = [vector.sum(builder.load(total)) for total in totals]
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    return types.UniTuple(theta.dtype, 2)(theta, types.int64, types.int64, types.int64), generate
+
+
+def _give(typing: Any, theta: Any, grad: Any, filled: Any, start: Any, stop: Any, s1: Any, sx: Any) -> Any:
+    """Write the gradients of the units start .. stop - 1; those of up to a vector of units behind them are spoilt."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, (filled, start, stop) = _Vector(context, builder, signature, args), args[2:5]
+        s1, sx = (vector.all(value) for value in args[5:])
+        with vector.each(start, stop) as (at, _):
+            rows = _rows(builder, 3, filled, at)
+            w, b, v = (vector.load(0, row) for row in rows)
+            of_v = builder.fadd(builder.fmul(w, sx), builder.fmul(b, s1))
+            for value, row in zip((builder.fmul(v, sx), builder.fmul(v, s1), of_v), rows, strict=True):
+                vector.store(value, 1, row)
+        return context.get_dummy_value()
+
+    real = theta.dtype
+    return types.void(theta, grad, types.int64, types.int64, types.int64, real, real), generate
+
+
+def _turn(typing: Any, values: Any, p: Any, q: Any) -> Any:
+    """Move an array's value in place p to q, and what is between by one place."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        _, p, q = args
+        one = ir.Constant(p.type, 1)
+        up = builder.icmp_signed("<", p, q)
+        low, high = builder.select(up, p, q), builder.select(up, q, p)
+        above = builder.add(low, one)
+        value = builder.load(builder.gep(array.data, [p]))
+        to, source = (builder.gep(array.data, [builder.select(up, *pair)]) for pair in ((low, above), (above, low)))
+        cgutils.raw_memmove(builder, to, source, builder.sub(high, low), array.itemsize)
+        builder.store(value, builder.gep(array.data, [q]))
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64, types.int64), generate
+
+
+_rotate: Any = intrinsic(_turn)
+_steady: Any = intrinsic(_stay)
+_run_sums: Any = intrinsic(_add)
+_run_gradient: Any = intrinsic(_give)
+
+
 @part
-def _sorted(theta, x, y, batch, grad, grid, shift, cells, edges, entry, ranks, change, sums):
+def _reorder(rows, filled, source, spare):
+    """Put the unit in place source[q] into place q; rows [n, P] are parameters and their moments."""
+    for n in range(rows.shape[0]):
+        for start in (0, filled, 2 * filled):
+            for q in range(source.shape[0]):
+                spare[q] = rows[n, start + source[q]]
+            for q in range(source.shape[0]):
+                rows[n, start + q] = spare[q]
+
+
+@part
+def _bound(grid, bounds):
+    """Write the grid points beside each cell: where its units must be active, and where they must not; [2, cells]."""
+    points = grid.shape[0]
+    for m in range(points + 1):
+        left = grid[m - 1] if m > 0 else -np.inf
+        right = grid[m] if m < points else np.inf
+        bounds[0, m], bounds[1, m] = right, left
+        bounds[0, points + 1 + m], bounds[1, points + 1 + m] = left, right
+
+
+@part
+def _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare):
+    """Look up the units' cells and bring the units into their order; see `_sorted`."""
+    for cell in range(starts.shape[0]):
+        starts[cell] = 0
+    m = 0
+    for p in range(keys.shape[0]):
+        # neighbouring units often have neighbouring elbows
+        m = _cell(rows[0, p], rows[0, filled + p], m, grid)
+        cells[p] = m if rows[0, p] >= 0 else grid.shape[0] + 1 + m
+        starts[cells[p] + 2] += 1
+        places[keys[p] & NUMBER] = p
+    for cell in range(1, starts.shape[0]):
+        starts[cell] += starts[cell - 1]
+    for k in range(keys.shape[0]):
+        p = places[k]
+        q = starts[cells[p] + 1]
+        starts[cells[p] + 1] += 1
+        keys[q] = cells[p] << BITS | k
+        source[q] = p
+        edges[q], edges[filled + q] = bounds[0, cells[p]], bounds[1, cells[p]]
+    _reorder(rows, filled, source, spare)
+
+
+@part
+def _settle(rows, grid, bounds, keys, starts, edges, filled):
+    """Bring the units that have left their cells to where they belong, and return whether all are there.
+
+    edges [2 filled] are the grid points beside each unit's elbow where it must be active, and where it must not.
+    """
+    points, width, lanes = grid.shape[0], keys.shape[0], 64 // rows.itemsize
+    most = int(MOST_MOVED * width)
+    moved = p = 0
+    while p < width and moved <= most:
+        steady = _steady(rows, edges, filled, p, width)
+        if steady == lanes:
+            # to a multiple, where a vector lies in one line of the memory
+            p = (p | lanes - 1) + 1
+            continue
+        p += steady
+        before = keys[p] >> BITS
+        m = _cell(rows[0, p], rows[0, filled + p], before if before <= points else before - points - 1, grid)
+        cell = m if rows[0, p] >= 0 else points + 1 + m
+        if cell == before:
+            p += 1
+            continue
+        moved += 1
+        key = cell << BITS | keys[p] & NUMBER
+        low, high = starts[cell], starts[cell + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if keys[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        q = low - 1 if cell > before else low
+        for between in range(before + 1, cell + 1):
+            starts[between] -= 1
+        for between in range(cell + 1, before + 1):
+            starts[between] += 1
+        _rotate(keys, p, q)
+        keys[q] = key
+        for n in range(rows.shape[0]):
+            for row in range(3):
+                start = n * rows.shape[1] + row * filled
+                _rotate(rows, start + p, start + q)
+        _rotate(edges, p, q)
+        _rotate(edges, filled + p, filled + q)
+        edges[q], edges[filled + q] = bounds[0, cell], bounds[1, cell]
+        # where it went up, another unit has come into its place
+        if q < p:
+            p += 1
+    return moved <= most
+
+
+@part
+def _sorted(theta, x, y, batch, grad, filled, shift, starts, points, counted, blurred, ranks, change, sums):
     """Write the gradient of the ReLU network, in O(B + W), and return L; the batch is in the order of x.
 
     A unit is active on one side of its elbow. With rank j samples left of it, it adds w v to the slope and b v to the
-    intercept of the samples j .. B - 1 where it faces right, and of 0 .. j - 1 where it faces left: differences at j,
-    and running sums of them give every f(x_i). Running sums of r_i and r_i x_i then give every unit's gradient:
+    intercept of the samples j .. B - 1 where it faces right, and of 0 .. j - 1 where it faces left: sums over the
+    units of each rank, and running sums of them give every f(x_i). Running sums of r_i and r_i x_i then give every
+    unit's gradient:
 
         dL/dw_k = v_k Sx,  dL/db_k = v_k S1,  dL/dv_k = w_k Sx + b_k S1,  (S1, Sx) = (2/B) sum_active r_i (1, x_i)
 
-    Ranks are exact: they follow from the predicate w x + b > 0, computed as in `_dense`, and not from -b/w. Which cell
-    of the grid an elbow is in is remembered from update to update and verified each time.
+    Ranks are exact: they follow from the predicate w x + b > 0, computed as in `_dense`, and not from -b/w. The units
+    stand in the order of the cells of a grid that their elbows are in, first those that face right, so that those of
+    one rank are neighbours whatever the batch is. Units that leave their cells, a few at each update, are moved.
 
-    grid [M] is every 2^shift-th x; cells [W] are the units' cells, + M + 1 where they face left (any, to begin with);
-    edges [2, W] the grid points beside the elbow where the unit must be active, and must not (NaN to begin with);
-    entry [2M + 2], ranks [W], change [2B + 2, LANES, 2] and sums [2B + 2, 2] are scratch.
+    grid [M] is every 2^shift-th x. Cell m is left of grid[m], and M + 1 + m is that cell for units that face left.
+    keys [W] are the units' cells and numbers, 2^BITS cell + k, in increasing order, so that the order follows from the
+    parameters; starts [2M + 4] are the first units of each cell. points, counted [B], blurred, ranks [W], change and
+    sums [2B + 2, 2] are scratch.
     """
-    width = theta.shape[0] // 3
-    size = batch.shape[0]
-    points = grid.shape[0]
-    zero = theta.dtype.type(0)
-    one = theta.dtype.type(1)
-    w, b, v = theta[:width], theta[width : 2 * width], theta[2 * width : 3 * width]
-    active, inactive = edges[0], edges[1]
+    # a point that was drawn several times counts as one, with a weight
+    size = 0
+    last = np.int64(-1)
+    for i in range(batch.shape[0]):
+        size += batch[i] != last
+        last = batch[i]
+        points[size - 1], counted[size - 1] = last, i + 1
 
-    # entry[cell]: the rank of the cell's elbows in the batch; ~rank where samples within the cell may be left of them
-    for m in range(points + 1):
-        entry[m] = 0
-    for i in range(size):
-        entry[(batch[i] + (1 << shift) - 1) >> shift] += 1
-    before = 0
-    for m in range(points + 1):
-        count = entry[m]
-        inside = shift > 0 and count > 0
-        entry[m] = ~before if inside else before
-        entry[points + 1 + m] = ~(size + 1 + before) if inside else size + 1 + before
-        before += count
+    zero, real = theta.dtype.type(0), theta.dtype.type
+    half = starts.shape[0] // 2 - 1
+    within = (1 << shift) - 1
 
-    for block in range(0, width, BLOCK):
-        # unsigned: a loop over indices that might be negative is not vectorised
-        first, stop = np.uintp(block), np.uintp(min(block + BLOCK, width))
-        moved = zero
-        for k in range(first, stop):
-            moved += zero if w[k] * active[k] + b[k] > zero else one
-            moved += one if w[k] * inactive[k] + b[k] > zero else zero
-        if moved > zero:
-            for k in range(first, stop):
-                if not (w[k] * active[k] + b[k] > zero) or w[k] * inactive[k] + b[k] > zero:
-                    cell = cells[k]
-                    cell = _cell(w[k], b[k], cell if cell <= points else cell - points - 1, grid)
-                    left = grid[cell - 1] if cell > 0 else -np.inf
-                    right = grid[cell] if cell < points else np.inf
-                    if w[k] >= zero:
-                        cells[k], active[k], inactive[k] = cell, right, left
-                    else:
-                        cells[k], active[k], inactive[k] = points + 1 + cell, left, right
+    for side in range(2):
+        begin = starts[side * half]
+        for i in range(size + 1):
+            q = side * (size + 1) + i
+            stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
+            change[q, 0] = 0.0
+            change[q, 1] = 0.0
+            if begin < stop:
+                of_slope, of_intercept = _run_sums(theta, filled, begin, stop)
+                change[q, 0] = of_slope
+                change[q, 1] = of_intercept
+            if i < size:
+                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
 
-    for q in range(2 * size + 2):
-        for lane in range(LANES):
-            change[q, lane, 0] = 0.0
-            change[q, lane, 1] = 0.0
-    for k in range(width):
-        ranks[k] = entry[cells[k]]
+    # of cells with samples inside each unit is looked at
+    count = 0
     if shift > 0:
-        for k in range(width):
-            if ranks[k] < 0:
-                q = ~ranks[k]
-                rising = q <= size
-                i = q if rising else q - size - 1
-                while i < size and (w[k] * x[batch[i]] + b[k] > zero) != rising:
-                    i += 1
-                ranks[k] = i if rising else size + 1 + i
-    for k in range(width):
-        rank = np.uintp(ranks[k])
-        change[rank, k % LANES, 0] += v[k] * w[k]
-        change[rank, k % LANES, 1] += v[k] * b[k]
+        for i in range(size):
+            m = points[i] >> shift
+            if points[i] & within == 0 or (i > 0 and points[i - 1] > m << shift):
+                continue
+            for side in range(2):
+                cell = side * half + m + 1
+                for p in range(starts[cell], starts[cell + 1]):
+                    w, b, v = theta[p], theta[filled + p], theta[2 * filled + p]
+                    j = i
+                    while j < size and (w * x[points[j]] + b > zero) != (side == 0):
+                        j += 1
+                    rank = side * (size + 1) + j
+                    change[rank, 0] += w * v
+                    change[rank, 1] += b * v
+                    blurred[count], ranks[count] = p, rank
+                    count += 1
 
-    # the last difference on the right is of units that are active nowhere: they count only where they are not finite
-    slope = 0.0
-    intercept = float(theta[3 * width])
-    for lane in range(LANES):
-        slope += 0.0 * change[size, lane, 0]
-        intercept += 0.0 * change[size, lane, 1]
-        change[size + 1, lane, 0] = 0.0
-        change[size + 1, lane, 1] = 0.0
-        for q in range(size + 2, 2 * size + 2):
-            slope += change[q, lane, 0]
-            intercept += change[q, lane, 1]
+    # units that are active nowhere count only where they are not finite
+    slope = 0.0 * (change[size, 0] + change[size + 1, 0])
+    intercept = 0.0 * (change[size, 1] + change[size + 1, 1]) + theta[3 * filled]
+    change[size + 1, 0] = 0.0
+    change[size + 1, 1] = 0.0
+    for q in range(size + 2, 2 * size + 2):
+        slope += change[q, 0]
+        intercept += change[q, 1]
     total = 0.0
     s1 = 0.0
     sx = 0.0
-    scale = 2.0 / size
+    scale = 2.0 / batch.shape[0]
+    done = 0
     for i in range(size):
         q = size + 1 + i
-        for lane in range(LANES):
-            slope += change[i, lane, 0] - change[q, lane, 0]
-            intercept += change[i, lane, 1] - change[q, lane, 1]
+        slope += change[i, 0] - change[q, 0]
+        intercept += change[i, 1] - change[q, 1]
         sums[q, 0] = s1
         sums[q, 1] = sx
-        r = slope * x[batch[i]] + intercept - y[batch[i]]
-        total += r * r
-        r *= scale
+        r = slope * x[points[i]] + intercept - y[points[i]]
+        times = counted[i] - done
+        done = counted[i]
+        total += times * r * r
+        r *= scale * times
         s1 += r
-        sx += r * x[batch[i]]
+        sx += r * x[points[i]]
     sums[2 * size + 1, 0] = s1
     sums[2 * size + 1, 1] = sx
     for i in range(size + 1):
         sums[i, 0] = s1 - sums[size + 1 + i, 0]
         sums[i, 1] = sx - sums[size + 1 + i, 1]
 
-    # looked up first, so that the loop that computes is vectorised
-    grad_w, grad_b, grad_v = grad[:width], grad[width : 2 * width], grad[2 * width : 3 * width]
-    for k in range(width):
-        rank = np.uintp(ranks[k])
-        grad_w[k], grad_b[k] = sums[rank, 1], sums[rank, 0]
-    for k in range(width):
-        grad_v[k] = w[k] * grad_w[k] + b[k] * grad_b[k]
-        grad_w[k] *= v[k]
-        grad_b[k] *= v[k]
-    grad[3 * width] = s1
-    return total / size
+    for side in range(2):
+        begin = starts[side * half]
+        for i in range(size + 1):
+            q = side * (size + 1) + i
+            stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
+            if begin < stop:
+                _run_gradient(theta, grad, filled, begin, stop, real(sums[q, 0]), real(sums[q, 1]))
+            if i < size:
+                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
+    for n in range(count):
+        p = blurred[n]
+        of_b, of_w = real(sums[ranks[n], 0]), real(sums[ranks[n], 1])
+        grad[p] = theta[2 * filled + p] * of_w
+        grad[filled + p] = theta[2 * filled + p] * of_b
+        grad[2 * filled + p] = theta[p] * of_w + theta[filled + p] * of_b
+    grad[3 * filled] = s1
+    return total / batch.shape[0]
 
 
 @part
@@ -383,80 +628,104 @@ def _adam(theta, grad, moments, rates, spans, settings, k):
 
 
 @compiled
-def line_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
+def line_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of a one-parameter model by SGD; f = theta x, where x is 1 for the constant model."""
     grad = work[0]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _line(here, x, y, batch, grad)
-            _sgd(here, grad, moment, rates, spans, settings, k)
+            loss[r] = _line(theta, x, y, batch, grad)
+            _sgd(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
-def line_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
+def line_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of a one-parameter model by Adam or AdamW."""
     grad = work[0]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _line(here, x, y, batch, grad)
-            _adam(here, grad, moment, rates, spans, settings, k)
+            loss[r] = _line(theta, x, y, batch, grad)
+            _adam(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
-def dense_sgd(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
+def dense_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by SGD, in O(B W) each."""
     grad, part, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _dense(here, x, y, batch, grad, part, xs, rs)
-            _sgd(here, grad, moment, rates, spans, settings, k)
+            loss[r] = _dense(theta, x, y, batch, grad, part, xs, rs)
+            _sgd(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
-def dense_adam(first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work):
+def dense_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by Adam or AdamW, in O(B W) each."""
     grad, part, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _dense(here, x, y, batch, grad, part, xs, rs)
-            _adam(here, grad, moment, rates, spans, settings, k)
+            loss[r] = _dense(theta, x, y, batch, grad, part, xs, rs)
+            _adam(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
-def sorted_sgd(
-    first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work, grid, shift, cells, edges
-):
+def sorted_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work, grid, shift, width):
     """Make the updates of the ReLU network by SGD, in O(B + W) each; x and every batch are in order."""
-    grad, ranks = work[0], np.empty(theta.shape[1] // 3, np.int64)
-    entry, size = np.empty(2 * grid.shape[0] + 2, np.int64), indices.shape[2]
-    change, sums = np.empty((2 * size + 2, LANES, 2)), np.empty((2 * size + 2, 2))
+    grad, spare, size, filled = work[0], work[1], indices.shape[2], state.shape[2] // 3
+    keys, numbers = np.empty(width, np.int64), np.empty((3, width), np.int64)
+    cells, places, source = numbers[0], numbers[1], numbers[2]
+    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
+    bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
+    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
+    change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
+    _bound(grid, bounds)
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        rows, theta, moments, batches = state[r], state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
+        for p in range(width):
+            keys[p] = p
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _sorted(here, x, y, batch, grad, grid, shift, cells[r], edges[r], entry, ranks, change, sums)
-            _sgd(here, grad, moment, rates, spans, settings, k)
+            if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
+                _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
+            loss[r] = _sorted(
+                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            )
+            _sgd(theta, grad, moments, rates, spans, settings, k)
+        for p in range(width):
+            source[keys[p] & NUMBER] = p
+        _reorder(rows, filled, source, spare)
 
 
 @compiled
-def sorted_adam(
-    first, last, theta, moments, x, y, indices, rates, spans, settings, loss, work, grid, shift, cells, edges
-):
+def sorted_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work, grid, shift, width):
     """Make the updates of the ReLU network by Adam or AdamW, in O(B + W) each; x and every batch are in order."""
-    grad, ranks = work[0], np.empty(theta.shape[1] // 3, np.int64)
-    entry, size = np.empty(2 * grid.shape[0] + 2, np.int64), indices.shape[2]
-    change, sums = np.empty((2 * size + 2, LANES, 2)), np.empty((2 * size + 2, 2))
+    grad, spare, size, filled = work[0], work[1], indices.shape[2], state.shape[2] // 3
+    keys, numbers = np.empty(width, np.int64), np.empty((3, width), np.int64)
+    cells, places, source = numbers[0], numbers[1], numbers[2]
+    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
+    bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
+    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
+    change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
+    _bound(grid, bounds)
     for r in range(first, last):
-        here, moment, batches = theta[r], moments[r], indices[r % indices.shape[0]]
+        rows, theta, moments, batches = state[r], state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
+        for p in range(width):
+            keys[p] = p
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _sorted(here, x, y, batch, grad, grid, shift, cells[r], edges[r], entry, ranks, change, sums)
-            _adam(here, grad, moment, rates, spans, settings, k)
+            if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
+                _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
+            loss[r] = _sorted(
+                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            )
+            _adam(theta, grad, moments, rates, spans, settings, k)
+        for p in range(width):
+            source[keys[p] & NUMBER] = p
+        _reorder(rows, filled, source, spare)

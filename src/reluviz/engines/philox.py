@@ -1,4 +1,4 @@
-"""Random numbers for runs of many replicas: NumPy's Philox4x64-10, bit for bit, several blocks of it at a time.
+"""Random numbers for long runs and many replicas: NumPy's Philox4x64-10, bit for bit, several blocks of it at a time.
 
 A block is four numbers, made from the block's number and a key of two words in ten rounds (Salmon et al., Parallel
 Random Numbers: As Easy as 1, 2, 3, 2011):
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -29,22 +30,21 @@ NUMBERS = 4 * LANES
 WORD = 2**64 - 1
 
 
-def _write(typing: Any, out: Any, at: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
-    """Write scale m of blocks `block` .. block + LANES - 1 into out[at:], m the numbers' first 53 bits."""
-    signature = types.void(out, types.int64, types.uint64, types.uint64, types.uint64, types.float64)
+def _write(typing: Any, out: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
+    """Write scale m of blocks `block` .. block + LANES - 1 into out, m the numbers' first 53 bits."""
+    signature = types.void(out, types.uint64, types.uint64, types.uint64, types.float64)
     whole = isinstance(out.dtype, types.Integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        place = builder.gep(array.data, [args[1]])
-        made = _rounds(builder, _vector(builder, args[2]), [_vector(builder, key) for key in args[3:5]])
-        factor, reals = _vector(builder, args[5]), ir.VectorType(ir.DoubleType(), LANES)
+        made = _rounds(builder, _vector(builder, args[1]), [_vector(builder, key) for key in args[2:4]])
+        factor, reals = _vector(builder, args[4]), ir.VectorType(ir.DoubleType(), LANES)
         scaled = []
         for word in made:
             real = builder.fmul(builder.sitofp(builder.lshr(word, _constant(11)), reals), factor)
             scaled.append(builder.fptosi(real, word.type) if whole else real)
         for first, found in enumerate(_in_turn(builder, scaled)):
-            start = builder.gep(place, [ir.Constant(ir.IntType(64), first * LANES)])
+            start = builder.gep(array.data, [ir.Constant(ir.IntType(64), first * LANES)])
             builder.store(found, builder.bitcast(start, found.type.as_pointer()), align=8)
         return context.get_dummy_value()
 
@@ -58,15 +58,24 @@ def _rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
     """Return the four words of LANES neighbouring blocks as four vectors."""
     # NumPy counts a block before it makes it
     counter = builder.add(block, ir.Constant(block.type, list(range(1, LANES + 1))))
-    a, b, c, d = counter, _constant(0), _constant(0), _constant(0)
-    for _ in range(ROUNDS):
+    # in variables: ten copies of a round would take ten times as long to compile
+    words = [cgutils.alloca_once_value(builder, word) for word in (counter, *[_constant(0)] * 3)]
+    kept = [cgutils.alloca_once_value(builder, key) for key in keys]
+    with cgutils.for_range(builder, ir.Constant(ir.IntType(64), ROUNDS)):
+        a, b, c, d = (builder.load(word) for word in words)
+        k0, k1 = (builder.load(key) for key in kept)
         (high_a, low_a), (high_c, low_c) = (
             _product(builder, word, by) for word, by in zip((a, c), MULTIPLIERS, strict=True)
         )
-        a, b = builder.xor(builder.xor(high_c, b), keys[0]), low_c
-        c, d = builder.xor(builder.xor(high_a, d), keys[1]), low_a
-        keys = [builder.add(key, _constant(step)) for key, step in zip(keys, INCREMENTS, strict=True)]
-    return [a, b, c, d]
+        after = (
+            *(builder.xor(builder.xor(high_c, b), k0), low_c),
+            *(builder.xor(builder.xor(high_a, d), k1), low_a),
+        )
+        for place, value in zip(words, after, strict=True):
+            builder.store(value, place)
+        for place, key, step in zip(kept, (k0, k1), INCREMENTS, strict=True):
+            builder.store(builder.add(key, _constant(step)), place)
+    return [builder.load(word) for word in words]
 
 
 def _product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
@@ -110,19 +119,13 @@ def _vector(builder: Any, value: Any) -> Any:
 @compiling.compiled
 def _fill(low, high, block, skip, scale, out):
     some = np.empty(NUMBERS, out.dtype)
-    at = 0
-    if skip > 0:
-        _blocks(some, 0, block, low, high, scale)
-        at = min(4 - skip, out.shape[0])
-        out[:at] = some[skip : skip + at]
-        block += np.uint64(1)
-    while at + NUMBERS <= out.shape[0]:
-        _blocks(out, at, block, low, high, scale)
+    for first in range(-skip, out.shape[0], NUMBERS):
+        _blocks(some, block, low, high, scale)
         block += np.uint64(LANES)
-        at += NUMBERS
-    if at < out.shape[0]:
-        _blocks(some, 0, block, low, high, scale)
-        out[at:] = some[: out.shape[0] - at]
+        # unsigned: a loop over indices that might be negative is not vectorised
+        begin, unwanted = np.uintp(max(first, 0)), np.uintp(max(-first, 0))
+        for i in range(np.uintp(min(first + NUMBERS, out.shape[0])) - begin):
+            out[begin + i] = some[unwanted + i]
 
 
 def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
