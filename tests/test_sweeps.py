@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,8 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
         (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: leave it out; folders are named by what varies"),
         (["seed=0,1", "sweep.resume=nowhere"], "sweep.resume=nowhere: there is no such folder"),
         (["seed=0,1", "sweep.resume=empty"], "sweep.resume=empty: holds no sweep (no multirun.yaml)"),
+        (["seed=0,1", "sweep.resume=a,b"], "sweep.resume=a,b: is for the sweep as a whole; give it one value"),
+        (["seed=0,1", "launcher=none,joblib"], "launcher=none,joblib: is for the sweep as a whole; give it one value"),
         (["seed=0,1", "sweep.trials=0"], "sweep.trials=0: must be a whole number of at least 1"),
         (["sweeper=optuna"], "sweeper=optuna: needs something to search, as in 'step_size=tag(log,interval(1e-3,1))'"),
         (
@@ -126,7 +129,18 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
             "step_size=interval(1,0.1): `low <= high` must hold",
         ),
     ],
-    ids=["choice", "interval", "subdir", "nowhere", "empty", "trials", "nothing_searched", "bounds"],
+    ids=[
+        "choice",
+        "interval",
+        "subdir",
+        "nowhere",
+        "empty",
+        "two_folders",
+        "launchers",
+        "trials",
+        "nothing_searched",
+        "bounds",
+    ],
 )
 def test_a_sweep_that_cannot_be_is_refused(tmp_path, capsys, words, line):
     (tmp_path / "empty").mkdir()
@@ -231,6 +245,59 @@ def test_a_sweep_is_not_gone_on_with_by_another_command(tmp_path, capsys):
         assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1", *words, f"sweep.resume={sweep}") == 2
         assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}; go on with the same command\n"
     assert results(sweep) == before
+
+
+@pytest.mark.parametrize("left", ["", "- seed"], ids=["empty", "torn"])
+def test_a_job_that_was_killed_while_its_folder_was_made_is_run(tmp_path, capsys, left):
+    words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
+    assert reluviz(*words) == 0
+    sweep = sweep_of(tmp_path)
+    whole = results(sweep)
+    # what a kill -9 in this moment leaves: Hydra writes the overrides last, and not in one move
+    for path in (sweep / "seed-1").iterdir():
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (sweep / "seed-1" / ".hydra" / "overrides.yaml").write_text(left)
+    assert reluviz(*words, f"sweep.resume={sweep}") == 0
+    assert "2 finished (1 of them before)" in capsys.readouterr().out
+    assert results(sweep) == whole
+
+
+def test_a_sweep_is_not_gone_on_with_over_other_keys(tmp_path, capsys):
+    assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
+    sweep = sweep_of(tmp_path)
+    capsys.readouterr()
+    for words in (["seed=0"], ["seed=0,1", "data.noise=0,0.1"]):
+        assert reluviz("train", "-m", "+exp=linear", *TINY, *words, f"sweep.resume={sweep}") == 2
+        why = "seed-0 is of a sweep over other keys; go on with the same command"
+        assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}\n"
+    assert sorted(results(sweep)) == ["seed-0", "seed-1"]
+
+
+def test_one_run_does_not_go_on_with_a_sweep(tmp_path, capsys):
+    assert reluviz("train", "+exp=linear", *TINY, "sweep.resume=logs") == 2
+    assert capsys.readouterr().err.startswith("reluviz: sweep.resume=logs: goes on with a sweep, and needs -m;")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_of_which_slurm_still_has_jobs_is_not_gone_on_with(tmp_path, capsys, monkeypatch):
+    words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
+    assert reluviz(*words) == 0
+    sweep = sweep_of(tmp_path)
+    (sweep / "seed-1" / "metrics.json").unlink()
+    (sweep / ".submitit" / "12_0").mkdir(parents=True)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "squeue").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {tmp_path}/queue\n')
+    (programs / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "queue").write_text("12_1\n")
+    capsys.readouterr()
+    assert reluviz(*words, f"sweep.resume={sweep}") == 2
+    assert "Slurm still has jobs of it, 12; wait for them, or scancel them" in capsys.readouterr().err
+    assert "--jobs=12" in (tmp_path / "asked").read_text()
+    (tmp_path / "queue").write_text("")
+    assert reluviz(*words, f"sweep.resume={sweep}") == 0
 
 
 def test_a_sweep_that_is_running_is_not_gone_on_with(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The jobs of a sweep in Slurm's queue."""
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -26,6 +27,10 @@ class Queue:
         """Return the numbers of the jobs; those of an array share one."""
         names = [one.name for one in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted({name.partition("_")[0] for name in names if name[:1].isdigit()})
+
+    def reachable(self) -> bool:
+        """Whether this computer can ask about them; a sweep may go on where there is no Slurm."""
+        return bool(self.ids()) and shutil.which("squeue") is not None
 
     def holds(self) -> bool:
         """Whether a job of the sweep waits or runs."""

@@ -177,25 +177,56 @@ class Sweep:
     def _check(self, jobs: dict[Path, list[str]]) -> None:
         """Refuse to go on where the folders hold other runs than these, or a run that is under way."""
         for folder, overrides in jobs.items():
-            try:
-                stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            if (stored := _given(folder)) is None:
                 continue
-            earlier, now = (sorted(kept(map(str, one))) for one in (stored or [], overrides))
+            earlier, now = (sorted(kept(one)) for one in (stored, overrides))
             if earlier != now:
                 with_ = [text for text in earlier if text not in now]
                 without = [text for text in now if text not in earlier]
                 why = f"{folder.name} was run with{'' if with_ else 'out'} {' '.join(with_ or without)}"
                 raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
+        folders = (path.parent for path in sorted(self.folder.glob("*/.hydra")))
+        begun = next(((folder, given) for folder in folders if (given := _given(folder)) is not None), None)
+        if begun and jobs:
+            folder, given = begun
+            fewer = config.varies(kept(given), self.fixed) != folder.name
+            if fewer or self._moving(given) != self._moving(next(iter(jobs.values()))):
+                # the same runs would be made again under other names
+                why = f"{folder.name} is of a sweep over other keys"
+                raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
+        queue = slurm.Queue(self.folder)
+        if not self.jobs and queue.reachable() and queue.holds():
+            # of a sweep that was killed; jobs that have not begun show no life
+            raise UserError(
+                f"sweep.resume={self.folder}: Slurm still has jobs of it, {' '.join(queue.ids())}; wait for them, or"
+                " scancel them"
+            )
         if running := pulse.beating(folder for folder in jobs):
             raise UserError(
                 f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, {running[0].name} for one"
             )
 
+    def _moving(self, overrides: Sequence[str]) -> set[str]:
+        return {text.lstrip("+~").partition("=")[0] for text in kept(overrides)} - set(self.fixed)
+
 
 def kept(overrides: Any) -> list[str]:
     """Return the overrides that belong to a run's identity."""
     return [text for text in overrides if not text.lstrip("+~").startswith(APART)]
+
+
+def _given(folder: Path) -> list[str] | None:
+    """Return the overrides with which a job was begun; None where it has not come to training.
+
+    Hydra does not write them in one move: a process that was killed then leaves any part of them, or an empty file.
+    """
+    try:
+        if {path.name for path in folder.iterdir()} <= {".hydra", pulse.NAME}:
+            return None
+        stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return [str(one) for one in stored or []]
 
 
 def environment() -> str | None:
