@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -294,7 +295,7 @@ def test_a_sweep_of_which_slurm_still_has_jobs_is_not_gone_on_with(tmp_path, cap
     (tmp_path / "queue").write_text("12_1\n")
     capsys.readouterr()
     assert reluviz(*words, f"sweep.resume={sweep}") == 2
-    assert "Slurm still has jobs of it, 12; wait for them, or scancel them" in capsys.readouterr().err
+    assert "Slurm still has jobs of it, 12; wait, or scancel them" in capsys.readouterr().err
     assert "--jobs=12" in (tmp_path / "asked").read_text()
     (tmp_path / "queue").write_text("")
     assert reluviz(*words, f"sweep.resume={sweep}") == 0
@@ -361,6 +362,37 @@ def test_a_search_goes_on_until_it_has_its_trials(tmp_path, capsys):
     assert {OmegaConf.load(sweep / name / ".hydra/config.yaml").optimizer.lr for name in results(sweep)} == {
         float(name.split("step_size-")[1].split("_")[0]) for name in results(sweep)
     }
+
+
+def test_a_search_that_was_killed_makes_as_many_trials_as_one_that_was_not(tmp_path):
+    words = ["+exp=relu", "callbacks=minimal", "updates=20000", "sweeper=optuna", STEP, "sweep.trials=5"]
+    sweep = tmp_path / "search"
+    for ended in (1, 3):
+        goes_on = ["sweep.resume=search"] if sweep.exists() else ["hydra.sweep.dir=search"]
+        with started(tmp_path, *words, *goes_on) as process:
+            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{pulse.NAME}")))
+            process.kill()
+            process.communicate()
+    before = results(sweep)
+    with (sweep / "study.log").open("ab") as journal:
+        # a power cut may leave part of a line
+        journal.write(b'{"op_code": 6, "wor')
+    with started(tmp_path, *words, "sweep.resume=search") as process:
+        out, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, "")
+    found = results(sweep)
+    assert len(found) == json.loads((sweep / "best.json").read_text())["trials"] == 5
+    assert {name: found[name] for name in before} == before
+    assert re.search(r"sweep +5 finished \([34] of them before\)", out)
+
+
+def test_a_search_whose_journal_is_damaged_says_so(tmp_path, capsys):
+    words = ["train", "-m", "+exp=linear", *TINY, "sweeper=optuna", STEP, "sweep.trials=2"]
+    assert reluviz(*words, "hydra.sweep.dir=search") == 0
+    (tmp_path / "search" / "study.log").write_text("no line of Optuna's\n" * 3)
+    capsys.readouterr()
+    assert reluviz(*words, "sweep.resume=search") == 2
+    assert re.match(r"reluviz: .*study\.log: is damaged; [^\n]*\n$", capsys.readouterr().err)
 
 
 def test_a_search_whose_trials_diverge_still_finds_one_that_does_not(tmp_path):

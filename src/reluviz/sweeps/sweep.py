@@ -67,6 +67,24 @@ class Sweep:
         """Return how all jobs stand."""
         return [outcomes.read(folder) for folder in self.jobs]
 
+    def begin(self) -> None:
+        """See to it that nobody else is going to run its jobs.
+
+        Raises:
+            UserError: if Slurm still has jobs of an earlier attempt, whose process was killed.
+        """
+        queue = slurm.Queue(self.folder)
+        if self.goes_on and queue.reachable() and queue.holds():
+            # those that have not begun show no life
+            ids = " ".join(queue.ids())
+            raise UserError(f"sweep.resume={self.folder}: Slurm still has jobs of it, {ids}; wait, or scancel them")
+
+    def remember(self, grid: Sequence[Sequence[str]]) -> None:
+        """Count jobs that ended in an earlier attempt, and that nobody will ask to be run."""
+        for one in grid:
+            self.jobs[self._folder(one)] = list(one)
+        self.before = len(self.jobs)
+
     def run(self, launcher: Any, grid: Sequence[Sequence[str]]) -> list[Ending]:
         """Run the jobs that are left to do; return how all of `grid` stand then.
 
@@ -79,7 +97,7 @@ class Sweep:
             KeyboardInterrupt: if the sweep was interrupted; what has ended is whole.
         """
         first = len(self.jobs)
-        new = {self.folder / config.varies(kept(one), self.fixed): list(one) for one in grid}
+        new = {self._folder(one): list(one) for one in grid}
         if len(new) < len(grid):
             raise UserError("two jobs of this sweep would have the same settings, and share a folder")
         if self.goes_on:
@@ -97,6 +115,9 @@ class Sweep:
         else:
             self._elsewhere(launcher, todo)
         return [outcomes.read(folder) for folder in new]
+
+    def _folder(self, overrides: Sequence[str]) -> Path:
+        return self.folder / config.varies(kept(overrides), self.fixed)
 
     def _one(self, launcher: Any, number: int, folder: Path, overrides: list[str]) -> None:
         try:
@@ -194,13 +215,6 @@ class Sweep:
                 # the same runs would be made again under other names
                 why = f"{folder.name} is of a sweep over other keys"
                 raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
-        queue = slurm.Queue(self.folder)
-        if not self.jobs and queue.reachable() and queue.holds():
-            # of a sweep that was killed; jobs that have not begun show no life
-            raise UserError(
-                f"sweep.resume={self.folder}: Slurm still has jobs of it, {' '.join(queue.ids())}; wait for them, or"
-                " scancel them"
-            )
         if running := pulse.beating(folder for folder in jobs):
             raise UserError(
                 f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, {running[0].name} for one"
