@@ -96,7 +96,7 @@ def test_every_kind_of_damage_is_counted_and_named_and_the_rest_is_right(
     found = study([tmp_path / "runs"])
     assert found.runs == 72
     assert {left.folder: left.why for left in found.left} == tree.left
-    assert Counter(left.why for left in found.left) == {"damaged": 9, "unfinished": 1, "diverged": 1, "failed": 1}
+    assert Counter(left.why for left in found.left) == {"damaged": 14, "unfinished": 1, "diverged": 1, "failed": 1}
     assert all(left.detail and "\n" not in left.detail for left in found.left)
     assert found.keys == ("model.width", "optimizer")
     for group in found.groups:
