@@ -33,6 +33,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "sweeps.md"
 TRAIN = (sys.executable, "-m", "reluviz", "train", "-m", "+exp=relu", "callbacks=minimal")
 FIRST = 100
 """Jobs after which a process in which nothing is kept has its size."""
+MOST = {"slurm": 100}
+"""Jobs beyond which a launcher is not measured: each of Slurm's is a process, which imports torch before it trains."""
 MOST_MS = 250
 MOST_GROWTH = 10
 MARKS = re.compile(r"(?<=<!-- launchers -->\n).*?(?=<!-- end -->)", re.S)
@@ -97,11 +99,15 @@ def main() -> None:
             measured = {
                 name: lambda name=name, jobs=jobs, kept=kept: _sweep(name, places[name], jobs, args.updates, kept)
                 for name, kept in swept.items()
+                if jobs <= MOST.get(name, jobs)
             }
             took = in_turn(args.runs, measured)
-            rows += [_row(jobs, name, took[name], swept[name]) for name in places]
+            rows += [_row(jobs, name, took[name], swept[name]) for name in took]
+            rows += [[f"{jobs:,}", name, *4 * "-"] for name in places if name not in took]
             _ratios(report, jobs, took)
             _one_process(report, jobs, swept.get("none", []))
+    if any("-" in row for row in rows):
+        report.say("A dash: not measured. What Slurm takes grows with the number of jobs, each of which is a process.")
     found = table(("jobs", "launcher", "seconds", "ms a job", "MB, first process", "MB, all"), rows)
     report.say(found)
     report.close(args.write)
