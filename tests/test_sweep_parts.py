@@ -156,6 +156,26 @@ def test_the_queue_knows_the_numbers_of_its_jobs_and_is_empty_without_any(tmp_pa
     assert queue.ids() == ["12", "7"]
 
 
+def test_a_scheduler_that_does_not_answer_has_not_forgotten_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "BETWEEN", 0.0)
+    (tmp_path / ".submitit" / "12_0").mkdir(parents=True)
+    says = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    queue = slurm.Queue(tmp_path)
+    found = []
+    for script in (
+        "echo down >&2; exit 1",
+        "echo 12_0",
+        "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1",
+        "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+        "echo down >&2; exit 1",
+    ):
+        says.write_text(f"#!/bin/sh\n{script}\n")
+        says.chmod(0o755)
+        found.append(queue.holds())
+    assert found == [False, True, True, False, False]
+
+
 # names and identity
 
 
