@@ -1,6 +1,7 @@
 """Any number of runs from a few short real ones: copied, with seeds and losses of their own, some of them damaged."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -91,6 +92,28 @@ def _mangled(run: Path) -> None:
     (run / ".hydra" / "config.yaml").write_text("name: [\nseed: {\n")
 
 
+def _in_place(name: str) -> Callable[[Path], None]:
+    def put(run: Path) -> None:
+        (path,) = run.glob(f"{name}*")
+        path.unlink()
+        path.mkdir()
+
+    return put
+
+
+def _changed(**values: object) -> Callable[[Path], None]:
+    def change(run: Path) -> None:
+        metrics = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(metrics | values))
+
+    return change
+
+
+def _short(run: Path) -> None:
+    (path,) = run.glob(f"{PREFIX}*")
+    os.truncate(path, path.stat().st_size - 7)
+
+
 DAMAGE: dict[str, tuple[str, Callable[[Path], None]]] = {
     "unfinished": ("unfinished", _unfinished),
     "diverged": ("diverged", _diverged),
@@ -98,6 +121,11 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None]]] = {
     "events cut off": ("damaged", _cut(PREFIX)),
     "events garbled": ("damaged", _garbled),
     "events empty": ("damaged", _emptied(PREFIX)),
+    "events without their last bytes": ("damaged", _short),
+    "a folder for events": ("damaged", _in_place(PREFIX)),
+    "a folder for metrics": ("damaged", _in_place("metrics.json")),
+    "metrics that are no numbers": ("damaged", _changed(**{"loss/test": [math.nan]})),
+    "metrics of another kind": ("damaged", _changed(units=None)),
     "metrics cut off": ("damaged", _cut("metrics.json")),
     "metrics empty": ("damaged", _emptied("metrics.json")),
     "settings cut off": ("damaged", _cut(".hydra/config.yaml")),

@@ -1,6 +1,7 @@
 """Peak memory of several processes together, watched from outside; Linux only."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -21,21 +22,28 @@ class Watched(threading.Thread):
     Attributes:
         leads: the most that the leader took, in MB.
         all: the most that all took at one time.
+        course: what the leader took, in MB, and when, in seconds since the epoch.
     """
 
     def __init__(self, leader: int, pids: Callable[[], Iterable[int]]) -> None:
         super().__init__(daemon=True)
         self.leader, self.pids = leader, pids
         self.leads = self.all = 0.0
+        self.course: list[tuple[float, float]] = []
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Look until `stop`."""
         while not self._ended.is_set():
             found = {pid: pss(pid) for pid in self.pids()}
-            self.leads = max(self.leads, found.get(self.leader, 0.0))
+            self.course.append((time.time(), found.get(self.leader, 0.0)))
+            self.leads = max(self.leads, self.course[-1][1])
             self.all = max(self.all, sum(found.values()))
             self._ended.wait(SECONDS)
+
+    def between(self, start: float, end: float) -> list[float]:
+        """Return what the leader took in a span of time."""
+        return [mb for at, mb in self.course if start <= at <= end]
 
     def stop(self) -> None:
         """Look no more."""

@@ -217,6 +217,24 @@ def test_sweeps_are_compared_by_launcher(ran):
         assert all_[1] > first[1] + 100
 
 
+def test_growth_is_that_from_after_the_first_hundred_jobs_to_the_last(benchmarks):
+    from benchmarks.launchers import Swept, _growth, _one_process
+    from benchmarks.measure import Report
+    from benchmarks.tree import Watched
+
+    watched = Watched(0, lambda: [])
+    # a job a second: 1 MB each while it starts, then 0.1 each
+    watched.course = [(at, 200.0 + min(at, 100) + 0.1 * max(0, at - 100)) for at in range(1000)]
+    ends = [float(at + 1) for at in range(1000)]
+    assert _growth(watched, ends) == pytest.approx((300 + 87.5) / (300 + 2.5) - 1, rel=1e-3)
+    assert _growth(watched, ends[:200]) is None
+    report = Report("launchers", "title")
+    _one_process(report, 8, [Swept(1.0, 1.0, [5.0], None)])
+    assert report.ratios == []
+    _one_process(report, 1000, [Swept(1.0, 1.0, [5.0, 7.0, 9.0], 0.0312)])
+    assert [found for _, found, _ in report.ratios] == ["7.00 ms", "3.1 %"]
+
+
 def test_a_report_is_measured_on_runs_of_which_one_in_twenty_is_damaged(ran):
     out, _ = ran["report"]
     assert "360 runs in 9 groups" in out

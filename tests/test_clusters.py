@@ -167,3 +167,28 @@ def test_ctrl_c_leaves_nothing_behind_and_the_sweep_goes_on_later(where, sweep, 
     assert f"24 finished ({len(whole)} of them before)" in said
     assert results(folder) == long
     assert {name: before[name] for name in whole} == {name: long[name] for name in whole}
+
+
+def test_a_sweep_whose_process_is_killed_goes_on_and_does_no_run_twice(where, sweep, long, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    launcher, cluster = where
+    folder = tmp_path / "there"
+    process = sweep(*LONG, "hydra.sweep.dir=there")
+    wait_for(lambda: len(finished(folder)) >= 4 and at_work(cluster, folder), process)
+    process.kill()
+    process.communicate()
+    if launcher == "slurm":
+        # its jobs run on, and nobody is to begin them a second time
+        process = sweep(*LONG, "sweep.resume=there")
+        said, _ = process.communicate()
+        assert process.returncode == 2, said
+        assert "still" in said
+        cluster.run("scancel", "--user=root")
+    assert idle(*where)
+    whole = finished(folder)
+    files = {name: (folder / name / "metrics.json").stat().st_mtime_ns for name in whole}
+    process = sweep(*LONG, "sweep.resume=there")
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert f"24 finished ({len(whole)} of them before)" in said
+    assert results(folder) == long
+    assert {name: (folder / name / "metrics.json").stat().st_mtime_ns for name in whole} == files

@@ -189,7 +189,8 @@ def test_every_choice_trains(group, choice, tmp_path, capsys):
         assert capsys.readouterr().err == f"reluviz: {why}\n"
         return
     assert reluviz("train", *words, *(["callbacks=minimal"] if group != "callbacks" else [])) == 0
-    assert capsys.readouterr().err == ""
+    # whichever test comes first on a computer waits for the compiler, and is told
+    assert capsys.readouterr().err in ("", "compiling the engine, once on this computer: a few seconds\n")
     (folder,) = tmp_path.glob("logs/run/*")
     finished(folder)
     cfg = OmegaConf.load(folder / ".hydra/hydra.yaml")

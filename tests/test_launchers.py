@@ -82,23 +82,27 @@ def test_a_preset_sets_what_a_sweep_relies_on(launcher, key, wanted):
     assert node[last] == wanted
 
 
-def test_two_processes_find_the_numbers_of_one(tmp_path):
+def test_two_processes_and_a_pool_of_one_find_the_numbers_of_one(tmp_path):
     short = ["updates=300", "snapshots.every=100", *GRID]
-    both = {"one": started(tmp_path, *short, "hydra.sweep.dir=one")}
-    both["two"] = started(tmp_path, *short, *TWO, "hydra.sweep.dir=two")
-    for process in both.values():
+    all_ = {"one": started(tmp_path, *short, "hydra.sweep.dir=one")}
+    all_["two"] = started(tmp_path, *short, *TWO, "hydra.sweep.dir=two")
+    # as on a computer of one core, where the jobs run in the process that was started
+    all_["pool"] = started(tmp_path, *short, "launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.sweep.dir=pool")
+    for process in all_.values():
         said, _ = process.communicate(timeout=200)
         assert process.returncode == 0, said
         assert "8 finished in" in said
     assert sorted(results(tmp_path / "one")) == NAMES
-    assert results(tmp_path / "two") == results(tmp_path / "one")
+    assert results(tmp_path / "two") == results(tmp_path / "pool") == results(tmp_path / "one")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
-def test_ctrl_c_leaves_no_process_and_what_had_ended_is_whole(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_leaves_no_process_and_what_had_ended_is_whole(tmp_path, jobs):
     sweep = tmp_path / "sweep"
+    pool = ["launcher=joblib", f"hydra.launcher.n_jobs={jobs}"]
     process = started(
-        tmp_path, "updates=3000", "snapshots.every=1000", "engine=reference", *GRID, *TWO, "hydra.sweep.dir=sweep"
+        tmp_path, "updates=3000", "snapshots.every=1000", "engine=reference", *GRID, *pool, "hydra.sweep.dir=sweep"
     )
     end = time.monotonic() + 120
     while len(results(sweep)) < 2:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -94,7 +96,7 @@ def test_every_kind_of_damage_is_counted_and_named_and_the_rest_is_right(
     found = study([tmp_path / "runs"])
     assert found.runs == 72
     assert {left.folder: left.why for left in found.left} == tree.left
-    assert Counter(left.why for left in found.left) == {"damaged": 9, "unfinished": 1, "diverged": 1, "failed": 1}
+    assert Counter(left.why for left in found.left) == {"damaged": 14, "unfinished": 1, "diverged": 1, "failed": 1}
     assert all(left.detail and "\n" not in left.detail for left in found.left)
     assert found.keys == ("model.width", "optimizer")
     for group in found.groups:
@@ -151,6 +153,154 @@ def test_metrics_that_do_not_fit_their_seeds_are_damaged(original: Callable[[str
     assert found.groups == ()
     assert [left.why for left in found.left] == ["damaged"] * 5
     assert all("metrics" in left.detail for left in found.left)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"loss/train": [0.1, float("nan"), 0.2]}, "is damaged"),
+        ({"updates": float("inf")}, "is damaged"),
+        ({"units": None}, "does not hold what it should (units: None)"),
+        ({"units": {"dead": 3}}, "does not hold what it should (units/dead is no list of numbers)"),
+        ({"loss/test": ["1", "2", "3"]}, "does not hold what it should (loss/test is no list of numbers)"),
+        ({"loss/test": 10**400}, "does not hold what it should (loss/test is no list of numbers)"),
+        ({"loss/train": [None, None, None]}, "does not hold what it should (finished without a loss)"),
+        ({"seeds": "407"}, "does not hold what it should (seeds is no list of whole numbers)"),
+        ({"seeds": [4.5, 0, 7]}, "does not hold what it should (seeds is no list of whole numbers)"),
+    ],
+)
+def test_metrics_of_the_wrong_kind_are_damaged(
+    original: Callable[[str], Path], tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    change(run := Path(shutil.copytree(original("three"), tmp_path / "a")), **changed)
+    (left,) = study([tmp_path]).left
+    assert (left.folder, left.why, left.detail) == (run, "damaged", f"metrics.json {said}")
+
+
+@pytest.mark.parametrize("key", ["status", "updates", "seeds", "loss/train", "loss/test"])
+def test_metrics_that_lack_a_key_are_damaged(original: Callable[[str], Path], tmp_path: Path, key: str) -> None:
+    path = Path(shutil.copytree(original("three"), tmp_path / "a")) / "metrics.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
+    (left,) = study([tmp_path]).left
+    assert left.detail == f"metrics.json does not hold what it should ({key} is missing)"
+
+
+def in_place_of(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    match how:
+        case "a folder":
+            path.mkdir()
+        case "a pipe":
+            os.mkfifo(path)
+        case "another encoding":
+            path.write_bytes(b"# \xff\xfe\n" + content)
+        case "brackets":
+            path.write_text("[" * 100_000)
+        case "a digit too many":
+            path.write_bytes(re.sub(rb"^replicas: 1$", b"replicas: 1" + b"0" * 20, content, flags=re.M))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "how", "detail"),
+    [
+        ("metrics.json", "a folder", "metrics.json is no file"),
+        ("metrics.json", "a pipe", "metrics.json is no file"),
+        ("metrics.json", "another encoding", "metrics.json is damaged"),
+        ("metrics.json", "brackets", "metrics.json is damaged"),
+        ("events*", "a folder", "{} is no file"),
+        ("events*", "a pipe", "{} is no file"),
+        (".hydra/config.yaml", "a folder", ".hydra/config.yaml is no file"),
+        (".hydra/config.yaml", "a pipe", ".hydra/config.yaml is no file"),
+        (".hydra/config.yaml", "another encoding", ".hydra/config.yaml is damaged"),
+        (".hydra/config.yaml", "a digit too many", ".hydra/config.yaml is damaged: replicas: 1" + "0" * 20),
+        (".hydra/hydra.yaml", "a folder", ".hydra/hydra.yaml is damaged"),
+        (".hydra/hydra.yaml", "a pipe", ".hydra/hydra.yaml is damaged"),
+    ],
+)
+def test_what_is_no_file_of_its_kind_is_named_and_not_waited_for(
+    original: Callable[[str], Path], tmp_path: Path, name: str, how: str, detail: str
+) -> None:
+    shutil.copytree(original("one"), tmp_path / "good")
+    spoilt = Path(shutil.copytree(original("wide"), tmp_path / "spoilt"))
+    (path,) = spoilt.glob(name)
+    in_place_of(path, how)
+    group, (left,) = one_group(tmp_path)
+    assert (left.folder, left.why, left.detail) == (spoilt, "damaged", detail.format(path.name))
+    assert [replica.folder.name for replica in group.replicas] == ["good"]
+
+
+def test_damage_that_nobody_has_thought_of_costs_no_other_run(
+    original: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(original("one"), tmp_path / "a")
+    shutil.copytree(original("wide"), tmp_path / "b")
+    read = replicas.read
+
+    def stumbles(paths: list[Path]) -> replicas.Replicas:
+        if paths[0].parent.name == "b":
+            raise AttributeError("no such thing\x1b[31m")
+        return read(paths)
+
+    monkeypatch.setattr(replicas, "read", stumbles)
+    _, (left,) = one_group(tmp_path)
+    assert left.detail == "cannot be understood (AttributeError: no such thing?[31m)"
+
+
+def test_a_record_that_is_cut_off_is_said_to_be(original: Callable[[str], Path], tmp_path: Path) -> None:
+    (path,) = Path(shutil.copytree(original("one"), tmp_path / "a")).glob("events*")
+    os.truncate(path, path.stat().st_size - 7)
+    (left,) = study([tmp_path]).left
+    assert left.detail == "the last record of its event file is cut off"
+
+
+NOT_ALLOWED = """
+import ctypes, sys
+from pathlib import Path
+from reluviz.report.gather import study
+
+# root may read everything, unless it gives that up: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+data = (ctypes.c_uint32 * 6)()
+libc = ctypes.CDLL(None, use_errno=True)
+libc.capget(header, data)
+data[0] &= ~0b110
+libc.capset(header, data)
+for left in study([Path(sys.argv[1])]).left:
+    print(left.folder.name, left.why, left.detail)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="says how root gives up its rights on Linux")
+def test_a_folder_that_may_not_be_read_is_named(original: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(original("one"), tmp_path / "good")
+    for name in ("run", "runs"):
+        shutil.copytree(original("wide"), tmp_path / name / ("a" * (name == "runs")))
+        (tmp_path / name).chmod(0)
+    try:
+        words = [sys.executable, "-c", NOT_ALLOWED, str(tmp_path)]
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    finally:
+        for name in ("run", "runs"):
+            (tmp_path / name).chmod(0o755)
+    assert found.splitlines() == [f"{name} damaged cannot be read (Permission denied)" for name in ("run", "runs")]
+
+
+def test_names_and_reasons_hold_no_commands_to_a_terminal(
+    original: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(original("one"), tmp_path / "good")
+    spoilt = Path(shutil.copytree(original("wide"), tmp_path / "two\nlines\x1b[31m"))
+    (spoilt / "failure.json").write_text(json.dumps({"reason": "\x1b[2Jtoo\nwide"}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reluviz", "report", str(tmp_path), "--pictures", "none"])
+        patch.setenv("COLUMNS", "500")
+        assert __main__.main() == 0
+    for said in (capsys.readouterr().out, (tmp_path / "report" / "findings.md").read_text().replace("\\", "")):
+        assert "two?lines?[31m: ?[2Jtoo wide\n" in said
+        assert "\x1b[" not in said
 
 
 # Runs that did not come to their end

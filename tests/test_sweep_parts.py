@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -156,6 +157,26 @@ def test_the_queue_knows_the_numbers_of_its_jobs_and_is_empty_without_any(tmp_pa
     assert queue.ids() == ["12", "7"]
 
 
+def test_a_scheduler_that_does_not_answer_has_not_forgotten_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "BETWEEN", 0.0)
+    (tmp_path / ".submitit" / "12_0").mkdir(parents=True)
+    says = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    queue = slurm.Queue(tmp_path)
+    found = []
+    for script in (
+        "echo down >&2; exit 1",
+        "echo 12_0",
+        "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1",
+        "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+        "echo down >&2; exit 1",
+    ):
+        says.write_text(f"#!/bin/sh\n{script}\n")
+        says.chmod(0o755)
+        found.append(queue.holds())
+    assert found == [False, True, True, False, False]
+
+
 # names and identity
 
 
@@ -168,6 +189,18 @@ def test_two_jobs_never_share_a_folder(tmp_path):
     sweep = Sweep(tmp_path, [], "none", False, None, 1, 1)
     with pytest.raises(UserError, match="two jobs of this sweep"):
         sweep.run(None, [["seed=1"], ["seed=1"]])
+
+
+def test_the_command_that_goes_on_names_the_folder_once_whatever_it_is_called(tmp_path, capsys, monkeypatch):
+    from reluviz import terminal
+
+    monkeypatch.chdir(tmp_path)
+    sweep = Sweep(tmp_path / "my sweep", [], "none", True, None, 1, 1)
+    words = ["train", "-m", "+exp=relu", "name=a b", "hydra.sweep.dir=x y", "sweep.resume=my sweep", "seed=0,1"]
+    terminal.sweep(sweep, [Ending(tmp_path / "seed-0", "unfinished")], True, 1.0, shlex.join(words))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("go on"))
+    command = ["python", "-m", "reluviz", "train", "-m", "+exp=relu", "name=a b", "seed=0,1", "sweep.resume=my sweep"]
+    assert shlex.split(line.removeprefix("go on")) == command
 
 
 @pytest.mark.parametrize("package", ["hydra_plugins.nowhere", "nowhere", "nowhere.at.all"])

@@ -1,6 +1,8 @@
 import gc
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +121,8 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
         (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: leave it out; folders are named by what varies"),
         (["seed=0,1", "sweep.resume=nowhere"], "sweep.resume=nowhere: there is no such folder"),
         (["seed=0,1", "sweep.resume=empty"], "sweep.resume=empty: holds no sweep (no multirun.yaml)"),
+        (["seed=0,1", "sweep.resume=a,b"], "sweep.resume=a,b: is for the sweep as a whole; give it one value"),
+        (["seed=0,1", "launcher=none,joblib"], "launcher=none,joblib: is for the sweep as a whole; give it one value"),
         (["seed=0,1", "sweep.trials=0"], "sweep.trials=0: must be a whole number of at least 1"),
         (["sweeper=optuna"], "sweeper=optuna: needs something to search, as in 'step_size=tag(log,interval(1e-3,1))'"),
         (
@@ -126,7 +130,18 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
             "step_size=interval(1,0.1): `low <= high` must hold",
         ),
     ],
-    ids=["choice", "interval", "subdir", "nowhere", "empty", "trials", "nothing_searched", "bounds"],
+    ids=[
+        "choice",
+        "interval",
+        "subdir",
+        "nowhere",
+        "empty",
+        "two_folders",
+        "launchers",
+        "trials",
+        "nothing_searched",
+        "bounds",
+    ],
 )
 def test_a_sweep_that_cannot_be_is_refused(tmp_path, capsys, words, line):
     (tmp_path / "empty").mkdir()
@@ -233,6 +248,59 @@ def test_a_sweep_is_not_gone_on_with_by_another_command(tmp_path, capsys):
     assert results(sweep) == before
 
 
+@pytest.mark.parametrize("left", ["", "- seed"], ids=["empty", "torn"])
+def test_a_job_that_was_killed_while_its_folder_was_made_is_run(tmp_path, capsys, left):
+    words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
+    assert reluviz(*words) == 0
+    sweep = sweep_of(tmp_path)
+    whole = results(sweep)
+    # what a kill -9 in this moment leaves: Hydra writes the overrides last, and not in one move
+    for path in (sweep / "seed-1").iterdir():
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (sweep / "seed-1" / ".hydra" / "overrides.yaml").write_text(left)
+    assert reluviz(*words, f"sweep.resume={sweep}") == 0
+    assert "2 finished (1 of them before)" in capsys.readouterr().out
+    assert results(sweep) == whole
+
+
+def test_a_sweep_is_not_gone_on_with_over_other_keys(tmp_path, capsys):
+    assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
+    sweep = sweep_of(tmp_path)
+    capsys.readouterr()
+    for words in (["seed=0"], ["seed=0,1", "data.noise=0,0.1"]):
+        assert reluviz("train", "-m", "+exp=linear", *TINY, *words, f"sweep.resume={sweep}") == 2
+        why = "seed-0 is of a sweep over other keys; go on with the same command"
+        assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}\n"
+    assert sorted(results(sweep)) == ["seed-0", "seed-1"]
+
+
+def test_one_run_does_not_go_on_with_a_sweep(tmp_path, capsys):
+    assert reluviz("train", "+exp=linear", *TINY, "sweep.resume=logs") == 2
+    assert capsys.readouterr().err.startswith("reluviz: sweep.resume=logs: goes on with a sweep, and needs -m;")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_of_which_slurm_still_has_jobs_is_not_gone_on_with(tmp_path, capsys, monkeypatch):
+    words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
+    assert reluviz(*words) == 0
+    sweep = sweep_of(tmp_path)
+    (sweep / "seed-1" / "metrics.json").unlink()
+    (sweep / ".submitit" / "12_0").mkdir(parents=True)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "squeue").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {tmp_path}/queue\n')
+    (programs / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "queue").write_text("12_1\n")
+    capsys.readouterr()
+    assert reluviz(*words, f"sweep.resume={sweep}") == 2
+    assert "Slurm still has jobs of it, 12; wait, or scancel them" in capsys.readouterr().err
+    assert "--jobs=12" in (tmp_path / "asked").read_text()
+    (tmp_path / "queue").write_text("")
+    assert reluviz(*words, f"sweep.resume={sweep}") == 0
+
+
 def test_a_sweep_that_is_running_is_not_gone_on_with(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
     sweep = sweep_of(tmp_path)
@@ -294,6 +362,37 @@ def test_a_search_goes_on_until_it_has_its_trials(tmp_path, capsys):
     assert {OmegaConf.load(sweep / name / ".hydra/config.yaml").optimizer.lr for name in results(sweep)} == {
         float(name.split("step_size-")[1].split("_")[0]) for name in results(sweep)
     }
+
+
+def test_a_search_that_was_killed_makes_as_many_trials_as_one_that_was_not(tmp_path):
+    words = ["+exp=relu", "callbacks=minimal", "updates=20000", "sweeper=optuna", STEP, "sweep.trials=5"]
+    sweep = tmp_path / "search"
+    for ended in (1, 3):
+        goes_on = ["sweep.resume=search"] if sweep.exists() else ["hydra.sweep.dir=search"]
+        with started(tmp_path, *words, *goes_on) as process:
+            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{pulse.NAME}")))
+            process.kill()
+            process.communicate()
+    before = results(sweep)
+    with (sweep / "study.log").open("ab") as journal:
+        # a power cut may leave part of a line
+        journal.write(b'{"op_code": 6, "wor')
+    with started(tmp_path, *words, "sweep.resume=search") as process:
+        out, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, "")
+    found = results(sweep)
+    assert len(found) == json.loads((sweep / "best.json").read_text())["trials"] == 5
+    assert {name: found[name] for name in before} == before
+    assert re.search(r"sweep +5 finished \([34] of them before\)", out)
+
+
+def test_a_search_whose_journal_is_damaged_says_so(tmp_path, capsys):
+    words = ["train", "-m", "+exp=linear", *TINY, "sweeper=optuna", STEP, "sweep.trials=2"]
+    assert reluviz(*words, "hydra.sweep.dir=search") == 0
+    (tmp_path / "search" / "study.log").write_text("no line of Optuna's\n" * 3)
+    capsys.readouterr()
+    assert reluviz(*words, "sweep.resume=search") == 2
+    assert re.match(r"reluviz: .*study\.log: is damaged; [^\n]*\n$", capsys.readouterr().err)
 
 
 def test_a_search_whose_trials_diverge_still_finds_one_that_does_not(tmp_path):

@@ -297,7 +297,8 @@ def _versions() -> dict[str, str]:
 def json_ready(value: Any) -> Any:
     """Return tensors as lists, and numbers that JSON does not have as null."""
     if isinstance(value, torch.Tensor):
-        return json_ready(value.tolist())
+        # most hold nothing that JSON does not have, and a thousand replicas have very many numbers
+        return value.tolist() if bool(value.isfinite().all()) else json_ready(value.tolist())
     if isinstance(value, Mapping):
         return {key: json_ready(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,6 @@
 """What is said in the terminal when a run or a sweep has ended."""
 
 import functools
-import re
 import shlex
 import sys
 from collections import Counter
@@ -16,6 +15,9 @@ from reluviz.paths import short
 from reluviz.run import Outcome, Prepared
 from reluviz.sweeps.outcomes import ENDED, Ending
 from reluviz.sweeps.sweep import Sweep
+
+WHERE = ("sweep.resume=", "hydra.sweep.dir=")
+"""Words of a sweep's command that the line which goes on with it replaces."""
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -109,7 +111,7 @@ def sweep(done: Sweep, endings: Sequence[Ending], stopped: bool, seconds: float,
             errors.print(Text(f"reluviz: {one.folder.name}: ended without a word: killed, or out of memory"))
     folder = shlex.quote(short(done.folder))
     if open_ or stopped:
-        again = re.sub(r" '?(sweep\.resume|hydra\.sweep\.dir)=(\S|'[^']*')+", "", command)
+        again = shlex.join(word for word in shlex.split(command) if not word.startswith(WHERE))
         console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={folder}"))
     elif len(endings) > 1:
         console.print(Text.assemble(("report  ", "dim"), f"python -m reluviz report {folder}"))

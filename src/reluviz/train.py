@@ -53,6 +53,10 @@ def main(argv: list[str]) -> int:
     if sweeps and not many:
         raise UserError(f"{sweeps[0].input_line}: several values need -m (a run for each)")
     if not many:
+        if (resume := OmegaConf.select(cfg, "sweep.resume")) is not None:
+            raise UserError(
+                f"sweep.resume={resume}: goes on with a sweep, and needs -m; ckpt_path goes on with one run"
+            )
         return _single(args, overrides, cfg)
     return _sweep(args, overrides, cfg, sweeps)
 
@@ -161,8 +165,12 @@ def _check_values(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str)
     Raises:
         UserError: for a value that is given twice, a choice that does not exist, or folders named otherwise.
     """
+    from reluviz.sweeps.sweep import APART
+
     for sweep in sweeps:
         group = sweep.key_or_group
+        if group.startswith(APART):
+            raise UserError(f"{sweep.input_line}: is for the sweep as a whole; give it one value")
         if not sweep.is_discrete_sweep():
             if sweeper != "optuna":
                 raise UserError(f"{sweep.input_line}: an interval goes with sweeper=optuna")

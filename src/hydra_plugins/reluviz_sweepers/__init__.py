@@ -28,6 +28,7 @@ class GridSweeper(BasicSweeper):
 
     def begin(self) -> None:
         """Keep the sweep's own configuration in its folder, as Hydra does."""
+        self.ours.begin()
         assert self.config is not None
         OmegaConf.save(self.config, self.ours.folder / "multirun.yaml")
 

@@ -7,19 +7,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reluviz import tags
 from reluviz.errors import UserError
+from reluviz.eventfile import PREFIX
 from reluviz.report import settings
 from reluviz.report.settings import Settings
 from reluviz.report.study import Left
 from reluviz.runs import events, replicas
 
 ENDED = ("finished", "diverged")
+REQUIRED = ("status", "updates", "seeds", tags.LOSS_TRAIN, tags.LOSS_TEST)
+"""Of metrics.json."""
 LIMIT = 1e6
 """A loss beyond this many times the larger of the first one and var(y) has diverged, as `snapshot.LIMIT` says."""
 
@@ -67,21 +70,30 @@ def take(folder: Path, most: int) -> tuple[One | None, Left | None]:
         most: numbers of its curves to keep, about; with more, only every second, fourth, ... snapshot.
     """
     try:
+        # says in one line what is wrong with a folder that cannot be read
+        paths = events.files(folder)
         if (failure := folder / "failure.json").exists():
             return None, Left(folder, "failed", _line(_json(failure).get("reason")))
-        return _take(folder, most)
+        return _take(folder, paths, most)
     except _Damaged as error:
-        return None, Left(folder, "damaged", str(error))
+        why = str(error)
     except OSError as error:
-        return None, Left(folder, "damaged", f"{error.filename}: cannot be read ({error.strerror or error})")
+        why = f"{error.filename}: cannot be read ({error.strerror or error})"
     except UserError as error:
-        return None, Left(folder, "damaged", _line(error))
+        why = _line(error)
+    except Exception as error:
+        # damage that nobody has thought of; ten thousand other runs are not to be lost for it
+        why = f"cannot be understood ({type(error).__name__}: {_line(error)})"
+    return None, Left(folder, "damaged", why.removeprefix(f"{folder}: ").removeprefix(f"{folder}/"))
 
 
-def _take(folder: Path, most: int) -> tuple[One | None, Left | None]:
-    paths = events.files(folder)
+def _take(folder: Path, paths: list[Path], most: int) -> tuple[One | None, Left | None]:
     composed, ended = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
     metrics = _json(folder / "metrics.json") if ended else {}
+    if ended and (lost := [key for key in REQUIRED if key not in metrics]):
+        raise _Damaged(f"metrics.json does not hold what it should ({lost[0]} is missing)")
+    if not paths and (odd := next(folder.glob(f"{PREFIX}*"), None)):
+        raise _Damaged(f"{odd.name} is no file")
     seen = _replicas(paths)
     if seen.told is None and not composed and not ended:
         if paths and seen.empty:
@@ -91,9 +103,11 @@ def _take(folder: Path, most: int) -> tuple[One | None, Left | None]:
         return None, None
     chosen = _settings(folder, seen)
     status, seeds, reached = _ending(metrics, chosen, seen, composed)
-    if status in ENDED and composed and paths and (not seen.whole or seen.last < reached):
+    if status in ENDED and composed and paths and seen.last < reached:
         at = f"after update {seen.last:,}" if seen.last >= 0 else "before the first snapshot"
         raise _Damaged(f"its event file ends {at}, and the run went to {reached:,}")
+    if status in ENDED and composed and not seen.whole:
+        raise _Damaged("the last record of its event file is cut off")
     count = len(seeds)
     curves = seen.values if seen.series else np.zeros((0, count, 0))
     if seen.series and curves.shape[1] != count:
@@ -173,12 +187,18 @@ def _ending(
             status, reached = str(metrics["status"]), int(metrics["updates"])
             wanted = chosen.leaves.get("updates")
             going_on = reached < last or (status == "finished" and isinstance(wanted, int) and reached < wanted)
-            return "unfinished" if going_on else status, tuple(map(int, metrics["seeds"])), max(last, reached)
+            return "unfinished" if going_on else status, _seeds(metrics["seeds"]), max(last, reached)
         # whoever trains without the command line leaves no word of the end
         status = "unfinished" if composed else "finished"
         return status, tuple(map(int, chosen.seeds if seen.told is None else seen.told["seeds"])), last
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _Damaged(f"metrics.json does not hold what it should ({_line(error)})") from None
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if not (isinstance(value, list) and value and all(type(one) is int for one in value)):
+        raise ValueError("seeds is no list of whole numbers")
+    return tuple(value)
 
 
 def _final(metrics: Mapping[str, Any], seen: replicas.Replicas, count: int) -> dict[str, NDArray[np.float64]]:
@@ -186,18 +206,24 @@ def _final(metrics: Mapping[str, Any], seen: replicas.Replicas, count: int) -> d
     if not metrics:
         return {tag: seen.values[-1, :, at].copy() for at, tag in enumerate(seen.fields)} if seen.series else {}
     named = {key: metrics.get(key) for key in (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.THETA)}
-    named |= {f"{tags.UNITS}/{key}": value for key, value in metrics.get("units", {}).items()}
-    try:
-        found = {
-            key: np.array([np.inf if one is None else float(one) for one in value], dtype=np.float64)
-            for key, value in named.items()
-            if value is not None
-        }
-    except (TypeError, ValueError) as error:
-        raise _Damaged(f"metrics.json does not hold what it should ({_line(error)})") from None
+    units = metrics.get(tags.UNITS, {})
+    if not isinstance(units, Mapping):
+        raise _Damaged(f"metrics.json does not hold what it should ({tags.UNITS}: {units!r})")
+    named |= {f"{tags.UNITS}/{key}": value for key, value in units.items()}
+    found = {key: _numbers(key, value) for key, value in named.items() if value is not None}
     if tags.LOSS_TRAIN not in found or any(len(value) != count for value in found.values()):
         raise _Damaged(f"metrics.json does not hold a loss for each of {count} seeds")
+    if metrics["status"] == "finished" and np.isinf(found[tags.LOSS_TRAIN]).any():
+        raise _Damaged("metrics.json does not hold what it should (finished without a loss)")
     return found
+
+
+def _numbers(key: str, value: Any) -> NDArray[np.float64]:
+    """Return a list of numbers, null for those that JSON does not have."""
+    whether = isinstance(value, list) and all(one is None or type(one) in (int, float) for one in value)
+    if not whether:
+        raise _Damaged(f"metrics.json does not hold what it should ({key} is no list of numbers)")
+    return np.array([np.inf if one is None else one for one in value], dtype=np.float64)
 
 
 def _diverged(final: Mapping[str, NDArray[np.float64]], seen: replicas.Replicas, count: int) -> NDArray[np.bool_]:
@@ -212,14 +238,23 @@ def _diverged(final: Mapping[str, NDArray[np.float64]], seen: replicas.Replicas,
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        # a pipe would be waited for
+        raise _Damaged(f"{path.name} is no file")
     try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
+        found = json.loads(path.read_bytes(), parse_constant=_no_number)
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise _Damaged(f"{path.name} is {'empty' if path.stat().st_size == 0 else 'damaged'}")
     return found
 
 
+def _no_number(word: str) -> NoReturn:
+    # NaN and Infinity, which Python reads and reluviz never writes
+    raise ValueError(word)
+
+
 def _line(what: object) -> str:
-    return " ".join(str(what).split())
+    # what others wrote may hold commands to a terminal
+    return "".join(one if one.isprintable() else "?" for one in " ".join(str(what).split()))

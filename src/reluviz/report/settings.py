@@ -35,6 +35,7 @@ CHOICES = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 TARGET = "_target_"
 DEEPEST = 8
+MOST_REPLICAS = 10**7
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ def composed(folder: Path) -> Settings:
         ValueError: if it is damaged.
     """
     config = _yaml(folder / "config.yaml")
-    seeds = config.get("seeds") or range(first := int(config.get("seed", 0)), first + int(config.get("replicas", 1)))
+    first, replicas = int(config.get("seed", 0)), int(config.get("replicas", 1))
+    if replicas > MOST_REPLICAS:
+        # a digit too many would take all memory there is
+        raise ValueError(f".hydra/config.yaml is damaged: replicas: {replicas}")
+    seeds = config.get("seeds") or range(first, first + replicas)
     leaves = dict(_leaves({key: value for key, value in config.items() if key not in NOT_SETTINGS}))
     written = {key: value for key, value in leaves.items() if isinstance(value, str) and REFERENCE.fullmatch(value)}
     for key in written:
@@ -94,7 +99,7 @@ def _choices(path: Path) -> dict[str, str | None]:
     if not path.exists():
         return {}
     # a hundred lines stand before these few
-    block = CHOICES.search(path.read_text(encoding="utf-8"))
+    block = CHOICES.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
     if block is None:
         raise ValueError(f".hydra/{path.name} is damaged")
     return {key: one for key, one in _parsed_choices(block[1]) if key not in NOT_SETTINGS and "/" not in key}
@@ -113,6 +118,9 @@ def _parsed_choices(block: str) -> tuple[tuple[str, str | None], ...]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        # a pipe would be waited for
+        raise ValueError(f"{path.parent.name}/{path.name} is no file")
     try:
         text = path.read_bytes()
         # cut off in the middle of a line, it may well be a mapping still

@@ -159,7 +159,9 @@ def _short(value: Value) -> str:
 
 
 def _left(left: Left) -> str:
-    return f"{left.why}: {short(left.folder)}: {left.detail}"
+    # a folder's name may hold commands to a terminal
+    where = "".join(one if one.isprintable() else "?" for one in short(left.folder))
+    return f"{left.why}: {where}: {left.detail}"
 
 
 def _escaped(text: str) -> str:

@@ -17,8 +17,8 @@ MAKE_SOME = "make some with: python -m reluviz train +exp=optimizers"
 def walk(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of all runs at or below some folders, in the order of their paths; links are followed.
 
-    A run is known by Hydra's folder, by its metrics or by its event files. An empty folder beside runs was to be one.
-    No run is named twice, whichever ways lead to it.
+    A run is known by Hydra's folder, by its metrics or by its event files. An empty folder beside runs was to be one,
+    and one that may not be read could be any. No run is named twice, whichever ways lead to it.
 
     Raises:
         UserError: if there is no such folder, it cannot be read, or holds no run.
@@ -40,7 +40,13 @@ def _below(folder: Path, seen: set[str]) -> tuple[list[Path], bool]:
     runs: list[Path] = []
     empty: list[Path] = []
     again = False
-    for path, below, inside in os.walk(folder, followlinks=True):
+    closed: list[Path] = []
+
+    def shut(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            closed.append(Path(error.filename))
+
+    for path, below, inside in os.walk(folder, onerror=shut, followlinks=True):
         real = os.path.realpath(path)
         if real in seen or MARK in inside:
             again |= real in seen
@@ -54,4 +60,4 @@ def _below(folder: Path, seen: set[str]) -> tuple[list[Path], bool]:
             empty.append(Path(path))
         below[:] = sorted(name for name in below if not name.startswith(".") and name != "checkpoints")
     beside = {run.parent for run in runs}
-    return sorted([*runs, *(one for one in empty if one.parent in beside)]), again
+    return sorted([*runs, *closed, *(one for one in empty if one.parent in beside)]), again

@@ -80,9 +80,9 @@ class Job:
             set_full("1" if self.here else self.full)
         if self.here:
             terminal.outcome(done, prepared, brief=True)
-            if done.exit_status >= 128:
-                # Hydra would go on with the next job
-                raise KeyboardInterrupt
+        if done.exit_status >= 128 and (self.here or os.getpid() == self.parent):
+            # Hydra, or a pool of one, would go on with the next job
+            raise KeyboardInterrupt
         return done.loss
 
     def _train(self, cfg: DictConfig, folder: Path) -> "tuple[Outcome, Prepared]":

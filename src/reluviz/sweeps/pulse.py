@@ -49,8 +49,11 @@ def pulse(folder: Path) -> Iterator[None]:
 def end_with(parent: int) -> None:
     """End this process as soon as it is no longer a child of `parent`.
 
-    A pool's workers outlive a parent that was killed, and would train what somebody else goes on with.
+    A pool's workers outlive a parent that was killed, and would train what somebody else goes on with. A pool of one
+    has no workers: its jobs run in the parent itself.
     """
+    if os.getpid() == parent:
+        return
 
     def look() -> None:
         while os.getppid() == parent:

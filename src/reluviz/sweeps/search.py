@@ -5,8 +5,9 @@ The study is a journal in the sweep's folder, so that it goes on where it stoppe
 
 import json
 import math
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ BEST = "best.json"
 DIGITS = 6
 """Of a number between two bounds: more would only make long names."""
 NAME = "reluviz"
+AGAIN = "again"
+"""Of a trial, the number of the one whose settings it has, and which was not brought to its end."""
 
 
 def search(sweep: Sweep, launcher: Any, overrides: Sequence[Override]) -> float:
@@ -38,6 +41,7 @@ def search(sweep: Sweep, launcher: Any, overrides: Sequence[Override]) -> float:
         UserError: if nothing is searched, or a range is none.
     """
     import optuna
+    from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {one.get_key_element(): _distribution(one) for one in overrides if one.is_sweep_override()}
@@ -47,15 +51,17 @@ def search(sweep: Sweep, launcher: Any, overrides: Sequence[Override]) -> float:
     fixed = [f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in given]
     study = _study(sweep.folder, next((int(str(one.value())) for one in given if one.get_key_element() == "seed"), 0))
     _go_on(study)
-    while (left := sweep.trials - len(study.trials)) > 0 or _waiting(study):
-        trials = [study.ask(space) for _ in range(min(max(left, _waiting(study)), sweep.together))]
-        grid = [[*fixed, *(f"{key}={_shown(trial.params[key])}" for key in space)] for trial in trials]
+    ended = [one.params for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    sweep.remember([_overrides(fixed, params) for params in ended])
+    while (left := _left(study, sweep.trials)) > 0:
+        trials = [study.ask(space) for _ in range(min(left, sweep.together))]
+        grid = [_overrides(fixed, trial.params) for trial in trials]
         known = {tuple(one): None for one in grid}
         endings = dict(zip(known, sweep.run(launcher, [list(one) for one in known]), strict=True))
         for trial, one in zip(trials, grid, strict=True):
             loss = endings[tuple(one)].loss
             if loss is None:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                study.tell(trial, state=TrialState.FAIL)
             else:
                 # a study takes no infinite values
                 study.tell(trial, min(loss, 1e300))
@@ -68,14 +74,24 @@ def _study(folder: Path, seed: int) -> "Study":
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     path = str(folder / JOURNAL)
+    _mend(folder / JOURNAL)
     with warnings.catch_warnings():
         # parts of Optuna's that are not settled yet
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-        study = optuna.create_study(storage=storage, study_name=NAME, load_if_exists=True)
+        try:
+            storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+            study = optuna.create_study(storage=storage, study_name=NAME, load_if_exists=True)
+        except (LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: is damaged; without it the search begins anew, and keeps its runs") from error
         # a study that goes on must not draw once more what it drew at its beginning
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), constant_liar=True)
         return study
+
+
+def _mend(journal: Path) -> None:
+    """Take away a line that was not written to its end, or what comes next would be put behind it."""
+    if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 def _go_on(study: "Study") -> None:
@@ -84,13 +100,17 @@ def _go_on(study: "Study") -> None:
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
 
 
-def _waiting(study: "Study") -> int:
+def _left(study: "Study", wanted: int) -> int:
+    """Return how many trials are still to be made; one that is tried again counts once."""
     from optuna.trial import TrialState
 
-    return len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    trials = study.get_trials(deepcopy=False)
+    waiting = sum(one.state == TrialState.WAITING for one in trials)
+    again = sum(AGAIN in one.user_attrs for one in trials)
+    return max(0, wanted - (len(trials) - again)) + waiting
 
 
 def _finish(sweep: Sweep, study: "Study", fixed: Sequence[str], keys: Sequence[str]) -> float:
@@ -104,7 +124,7 @@ def _finish(sweep: Sweep, study: "Study", fixed: Sequence[str], keys: Sequence[s
         return math.inf
     best = study.best_trial
     assert best.value is not None
-    found = [f"{key}={_shown(best.params[key])}" for key in keys]
+    found = _overrides([], {key: best.params[key] for key in keys})
     content = {"overrides": [*kept(fixed), *found], "loss": best.value, "trial": best.number, "trials": len(complete)}
     write_json(sweep.folder / BEST, json.loads(json.dumps(content)))
     terminal.best(found, best.value, len(complete))
@@ -133,6 +153,10 @@ def _distribution(override: Override) -> "BaseDistribution":
         raise UserError(f"{override.input_line}: {' '.join(str(error).split())}") from error
     assert isinstance(value, ChoiceSweep)
     return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
+def _overrides(fixed: Sequence[str], params: Mapping[str, Any]) -> list[str]:
+    return [*fixed, *(f"{key}={_shown(value)}" for key, value in params.items())]
 
 
 def _shown(value: Any) -> str:

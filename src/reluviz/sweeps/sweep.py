@@ -67,6 +67,24 @@ class Sweep:
         """Return how all jobs stand."""
         return [outcomes.read(folder) for folder in self.jobs]
 
+    def begin(self) -> None:
+        """See to it that nobody else is going to run its jobs.
+
+        Raises:
+            UserError: if Slurm still has jobs of an earlier attempt, whose process was killed.
+        """
+        queue = slurm.Queue(self.folder)
+        if self.goes_on and queue.reachable() and queue.holds():
+            # those that have not begun show no life
+            ids = " ".join(queue.ids())
+            raise UserError(f"sweep.resume={self.folder}: Slurm still has jobs of it, {ids}; wait, or scancel them")
+
+    def remember(self, grid: Sequence[Sequence[str]]) -> None:
+        """Count jobs that ended in an earlier attempt, and that nobody will ask to be run."""
+        for one in grid:
+            self.jobs[self._folder(one)] = list(one)
+        self.before = len(self.jobs)
+
     def run(self, launcher: Any, grid: Sequence[Sequence[str]]) -> list[Ending]:
         """Run the jobs that are left to do; return how all of `grid` stand then.
 
@@ -79,7 +97,7 @@ class Sweep:
             KeyboardInterrupt: if the sweep was interrupted; what has ended is whole.
         """
         first = len(self.jobs)
-        new = {self.folder / config.varies(kept(one), self.fixed): list(one) for one in grid}
+        new = {self._folder(one): list(one) for one in grid}
         if len(new) < len(grid):
             raise UserError("two jobs of this sweep would have the same settings, and share a folder")
         if self.goes_on:
@@ -97,6 +115,9 @@ class Sweep:
         else:
             self._elsewhere(launcher, todo)
         return [outcomes.read(folder) for folder in new]
+
+    def _folder(self, overrides: Sequence[str]) -> Path:
+        return self.folder / config.varies(kept(overrides), self.fixed)
 
     def _one(self, launcher: Any, number: int, folder: Path, overrides: list[str]) -> None:
         try:
@@ -177,25 +198,49 @@ class Sweep:
     def _check(self, jobs: dict[Path, list[str]]) -> None:
         """Refuse to go on where the folders hold other runs than these, or a run that is under way."""
         for folder, overrides in jobs.items():
-            try:
-                stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            if (stored := _given(folder)) is None:
                 continue
-            earlier, now = (sorted(kept(map(str, one))) for one in (stored or [], overrides))
+            earlier, now = (sorted(kept(one)) for one in (stored, overrides))
             if earlier != now:
                 with_ = [text for text in earlier if text not in now]
                 without = [text for text in now if text not in earlier]
                 why = f"{folder.name} was run with{'' if with_ else 'out'} {' '.join(with_ or without)}"
+                raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
+        folders = (path.parent for path in sorted(self.folder.glob("*/.hydra")))
+        begun = next(((folder, given) for folder in folders if (given := _given(folder)) is not None), None)
+        if begun and jobs:
+            folder, given = begun
+            fewer = config.varies(kept(given), self.fixed) != folder.name
+            if fewer or self._moving(given) != self._moving(next(iter(jobs.values()))):
+                # the same runs would be made again under other names
+                why = f"{folder.name} is of a sweep over other keys"
                 raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
         if running := pulse.beating(folder for folder in jobs):
             raise UserError(
                 f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, {running[0].name} for one"
             )
 
+    def _moving(self, overrides: Sequence[str]) -> set[str]:
+        return {text.lstrip("+~").partition("=")[0] for text in kept(overrides)} - set(self.fixed)
+
 
 def kept(overrides: Any) -> list[str]:
     """Return the overrides that belong to a run's identity."""
     return [text for text in overrides if not text.lstrip("+~").startswith(APART)]
+
+
+def _given(folder: Path) -> list[str] | None:
+    """Return the overrides with which a job was begun; None where it has not come to training.
+
+    Hydra does not write them in one move: a process that was killed then leaves any part of them, or an empty file.
+    """
+    try:
+        if {path.name for path in folder.iterdir()} <= {".hydra", pulse.NAME}:
+            return None
+        stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return [str(one) for one in stored or []]
 
 
 def environment() -> str | None:
