@@ -1,5 +1,7 @@
 """Messages that are filled in are those that protobuf makes."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util import tensor_util
 
-from reluviz import entries, tags
+from reluviz import entries, tags, voices
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.forms import FLOAT, Form, Part, blank, field, key, row, varint
+from reluviz.histograms import count
 from reluviz.models import ConstantModule, ReLUModule
 from reluviz.snapshot import Snapshot, Taken, develop
 
@@ -156,3 +159,43 @@ def test_snapshots_of_one_parameter_are_worked_out_together_too() -> None:
             snapshot.loss_train, np.var(DATA.y) + (one.parameters["theta"].numpy() - DATA.y.mean()) ** 2, rtol=1e-12
         )
         assert snapshot.units is None
+
+
+@pytest.mark.parametrize("train", ["all", "output", "hidden"])
+@pytest.mark.parametrize(("width", "replicas"), [(1, 1), (7, 3), (40, 1)])
+@pytest.mark.parametrize("dataset", [DATA, SMALL, FAR], ids=["course", "small", "far"])
+def test_compiled_histograms_of_votes_are_those_of_the_matrices(
+    dataset: Dataset, width: int, replicas: int, train: str
+) -> None:
+    importlib.import_module("numba")
+    module = ReLUModule(width=width, seeds=list(range(replicas)), train=train)
+    some = taken(module, range(5))
+    # a dead unit, one that is on everywhere, one without a slope
+    for name, value in (("input_slope", 0.0), ("bias", -3.0)):
+        some[1].parameters[name][0, 0] = value
+    some[2].parameters["bias"][:] = 50.0
+    some[3].parameters["output_weight"][:] = 0.0
+    snapshots = develop("relu", some, module.trained, dataset)
+    for counted in {1, replicas}:
+        found = voices.count(snapshots, counted)
+        assert tuple(found) == module.trained
+        for name, one in found.items():
+            wanted = count([s.gradients(counted)[name] for s in snapshots], len(dataset.x))
+            np.testing.assert_array_equal(one.counts, wanted.counts, err_msg=name)
+            np.testing.assert_array_equal(one.edges, wanted.edges, err_msg=name)
+            np.testing.assert_array_equal([one.low, one.high, one.count], [wanted.low, wanted.high, wanted.count])
+            largest = np.abs(wanted.edges).max() * wanted.count.max()
+            np.testing.assert_allclose(one.total, wanted.total, rtol=1e-9, atol=1e-12 * largest)
+            np.testing.assert_allclose(one.squares, wanted.squares, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e140])
+def test_what_is_not_finite_is_left_to_the_slow_histograms(value: float) -> None:
+    importlib.import_module("numba")
+    module = ReLUModule(width=3)
+    some = taken(module, range(2))
+    some[1].parameters["output_weight"][0, 0] = value
+    with np.errstate(all="ignore"):
+        snapshots = develop("relu", some, module.trained, DATA)
+    assert voices.count(snapshots, 1) == {}
+    assert voices.count(snapshots[:1], 1) != {}

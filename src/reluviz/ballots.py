@@ -142,11 +142,15 @@ class ReLUBallots:
 
     def gradients(self) -> dict[str, Array]:
         """Return g_i, name -> [R, N] or [R, N, W]."""
-        twice, found = self._twice[..., None], {}
+        twice = self._twice[..., None]
+        found: dict[str, Array] = {}
         if "input_slope" in self.widths or "bias" in self.widths:
             # in the order of `votes.per_sample_gradients`, to the last digit
             gate = self._weight[:, None] * self._active
-            found = {"input_slope": twice * (gate * self.x[:, None]), "bias": twice * gate}
+            found["input_slope"] = gate * self.x[:, None]
+            found["input_slope"] *= twice
+            gate *= twice
+            found["bias"] = gate
         found |= {"output_weight": twice * self._hidden, "output_bias": self._twice}
         return {name: found[name] for name in self.widths}
 

@@ -17,7 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, Sum
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
-from reluviz import tags
+from reluviz import tags, voices
 from reluviz.forms import DOUBLE, FLOAT, MESSAGE, VARINT, Form, Part, blank, field, key, row, varint
 from reluviz.functions import PARAMETERS
 from reluviz.histograms import BINS, Counted, count
@@ -170,11 +170,12 @@ class Entries:
         found = {tag: count([value.numpy() for value in series]) for tag, series in named.items()}
         parameters = sum(first.parameters[name][0].numel() for name in first.trained)
         counted = max(1, MOST_COUNTED // (first.votes.norm.shape[-1] * parameters))
-        voted = [s.gradients(counted) for s in snapshots]
-        for name in voted[0]:
+        voted = voices.count(snapshots, counted)
+        if not voted:
+            gradients = [s.gradients(counted) for s in snapshots]
             # contributions are g_i / N
-            found[f"{tags.VOTES_HISTOGRAM}/{name}"] = count([one[name] for one in voted], len(first.x))
-        return found
+            voted = {name: count([one[name] for one in gradients], len(first.x)) for name in gradients[0]}
+        return found | {f"{tags.VOTES_HISTOGRAM}/{name}": one for name, one in voted.items()}
 
     def _tensors(self, snapshots: Sequence[Snapshot]) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the parameters, [S, R, P], and residuals, norms and shares of the samples, [S, V, 3, n]."""

@@ -69,8 +69,7 @@ def count(values: Sequence[Array], divisor: float = 1.0) -> Counted:
 
 def _count(rows: Sequence[Array], low: Array, high: Array, divisor: float) -> Counted:
     """Count; rows are [n], or one of [M, n]."""
-    width = np.where(high - low > 1e-300, high - low, divisor)
-    first = np.where(width > high - low, low - width / 2, low)
+    first, width = ends(low, high, divisor)
     scale = BINS / width
     counts, total, squares = [], [], []
     for m, row in enumerate(rows):
@@ -79,20 +78,33 @@ def _count(rows: Sequence[Array], low: Array, high: Array, divisor: float) -> Co
         total.append(row.sum(-1))
         # not a product of matrices, which threads that wait for each other would share
         squares.append(np.einsum("...n,...n->...", row, row))
+    whole = np.full(len(low), rows[0].shape[-1])
+    return counted(low, high, np.hstack(total), np.hstack(squares), whole, np.concatenate(counts), divisor)
+
+
+def counted(
+    low: Array,
+    high: Array,
+    total: Array,
+    squares: Array,
+    count: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    divisor: float,
+) -> Counted:
+    """Return histograms of quotients, of which the rest is that of the numbers that are to be divided."""
+    first, width = ends(low, high, divisor)
+    last = np.where(width > high - low, first + width, high)
+    first, last = first / divisor, last / divisor
     # as numpy.linspace makes them
-    last, first = (first + width) / divisor, first / divisor
-    last = np.where(width > high - low, last, high / divisor)
     edges = STEPS * ((last - first) / BINS)[:, None] + first[:, None]
     edges[:, -1] = last
-    return Counted(
-        low / divisor,
-        high / divisor,
-        np.hstack(total) / divisor,
-        np.hstack(squares) / divisor**2,
-        np.full(len(low), rows[0].shape[-1]),
-        np.concatenate(counts),
-        edges,
-    )
+    return Counted(low / divisor, high / divisor, total / divisor, squares / divisor**2, count, counts, edges)
+
+
+def ends(low: Array, high: Array, divisor: float) -> tuple[Array, Array]:
+    """Return where the first bin begins, and how wide all are together: 1, once divided, of values almost alike."""
+    width = np.where(high - low > 1e-300, high - low, divisor)
+    return np.where(width > high - low, low - width / 2, low), width
 
 
 def _bins(values: Array, first: Array, scale: Array) -> NDArray[np.int64]:
@@ -102,13 +114,13 @@ def _bins(values: Array, first: Array, scale: Array) -> NDArray[np.int64]:
     beside it it lies.
     """
     counts = np.zeros((np.size(first), BINS + 1), np.int64)
-    row = np.arange(len(counts), dtype=np.int32)[:, None] * (BINS + 1)
+    row = np.arange(len(counts))[:, None] * (BINS + 1)
     for start in range(0, values.shape[-1], BLOCK):
         place = values[..., start : start + BLOCK] - np.expand_dims(first, -1)
         place *= np.expand_dims(scale, -1)
         # what lies at an edge is right of it, however it was rounded
         place += 1e-12
-        bins = place.astype(np.int32)
+        bins = place.astype(np.intp)
         if values.ndim > 1:
             bins += row
         counts += np.bincount(bins.reshape(-1), minlength=counts.size).reshape(counts.shape)

@@ -1,5 +1,6 @@
 """One run: built from its configuration, trained in its folder, and told about at the end."""
 
+import copy
 import functools
 import inspect
 import json
@@ -23,9 +24,13 @@ from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.data.dataset import Dataset
 from reluviz.data.module import SegmentData
+from reluviz.data.segments import Segment
 from reluviz.distribution import distribution
+from reluviz.engines import choose
 from reluviz.errors import Diverged, UserError
+from reluviz.imports import undisturbed
 from reluviz.models.base import RegressionModule
+from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.profiling import Unprofiled
 from reluviz.quiet import quiet
 from reluviz.reference import reference
@@ -47,6 +52,8 @@ OURS = (
     "num_nodes",
 )
 """Arguments of the Trainer that a run decides."""
+FEW = 64
+"""Points of an update that is thrown away."""
 MANY = 2**20
 """Numbers in the hidden layers of a minibatch from which torch's threads help; below, waiting for each other costs
 up to fifty times the work."""
@@ -100,9 +107,6 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     Raises:
         UserError: for anything that could not be trained.
     """
-    from reluviz.engines import choose
-    from reluviz.models.optimizers import build_optimizer, build_scheduler
-
     settings: dict[str, Any] = plain(check(cfg))
     settings.setdefault("scheduler", None)
     dataset = build(settings["data"], "data")
@@ -169,6 +173,29 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
         return _train(prepared, folder, checkpoint, started)
     finally:
         torch.set_num_threads(threads)
+
+
+def warm_up(prepared: Prepared) -> None:
+    """Load the engine's compiled code, or compile it: by one update of a copy of the model, which is thrown away.
+
+    It belongs to the start of the process, with the imports of packages, and like them goes on without the garbage
+    collector.
+    """
+    if prepared.engine not in ("fused", "exact"):
+        return
+    module, data = copy.deepcopy(prepared.module), prepared.data
+    if prepared.settings["trainer"].get("precision") == "64-true":
+        module.double()
+    named = {name: getattr(module, name) for name in module.trained}
+    optimizer = build_optimizer(module.optimizer_settings, named, len(module.seeds))
+    rates = np.zeros((1, len(optimizer.param_groups)))
+    x, y = module.points(prepared.dataset)
+    with undisturbed():
+        engine = choose(prepared.engine, module, data.sampler)
+        for piece in Segment(prepared.dataset, data.sampler, module.seeds, 0, 1).pieces(engine.by_replica):
+            # of full batches any points will do
+            some = slice(None) if piece.batch else slice(FEW)
+            engine.run(module, optimizer, piece, rates, x[some], y[some])
 
 
 def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:

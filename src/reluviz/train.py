@@ -75,6 +75,7 @@ def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) ->
     with _heavy():
         from reluviz import run, terminal
     prepared = run.prepare(config.task(cfg))
+    run.warm_up(prepared)
     folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
     ended: list[run.Outcome | Exception] = []
 
@@ -104,6 +105,7 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
     resumed = resume.find(checkpoint, overrides)
     prepared = run.prepare(resumed.cfg, resumed=True)
     resume.remember(resumed)
+    run.warm_up(prepared)
     outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
     terminal.outcome(outcome, prepared)
     return outcome.exit_status
@@ -115,7 +117,8 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
         from reluviz.sweeps.sweep import Sweep, environment
     _check_values(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
-    settings = run.prepare(config.task(cfg)).settings["sweep"]
+    prepared = run.prepare(config.task(cfg))
+    settings = prepared.settings["sweep"]
     goes_on = settings["resume"] is not None
     if goes_on:
         folder = _stopped(settings["resume"])
@@ -130,6 +133,8 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
         trials=settings["trials"],
         together=settings["together"],
     )
+    if sweep.here:
+        run.warm_up(prepared)
 
     def job(_: DictConfig) -> None:
         """Stand where Hydra wants a task; the sweeper takes the sweep from it."""

@@ -1,12 +1,14 @@
 """Checkpoints that survive whatever ends the process."""
 
-import math
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+
+FIRST = 1.0
+"""Seconds until the first checkpoint, unless they are renewed more often."""
 
 
 class Checkpoints(L.Callback):
@@ -28,8 +30,8 @@ class Checkpoints(L.Callback):
         self._written = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Have the first segment saved, so that there is something to go on from."""
-        self._written = -math.inf
+        """Have something saved soon, to go on from; before that, to begin anew costs as little."""
+        self._written = time.monotonic() + min(FIRST, self.seconds) - self.seconds
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
