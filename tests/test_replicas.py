@@ -35,6 +35,8 @@ def train(folder, *words):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fused, "run", run)
+        # which makes an update of a copy
+        patch.setattr("reluviz.run.warm_up", lambda prepared: None)
         patch.setattr(sys, "argv", ["reluviz", "train", *WORDS, *words, f"hydra.run.dir={folder}"])
         assert main() == 0
     return np.concatenate(drawn, axis=1)

@@ -24,7 +24,8 @@ from reluviz.checks import check, seeds_of
 from reluviz.config import plain
 from reluviz.data.dataset import Dataset
 from reluviz.data.module import SegmentData
-from reluviz.data.segments import Segment
+from reluviz.data.samplers import Full
+from reluviz.data.segments import Piece
 from reluviz.distribution import distribution
 from reluviz.engines import choose
 from reluviz.errors import Diverged, UserError
@@ -192,10 +193,11 @@ def warm_up(prepared: Prepared) -> None:
     x, y = module.points(prepared.dataset)
     with undisturbed():
         engine = choose(prepared.engine, module, data.sampler)
-        for piece in Segment(prepared.dataset, data.sampler, module.seeds, 0, 1).pieces(engine.by_replica):
-            # of full batches any points will do
-            some = slice(None) if piece.batch else slice(FEW)
-            engine.run(module, optimizer, piece, rates, x[some], y[some])
+        full = isinstance(data.sampler, Full)
+        # of full batches any points will do
+        some = slice(FEW) if full else slice(None)
+        batch = None if full else torch.zeros(len(module.seeds), 1, data.sampler.batch(len(x)), dtype=torch.int64)
+        engine.run(module, optimizer, Piece(0, 1, batch), rates, x[some], y[some])
 
 
 def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:

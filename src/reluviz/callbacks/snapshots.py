@@ -124,8 +124,6 @@ class SnapshotLogger(L.Callback):
             contributions=self.contributions,
             initial_loss=self._initial_loss,
         )
-        if self._initial_loss is None:
-            self._start = module.values()
         self._look(trainer, module)
 
     def on_train_batch_end(
@@ -146,7 +144,10 @@ class SnapshotLogger(L.Callback):
         developer = self._developer
         assert developer is not None
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
-        if not developer.hand_over(Taken(int(module.updates_done), time.time(), module.values(), loss_batch)):
+        taken = Taken(int(module.updates_done), time.time(), module.values(), loss_batch)
+        if taken.update == 0:
+            self._start = taken.parameters
+        if not developer.hand_over(taken):
             self._check(module, _parts(trainer, module)[1].dataset, developer)
 
     def _check(self, module: RegressionModule, dataset: Dataset, developer: Developer) -> None:
