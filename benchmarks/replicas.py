@@ -72,14 +72,16 @@ def main() -> None:
 
 def _measure(report: Report, runs: int, many: Run, one: Run, updates: int) -> None:
     """Compare whole runs of many replicas with the engine on one, with one core to itself."""
-    alone = Ours(Case(width=WIDTH), "fused", cores=1, ahead=True)
+    alone, drawing = (Ours(Case(width=WIDTH), "fused", cores=1, ahead=ahead) for ahead in (True, False))
     # the first of each compiles and allocates
     alone.run(1000)
+    drawing.run(1000)
     Run(many.replicas, 2).rate()
     rates = in_turn(
         runs,
         {
             "engine": lambda: updates / alone.run(updates),
+            "drawing": lambda: updates / drawing.run(updates),
             "many": many.rate,
             "one": one.rate,
         },
@@ -88,10 +90,12 @@ def _measure(report: Report, runs: int, many: Run, one: Run, updates: int) -> No
     report.say(
         f"Updates a second, summed over the replicas, at W = {WIDTH}, B = 40, N = 200 with default logging: {runs} runs"
         f" of each, {updates:,} updates long. The engine alone makes the updates of one replica, on one core, with"
-        " minibatches that were drawn before; a whole run draws them, and takes snapshots, draws pictures and logs."
+        " minibatches that were drawn before, or with their drawing; a whole run draws them, and takes snapshots, draws"
+        " pictures and logs."
     )
     rows = [
         ("engine alone, 1 replica, 1 core", str(rates["engine"])),
+        ("the same, minibatches drawn", str(rates["drawing"])),
         ("seconds.engine, 1 replica", str(of_one)),
         ("seconds.fit, 1 replica", str(rates["one"])),
         (f"seconds.engine, {many.replicas:,} replicas", str(Times(tuple(many.engine)))),
@@ -100,7 +104,8 @@ def _measure(report: Report, runs: int, many: Run, one: Run, updates: int) -> No
     report.say(table(("of", "updates a second"), rows))
     report.say(f"{THREADS} thread{'s' * (THREADS > 1)} share{'s' * (THREADS == 1)} the replicas.")
     whole = rates["many"].median / THREADS
-    for what, rate in (("engine alone", rates["engine"]), ("seconds.engine", of_one)):
+    compared = {"engine alone": rates["engine"], "engine that draws": rates["drawing"], "seconds.engine": of_one}
+    for what, rate in compared.items():
         report.ratio(f"whole run / (cores x {what})", figure(whole / rate.median), f"at least {WANTED}")
     report.ratio("event files", f"{figure(many.megabytes)} MB", f"below {MOST_EVENTS} MB")
     if (peak := _peak()) is not None:

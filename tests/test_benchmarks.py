@@ -168,7 +168,7 @@ def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(ran):
     out, _ = ran["replicas"]
     (_, table), _ = tables(out)
     rates = {what: numbers(cell)[0] for what, cell in zip(table["of"], table["updates a second"], strict=True)}
-    alone, engine_of_one, one, engine, whole = rates.values()
+    alone, drawing, engine_of_one, one, engine, whole = rates.values()
     assert list(rates)[-1] == "seconds.fit, 100 replicas"
     # a run makes updates, and does more besides
     assert engine > whole > one
@@ -176,6 +176,7 @@ def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(ran):
     threads = int(re.search(r"(\d+) threads? share", out)[1])
     found = ratios(out)
     assert found["whole run / (cores x engine alone)"] == pytest.approx(whole / threads / alone, rel=0.02)
+    assert found["whole run / (cores x engine that draws)"] == pytest.approx(whole / threads / drawing, rel=0.02)
     assert found["whole run / (cores x seconds.engine)"] == pytest.approx(whole / threads / engine_of_one, rel=0.02)
     # parameters and votes of three snapshots, in float32
     assert 3 * 4 * (100 * 121 + 50 * 600) / 1e6 < found["event files"] < 5
