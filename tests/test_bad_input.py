@@ -180,7 +180,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "ckpt_missing": ("ckpt_path=IN/none", "ckpt_path=IN/none: no such file or folder"),
     "ckpt_no_run": ("ckpt_path=IN/folder", "ckpt_path=IN/folder: belongs to no run"),
     "ckpt_file_of_no_run": ("ckpt_path=IN/good.csv", "ckpt_path=IN/good.csv: belongs to no run"),
-    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has no checkpoint yet"),
+    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has left no checkpoint"),
     "ckpt_damaged": ("ckpt_path=IN/damaged updates=9", "ckpt_path=IN/damaged: last.ckpt is not a checkpoint"),
     "ckpt_of_another_model": ("ckpt_path=IN/mixed updates=9", "ckpt_path=IN/mixed: holds a relu model"),
     "ckpt_done": ("ckpt_path=IN/linear", "ckpt_path=IN/linear: has made its 2 updates", "updates=4"),

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -397,3 +398,14 @@ def test_a_value_given_twice_is_refused(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert (out, err) == ("", "reluviz: seed=0,1,0: holds a value twice; each would be the same run\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", [None, "here/it.json"])
+def test_a_full_disk_is_told_of_in_one_line(monkeypatch, capsys, where):
+    def full(rest):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+
+    monkeypatch.setattr("reluviz.view.main", full)
+    monkeypatch.setattr(sys, "argv", ["reluviz", "view"])
+    assert main() == 2
+    assert capsys.readouterr().err == f"reluviz: {where or 'a file'}: cannot be written to (No space left on device)\n"

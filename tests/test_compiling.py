@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-WORDS = "compiling the engine, once on this computer: a few seconds\n"
+WORDS = "compiling the engine for such runs, once on this computer: a few seconds\n"
 
 
 @pytest.mark.parametrize("sampler", ["with_replacement", "full"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
-from reluviz.callbacks import developer
+from reluviz.callbacks import checkpoints, developer
 from reluviz.callbacks.history import History
 from reluviz.data import piecewise_linear
 from reluviz.data.snapshots import Linear
@@ -149,3 +149,21 @@ def test_trouble_with_the_event_file_ends_the_run_in_one_line(tmp_path, monkeypa
     monkeypatch.setattr(EventFile, "add_records", full)
     with pytest.raises(UserError, match="No space left on device"):
         train(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "wanted"), [(30, [1, 3, 7, 15, 31, 61, 91]), (3, [1, 3, 6, 9]), (0, range(10))])
+def test_checkpoints_come_more_often_in_the_beginning(monkeypatch, seconds, wanted) -> None:
+    now, saved = [100.0], []
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    keeper = checkpoints.Checkpoints(seconds=seconds)
+
+    def save(trainer, name: str) -> None:
+        saved.append(now[0] - 100)
+        keeper._written = now[0]
+
+    monkeypatch.setattr(keeper, "_save", save)
+    keeper.on_train_start(None, None)
+    for _ in range(120):
+        keeper.on_train_batch_end(None, None, None, None, 0)
+        now[0] += 1
+    assert saved[: len(wanted)] == list(wanted)

@@ -436,7 +436,7 @@ def test_what_is_no_run_is_refused(made: Callable[..., Path], refused: Callable[
     folder = tmp_path / "run"
     shutil.copytree(made("relu", "exp=relu"), folder)
     (folder / "checkpoints" / "last.ckpt").unlink()
-    assert "this run has no checkpoint yet (last.ckpt is missing)" in refused(folder, "updates=8")
+    assert "this run has left no checkpoint (last.ckpt is missing" in refused(folder, "updates=8")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml"])

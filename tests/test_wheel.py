@@ -78,6 +78,9 @@ def test_the_installed_wheel_trains_in_an_unrelated_folder(wheel: Path, tmp_path
         cwd=work, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     # its engine has not been compiled yet
-    assert (done.returncode, done.stderr) == (0, "compiling the engine, once on this computer: a few seconds\n")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "compiling the engine for such runs, once on this computer: a few seconds\n",
+    )
     (metrics,) = (work / "logs" / "linear").glob("*/metrics.json")
     assert json.loads(metrics.read_text())["status"] == "finished"

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -15,6 +16,9 @@ VERBS = {
     "report": ("reluviz.report", "statistics over many runs: table, findings, pictures, a page"),
     "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
 }
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
+"""What the system says where there is no room, or no right, to write."""
 
 
 def main() -> int:
@@ -49,6 +53,12 @@ def main() -> int:
         # the reader has gone, as in: explain | head; nor can Python's own last flush reach it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        # what is written says where, but not always what
+        print(f"reluviz: {error.filename or 'a file'}: cannot be written to ({error.strerror})", file=sys.stderr)
+        return 2
     except MemoryError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

@@ -52,7 +52,10 @@ def find(path: str, overrides: Sequence[str]) -> Resumed:
     if not (folder / ".hydra" / "config.yaml").is_file():
         raise UserError(f"{where}: belongs to no run (there is no .hydra/config.yaml in {folder})")
     if not checkpoint.is_file():
-        raise UserError(f"{where}: this run has no checkpoint yet ({checkpoint.name} is missing)")
+        raise UserError(
+            f"{where}: this run has left no checkpoint ({checkpoint.name} is missing; the first one comes after a"
+            " second); start it again"
+        )
     try:
         stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
         chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices

@@ -55,7 +55,7 @@ def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
 def compiling() -> None:
     """Say, once, why the first run of all takes longer."""
     # not by a console of rich: a progress bar would wipe it away
-    print("compiling the engine, once on this computer: a few seconds", file=sys.stderr)
+    print("compiling the engine for such runs, once on this computer: a few seconds", file=sys.stderr)
 
 
 def job(number: int, folder: Path) -> None:

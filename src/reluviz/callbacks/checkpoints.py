@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 
 FIRST = 1.0
-"""Seconds until the first checkpoint, unless they are renewed more often."""
+"""Seconds until the first checkpoint; until the next it is twice as long each time, up to what was asked for."""
 
 
 class Checkpoints(L.Callback):
@@ -19,7 +19,8 @@ class Checkpoints(L.Callback):
 
     Args:
         folder: where the files go.
-        seconds: how often last.ckpt is renewed.
+        seconds: how often last.ckpt is renewed; more often in the beginning, so that a kill never costs more than the
+            run has taken.
         every: keep a checkpoint of its own at every so many snapshots; 0 for none.
     """
 
@@ -28,10 +29,11 @@ class Checkpoints(L.Callback):
         self.seconds = seconds
         self.every = every
         self._written = 0.0
+        self._wait = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Have something saved soon, to go on from; before that, to begin anew costs as little."""
-        self._written = time.monotonic() + min(FIRST, self.seconds) - self.seconds
+        self._written, self._wait = time.monotonic(), min(FIRST, self.seconds)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -40,8 +42,9 @@ class Checkpoints(L.Callback):
         if self.every and int(pl_module.segments_done) % self.every == 0:  # type: ignore[arg-type]
             self._save(trainer, f"update-{int(pl_module.updates_done):09d}.ckpt")  # type: ignore[arg-type]
         # after the last segment on_train_end follows at once
-        if time.monotonic() - self._written >= self.seconds:
+        if time.monotonic() - self._written >= self._wait:
             self._save(trainer, "last.ckpt")
+            self._wait = min(2 * self._wait, self.seconds)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the end of the run."""
