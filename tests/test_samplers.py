@@ -1,4 +1,5 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from reluviz.data import Epoch, Full, Linear, Log, Segment, WithoutReplacement, WithReplacement, piecewise_linear
 from reluviz.data import samplers as samplers_module
 from reluviz.data import segments as segments_module
-from reluviz.data.samplers import Fill, Minibatches, uniform
+from reluviz.data.samplers import Fill, Minibatches, OwnRoom, uniform
 
 UPDATES, SAMPLES = 60, 30
 POLICIES = {
@@ -249,3 +250,20 @@ def test_snapshots_increase_strictly_from_0_and_1_to_the_last_update(snapshots) 
         assert schedule[:2] == [0, 1]
         assert schedule[-1] == updates
         assert all(a < b for a, b in pairwise(schedule))
+
+
+def test_room_is_used_again_by_its_own_thread_and_changes_nothing() -> None:
+    room = OwnRoom()
+    sampler = WithReplacement(7)
+    first = sampler.draw([0, 1], 0, 50, SAMPLES, room=room)
+    kept = first.copy()
+    np.testing.assert_array_equal(first, sampler.draw([0, 1], 0, 50, SAMPLES))
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(sampler.draw, [2], 0, 50, SAMPLES, room=room).result()
+    np.testing.assert_array_equal(first, kept)
+    assert not np.shares_memory(first, other)
+    again = sampler.draw([2], 0, 50, SAMPLES, room=room)
+    np.testing.assert_array_equal(again, other)
+    assert np.shares_memory(first, again)
+    large = room((OwnRoom.MOST + 1,))
+    assert not np.shares_memory(large, room((3,)))

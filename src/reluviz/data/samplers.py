@@ -8,8 +8,10 @@ is for: number i of a stream is computed directly (Salmon et al., Parallel Rando
 Legend of shapes: R replicas, K updates, B batch, N samples.
 """
 
+import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -57,6 +59,34 @@ def whole(seed: int, stream: int, start: int, limit: int, out: Indices, fill: Fi
     fill(seed, stream, start, limit * 2.0**-53, out)
 
 
+Room = Callable[[tuple[int, ...]], Indices]
+"""Returns an array of some shape, whatever is in it."""
+
+
+def new(shape: tuple[int, ...]) -> Indices:
+    """Return a new array."""
+    return np.empty(shape, dtype=np.int64)
+
+
+class OwnRoom(threading.local):
+    """An array for each thread, used again and again: getting new memory takes as long as half of the drawing."""
+
+    MOST = 2**18
+    """Numbers that are kept room for: 2 MB."""
+
+    def __init__(self) -> None:
+        self._kept = new((0,))
+
+    def __call__(self, shape: tuple[int, ...]) -> Indices:
+        """Return an array, which is this thread's until it asks for another."""
+        size = math.prod(shape)
+        if size > self.MOST:
+            return new(shape)
+        if len(self._kept) < size:
+            self._kept = new((size,))
+        return self._kept[:size].reshape(shape)
+
+
 class Sampler(ABC):
     """Draws minibatches; `name` is the word for it in configs."""
 
@@ -67,10 +97,12 @@ class Sampler(ABC):
         """Return the batch size B for N samples."""
 
     @abstractmethod
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> Indices | None:
+    def draw(
+        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+    ) -> Indices | None:
         """Return the indices of updates start .. stop - 1, [R, K, B]; None means all samples, in order.
 
-        `fill` says how the numbers are made, and changes none of them.
+        `fill` says how the numbers are made, and `room` where they are kept; neither changes any of them.
         """
 
 
@@ -84,7 +116,9 @@ class Full(Sampler):
         """Return N."""
         return samples
 
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> None:
+    def draw(
+        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+    ) -> None:
         """Return None: no indices are needed."""
         return None
 
@@ -99,9 +133,11 @@ class Minibatches(Sampler):
         """Return the batch size."""
         return self.batch_size
 
-    def draw(self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill) -> Indices:
+    def draw(
+        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+    ) -> Indices:
         """Return the indices of updates start .. stop - 1, [R, K, B]."""
-        found = np.empty((len(seeds), stop - start, self.batch_size), dtype=np.int64)
+        found = room((len(seeds), stop - start, self.batch_size))
         for seed, out in zip(seeds, found, strict=True):
             self._one(seed, start, stop, samples, out, fill)
         return found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reluviz.data.dataset import Dataset
-from reluviz.data.samplers import Fill, Full, Indices, Sampler, fill
+from reluviz.data.samplers import Fill, Full, Indices, OwnRoom, Room, Sampler, fill, new
 
 LONGEST_PIECE = 1000
 """Updates in a piece at most, so that progress can be shown within a long segment."""
@@ -18,6 +18,8 @@ MOST_INDICES = 2**22
 """Indices held at once at most: 32 MiB."""
 MOST_UPDATES = 2**20
 """Updates of all replicas in a piece at most: about a second of work."""
+
+_room = OwnRoom()
 
 
 class Piece:
@@ -27,7 +29,8 @@ class Piece:
         start: its first update.
         stop: the one after its last.
         indices: the points, [R, K, B]; None for all points, or where `draw` is given.
-        draw: returns the points of replicas first .. last - 1, drawn in the way `fill`; see `Sampler.draw`.
+        draw: returns the points of replicas first .. last - 1, drawn in the way `fill` and kept in
+            `room`; see `Sampler.draw`.
         batch: B, where `draw` is given.
 
     Attributes:
@@ -39,7 +42,7 @@ class Piece:
         start: int,
         stop: int,
         indices: Tensor | None = None,
-        draw: Callable[[int, int | None, Fill], Indices] | None = None,
+        draw: Callable[[int, int | None, Fill, Room], Indices] | None = None,
         batch: int | None = None,
     ) -> None:
         self.start = start
@@ -55,13 +58,16 @@ class Piece:
     def indices(self) -> Tensor | None:
         """The points of all replicas, [R, K, B], drawn when first asked for; None for all points."""
         if self._draw is not None:
-            self._indices, self._draw = torch.from_numpy(self._draw(0, None, fill)), None
+            self._indices, self._draw = torch.from_numpy(self._draw(0, None, fill, new)), None
         return self._indices
 
     def of(self, first: int, last: int, fill: Fill = fill) -> Indices | None:
-        """Return the points of replicas first .. last - 1 alone, and keep nothing; any thread may ask."""
+        """Return the points of replicas first .. last - 1 alone, and keep nothing; any thread may ask.
+
+        They are the thread's until it asks any piece for others.
+        """
         if self._draw is not None:
-            return self._draw(first, last, fill)
+            return self._draw(first, last, fill, _room)
         return None if self._indices is None else self._indices[first:last].numpy()
 
 
@@ -99,7 +105,7 @@ class Segment:
             else:
                 yield Piece(start, stop, draw=functools.partial(self._draw, start, stop), batch=batch)
 
-    def _draw(self, start: int, stop: int, first: int, last: int | None, fill: Fill) -> Indices:
-        drawn = self.sampler.draw(self.seeds[first:last], start, stop, len(self.dataset.x), fill)
+    def _draw(self, start: int, stop: int, first: int, last: int | None, fill: Fill, room: Room) -> Indices:
+        drawn = self.sampler.draw(self.seeds[first:last], start, stop, len(self.dataset.x), fill, room)
         assert drawn is not None
         return drawn
