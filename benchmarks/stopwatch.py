@@ -16,13 +16,11 @@ class Stopwatch:
 
     Attributes:
         seconds: part -> seconds of each call.
-        threads: part -> names of the threads that called it.
         calls: part -> arguments of the last call.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
-        self.threads: dict[str, set[str]] = defaultdict(set)
         self.calls: dict[str, tuple[Any, ...]] = {}
         self._own = threading.local()
 
@@ -54,7 +52,6 @@ class Stopwatch:
                 self._own.within = []
             within: list[float] = self._own.within
             self.calls[part] = args
-            self.threads[part].add(threading.current_thread().name)
             within.append(0.0)
             started = time.thread_time()
             try:

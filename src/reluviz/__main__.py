@@ -90,16 +90,6 @@ options:
   --help     print this"""
 
 
-def _prepare(verb: str, rest: list[str]) -> None:
-    from reluviz.arguments import Arguments
-    from reluviz.postponed import postpone
-    from reluviz.preload import preload
-
-    postpone()
-    if verb == "train" and not Arguments(rest, []).tells:
-        preload()
-
-
 def process() -> NoReturn:
     """Run as a process of its own: `main`, imports of what is used alone, and an end without tidying up (0.3 s)."""
     status: list[int] = []
@@ -114,7 +104,9 @@ def process() -> NoReturn:
     # the first to be registered is the last to be called
     atexit.register(leave)
     if sys.argv[1:2] and sys.argv[1] in VERBS:
-        _prepare(sys.argv[1], sys.argv[2:])
+        from reluviz.postponed import postpone
+
+        postpone()
     status.append(main())
     sys.exit(status[0])
 
