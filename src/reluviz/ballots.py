@@ -17,11 +17,9 @@ Legend of shapes: R replicas, N samples, W hidden units, P trained parameters.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reluviz.functions import PARAMETERS, Parameters
-
-Array = NDArray[np.float64]
+from reluviz.arrays import PARAMETERS, Array, predict
+from reluviz.functions import Parameters
 
 
 class LineBallots:
@@ -183,16 +181,6 @@ def losses(model: str, p: Parameters, x: Array, y: Array, entries: int = 2**17) 
         part = {name: value[own] for name, value in arrays.items()}
         for start in range(0, len(x), points):
             at = slice(start, start + points)
-            found[own] += np.square(_predict(model, part, x[at]) - y[at]).sum(-1)
+            found[own] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
     return found / len(x)
 
-
-def _predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
-    """Return f(x), [R, N]."""
-    if model != "relu":
-        return p["theta"][:, None] * (x if model == "linear" else np.ones_like(x))
-    hidden = p["input_slope"][:, None] * x[:, None]
-    hidden += p["bias"][:, None]
-    f: Array = np.einsum("rnk,rk->rn", np.maximum(hidden, 0, out=hidden), p["output_weight"])
-    f += p["output_bias"][:, None]
-    return f

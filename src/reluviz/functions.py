@@ -14,13 +14,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-Parameters = Mapping[str, Tensor]
+from reluviz.arrays import PARAMETERS as PARAMETERS
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "constant": ("theta",),
-    "linear": ("theta",),
-    "relu": ("input_slope", "bias", "output_weight", "output_bias"),
-}
+Parameters = Mapping[str, Tensor]
 
 
 def preactivation(p: Parameters, x: Tensor) -> Tensor:

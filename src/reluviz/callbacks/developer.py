@@ -2,13 +2,13 @@
 
 The updates are made by compiled code, which leaves Python to others meanwhile. Snapshots that follow each other
 quickly are worked out several at a time, which takes a fraction of the time of one after another; and whatever
-interrupts the training does not tear what is being written.
+interrupts the training does not tear what is being written. Pictures are drawn beside both.
 """
 
 import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reluviz import tags
+from reluviz.artist import Artist, Sight, artist
 from reluviz.ballots import losses
 from reluviz.callbacks.history import History
 from reluviz.data.dataset import Dataset
 from reluviz.record import Recorder
 from reluviz.snapshot import Snapshot, Taken, develop, largest_loss, optimum, recorded
-
-if TYPE_CHECKING:
-    from reluviz.pictures import FitPicture, VotesPicture
 
 TOGETHER = 8
 """Snapshots that wait for each other, unless that takes too long."""
@@ -31,6 +29,8 @@ PATIENCE = 0.2
 """Seconds within which a snapshot is to be written where the next one follows soon enough."""
 MOST_WAITING = 2**22
 """Parameters of snapshots that may wait: 32 MB."""
+MOST_UNDRAWN = 50
+"""Snapshots that wait for their pictures, at most."""
 
 
 class Developer:
@@ -81,7 +81,6 @@ class Developer:
         self.latest: Snapshot | None = None
         self.sound: NDArray[np.bool_] | None = None
         self.broken: Snapshot | None = None
-        self.picture_seconds = 0.0
         best = optimum(model, dataset)
         self._optimum = None if best is None else float(best)
         self._reach, self._height = (float(np.abs(values).max()) for values in (dataset.x, dataset.y))
@@ -90,7 +89,16 @@ class Developer:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._work: Future[None] | None = None
         self._since = self._before = -np.inf
-        self._artists: tuple[FitPicture, VotesPicture] | None = None
+        self._easel = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._undrawn: deque[Future[None]] = deque()
+        # there, since it may have to wait for another process to begin
+        self._artist: Future[Artist] | None = None
+        if recorder is not None and pictured:
+            self._artist = self._easel.submit(artist, model, dataset, seed)
+
+    @property
+    def picture_seconds(self) -> float:  # noqa: D102
+        return 0.0 if self._artist is None else self._artist.result().seconds
 
     def hand_over(self, taken: Taken) -> bool:
         """Take in a snapshot, which is worked out soon, and tell whether it is certain that no replica has diverged.
@@ -119,7 +127,7 @@ class Developer:
         return sure
 
     def settle(self) -> None:
-        """Work out whatever waits, and return when that has been done.
+        """Work out and draw whatever waits, and return when that has been done.
 
         Raises:
             UserError: if it could not be written.
@@ -129,13 +137,15 @@ class Developer:
         if self._waiting:
             self._begin()
             self.settle()
+        self._drawn(0)
 
     def close(self) -> None:
-        """End the thread, once everything that was handed over has been written."""
+        """End the threads, once everything that was handed over has been written."""
         try:
             self.settle()
         finally:
             self._pool.shutdown()
+            self._easel.shutdown()
 
     def _idle(self) -> bool:
         return self._work is None or self._work.done()
@@ -163,34 +173,41 @@ class Developer:
         contributed = {s.update for s in pictured} if self.contributions else ()
         self.recorder.snapshots(snapshots, self.histograms, contributed, self._optimum)
         for snapshot in pictured:
-            self._draw(snapshot, self.recorder)
+            self._undrawn.append(self._easel.submit(self._draw, self._sight(snapshot), self.recorder))
+        self._drawn(MOST_UNDRAWN)
 
-    def _draw(self, snapshot: Snapshot, recorder: Recorder) -> None:
-        started = time.thread_time()
-        if self._artists is None:
-            from reluviz.pictures import for_run
+    def _drawn(self, most: int) -> None:
+        """Wait until no more than so many snapshots wait for their pictures."""
+        while len(self._undrawn) > most:
+            self._undrawn.popleft().result()
 
-            self._artists = for_run(snapshot.model, self.dataset, self.seed)
-        fit, votes = self._artists
-        first = {name: value[0].numpy() for name, value in snapshot.parameters.items()}
+    def _sight(self, snapshot: Snapshot) -> Sight:
         losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0])}
         if snapshot.loss_test is not None:
             losses[tags.LOSS_TEST] = float(snapshot.loss_test[0])
-        ballots = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
-        shares, norms, residuals = (value[0].numpy() for value in ballots)
-        kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
-        recorder.image(tags.FIT, fit.png(first, snapshot.update, losses), snapshot.update)
-        png = votes.png(first, snapshot.update, shares, norms, residuals, kept)
-        recorder.image(tags.VOTES, png, snapshot.update)
-        self.picture_seconds += time.thread_time() - started
+        return Sight(
+            update=snapshot.update,
+            parameters={name: value[0].numpy() for name, value in snapshot.parameters.items()},
+            losses=losses,
+            shares=snapshot.votes.share[0].numpy(),
+            norms=snapshot.votes.norm[0].numpy(),
+            residuals=snapshot.votes.residual[0].numpy(),
+            x=self._recorded(),
+        )
+
+    def _recorded(self) -> NDArray[np.float64]:
+        return self.dataset.x[recorded(len(self.dataset.x)).numpy()]
+
+    def _draw(self, sight: Sight, recorder: Recorder) -> None:
+        assert self._artist is not None
+        fit, votes = self._artist.result().snapshot(sight)
+        recorder.image(tags.FIT, fit, sight.update)
+        recorder.image(tags.VOTES, votes, sight.update)
 
     def draw_history(self) -> None:
         """Write the picture of how heard each sample was over the run."""
-        if self.recorder is None or self.latest is None:
+        if self.recorder is None or self.latest is None or self._artist is None:
             return
-        from reluviz.pictures import history_png
-
-        started = time.thread_time()
-        kept = self.dataset.x[recorded(len(self.dataset.x)).numpy()]
-        self.recorder.image(tags.VOTES_HISTORY, history_png(kept, *self.history.arrays()), self.latest.update)
-        self.picture_seconds += time.thread_time() - started
+        told = (self._recorded(), *self.history.arrays())
+        png = self._easel.submit(self._artist.result().history, *told).result()
+        self.recorder.image(tags.VOTES_HISTORY, png, self.latest.update)

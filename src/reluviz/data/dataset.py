@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+DRAWN = 1001
+"""Points at which the true function is drawn."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -34,6 +37,28 @@ class Dataset:
     sigma: float | None = None
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """The ends of the interval on which functions are drawn: that of the domain and of all training inputs."""
+        ends = [*self.domain, self.x.min(), self.x.max()]
+        low, high = float(min(ends)), float(max(ends))
+        return (low, high) if high > low else span(low, high, 0)
+
+    def truth(self) -> tuple[Array, Array] | None:
+        """Return the true function as it is drawn, x [G] and target(x) [G]; None where it is unknown."""
+        if self.target is None:
+            return None
+        grid = np.linspace(*self.interval, DRAWN)
+        return grid, np.asarray(self.target(grid), dtype=np.float64)
+
+    @property
     def noise(self) -> Array | None:
         """The realised noise eps_i = y_i - target(x_i), [N]; None where the target is unknown."""
         return None if self.target is None else self.y - self.target(self.x)
+
+
+def span(low: float, high: float, pad: float) -> tuple[float, float]:
+    """Return the limits low and high with a margin of `pad` times their distance; never empty."""
+    if not high > low:
+        half = 0.5 * abs(low) or 0.5
+        return low - half, high + half
+    return low - pad * (high - low), high + pad * (high - low)

@@ -8,13 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from reluviz import geometry
-from reluviz.data.dataset import Array
-from reluviz.functions import PARAMETERS, predict
+from reluviz import arrays
+from reluviz.arrays import PARAMETERS, Array
 from reluviz.pictures.style import Parameters
 
 MOST_VERTICES = 2000
@@ -37,15 +34,16 @@ def _vertices(
     model: str, values: tuple[tuple[tuple[int, ...], bytes], ...], low: float, high: float
 ) -> tuple[Array, Array]:
     """Return what `learned` returns; it is kept because both pictures of a snapshot ask for it."""
-    arrays = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
-    p = dict(zip(PARAMETERS[model], map(_tensor, arrays), strict=True))
-    x = torch.tensor([low, high], dtype=torch.float64)
+    each = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
+    p = dict(zip(PARAMETERS[model], each, strict=True))
+    x = np.array([low, high], dtype=np.float64)
     if model == "relu":
-        beta = geometry.elbow(p["input_slope"], p["bias"])[0]
-        x = torch.cat([x, beta[(beta > low) & (beta < high)]]).sort().values
+        beta = arrays.elbow(p["input_slope"], p["bias"])[0]
+        x = np.sort(np.concatenate([x, beta[(beta > low) & (beta < high)]]))
         if len(x) > MOST_VERTICES:
-            x = torch.linspace(low, high, MOST_VERTICES, dtype=torch.float64)
-    return x.numpy(), predict(model, p, x)[0].numpy()
+            x = np.linspace(low, high, MOST_VERTICES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x, arrays.predict(model, p, x)[0]
 
 
 def hidden(parameters: Parameters, low: float, high: float) -> Array:
@@ -55,7 +53,7 @@ def hidden(parameters: Parameters, low: float, high: float) -> Array:
     height 0. Where w_k = 0 the line is level.
     """
     w, b = parameters["input_slope"], parameters["bias"]
-    beta = geometry.elbow(_tensor(w), _tensor(b)).numpy()
+    beta = arrays.elbow(w, b)
     x = np.stack([np.where(w > 0, beta, low), np.where(w < 0, beta, high)], axis=-1).clip(low, high)
     with np.errstate(over="ignore", invalid="ignore"):
         height = np.maximum(w[:, None] * x + b[:, None], 0)
@@ -87,14 +85,6 @@ class Elbows:
 
 def elbows(parameters: Parameters, ends: Array) -> Elbows:
     """Return the elbows of a network; `ends` [2] are the smallest and the largest training input."""
-    w, b, v = (_tensor(parameters[name]) for name in ("input_slope", "bias", "output_weight"))
-    return Elbows(
-        geometry.elbow(w, b).numpy(),
-        geometry.slope_jump(w, v).numpy(),
-        geometry.orientation(w).numpy(),
-        geometry.unit_status(w, b, torch.from_numpy(ends)).numpy(),
-    )
-
-
-def _tensor(value: Array) -> Tensor:
-    return torch.from_numpy(np.array(value, dtype=np.float64))
+    w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
+    status = arrays.unit_status(w, b, float(ends[0]), float(ends[1]))
+    return Elbows(arrays.elbow(w, b), arrays.slope_jump(w, v), np.sign(w), status)

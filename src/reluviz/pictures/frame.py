@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.lines import Line2D
 
-from reluviz.data.dataset import Array, Dataset
+from reluviz.data.dataset import Array, Dataset, span
 from reluviz.pictures.canvas import Canvas
 from reluviz.pictures.panel import Panel
-from reluviz.pictures.style import DPI, INK, NORMAL, POINT, SIZE, SOFT, TRUTH, span, spread
+from reluviz.pictures.style import DPI, INK, NORMAL, POINT, SIZE, SOFT, TRUTH, spread
 
 MOST_POINTS = 1500
 """How many training points are drawn; more would be one grey cloud."""
@@ -25,17 +25,12 @@ class Frame:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        ends = [*dataset.domain, dataset.x.min(), dataset.x.max()]
-        self.low, self.high = float(min(ends)), float(max(ends))
-        if not self.high > self.low:
-            self.low, self.high = span(self.low, self.high, 0)
+        self.low, self.high = dataset.interval
         kept = spread(len(dataset.x), MOST_POINTS)
         self.x, self.y = dataset.x[kept], dataset.y[kept]
-        self.truth: tuple[Array, Array] | None = None
+        self.truth = dataset.truth()
         heights = [dataset.y.min(), dataset.y.max()]
-        if dataset.target is not None:
-            grid = np.linspace(self.low, self.high, 1001)
-            self.truth = (grid, np.asarray(dataset.target(grid), dtype=np.float64))
+        if self.truth is not None:
             seen = self.truth[1][np.isfinite(self.truth[1])]
             heights += [seen.min(), seen.max()] if len(seen) else []
         bottom, top = float(min(heights)), float(max(heights))

@@ -10,10 +10,10 @@ from matplotlib.markers import TICKRIGHT
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
-from reluviz.data.dataset import Array
+from reluviz.data.dataset import Array, span
 from reluviz.pictures.canvas import Canvas, Colours, new_figure
 from reluviz.pictures.panel import TICK, Panel, Ticks, numbered
-from reluviz.pictures.style import INK, NORMAL, SIZE, SMALL, SOFT, number, span, styled
+from reluviz.pictures.style import INK, NORMAL, SIZE, SMALL, SOFT, number, styled
 
 LEFT, BOTTOM, WIDTH, ROWS = 62, 63, 768, 462
 """Place and size of the image in pixels: more rows could not be seen."""

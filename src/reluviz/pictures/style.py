@@ -53,14 +53,6 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "not finite"
 
 
-def span(low: float, high: float, pad: float) -> tuple[float, float]:
-    """Return the limits low and high with a margin of `pad` times their distance; never empty."""
-    if not high > low:
-        half = 0.5 * abs(low) or 0.5
-        return low - half, high + half
-    return low - pad * (high - low), high + pad * (high - low)
-
-
 def spread(count: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """Return at most `most` indices spread evenly over range(count), the first and the last included."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from reluviz.pictures.style import span
+from reluviz.data.dataset import span
 from reluviz.report.pictures.looks import Look
 from reluviz.report.study import QUARTILES, Group
 

@@ -14,9 +14,10 @@ from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from reluviz.data.dataset import span
 from reluviz.errors import UserError
 from reluviz.pictures.panel import numbered
-from reluviz.pictures.style import DIVERGING, NEUTRAL, SMALL, SOFT, span, spread
+from reluviz.pictures.style import DIVERGING, NEUTRAL, SMALL, SOFT, spread
 from reluviz.report.pictures import ticks
 from reluviz.report.pictures.bands import Floats, Limits, quartiles
 from reluviz.report.pictures.learning import across_limits
