@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reluviz import beside
+
 # Each core has a test of its own to run; torch's threads would only stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,6 +31,14 @@ BROWSER_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def alone() -> Iterator[None]:
+    """Commands that a test calls in its own process do all in that process; those that are processes do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beside, "begin", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class Writer:
         self.dataset = dataset or piecewise_linear()
         self.trained = trained or PARAMETERS[model]
         self.writer = RunWriter(str(folder), purge_step=purge_step)
-        self.recorder = Recorder(self.writer, model, "float32", 0)
+        self.recorder = Recorder(self.writer, model)
         sizes = {"input_slope": width, "bias": width, "output_weight": width}
         self.fields = [[name, sizes.get(name, 1)] for name in PARAMETERS[model]]
         if begin:

@@ -2,36 +2,40 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
+from tensorboard.compat.proto.event_pb2 import Event
 
-from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
+from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger, darkroom
+from reluviz.album import Taken, largest_loss
 from reluviz.callbacks import checkpoints, developer
 from reluviz.callbacks.history import History
 from reluviz.data import piecewise_linear
 from reluviz.data.snapshots import Linear
 from reluviz.errors import UserError
-from reluviz.eventfile import EventFile
+from reluviz.eventfile import PREFIX, EventFile
 from reluviz.logger import RunLogger
 from reluviz.models import ConstantModule, LinearModule
 from reluviz.quiet import quiet
 from reluviz.runs import load_run
-from reluviz.snapshot import Taken, largest_loss, take
+from reluviz.snapshot import take
 
 DATA = piecewise_linear()
 REACH, HEIGHT = float(np.abs(DATA.x).max()), float(np.abs(DATA.y).max())
+UNKNOWN = np.full(2, np.nan)
 MODULES = {"constant": ConstantModule, "linear": LinearModule, "relu": lambda seeds: ReLUModule(width=5, seeds=seeds)}
 
 
 @pytest.mark.parametrize("model", MODULES)
 def test_what_is_surely_sound_is_sound(model: str) -> None:
     module = MODULES[model](seeds=[0, 1])
-    unknown = torch.full((2,), torch.nan, dtype=torch.float64)
+    unknown = torch.from_numpy(UNKNOWN)
     initial = take(model, module.values(), module.trained, DATA, 0, unknown).loss_train
-    bound = largest_loss(initial, torch.from_numpy(DATA.y))
+    bound = largest_loss(initial.numpy(), DATA.y)
     generator = torch.Generator().manual_seed(0)
     surely = {True: 0, False: 0}
     for power in np.linspace(-1, 4, 200):
@@ -40,7 +44,8 @@ def test_what_is_surely_sound_is_sound(model: str) -> None:
             for name, value in module.values().items()
         }
         snapshot = take(model, values, module.trained, DATA, 1, unknown)
-        sure = Taken(1, 0.0, values, unknown).surely_sound(model, REACH, HEIGHT, bound)
+        arrays = {name: value.numpy() for name, value in values.items()}
+        sure = Taken(1, 0.0, arrays, UNKNOWN).surely_sound(model, REACH, HEIGHT, bound)
         surely[sure] += 1
         assert not sure or snapshot.sound(initial).all()
     # neither answer is given every time
@@ -51,10 +56,34 @@ def test_what_is_surely_sound_is_sound(model: str) -> None:
 def test_what_is_not_finite_is_not_surely_sound(value: float) -> None:
     for model, make in MODULES.items():
         for name in make(seeds=[0, 1]).values():
-            values = make(seeds=[0, 1]).values()
+            values = values_of(make(seeds=[0, 1]))
             values[name].reshape(2, -1)[1, 0] = value
-            taken = Taken(1, 0.0, values, torch.zeros(2))
+            taken = Taken(1, 0.0, values, np.zeros(2))
             assert not taken.surely_sound(model, REACH, HEIGHT, np.full(2, 1e6)), (model, name)
+
+
+def values_of(module: ConstantModule | LinearModule | ReLUModule) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in module.values().items()}
+
+
+def order(module: ReLUModule, **more: Any) -> darkroom.Order:
+    """Return that everything is wanted but pictures."""
+    return darkroom.Order(
+        **{
+            "model": module.model,
+            "trained": module.trained,
+            "dataset": DATA,
+            "seed": 0,
+            "dtype": "float32",
+            "events": True,
+            "histograms": True,
+            "most_units": 100,
+            "pictured": frozenset(),
+            "contributions": False,
+            "optimum": None,
+        }
+        | more
+    )
 
 
 class Watch(L.Callback):
@@ -94,8 +123,8 @@ def silence():
 
 def test_every_snapshot_is_recorded_though_several_are_worked_out_together(tmp_path, monkeypatch) -> None:
     together = []
-    plain = developer.develop
-    monkeypatch.setattr(developer, "develop", lambda *args: [together.append(len(args[1])), plain(*args)][1])
+    plain = darkroom.Here.develop
+    monkeypatch.setattr(darkroom.Here, "develop", lambda *args: [together.append(len(args[1])), plain(*args)][1])
     logger = train(tmp_path)
     wanted = [0, 1, *range(3, 301, 3)]
     assert load_run(tmp_path).updates.tolist() == wanted
@@ -124,12 +153,12 @@ def test_a_snapshot_is_written_at_once_where_the_next_one_is_not_near(tmp_path) 
     recorded: list[int] = []
 
     class Recorder:
-        def snapshots(self, snapshots, *args) -> None:
-            recorded.extend(one.update for one in snapshots)
+        def events(self, events) -> None:
+            recorded.extend(Event.FromString(one).step for one in events)
 
-    worker = developer.Developer("relu", module.trained, DATA, 0, Recorder(), History(), True, set(), False)
+    worker = developer.Developer(order(module), Recorder(), History())
     for update in range(3):
-        worker.hand_over(Taken(update, 0.0, module.values(), torch.zeros(1)))
+        worker.hand_over(Taken(update, 0.0, values_of(module), np.zeros(1)))
         time.sleep(1.5 * developer.PATIENCE)
         assert recorded == list(range(update + 1))
     worker.close()
@@ -167,3 +196,10 @@ def test_checkpoints_come_more_often_in_the_beginning(monkeypatch, seconds, want
         keeper.on_train_batch_end(None, None, None, None, 0)
         now[0] += 1
     assert saved[: len(wanted)] == list(wanted)
+
+
+def test_a_file_that_follows_another_has_a_later_name_also_within_a_second(tmp_path) -> None:
+    # as one of a process with a greater number would have, whose run goes on in this one
+    (tmp_path / f"{PREFIX}{int(time.time()) + 1:010d}.host.99999999.0000").touch()
+    names = [EventFile(str(tmp_path)).path.name for _ in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir())[1:] == names

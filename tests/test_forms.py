@@ -10,11 +10,12 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util import tensor_util
 
 from reluviz import entries, tags, voices
+from reluviz.album import Album, Taken, work_out
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.forms import FLOAT, Form, Part, blank, field, key, row, varint
 from reluviz.histograms import count
 from reluviz.models import ConstantModule, ReLUModule
-from reluviz.snapshot import Snapshot, Taken, develop
+from reluviz.snapshot import Snapshot, develop, snapshots
 
 DATA = piecewise_linear()
 
@@ -46,11 +47,17 @@ def taken(module: ReLUModule | ConstantModule, updates: range, seed: int = 0) ->
     found = []
     for update in updates:
         values = {
-            name: value + 0.3 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            name: (value + 0.3 * torch.randn(value.shape, generator=generator, dtype=torch.float64)).numpy()
             for name, value in module.values().items()
         }
         batch = torch.rand(len(module.seeds), generator=generator, dtype=torch.float64)
-        found.append(Taken(update, 1e9 + update, values, batch))
+        found.append(Taken(update, 1e9 + update, values, batch.numpy()))
+    return found
+
+
+def album(module: ReLUModule | ConstantModule, taken: list[Taken], dataset: Dataset = DATA) -> Album:
+    """Return all of some snapshots in one album."""
+    (found,) = work_out(module.model, taken, module.trained, dataset)
     return found
 
 
@@ -68,9 +75,9 @@ def scalars(named: dict[str, Summary.Value]) -> dict[str, float]:
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_the_event_of_a_snapshot_says_what_the_snapshot_says(replicas: int) -> None:
     module = ReLUModule(width=4, seeds=list(range(replicas)))
-    snapshots = develop("relu", taken(module, range(5)), module.trained, DATA)
-    events = entries.Entries("relu", np.dtype("float32"), 100).events(snapshots, histograms=True)
-    for snapshot, event in zip(snapshots, events, strict=True):
+    all_five = album(module, taken(module, range(5)))
+    events = entries.Entries("relu", np.dtype("float32"), 100).events(all_five, histograms=True)
+    for snapshot, event in zip(snapshots(all_five), events, strict=True):
         head, named = read(event)
         assert (head.step, head.wall_time) == (snapshot.update, 1e9 + snapshot.update)
         assert next(iter(named)) == tags.REPLICAS
@@ -98,8 +105,7 @@ def test_units_without_an_elbow_are_left_out_of_their_own_snapshot_only() -> Non
     some = taken(module, range(1, 5))
     some[1].parameters["input_slope"][0, 2] = 0
     some[2].parameters["input_slope"][0, :] = 0
-    snapshots = develop("relu", some, module.trained, DATA)
-    events = entries.Entries("relu", np.dtype("float32"), 100).events(snapshots, histograms=True)
+    events = entries.Entries("relu", np.dtype("float32"), 100).events(album(module, some), histograms=True)
     found = [read(event)[1] for event in events]
     elbows = [[k for k in range(3) if f"elbow/{k:02d}" in named] for named in found]
     assert elbows == [[0, 1, 2], [0, 1], [], [0, 1, 2]]
@@ -111,10 +117,8 @@ def test_events_do_not_depend_on_which_snapshots_are_made_together() -> None:
     module = ReLUModule(width=5, seeds=[0, 1])
     some = taken(module, range(7))
     maker = entries.Entries("relu", np.dtype("float64"), 3)
-    together = maker.events(develop("relu", some, module.trained, DATA), histograms=True, contributed={3})
-    alone = [
-        maker.events(develop("relu", [one], module.trained, DATA), histograms=True, contributed={3}) for one in some
-    ]
+    together = maker.events(album(module, some), histograms=True, contributed={3})
+    alone = [maker.events(album(module, [one]), histograms=True, contributed={3}) for one in some]
     assert together == [event for (event,) in alone]
     assert "reluviz/contributions" in read(together[3])[1]
 
@@ -156,7 +160,7 @@ def test_snapshots_of_one_parameter_are_worked_out_together_too() -> None:
     together = develop("constant", some, module.trained, DATA)
     for one, snapshot in zip(some, together, strict=True):
         np.testing.assert_allclose(
-            snapshot.loss_train, np.var(DATA.y) + (one.parameters["theta"].numpy() - DATA.y.mean()) ** 2, rtol=1e-12
+            snapshot.loss_train, np.var(DATA.y) + (one.parameters["theta"] - DATA.y.mean()) ** 2, rtol=1e-12
         )
         assert snapshot.units is None
 
@@ -175,12 +179,12 @@ def test_compiled_histograms_of_votes_are_those_of_the_matrices(
         some[1].parameters[name][0, 0] = value
     some[2].parameters["bias"][:] = 50.0
     some[3].parameters["output_weight"][:] = 0.0
-    snapshots = develop("relu", some, module.trained, dataset)
+    one_album = album(module, some, dataset)
     for counted in {1, replicas}:
-        found = voices.count(snapshots, counted)
+        found = voices.count(one_album, counted)
         assert tuple(found) == module.trained
         for name, one in found.items():
-            wanted = count([s.gradients(counted)[name] for s in snapshots], len(dataset.x))
+            wanted = count([s.gradients(counted)[name] for s in snapshots(one_album)], len(dataset.x))
             np.testing.assert_array_equal(one.counts, wanted.counts, err_msg=name)
             np.testing.assert_array_equal(one.edges, wanted.edges, err_msg=name)
             np.testing.assert_array_equal([one.low, one.high, one.count], [wanted.low, wanted.high, wanted.count])
@@ -196,6 +200,6 @@ def test_what_is_not_finite_is_left_to_the_slow_histograms(value: float) -> None
     some = taken(module, range(2))
     some[1].parameters["output_weight"][0, 0] = value
     with np.errstate(all="ignore"):
-        snapshots = develop("relu", some, module.trained, DATA)
-    assert voices.count(snapshots, 1) == {}
-    assert voices.count(snapshots[:1], 1) != {}
+        both = album(module, some)
+    assert voices.count(both, 1) == {}
+    assert voices.count(both.some(slice(1)), 1) != {}

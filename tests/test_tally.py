@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reluviz import snapshot, tally, votes
+from reluviz import album, snapshot, tally, votes
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.engines import sharing, tally_kernels
 from reluviz.functions import PARAMETERS, mean_squared_error
@@ -22,6 +22,21 @@ X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
 FIGURES = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
 
 
+def arrays(p: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in p.items()}
+
+
+def losses(p: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    return torch.from_numpy(tally.losses(arrays(p), x.numpy(), y.numpy()))
+
+
+def summarize(
+    p: dict[str, Tensor], x: Tensor, y: Tensor, names: tuple[str, ...], recorded: Tensor | None = None
+) -> votes.VoteSummary:
+    kept = None if recorded is None else recorded.numpy()
+    return votes.VoteSummary.of(tally.summarize(arrays(p), x.numpy(), y.numpy(), names, kept))
+
+
 def network(width: int, replicas: int = 3) -> dict[str, Tensor]:
     return ReLUModule(width, seeds=range(replicas)).values()
 
@@ -33,8 +48,8 @@ def close(found: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 40])
 def test_losses_are_the_mean_squared_errors(width: int) -> None:
     p = network(width)
-    close(tally.losses(p, X, Y), mean_squared_error("relu", p, X, Y))
-    close(tally.losses(p, X[:1], Y[:1]), mean_squared_error("relu", p, X[:1], Y[:1]))
+    close(losses(p, X, Y), mean_squared_error("relu", p, X, Y))
+    close(losses(p, X[:1], Y[:1]), mean_squared_error("relu", p, X[:1], Y[:1]))
 
 
 @pytest.mark.parametrize("recorded", [None, torch.tensor([3, 0, 700, 17])], ids=["all", "some"])
@@ -42,7 +57,7 @@ def test_losses_are_the_mean_squared_errors(width: int) -> None:
 @pytest.mark.parametrize("trained", TRAINED)
 def test_votes_are_those_of_the_gradients_of_single_samples(trained: str, width: int, recorded: Tensor | None) -> None:
     p, names = network(width), TRAINED[trained]
-    found = tally.summarize(p, X, Y, names, recorded)
+    found = summarize(p, X, Y, names, recorded)
     g = votes.per_sample_gradients("relu", p, X, Y, names)
     mean, kept = votes.mean_gradient(g), slice(None) if recorded is None else recorded
     assert list(found.gradient) == list(mean)
@@ -60,7 +75,7 @@ def test_a_point_on_an_elbow_has_no_vote_on_it_as_in_torch() -> None:
     p["bias"] = -(p["input_slope"] * X[torch.linspace(0, len(X) - 1, 20).long()])
     on = (p["input_slope"][:, None] * X[:, None] + p["bias"][:, None] == 0).sum()
     assert on == 60
-    found, wanted = (one(p, X, Y, ("bias",)) for one in (tally.summarize, lambda *a: votes.summarize("relu", *a)))
+    found, wanted = (one(p, X, Y, ("bias",)) for one in (summarize, lambda *a: votes.summarize("relu", *a)))
     close(found.gradient["bias"], wanted.gradient["bias"])
     close(found.norm, wanted.norm)
 
@@ -68,12 +83,12 @@ def test_a_point_on_an_elbow_has_no_vote_on_it_as_in_torch() -> None:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_replica_that_is_no_number_shows_it_and_spoils_no_other(value: float) -> None:
     p = network(7)
-    wanted = tally.losses(p, X, Y)
+    wanted = losses(p, X, Y)
     p["output_weight"][1, 3] = value
-    found = tally.losses(p, X, Y)
+    found = losses(p, X, Y)
     assert not found[1].isfinite()
     assert found[[0, 2]].tolist() == wanted[[0, 2]].tolist()
-    summary = tally.summarize(p, X, Y, PARAMETERS["relu"])
+    summary = summarize(p, X, Y, PARAMETERS["relu"])
     assert not summary.gradient_norm[1].isfinite()
     assert summary.gradient_norm[[0, 2]].isfinite().all()
 
@@ -81,16 +96,16 @@ def test_a_replica_that_is_no_number_shows_it_and_spoils_no_other(value: float) 
 def test_where_nothing_is_left_to_learn_there_are_no_shares() -> None:
     p = network(7)
     silent = {name: torch.zeros_like(value) for name, value in p.items()}
-    assert tally.summarize(silent, X, torch.zeros_like(Y), PARAMETERS["relu"]).share.isnan().all()
+    assert summarize(silent, X, torch.zeros_like(Y), PARAMETERS["relu"]).share.isnan().all()
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     p = network(8, replicas=50)
     monkeypatch.setattr(sharing, "THREADS", 1)
-    alone = tally.summarize(p, X, Y, PARAMETERS["relu"]), tally.losses(p, X, Y)
+    alone = summarize(p, X, Y, PARAMETERS["relu"]), losses(p, X, Y)
     monkeypatch.setattr(sharing, "THREADS", 4)
     monkeypatch.setattr(sharing, "SHORTEST_SHARED", 0.0)
-    together = tally.summarize(p, X, Y, PARAMETERS["relu"]), tally.losses(p, X, Y)
+    together = summarize(p, X, Y, PARAMETERS["relu"]), losses(p, X, Y)
     assert torch.equal(alone[1], together[1])
     for figure in FIGURES:
         assert torch.equal(getattr(alone[0], figure), getattr(together[0], figure)), figure
@@ -101,13 +116,13 @@ def take(p: dict[str, Tensor], data: Dataset, shown: int | None = None) -> snaps
     return snapshot.take("relu", p, PARAMETERS["relu"], data, 0, unknown, shown)
 
 
-@pytest.mark.parametrize("n", [60, snapshot.MOST_RECORDED + 100])
+@pytest.mark.parametrize("n", [60, album.MOST_RECORDED + 100])
 def test_a_snapshot_is_the_same_either_way(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data, p = piecewise_linear(n=n), network(5)
-    assert not snapshot.compiled("relu", p, len(data.x))
+    assert not album.compiled("relu", arrays(p), len(data.x))
     wanted = take(p, data)
-    monkeypatch.setattr(snapshot, "MANY", 1)
-    assert snapshot.compiled("relu", p, len(data.x))
+    monkeypatch.setattr(album, "MANY", 1)
+    assert album.compiled("relu", arrays(p), len(data.x))
     found, part = take(p, data), take(p, data, shown=2)
     for one in (found, part):
         close(one.loss_train, wanted.loss_train)
@@ -124,8 +139,8 @@ def test_a_snapshot_is_the_same_either_way(n: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_models_are_never_compiled_for() -> None:
-    assert not snapshot.compiled("linear", {"theta": torch.zeros(10**6)}, 10**6)
-    many = {"bias": torch.zeros(1000, 40)}
-    assert snapshot.compiled("relu", many, 200)
-    assert not snapshot.compiled("relu", {"bias": torch.zeros(1, 40)}, 1400)
-    assert np.prod(many["bias"].shape) * 200 >= snapshot.MANY
+    assert not album.compiled("linear", {"theta": np.zeros(10**6)}, 10**6)
+    many = {"bias": np.zeros((1000, 40))}
+    assert album.compiled("relu", many, 200)
+    assert not album.compiled("relu", {"bias": np.zeros((1, 40))}, 1400)
+    assert np.prod(many["bias"].shape) * 200 >= album.MANY

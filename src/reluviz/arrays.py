@@ -20,6 +20,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "relu": ("input_slope", "bias", "output_weight", "output_bias"),
 }
 """Names of each model's parameters."""
+STATUS = ("dead", "linear", "bent")
+"""Names of the codes that `unit_status` returns."""
 
 
 def predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
@@ -49,7 +51,7 @@ def slope_jump(w: Array, v: Array) -> Array:
 
 
 def unit_status(w: Array, b: Array, left: float, right: float) -> NDArray[Any]:
-    """Return for each unit an index into `geometry.STATUS`; left and right are the extreme training inputs."""
+    """Return for each unit an index into `STATUS`; left and right are the extreme training inputs."""
     with np.errstate(all="ignore"):
         on_left, on_right = w * left + b > 0, w * right + b > 0
     # all 1, any 2, none 0

@@ -14,12 +14,20 @@ sums of products by einsum, since NumPy's matrix products would be shared by thr
 Legend of shapes: R replicas, N samples, W hidden units, P trained parameters.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reluviz.arrays import PARAMETERS, Array, predict
-from reluviz.functions import Parameters
+
+MOST_KEPT = 2**18
+"""Numbers in the gradients of single samples up to which a summary keeps what they are made of."""
+
+FIGURES = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
+"""Names of the arrays of a `Poll`."""
 
 
 class LineBallots:
@@ -153,13 +161,98 @@ class ReLUBallots:
         return {name: found[name] for name in self.widths}
 
 
-def ballots(model: str, p: Parameters, x: Array, y: Array, trained: Sequence[str]) -> LineBallots | ReLUBallots:
+def ballots(
+    model: str, p: Mapping[str, Array], x: Array, y: Array, trained: Sequence[str]
+) -> LineBallots | ReLUBallots:
     """Return the gradients of some samples."""
-    arrays = {name: value.numpy() for name, value in p.items()}
-    return ReLUBallots(arrays, x, y, trained) if model == "relu" else LineBallots(model, arrays, x, y)
+    return ReLUBallots(p, x, y, trained) if model == "relu" else LineBallots(model, p, x, y)
 
 
-def losses(model: str, p: Parameters, x: Array, y: Array, entries: int = 2**17) -> Array:
+@dataclass(frozen=True)
+class Poll:
+    """Who votes for what; `votes.VoteSummary` says the same in tensors. All arrays may have a leading axis S.
+
+    Attributes:
+        gradient: G of all samples, name -> [R] or [R, W].
+        gradient_norm: |G|, [R].
+        noise_scale: tr(Sigma)/|G|^2, [R].
+        effective: effective votes, [R].
+        residual: r_i of the recorded samples, [R, n].
+        norm: |c_i|, the norm of their contributions g_i / N, [R, n].
+        share: their vote shares, [R, n].
+        each: returns g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough.
+    """
+
+    gradient: dict[str, Array]
+    gradient_norm: Array
+    noise_scale: Array
+    effective: Array
+    residual: Array
+    norm: Array
+    share: Array
+    each: Callable[[], dict[str, Array]] | None = None
+
+    def of(self, snapshots: int) -> "Poll":
+        """Return S R replicas as those of S snapshots, with a leading axis S."""
+        return self._changed(lambda value: value.reshape(snapshots, -1, *value.shape[1:]))
+
+    def some(self, own: slice | int) -> "Poll":
+        """Return a part along the first axis."""
+        return self._changed(lambda value: value[own])
+
+    def _changed(self, change: Callable[[Array], Array]) -> "Poll":
+        each = self.each
+        figures = {name: change(getattr(self, name)) for name in FIGURES}
+        return Poll(
+            gradient={name: change(value) for name, value in self.gradient.items()},
+            **figures,
+            each=None if each is None else functools.cache(lambda: {n: change(value) for n, value in each().items()}),
+        )
+
+
+def summarize(
+    model: str,
+    p: Mapping[str, Array],
+    x: Array,
+    y: Array,
+    trained: Sequence[str],
+    recorded: NDArray[np.int64] | None = None,
+    entries: int = 2**24,
+) -> Poll:
+    """Summarize the votes of all samples in bounded memory; see `votes.summarize`."""
+    samples = len(x)
+    step = max(1, entries // sum(value.size for value in p.values()))
+    total, norms, squares = np.zeros(()), np.zeros(()), np.zeros(())
+    for start in range(0, samples, step):
+        some = ballots(model, p, x[start : start + step], y[start : start + step], trained)
+        squared = some.squares()
+        total = total + some.total()
+        norms, squares = norms + np.sqrt(squared).sum(-1), squares + squared.sum(-1)
+    mean = total / samples
+    signal = np.square(mean).sum(-1)
+    if recorded is not None or samples > step:
+        kept = slice(None) if recorded is None else recorded
+        some = ballots(model, p, x[kept], y[kept], trained)
+        squared = some.squares()
+    return Poll(
+        gradient=some.named(mean),
+        gradient_norm=np.sqrt(signal),
+        noise_scale=np.maximum(squares / samples - signal, 0) / signal,
+        effective=np.square(norms) / squares,
+        residual=some.residual,
+        norm=np.sqrt(squared) / samples,
+        share=shares(some.along(mean), signal, samples),
+        each=some.gradients if some.residual.size * mean.shape[-1] <= MOST_KEPT else None,
+    )
+
+
+def shares(along: Array, signal: Array, samples: int) -> Array:
+    """Return <g_i, G> / (N |G|^2) from <g_i, G> [R, n] and |G|^2 [R]; NaN where G = 0."""
+    norm = signal[..., None]
+    return np.where(norm > 0, along / (samples * norm), np.nan)
+
+
+def losses(model: str, p: Mapping[str, Array], x: Array, y: Array, entries: int = 2**17) -> Array:
     """Return L = (1/N) sum_i r_i^2, [R], as `functions.mean_squared_error` does.
 
     What is found for a replica does not depend on the others, bit for bit.
@@ -171,16 +264,14 @@ def losses(model: str, p: Parameters, x: Array, y: Array, entries: int = 2**17) 
         y: targets [N].
         entries: how many numbers of the hidden layer are held at a time.
     """
-    arrays = {name: value.numpy() for name, value in p.items()}
-    width = max(value[0].size for value in arrays.values())
-    replicas, points = len(next(iter(arrays.values()))), max(1, entries // width)
+    width = max(value[0].size for value in p.values())
+    replicas, points = len(next(iter(p.values()))), max(1, entries // width)
     some = max(1, entries // (width * min(points, len(x))))
     found = np.zeros(replicas)
     for first in range(0, replicas, some):
         own = slice(first, first + some)
-        part = {name: value[own] for name, value in arrays.items()}
+        part = {name: value[own] for name, value in p.items()}
         for start in range(0, len(x), points):
             at = slice(start, start + points)
             found[own] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
     return found / len(x)
-

@@ -18,12 +18,10 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from reluviz import tags, voices
+from reluviz.album import Album
+from reluviz.arrays import PARAMETERS, STATUS, Array
 from reluviz.forms import DOUBLE, FLOAT, MESSAGE, VARINT, Form, Part, blank, field, key, row, varint
-from reluviz.functions import PARAMETERS
 from reluviz.histograms import BINS, Counted, count
-from reluviz.snapshot import Snapshot
-
-Array = NDArray[np.float64]
 
 MOST_COUNTED = 2**18
 """Numbers of all votes in histograms, at most: those of the first replicas, as many as fit."""
@@ -45,7 +43,7 @@ class Entries:
 
     def events(
         self,
-        snapshots: Sequence[Snapshot],
+        album: Album,
         histograms: bool,
         contributed: Collection[int] = (),
         optimum: float | None = None,
@@ -53,31 +51,35 @@ class Entries:
         """Return the event of each snapshot.
 
         Args:
-            snapshots: of one run.
+            album: snapshots of one run.
             histograms: whether to count elbows, slopes and votes.
             contributed: updates whose event gets the matrix of all contributions.
             optimum: theta* of the constant and the linear model.
         """
         found: list[bytes] = []
         # there is no minibatch before the first update, and one quantity less
-        for some in ([s for s in snapshots if s.update == 0], [s for s in snapshots if s.update > 0]):
-            if some:
-                summaries = self._summaries(some, histograms, optimum)
-                for snapshot, summary in zip(some, summaries, strict=True):
-                    if snapshot.update in contributed:
-                        value = self._contributions(snapshot).SerializeToString()
-                        summary += field(1, Part(value)).data
-                    found.append(_event(snapshot, summary))
+        first = sum(update == 0 for update in album.updates)
+        for some in (album.some(slice(0, first)), album.some(slice(first, None))):
+            if not len(some):
+                continue
+            summaries = self._summaries(some, histograms, optimum)
+            matrices = some.gradients(tags.MOST_SHOWN) if set(some.updates) & set(contributed) else {}
+            for s, (update, moment, summary) in enumerate(zip(some.updates, some.times, summaries, strict=True)):
+                if update in contributed:
+                    # contributions are g_i / N
+                    own = {name: value[s] / len(album.dataset.x) for name, value in matrices.items()}
+                    summary += field(1, Part(_contributions(own).SerializeToString())).data
+                found.append(_event(update, moment, summary))
         return found
 
-    def _summaries(self, snapshots: Sequence[Snapshot], histograms: bool, optimum: float | None) -> list[bytes]:
-        names, table = self._quantities(snapshots)
+    def _summaries(self, album: Album, histograms: bool, optimum: float | None) -> list[bytes]:
+        names, table = self._quantities(album)
         fields, losses = _of_replicas(names, table)
-        scalars, values, there = self._scalars(snapshots, names, table, optimum)
-        params, votes = self._tensors(snapshots)
+        scalars, values, there = self._scalars(album, names, table, optimum)
+        params, votes = self._tensors(album)
         with np.errstate(over="ignore"):
             scalars_32 = values.astype(np.float32)
-        counted = self._histograms(snapshots) if histograms else {}
+        counted = self._histograms(album) if histograms else {}
         numbers: dict[str, NDArray[Any]] = {
             "scalars": scalars_32,
             "histograms": np.stack([_numbers(one) for one in counted.values()], 1) if counted else there,
@@ -86,8 +88,8 @@ class Entries:
             "votes": votes,
         }
         present = np.concatenate([there, *(one.count[:, None] > 0 for one in counted.values())], axis=1)
-        parameters = tuple((name, snapshots[0].parameters[name][0].numel()) for name in PARAMETERS[self.model])
-        found = [b""] * len(snapshots)
+        parameters = tuple((name, album.parameters[name][0, 0].size) for name in PARAMETERS[self.model])
+        found = [b""] * len(album)
         alike = (present == present[0]).all()
         for which in present[:1] if alike else np.unique(present, axis=0):
             own = np.flatnonzero((present == which).all(1))
@@ -106,51 +108,44 @@ class Entries:
                 found[place] = summary
         return found
 
-    def _quantities(self, snapshots: Sequence[Snapshot]) -> tuple[list[str], Array]:
+    def _quantities(self, album: Album) -> tuple[list[str], Array]:
         """Return the tags of what each replica has one number of, and the numbers, [Q, S, R]."""
-        first = snapshots[0]
-        named = {tags.LOSS_TRAIN: [s.loss_train for s in snapshots]}
-        if first.loss_test is not None:
-            named[tags.LOSS_TEST] = [s.loss_test for s in snapshots if s.loss_test is not None]
-        if first.update > 0:
-            named[tags.LOSS_BATCH] = [s.loss_batch for s in snapshots]
+        named = {tags.LOSS_TRAIN: album.loss_train}
+        if album.loss_test is not None:
+            named[tags.LOSS_TEST] = album.loss_test
+        if album.updates[0] > 0:
+            named[tags.LOSS_BATCH] = album.loss_batch
         named |= {
-            tags.GRAD_NORM: [s.votes.gradient_norm for s in snapshots],
-            tags.NOISE_SCALE: [s.votes.noise_scale for s in snapshots],
-            tags.VOTES_EFFECTIVE: [s.votes.effective for s in snapshots],
+            tags.GRAD_NORM: album.votes.gradient_norm,
+            tags.NOISE_SCALE: album.votes.noise_scale,
+            tags.VOTES_EFFECTIVE: album.votes.effective,
         }
-        if self.model == "relu":
-            counts = [s.unit_counts for s in snapshots]
-            named |= {f"{tags.UNITS}/{name}": [one[name] for one in counts] for name in counts[0]}
+        if album.units is not None:
+            counts = album.units.counts.astype(float)
+            named |= {f"{tags.UNITS}/{name}": counts[..., code] for code, name in enumerate(STATUS)}
         else:
-            named[tags.THETA] = [s.parameters["theta"] for s in snapshots]
-        return list(named), np.array([[value.numpy() for value in series] for series in named.values()], dtype=float)
+            named[tags.THETA] = album.parameters["theta"]
+        return list(named), np.array(list(named.values()))
 
     def _scalars(
-        self, snapshots: Sequence[Snapshot], names: Sequence[str], table: Array, optimum: float | None
+        self, album: Album, names: Sequence[str], table: Array, optimum: float | None
     ) -> tuple[list[str], Array, NDArray[np.bool_]]:
         """Return the tags of all scalars, their values [S, T], and which of them there are."""
         names, rows = list(names), [table]
-        if self.model == "relu":
-            width = snapshots[0].elbow.shape[1]
+        if album.units is not None:
+            width = album.units.elbow.shape[-1]
             own = range(width)
             if width > self.most_units:
                 own = np.linspace(0, width - 1, self.most_units).round().astype(int).tolist()
-            kinds = {
-                tags.ELBOW: [s.elbow for s in snapshots],
-                tags.INPUT_SLOPE: [s.parameters["input_slope"] for s in snapshots],
-                tags.SLOPE_JUMP: [s.slope_jump for s in snapshots],
-            }
-            names += [tag for kind in kinds for tag in tags.units(kind, tuple(own), width)]
-            for series in kinds.values():
-                each = np.array([value.numpy() for value in series])
+            for kind, each in _of_units(album).items():
+                names += tags.units(kind, tuple(own), width)
                 rows.append(each[:, :, own].transpose(2, 0, 1))
         values, there = spread(names, np.concatenate(rows))
         if values.shape[2] > 1:
             names = [f"{tag}{end}" for tag in names for end in ("", *(f"/{q}" for q in tags.QUARTILES))]
         flat, known = (
-            values.swapaxes(0, 1).reshape(len(snapshots), -1),
-            there.swapaxes(0, 1).reshape(len(snapshots), -1),
+            values.swapaxes(0, 1).reshape(len(album), -1),
+            there.swapaxes(0, 1).reshape(len(album), -1),
         )
         if optimum is not None:
             names.append(tags.THETA_OPTIMUM)
@@ -158,40 +153,38 @@ class Entries:
             known = np.insert(known, known.shape[1], True, axis=1)
         return names, flat, known
 
-    def _histograms(self, snapshots: Sequence[Snapshot]) -> dict[str, Counted]:
+    def _histograms(self, album: Album) -> dict[str, Counted]:
         """Return the histograms of each tag, M = S of them."""
-        first, named = snapshots[0], {}
-        if self.model == "relu":
-            named = {
-                tags.ELBOW: [s.elbow for s in snapshots],
-                tags.INPUT_SLOPE: [s.parameters["input_slope"] for s in snapshots],
-                tags.SLOPE_JUMP: [s.slope_jump for s in snapshots],
-            }
-        found = {tag: count([value.numpy() for value in series]) for tag, series in named.items()}
-        parameters = sum(first.parameters[name][0].numel() for name in first.trained)
-        counted = max(1, MOST_COUNTED // (first.votes.norm.shape[-1] * parameters))
-        voted = voices.count(snapshots, counted)
+        found = {tag: count(list(each)) for tag, each in _of_units(album).items()}
+        parameters = sum(album.parameters[name][0, 0].size for name in album.trained)
+        counted = max(1, MOST_COUNTED // (album.votes.norm.shape[-1] * parameters))
+        voted = voices.count(album, counted)
         if not voted:
-            gradients = [s.gradients(counted) for s in snapshots]
             # contributions are g_i / N
-            voted = {name: count([one[name] for one in gradients], len(first.x)) for name in gradients[0]}
+            samples = len(album.dataset.x)
+            voted = {name: count(list(each), samples) for name, each in album.gradients(counted).items()}
         return found | {f"{tags.VOTES_HISTOGRAM}/{name}": one for name, one in voted.items()}
 
-    def _tensors(self, snapshots: Sequence[Snapshot]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def _tensors(self, album: Album) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the parameters, [S, R, P], and residuals, norms and shares of the samples, [S, V, 3, n]."""
-        named = [{name: s.parameters[name].numpy() for name in PARAMETERS[self.model]} for s in snapshots]
-        params = np.array([rows(one, 1)[0] for one in named])
-        votes = [
-            [part[: tags.MOST_SHOWN].numpy() for part in (s.votes.residual, s.votes.norm, s.votes.share)]
-            for s in snapshots
-        ]
+        params, _ = rows({name: album.parameters[name] for name in PARAMETERS[self.model]}, 2)
+        figures = (album.votes.residual, album.votes.norm, album.votes.share)
+        votes = np.stack([part[:, : tags.MOST_SHOWN] for part in figures], axis=2)
         with np.errstate(over="ignore"):
-            return params.astype(self.dtype), np.array(votes).transpose(0, 2, 1, 3).astype(np.float32)
+            return params.astype(self.dtype), votes.astype(np.float32)
 
-    def _contributions(self, snapshot: Snapshot) -> Any:
-        matrices = {name: value.numpy() for name, value in snapshot.contributions(tags.MOST_SHOWN).items()}
-        values, fields = rows(matrices, 2)
-        return tensor(tags.CONTRIBUTIONS, values.astype(np.float32), {"fields": fields})
+
+def _of_units(album: Album) -> dict[str, Array]:
+    """Return what each hidden unit has a number of, tag -> [S, R, W]."""
+    if album.units is None:
+        return {}
+    slopes = album.parameters["input_slope"]
+    return {tags.ELBOW: album.units.elbow, tags.INPUT_SLOPE: slopes, tags.SLOPE_JUMP: album.units.slope_jump}
+
+
+def _contributions(matrices: Mapping[str, Array]) -> Any:
+    values, fields = rows(matrices, 2)
+    return tensor(tags.CONTRIBUTIONS, values.astype(np.float32), {"fields": fields})
 
 
 def tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:
@@ -271,9 +264,9 @@ def _numbers(counted: Counted) -> Array:
     return np.concatenate([np.stack(single, axis=1), counted.edges, buckets], axis=1)
 
 
-def _event(snapshot: Snapshot, summary: bytes) -> bytes:
+def _event(update: int, moment: float, summary: bytes) -> bytes:
     """Return an Event(wall_time=1, step=2, summary=5)."""
-    head = key(1, DOUBLE) + np.array(snapshot.time, "<f8").tobytes() + key(2, VARINT) + varint(snapshot.update)
+    head = key(1, DOUBLE) + np.array(moment, "<f8").tobytes() + key(2, VARINT) + varint(update)
     return head + key(5, MESSAGE) + varint(len(summary)) + summary
 
 

@@ -41,8 +41,10 @@ class EventFile:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        # readers take files in the order of their names
-        name = f"{PREFIX}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):04d}"
+        # readers take files in the order of their names: a second belongs to one file, also where a run that was killed
+        # goes on within it
+        second = max(int(time.time()), 1 + _latest(self.folder))
+        name = f"{PREFIX}{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):04d}"
         self.path = Path(folder) / name
         self._file: BinaryIO | None = None
         self.reopen()
@@ -88,3 +90,9 @@ class EventFile:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _latest(folder: str) -> int:
+    """Return the second in the name of the last event file in a folder; -1 where there is none."""
+    seconds = (path.name.removeprefix(PREFIX).partition(".")[0] for path in Path(folder).glob(f"{PREFIX}*"))
+    return max((int(second) for second in seconds if second.isdecimal()), default=-1)

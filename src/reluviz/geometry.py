@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reluviz.arrays import STATUS as STATUS
 from reluviz.functions import Parameters, predict
-
-STATUS = ("dead", "linear", "bent")
-"""Names of the codes that `unit_status` returns."""
 
 
 def elbow(w: Tensor, b: Tensor) -> Tensor:

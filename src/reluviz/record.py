@@ -1,6 +1,6 @@
 """How quantities become TensorBoard summaries. Nothing else in the package knows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +9,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz import hparams, tags
+from reluviz.album import recorded
 from reluviz.data.dataset import Dataset
-from reluviz.entries import Entries, tensor
+from reluviz.entries import tensor
 from reluviz.eventfile import EventFile
 from reluviz.geometry import STATUS
-from reluviz.snapshot import Snapshot, recorded
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -25,16 +25,13 @@ class Recorder:
     Args:
         writer: the run's SummaryWriter.
         model: constant, linear or relu.
-        dtype: of the run's parameters, as NumPy names it.
-        most_units: units that get scalars of their own, at most; spread evenly over the units.
     """
 
-    def __init__(self, writer: "SummaryWriter", model: str, dtype: str, most_units: int) -> None:
+    def __init__(self, writer: "SummaryWriter", model: str) -> None:
         self.writer = writer
         # the part of SummaryWriter that takes a whole Summary
         self.files: Any = writer.file_writer
         self.model = model
-        self.entries = Entries(model, np.dtype(dtype), most_units)
 
     def data(self, dataset: Dataset, trained: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]) -> None:
         """Write the data set, and what a reader needs to know of the run, once, at update 0."""
@@ -43,22 +40,15 @@ class Recorder:
             fields["target"] = dataset.target(dataset.x)
         if dataset.x_test is not None and dataset.y_test is not None:
             fields |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
-        fields["recorded"] = recorded(len(dataset.x)).numpy()
+        fields["recorded"] = recorded(len(dataset.x))
         content: dict[str, Any] = {"fields": [[name, len(value)] for name, value in fields.items()]}
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
         content |= {"trained": list(trained), "seeds": list(seeds), "settings": dict(settings)}
         whole = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
         self._write([tensor(tags.DATA, whole, content)], 0)
 
-    def snapshots(
-        self,
-        snapshots: Sequence[Snapshot],
-        histograms: bool = True,
-        contributed: Collection[int] = (),
-        optimum: float | None = None,
-    ) -> None:
-        """Write everything but the pictures of some snapshots, one event each; see `Entries.events`."""
-        events = self.entries.events(snapshots, histograms, contributed, optimum)
+    def events(self, events: Sequence[bytes]) -> None:
+        """Write events of snapshots; see `entries`."""
         if isinstance(self.files.event_writer, EventFile):
             self.files.event_writer.add_records(events)
             return

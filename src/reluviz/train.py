@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from reluviz import arguments, artist, config, handover
+from reluviz import arguments, beside, config, handover
 from reluviz.errors import UserError
 from reluviz.imports import undisturbed
 from reluviz.sweeps import extras
@@ -62,30 +62,24 @@ def main(argv: list[str]) -> int:
 
 
 @contextmanager
-def _heavy(cfg: DictConfig | None = None) -> Iterator[None]:
+def _heavy(here: bool = True) -> Iterator[None]:
     """Import here what takes two seconds, once there is something to train.
 
     Args:
-        cfg: what is trained in this process; None where others do that.
+        here: whether this process trains.
     """
     with undisturbed():
-        if cfg is not None and _draws(cfg):
-            # first, since that process needs half a second until it can draw
-            artist.open_studio()
+        if here:
+            # first, since that process takes half a second until it can be of use
+            beside.begin()
         yield
         from reluviz import engines, terminal
 
         engines.listeners[:] = [terminal.compiling]
 
 
-def _draws(cfg: DictConfig) -> bool:
-    """Tell whether pictures are asked for."""
-    wanted = OmegaConf.select(cfg, "callbacks.snapshots.pictures", throw_on_missing=False)
-    return bool(wanted) and OmegaConf.select(cfg, "logger") is not None
-
-
 def _single(args: arguments.Arguments, overrides: list[str], cfg: DictConfig) -> int:
-    with _heavy(cfg):
+    with _heavy():
         from reluviz import run, terminal
     prepared = run.prepare(config.task(cfg))
     run.warm_up(prepared)
@@ -126,7 +120,7 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 
 def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
-    with _heavy(cfg if launcher == "none" else None):
+    with _heavy(launcher == "none"):
         from reluviz import run, terminal
         from reluviz.sweeps.sweep import Sweep, environment
     _check_values(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))

@@ -10,7 +10,6 @@ Legend of shapes: R replicas, N samples, W hidden units. Gradients are a mapping
 [R, N] or [R, N, W]; leave a parameter out of the mapping and it counts as frozen.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,13 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reluviz.ballots import ballots
+from reluviz import ballots
+from reluviz.ballots import FIGURES, Poll
 from reluviz.functions import Parameters, predict, tangent
 
 Gradients = Mapping[str, Tensor]
-
-MOST_KEPT = 2**18
-"""Numbers in the gradients of single samples up to which a summary keeps what they are made of."""
 
 
 def per_sample_gradients(
@@ -95,13 +92,8 @@ def vote_share(g: Gradients, gradient: Gradients | None = None) -> Tensor:
     """
     mean = mean_gradient(g) if gradient is None else gradient
     along = _total((value * mean[name].unsqueeze(1)).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items())
-    return shares(along, squared_gradient_norm(mean), along.shape[1])
-
-
-def shares(along: Tensor, signal: Tensor, samples: int) -> Tensor:
-    """Return <g_i, G> / (N |G|^2) from <g_i, G> [R, n] and |G|^2 [R]; NaN where G = 0."""
-    norm = signal.unsqueeze(-1)
-    return torch.where(norm > 0, along / (samples * norm), torch.nan)
+    norm = squared_gradient_norm(mean).unsqueeze(-1)
+    return torch.where(norm > 0, along / (along.shape[1] * norm), torch.nan)
 
 
 def squared_gradient_norm(gradient: Gradients) -> Tensor:
@@ -175,27 +167,12 @@ class VoteSummary:
     share: Tensor
     each: Callable[[], dict[str, NDArray[np.float64]]] | None = None
 
-    def split(self, replicas: int) -> "list[VoteSummary]":
-        """Return summaries of `replicas` replicas each, one after another; the last one may have fewer."""
-        if len(self.gradient_norm) <= replicas:
-            return [self]
-        names = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
-        parts = [getattr(self, name).split(replicas) for name in names]
-        gradients = {name: value.split(replicas) for name, value in self.gradient.items()}
-        each = None if self.each is None else functools.cache(self.each)
-
-        def of(number: int) -> Callable[[], dict[str, NDArray[np.float64]]] | None:
-            own = slice(replicas * number, replicas * (number + 1))
-            return None if each is None else lambda: {name: value[own] for name, value in each().items()}
-
-        return [
-            VoteSummary(
-                gradient={name: value[s] for name, value in gradients.items()},
-                **dict(zip(names, numbers, strict=True)),
-                each=of(s),
-            )
-            for s, numbers in enumerate(zip(*parts, strict=True))
-        ]
+    @classmethod
+    def of(cls, poll: Poll) -> "VoteSummary":
+        """Return a summary of the same numbers."""
+        gradient = {name: torch.from_numpy(value) for name, value in poll.gradient.items()}
+        figures = {name: torch.from_numpy(getattr(poll, name)) for name in FIGURES}
+        return cls(gradient=gradient, **figures, each=poll.each)
 
 
 # what has diverged, or has learned all there is, has no shares and no scale
@@ -220,31 +197,8 @@ def summarize(
         recorded: indices of the samples whose own figures are kept; all by default.
         entries: how many numbers the gradients of a chunk would hold, were they made.
     """
-    names, inputs, outputs = tuple(trained), x.numpy(), y.numpy()
-    samples = len(x)
-    step = max(1, entries // sum(value.numel() for value in p.values()))
-    total, norms, squares = np.zeros(()), np.zeros(()), np.zeros(())
-    for start in range(0, samples, step):
-        some = ballots(model, p, inputs[start : start + step], outputs[start : start + step], names)
-        squared = some.squares()
-        total = total + some.total()
-        norms, squares = norms + np.sqrt(squared).sum(-1), squares + squared.sum(-1)
-    mean = total / samples
-    signal = np.square(mean).sum(-1)
-    if recorded is not None or samples > step:
-        kept = slice(None) if recorded is None else recorded.numpy()
-        some = ballots(model, p, inputs[kept], outputs[kept], names)
-        squared = some.squares()
-    return VoteSummary(
-        gradient={name: torch.from_numpy(part) for name, part in some.named(mean).items()},
-        gradient_norm=torch.from_numpy(np.sqrt(signal)),
-        noise_scale=torch.from_numpy(np.maximum(squares / samples - signal, 0) / signal),
-        effective=torch.from_numpy(np.square(norms) / squares),
-        residual=torch.from_numpy(some.residual),
-        norm=torch.from_numpy(np.sqrt(squared) / samples),
-        share=shares(torch.from_numpy(some.along(mean)), torch.from_numpy(signal), samples),
-        each=some.gradients if some.residual.size * mean.shape[-1] <= MOST_KEPT else None,
-    )
+    arrays, kept = {name: value.numpy() for name, value in p.items()}, None if recorded is None else recorded.numpy()
+    return VoteSummary.of(ballots.summarize(model, arrays, x.numpy(), y.numpy(), tuple(trained), kept, entries))
 
 
 def _along(per_sample: Tensor, value: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import lightning as L
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -62,9 +63,9 @@ class ProgressBar(L.pytorch.callbacks.ProgressBar):
         self._stop(pl_module)
 
     def _show_loss(self, trainer: L.Trainer) -> None:
-        looked = [cb.shown for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
-        if self._progress is not None and looked and looked[0] is not None:
-            self._progress.update(self._progress.task_ids[0], loss=f"{float(looked[0].loss_train.median()):.3e}")
+        looked = [cb.loss for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
+        if self._progress is not None and looked and (loss := looked[0]) is not None:
+            self._progress.update(self._progress.task_ids[0], loss=f"{float(np.median(loss)):.3e}")
 
     def _stop(self, pl_module: L.LightningModule) -> None:
         if self._progress is not None:

@@ -11,15 +11,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from reluviz import describe, tags
+from reluviz.album import Taken
 from reluviz.callbacks.developer import Developer
 from reluviz.callbacks.history import History
+from reluviz.darkroom import Order
 from reluviz.data.dataset import Dataset
 from reluviz.divergence import advice
 from reluviz.errors import Diverged
 from reluviz.functions import Parameters
 from reluviz.models.base import RegressionModule
 from reluviz.record import Recorder
-from reluviz.snapshot import Snapshot, Taken
+from reluviz.snapshot import Snapshot, optimum
 
 
 class SnapshotLogger(L.Callback):
@@ -34,6 +36,7 @@ class SnapshotLogger(L.Callback):
         settings: shown in the HParams tab and the text summary; the module's hyper-parameters by default.
 
     Attributes:
+        loss: the training loss at that snapshot, [R]; None before the first.
         sound: which replicas have not diverged by the last snapshot that has been worked out, [R].
         shown: that snapshot; None before the first.
         picture_seconds: processor time spent on pictures.
@@ -73,6 +76,10 @@ class SnapshotLogger(L.Callback):
         return None if self._developer is None else self._developer.latest
 
     @property
+    def loss(self) -> NDArray[np.float64] | None:  # noqa: D102
+        return None if self._developer is None else self._developer.loss
+
+    @property
     def sound(self) -> NDArray[np.bool_] | None:  # noqa: D102
         return None if self._developer is None else self._developer.sound
 
@@ -102,8 +109,7 @@ class SnapshotLogger(L.Callback):
             pictured = {schedule[i] for i in places}
         logger = next((found for found in trainer.loggers if isinstance(found, TensorBoardLogger)), None)
         if logger is not None:
-            dtype = str(next(module.parameters()).dtype).removeprefix("torch.")
-            self._recorder = Recorder(logger.experiment, module.model, dtype, self.most_units)
+            self._recorder = Recorder(logger.experiment, module.model)
         if self.settings is None:
             self.settings = describe.flat(dict(module.hparams))
         if self._recorder is not None and int(module.updates_done) == 0:
@@ -112,18 +118,21 @@ class SnapshotLogger(L.Callback):
             self._recorder.layout(getattr(module, "width", 1), len(module.seeds), test)
             self._recorder.open_session(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._recorder.text(describe.markdown(self.settings, None), 0)
-        self._developer = Developer(
+        best = optimum(module.model, data.dataset)
+        order = Order(
             model=module.model,
             trained=module.trained,
             dataset=data.dataset,
             seed=module.seeds[0],
-            recorder=self._recorder,
-            history=self.history,
+            dtype=str(next(module.parameters()).dtype).removeprefix("torch."),
+            events=self._recorder is not None,
             histograms=self.histograms,
-            pictured=pictured,
+            most_units=self.most_units,
+            pictured=frozenset(pictured if self._recorder is not None else ()),
             contributions=self.contributions,
-            initial_loss=self._initial_loss,
+            optimum=None if best is None else float(best),
         )
+        self._developer = Developer(order, self._recorder, self.history, self._initial_loss)
         self._look(trainer, module)
 
     def on_train_batch_end(
@@ -144,9 +153,11 @@ class SnapshotLogger(L.Callback):
         developer = self._developer
         assert developer is not None
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
-        taken = Taken(int(module.updates_done), time.time(), module.values(), loss_batch)
+        values = module.values()
+        arrays = {name: value.numpy() for name, value in values.items()}
+        taken = Taken(int(module.updates_done), time.time(), arrays, loss_batch.numpy())
         if taken.update == 0:
-            self._start = taken.parameters
+            self._start = values
         if not developer.hand_over(taken):
             self._check(module, _parts(trainer, module)[1].dataset, developer)
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from reluviz import geometry, snapshot, tags
+from reluviz import album, ballots, geometry, snapshot, tags
 from reluviz.data.dataset import Array, Dataset
 from reluviz.errors import UserError
-from reluviz.functions import mean_squared_error, predict
+from reluviz.functions import predict
 from reluviz.runs import card, drawing, payload
 
 if TYPE_CHECKING:
@@ -182,20 +182,18 @@ class Run:
         x, y = (self.data.x, self.data.y) if which == "train" else (self.data.x_test, self.data.y_test)
         if x is None or y is None:
             raise UserError(f"{self.folder}: this run has no test points")
-        parts, points = [], (torch.from_numpy(x), torch.from_numpy(y))
+        parts = []
         step = max(1, ENTRIES // self.rows[0].size)
-        many = snapshot.compiled(self.model, self._state(0), len(x))
+        many = album.compiled(self.model, {name: value[0] for name, value in self.parameters.items()}, len(x))
         if many:
             # numba takes half a second to import
             from reluviz import tally
         with _one_thread():
             for start in range(0, len(self.updates), step):
                 # snapshots as if they were replicas
-                p = {
-                    name: torch.from_numpy(value[start : start + step]).flatten(0, 1)
-                    for name, value in self.parameters.items()
-                }
-                parts.append((tally.losses(p, *points) if many else mean_squared_error(self.model, p, *points)).numpy())
+                some = {name: value[start : start + step] for name, value in self.parameters.items()}
+                p = {name: value.reshape(-1, *value.shape[2:]) for name, value in some.items()}
+                parts.append(tally.losses(p, x, y) if many else ballots.losses(self.model, p, x, y))
         return np.concatenate(parts).reshape(self.rows.shape[:2])
 
     def at(self, update: int | None = None) -> int:

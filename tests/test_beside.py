@@ -1,0 +1,192 @@
+"""A process beside this one works out and draws what this one would, to the bit; and nothing is lost with it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reluviz import beside
+from reluviz.album import Taken
+from reluviz.arrays import PARAMETERS
+from reluviz.beside import Beside, Neighbour
+from reluviz.darkroom import Darkroom, Here, Order
+from reluviz.data.dataset import Dataset
+from reluviz.data.targets import piecewise_linear, sine
+
+WIDTHS = {"input_slope": (5,), "bias": (5,), "output_weight": (5,)}
+BOUND = np.full(2, 1e3)
+
+
+def own_target(x: np.ndarray) -> np.ndarray:
+    return np.where(x < 0.5, x, np.nan)
+
+
+def order(model: str = "relu", dataset: Dataset | None = None, **more: object) -> Order:
+    told = {"events": True, "histograms": True, "most_units": 3, "pictured": frozenset({0, 4, 9})}
+    told |= {"contributions": True, "optimum": None if model == "relu" else 0.5}
+    return Order(model, PARAMETERS[model], dataset or piecewise_linear(n=50), 7, "float32", **(told | more))
+
+
+def taken(model: str, seed: int = 0) -> list[Taken]:
+    generator = np.random.default_rng(seed)
+    return [
+        Taken(
+            update,
+            1e9 + update,
+            {name: generator.normal(size=(2, *WIDTHS.get(name, ()))) for name in PARAMETERS[model]},
+            generator.uniform(size=2),
+        )
+        for update in range(10)
+    ]
+
+
+def everything(room: Darkroom, some: list[Taken]) -> list[object]:
+    """Return all that a darkroom finds out about snapshots, in two parts."""
+    found: list[object] = []
+    for part in (some[:6], some[6:]):
+        one = room.develop(part, [False] * len(part), BOUND)
+        found += [one.events, one.norms.tolist(), one.loss_train.tolist(), one.sound.tolist(), one.pictured]
+        found += [room.draw(update) for update in one.pictured]
+    return [*found, room.history(np.arange(2.0), np.abs(np.random.default_rng(1).normal(size=(2, 50))))]
+
+
+@pytest.fixture(scope="module")
+def neighbour() -> Iterator[Neighbour]:
+    one = Neighbour()
+    yield one
+    one.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave sums of votes to NumPy, as that process does: in compiled code their last digit may be another."""
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+
+
+@pytest.mark.parametrize("model", PARAMETERS)
+def test_it_finds_and_draws_what_this_process_would(neighbour: Neighbour, model: str) -> None:
+    some, wanted = taken(model), order(model)
+    room = Beside(neighbour, wanted)
+    assert everything(room, some) == everything(Here(wanted), some)
+    assert room._here is None
+    assert room.seconds > 0
+
+
+def test_the_function_that_made_the_data_stays_here(neighbour: Neighbour) -> None:
+    # which another process could not import
+    data = replace(sine(n=50), target=lambda x: own_target(x), x_test=None, y_test=None)
+    some, wanted = taken("relu"), order(dataset=data)
+    room = Beside(neighbour, wanted)
+    assert everything(room, some) == everything(Here(wanted), some)
+    assert room._here is None
+
+
+def test_the_first_snapshot_that_has_diverged_is_drawn_too(neighbour: Neighbour) -> None:
+    some = taken("relu")
+    for one in some[5:]:
+        one.parameters["output_weight"][1, 2] = np.nan
+    for room in (Here(order()), Beside(neighbour, order())):
+        found = room.develop(some, [True] * 3 + [False] * 7, BOUND)
+        assert found.pictured == [0, 4, 5, 9]
+        assert found.sound.tolist() == [[True, True]] * 5 + [[True, False]] * 5
+        assert len(room.draw(5)) == 2
+
+
+@pytest.mark.parametrize("after", ["begin", "develop", "draw"])
+def test_what_it_does_not_do_any_more_is_done_here(after: str) -> None:
+    one, some, wanted = Neighbour(), taken("relu"), order()
+    room, here = Beside(one, wanted), Here(wanted)
+
+    def lose(when: str) -> None:
+        if when == after:
+            one._process.kill()
+
+    lose("begin")
+    found, expected = (each.develop(some, [True] * 10, BOUND) for each in (room, here))
+    assert (found.events, found.pictured) == (expected.events, expected.pictured)
+    lose("develop")
+    pictures = [room.draw(0)]
+    lose("draw")
+    pictures += [room.draw(update) for update in (4, 9)]
+    assert pictures == [here.draw(update) for update in (0, 4, 9)]
+    assert room._here is not None
+    one.close()
+
+
+def test_it_ends_with_the_process_that_it_works_for() -> None:
+    code = (
+        "import time; from reluviz.beside import Neighbour; one = Neighbour(); print(one._process.pid, flush=True);"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while _lives(child):
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.02)
+
+
+def _lives(process: int) -> bool:
+    try:
+        # one that has ended stays in the table until somebody asks how
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_it_needs_no_torch() -> None:
+    code = (
+        "import sys; from reluviz import beside; beside._rehearse();"
+        "print([name for name in ('torch', 'lightning', 'hydra', 'numba') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_module_in_the_folder_at_hand_does_not_get_in_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(tmp_path))])
+    one = Neighbour()
+    assert one.ask("begin", order())[0] is None
+    one.close()
+
+
+def test_ctrl_c_is_not_for_it() -> None:
+    one = Neighbour()
+    assert os.getpgid(one._process.pid) != os.getpgid(0)
+    one.close()
+    assert one._process.returncode == 0
+
+
+def test_large_runs_and_single_processors_do_without_it(neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = ({"bias": np.zeros((replicas, 40))} for replicas in (1, 2000))
+    assert isinstance(beside.darkroom(order(), few), Here)
+    monkeypatch.setattr(beside, "_neighbour", neighbour)
+    assert isinstance(beside.darkroom(order(), few), Beside)
+    assert isinstance(beside.darkroom(order(), many), Here)
+    monkeypatch.setattr(beside, "MOST_POINTS", 49)
+    assert isinstance(beside.darkroom(order(), few), Here)
+
+
+def test_it_is_begun_where_there_is_a_processor_for_it() -> None:
+    code = (
+        "import os, sys; from reluviz import beside; beside.processors = lambda: int(sys.argv[1]);"
+        "beside.begin(); print(beside._neighbour is not None)"
+    )
+    for processors, begun in (("1", "False"), ("2", "True")):
+        done = subprocess.run([sys.executable, "-c", code, processors], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == begun
+        assert done.stderr == ""
