@@ -25,16 +25,16 @@ from reluviz import config, run
 SNAPSHOT = {
     "parameters copied": ["reluviz.models:RegressionModule.values"],
     "handed over": ["reluviz.callbacks:SnapshotLogger._look"],
-    "losses": ["reluviz.snapshot:losses"],
-    "votes": ["reluviz.votes:summarize"],
-    "geometry": ["reluviz.geometry:elbow", "reluviz.geometry:slope_jump", "reluviz.geometry:unit_status"],
+    "losses": ["reluviz.ballots:losses"],
+    "votes": ["reluviz.ballots:summarize"],
+    "geometry": ["reluviz.arrays:elbow", "reluviz.arrays:slope_jump", "reluviz.arrays:unit_status"],
     "history of votes": ["reluviz.callbacks.history:History.add"],
     "scalars": ["reluviz.entries:Entries._quantities", "reluviz.entries:Entries._scalars"],
     "histograms": ["reluviz.entries:Entries._histograms"],
     "tensors": ["reluviz.entries:Entries._tensors"],
     "events": ["reluviz.entries:Entries.events"],
     "writing": ["reluviz.eventfile:EventFile.add_records"],
-    "the rest of it": ["reluviz.callbacks.developer:Developer._develop"],
+    "the rest of it": ["reluviz.darkroom:Here.develop", "reluviz.callbacks.developer:Developer._develop"],
 }
 """Parts of a snapshot, and the functions that each consists of."""
 DRAWN = "picture fit"
@@ -44,6 +44,8 @@ PICTURES = {
     "picture votes/history": ["reluviz.pictures:history_png"],
     "pictures encoded": ["reluviz.pictures.encoding:Encoder.png"],
     "the rest of drawing": [
+        "reluviz.darkroom:Here.draw",
+        "reluviz.darkroom:Here.history",
         "reluviz.callbacks.developer:Developer._draw",
         "reluviz.callbacks.developer:Developer.draw_history",
     ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reluviz import beside
+from reluviz import neighbours
 
 # Each core has a test of its own to run; torch's threads would only stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,7 +37,7 @@ BROWSER_ARGS = [
 def alone() -> Iterator[None]:
     """Commands that a test calls in its own process do all in that process; those that are processes do not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beside, "begin", lambda: None)
+        patch.setattr(neighbours, "begin", lambda: None)
         yield
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reluviz import beside
+from reluviz import beside, neighbours
 from reluviz.album import Taken
 from reluviz.arrays import PARAMETERS
-from reluviz.beside import Beside, Neighbour
+from reluviz.beside import Beside
 from reluviz.darkroom import Darkroom, Here, Order
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear, sine
+from reluviz.neighbours import Neighbour
 
 WIDTHS = {"input_slope": (5,), "bias": (5,), "output_weight": (5,)}
 BOUND = np.full(2, 1e3)
@@ -51,16 +52,17 @@ def everything(room: Darkroom, some: list[Taken]) -> list[object]:
     found: list[object] = []
     for part in (some[:6], some[6:]):
         one = room.develop(part, [False] * len(part), BOUND)
-        found += [one.events, one.norms.tolist(), one.loss_train.tolist(), one.sound.tolist(), one.pictured]
-        found += [room.draw(update) for update in one.pictured]
+        found += [one.events, one.norms.tolist(), one.loss_train.tolist(), one.sound.tolist()]
+        found += [(sight.update, room.draw(sight)) for sight in one.sights]
     return [*found, room.history(np.arange(2.0), np.abs(np.random.default_rng(1).normal(size=(2, 50))))]
 
 
 @pytest.fixture(scope="module")
-def neighbour() -> Iterator[Neighbour]:
-    one = Neighbour()
-    yield one
-    one.close()
+def both() -> Iterator[tuple[Neighbour, Neighbour]]:
+    two = Neighbour(draws=False), Neighbour(draws=True)
+    yield two
+    for one in two:
+        one.close()
 
 
 @pytest.fixture(autouse=True)
@@ -70,58 +72,62 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("model", PARAMETERS)
-def test_it_finds_and_draws_what_this_process_would(neighbour: Neighbour, model: str) -> None:
+def test_it_finds_and_draws_what_this_process_would(both: tuple[Neighbour, Neighbour], model: str) -> None:
     some, wanted = taken(model), order(model)
-    room = Beside(neighbour, wanted)
+    room = Beside(*both, wanted)
     assert everything(room, some) == everything(Here(wanted), some)
     assert room._here is None
     assert room.seconds > 0
 
 
-def test_the_function_that_made_the_data_stays_here(neighbour: Neighbour) -> None:
+def test_the_function_that_made_the_data_stays_here(both: tuple[Neighbour, Neighbour]) -> None:
     # which another process could not import
     data = replace(sine(n=50), target=lambda x: own_target(x), x_test=None, y_test=None)
     some, wanted = taken("relu"), order(dataset=data)
-    room = Beside(neighbour, wanted)
+    room = Beside(*both, wanted)
     assert everything(room, some) == everything(Here(wanted), some)
     assert room._here is None
 
 
-def test_the_first_snapshot_that_has_diverged_is_drawn_too(neighbour: Neighbour) -> None:
+def test_the_first_snapshot_that_has_diverged_is_drawn_too(both: tuple[Neighbour, Neighbour]) -> None:
     some = taken("relu")
     for one in some[5:]:
         one.parameters["output_weight"][1, 2] = np.nan
-    for room in (Here(order()), Beside(neighbour, order())):
+    for room in (Here(order()), Beside(*both, order())):
         found = room.develop(some, [True] * 3 + [False] * 7, BOUND)
-        assert found.pictured == [0, 4, 5, 9]
+        assert [sight.update for sight in found.sights] == [0, 4, 5, 9]
         assert found.sound.tolist() == [[True, True]] * 5 + [[True, False]] * 5
-        assert len(room.draw(5)) == 2
+        assert len(room.draw(found.sights[2])) == 2
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["that develops", "that draws"])
 @pytest.mark.parametrize("after", ["begin", "develop", "draw"])
-def test_what_it_does_not_do_any_more_is_done_here(after: str) -> None:
-    one, some, wanted = Neighbour(), taken("relu"), order()
-    room, here = Beside(one, wanted), Here(wanted)
+def test_what_they_do_not_do_any_more_is_done_here(after: str, which: int) -> None:
+    two, some, wanted = (Neighbour(draws=False), Neighbour(draws=True)), taken("relu"), order()
+    room, here = Beside(*two, wanted), Here(wanted)
 
     def lose(when: str) -> None:
         if when == after:
-            one._process.kill()
+            two[which]._process.kill()
 
     lose("begin")
     found, expected = (each.develop(some, [True] * 10, BOUND) for each in (room, here))
-    assert (found.events, found.pictured) == (expected.events, expected.pictured)
+    assert found.events == expected.events
     lose("develop")
-    pictures = [room.draw(0)]
+    pictures = [room.draw(found.sights[0])]
     lose("draw")
-    pictures += [room.draw(update) for update in (4, 9)]
-    assert pictures == [here.draw(update) for update in (0, 4, 9)]
+    pictures += [room.draw(sight) for sight in found.sights[1:]]
+    assert pictures == [here.draw(sight) for sight in expected.sights]
+    ends = (np.arange(2.0), np.ones((2, 50)))
+    assert room.history(*ends) == here.history(*ends)
     assert room._here is not None
-    one.close()
+    for one in two:
+        one.close()
 
 
 def test_it_ends_with_the_process_that_it_works_for() -> None:
     code = (
-        "import time; from reluviz.beside import Neighbour; one = Neighbour(); print(one._process.pid, flush=True);"
+        "import time; from reluviz.neighbours import Neighbour; one = Neighbour(); print(one._process.pid, flush=True);"
         "time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -146,7 +152,7 @@ def _lives(process: int) -> bool:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys; from reluviz import beside; beside._rehearse();"
+        "import sys; from reluviz import beside; beside.rehearse(True);"
         "print([name for name in ('torch', 'lightning', 'hydra', 'numba') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -171,10 +177,12 @@ def test_ctrl_c_is_not_for_it() -> None:
     assert one._process.returncode == 0
 
 
-def test_large_runs_and_single_processors_do_without_it(neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_runs_and_single_processors_do_without_it(
+    both: tuple[Neighbour, Neighbour], monkeypatch: pytest.MonkeyPatch
+) -> None:
     few, many = ({"bias": np.zeros((replicas, 40))} for replicas in (1, 2000))
     assert isinstance(beside.darkroom(order(), few), Here)
-    monkeypatch.setattr(beside, "_neighbour", neighbour)
+    monkeypatch.setattr(neighbours, "running", list(both))
     assert isinstance(beside.darkroom(order(), few), Beside)
     assert isinstance(beside.darkroom(order(), many), Here)
     monkeypatch.setattr(beside, "MOST_POINTS", 49)
@@ -183,10 +191,10 @@ def test_large_runs_and_single_processors_do_without_it(neighbour: Neighbour, mo
 
 def test_it_is_begun_where_there_is_a_processor_for_it() -> None:
     code = (
-        "import os, sys; from reluviz import beside; beside.processors = lambda: int(sys.argv[1]);"
-        "beside.begin(); print(beside._neighbour is not None)"
+        "import sys; from reluviz import neighbours; neighbours.processors = lambda: int(sys.argv[1]);"
+        "neighbours.begin(); print(len(neighbours.running), 'numpy' in sys.modules)"
     )
-    for processors, begun in (("1", "False"), ("2", "True")):
+    for processors, begun in (("1", "0 False"), ("2", "2 False")):
         done = subprocess.run([sys.executable, "-c", code, processors], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == begun
         assert done.stderr == ""

@@ -201,5 +201,8 @@ def test_checkpoints_come_more_often_in_the_beginning(monkeypatch, seconds, want
 def test_a_file_that_follows_another_has_a_later_name_also_within_a_second(tmp_path) -> None:
     # as one of a process with a greater number would have, whose run goes on in this one
     (tmp_path / f"{PREFIX}{int(time.time()) + 1:010d}.host.99999999.0000").touch()
-    names = [EventFile(str(tmp_path)).path.name for _ in range(3)]
+    files = [EventFile(str(tmp_path)) for _ in range(3)]
+    for file in files:
+        file.close()
+    names = [file.path.name for file in files]
     assert sorted(path.name for path in tmp_path.iterdir())[1:] == names

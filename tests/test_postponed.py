@@ -295,3 +295,29 @@ assert torch.equal(torch.export.export(network, (x,)).module()(x), network(x))
 print("exported")
 """
     assert ran(HEAD + code, tmp_path) == "exported\n"
+
+
+# what metrics are drawn with
+
+
+def test_lightning_needs_no_matplotlib_and_a_metric_is_drawn_all_the_same(tmp_path):
+    code = """
+import matplotlib
+assert "torchmetrics.utilities.plot" in sys.modules
+assert "matplotlib.pyplot" not in sys.modules
+matplotlib.use("agg")
+from torchmetrics import MeanSquaredError
+from torchmetrics.classification import BinaryConfusionMatrix, BinaryROC
+mean, table, curve = MeanSquaredError(), BinaryConfusionMatrix(), BinaryROC()
+for metric, values in ((mean, (torch.ones(3), torch.zeros(3))), (table, (torch.tensor([1, 0]), torch.tensor([1, 1])))):
+    metric.update(*values)
+curve.update(torch.tensor([0.2, 0.9]), torch.tensor([0, 1]))
+drawn = [metric.plot()[1].get_lines() for metric in (mean, curve)]
+assert drawn[0][0].get_ydata().tolist() == [1.0], drawn[0][0].get_ydata()
+assert table.plot()[1].get_xlabel() == "Predicted class"
+from matplotlib.axes import Axes
+from torchmetrics.utilities.plot import _AX_TYPE
+assert _AX_TYPE is Axes
+print("drawn")
+"""
+    assert ran(HEAD + code, tmp_path) == "drawn\n"

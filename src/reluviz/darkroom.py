@@ -5,8 +5,10 @@ Nothing here needs torch, and nothing has to happen in the process that trains; 
 Legend of shapes: S snapshots, R replicas, n recorded points.
 """
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,6 +57,37 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What the pictures of a snapshot show, of its first replica.
+
+    Attributes:
+        update: how many updates have been made.
+        parameters: name -> () or [W].
+        losses: tag -> value.
+        shares: vote shares of the recorded samples [n].
+        norms: norms of their contributions [n].
+        residuals: f(x_i) - y_i [n].
+    """
+
+    update: int
+    parameters: dict[str, Array]
+    losses: dict[str, float]
+    shares: Array
+    norms: Array
+    residuals: Array
+
+    @classmethod
+    def of(cls, album: Album, s: int) -> "Sight":
+        """Return that of one snapshot; copies, since the album holds all replicas of all snapshots."""
+        losses = {tags.LOSS_TRAIN: float(album.loss_train[s, 0])}
+        if album.loss_test is not None:
+            losses[tags.LOSS_TEST] = float(album.loss_test[s, 0])
+        figures = (album.votes.share, album.votes.norm, album.votes.residual)
+        parameters = {name: value[s, 0].copy() for name, value in album.parameters.items()}
+        return cls(album.updates[s], parameters, losses, *(part[s, 0].copy() for part in figures))
+
+
+@dataclass(frozen=True)
 class Developed:
     """What has been found out about some snapshots.
 
@@ -63,14 +96,14 @@ class Developed:
         norms: of the contributions of the recorded samples to the first replica's gradient, [S, n].
         loss_train: [S, R].
         sound: which replicas have not diverged, [S, R].
-        pictured: updates whose pictures can be drawn now.
+        sights: what is to be drawn.
     """
 
     events: list[bytes]
     norms: NDArray[np.float32]
     loss_train: Array
     sound: NDArray[np.bool_]
-    pictured: list[int]
+    sights: list[Sight]
 
 
 class Darkroom(Protocol):
@@ -92,40 +125,15 @@ class Darkroom(Protocol):
             bound: see `album.largest_loss`.
         """
 
-    def draw(self, update: int) -> tuple[bytes, bytes]:
-        """Return the pictures fit and votes of a snapshot that was worked out, once, as the bytes of PNG files."""
+    def draw(self, sight: Sight) -> tuple[bytes, bytes]:
+        """Return the pictures fit and votes of a snapshot, as the bytes of PNG files."""
 
     def history(self, updates: Array, norms: Array) -> bytes:
         """Return the picture votes/history, as the bytes of a PNG file; see `pictures.history_png`."""
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What the pictures of a snapshot show, of its first replica.
-
-    Attributes:
-        parameters: name -> () or [W].
-        losses: tag -> value.
-        shares: vote shares of the recorded samples [n].
-        norms: norms of their contributions [n].
-        residuals: f(x_i) - y_i [n].
-    """
-
-    parameters: dict[str, Array]
-    losses: dict[str, float]
-    shares: Array
-    norms: Array
-    residuals: Array
-
-    @classmethod
-    def of(cls, album: Album, s: int) -> "Sight":
-        """Return that of one snapshot; copies, since the album holds all replicas of all snapshots."""
-        losses = {tags.LOSS_TRAIN: float(album.loss_train[s, 0])}
-        if album.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(album.loss_test[s, 0])
-        figures = (album.votes.share, album.votes.norm, album.votes.residual)
-        parameters = {name: value[s, 0].copy() for name, value in album.parameters.items()}
-        return cls(parameters, losses, *(part[s, 0].copy() for part in figures))
+_matplotlib = threading.Lock()
+"""Its settings are those of the whole process."""
 
 
 class Here:
@@ -140,7 +148,6 @@ class Here:
         self.seconds = 0.0
         self._entries = Entries(order.model, np.dtype(order.dtype), order.most_units)
         self._pictures: tuple[FitPicture, VotesPicture] | None = None
-        self._undrawn: dict[int, Sight] = {}
         self._sound = True
 
     def prepare(self) -> None:
@@ -156,22 +163,19 @@ class Here:
         albums = list(work_out(order.model, taken, order.trained, order.dataset, tags.MOST_SHOWN))
         events: list[bytes] = []
         sound = np.ones((len(taken), len(bound)), np.bool_)
-        pictured: list[int] = []
+        sights: list[Sight] = []
         first = 0
         for album in albums:
             own = slice(first, first + len(album))
             first = own.stop
             if not all(sure[own]):
                 sound[own] = album.sound(bound)
-            found = self._pictured(album, sound[own])
-            for s in found:
-                self._undrawn[album.updates[s]] = Sight.of(album, s)
-            pictured += [album.updates[s] for s in found]
+            sights += [Sight.of(album, s) for s in self._pictured(album, sound[own])]
             if order.events:
-                matrices = pictured if order.contributions else ()
+                matrices = [sight.update for sight in sights] if order.contributions else ()
                 events += self._entries.events(album, order.histograms, matrices, order.optimum)
         norms = np.concatenate([album.votes.norm[:, 0] for album in albums]).astype(np.float32)
-        return Developed(events, norms, np.concatenate([album.loss_train for album in albums]), sound, pictured)
+        return Developed(events, norms, np.concatenate([album.loss_train for album in albums]), sound, sights)
 
     def _pictured(self, album: Album, sound: NDArray[np.bool_]) -> list[int]:
         """Return which snapshots get pictures: those that were asked for, and the first that has diverged."""
@@ -182,27 +186,29 @@ class Here:
                 found.add(int(np.argmin(sound.all(-1))))
         return sorted(found)
 
-    def draw(self, update: int) -> tuple[bytes, bytes]:  # noqa: D102
-        started = time.thread_time()
-        self.prepare()
-        assert self._pictures is not None
-        fit, votes = self._pictures
-        sight = self._undrawn.pop(update)
-        ballots = (sight.shares, sight.norms, sight.residuals)
-        pictures = (
-            fit.png(sight.parameters, update, sight.losses),
-            votes.png(sight.parameters, update, *ballots, self._x()),
-        )
-        self.seconds += time.thread_time() - started
-        return pictures
+    def draw(self, sight: Sight) -> tuple[bytes, bytes]:  # noqa: D102
+        with self._drawing():
+            self.prepare()
+            assert self._pictures is not None
+            fit, votes = self._pictures
+            ballots = (sight.shares, sight.norms, sight.residuals)
+            first = fit.png(sight.parameters, sight.update, sight.losses)
+            return first, votes.png(sight.parameters, sight.update, *ballots, self._x())
 
     def history(self, updates: Array, norms: Array) -> bytes:  # noqa: D102
-        from reluviz.pictures import history_png
+        with self._drawing():
+            from reluviz.pictures import history_png
 
-        started = time.thread_time()
-        png = history_png(self._x(), updates, norms)
-        self.seconds += time.thread_time() - started
-        return png
+            return history_png(self._x(), updates, norms)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        with _matplotlib:
+            started = time.thread_time()
+            try:
+                yield
+            finally:
+                self.seconds += time.thread_time() - started
 
     def _x(self) -> Array:
         x = self.order.dataset.x

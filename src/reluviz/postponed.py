@@ -120,8 +120,30 @@ class _OptimizedModule:
         return getattr(self._package.wake().OptimizedModule, name)
 
 
+class _Plots(_StandIn):
+    """What the metrics of torchmetrics are drawn with: pyplot, which takes a quarter of a second to import.
+
+    Lightning imports these metrics. Theirs take from here types, for annotations, and functions, which import it once
+    they are called.
+    """
+
+    _AX_TYPE = _CMAP_TYPE = _PLOT_OUT_TYPE = object
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        for function in ("plot_confusion_matrix", "plot_curve", "plot_single_or_multi_val"):
+            vars(self)[function] = self._later(function)
+
+    def _later(self, function: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return getattr(self.wake(), function)(*args, **kwargs)
+
+        return call
+
+
 PACKAGES: dict[str, type[_StandIn]] = {
     "torch._dynamo": _Dynamo,
+    "torchmetrics.utilities.plot": _Plots,
     # a part of torch's own names
     "torch.export": _StandIn,
     # by TensorBoard, which could then read from a cloud's storage

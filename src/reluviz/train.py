@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from reluviz import arguments, beside, config, handover
+from reluviz import arguments, config, handover, neighbours
 from reluviz.errors import UserError
 from reluviz.imports import undisturbed
 from reluviz.sweeps import extras
@@ -70,8 +70,8 @@ def _heavy(here: bool = True) -> Iterator[None]:
     """
     with undisturbed():
         if here:
-            # first, since that process takes half a second until it can be of use
-            beside.begin()
+            # first, since they take half a second until they can be of use
+            neighbours.begin()
         yield
         from reluviz import engines, terminal
 

@@ -20,11 +20,11 @@ from reluviz.album import Taken, largest_loss
 from reluviz.arrays import Array
 from reluviz.ballots import losses
 from reluviz.callbacks.history import History
-from reluviz.darkroom import Darkroom, Order
+from reluviz.darkroom import Darkroom, Order, Sight
 from reluviz.record import Recorder
 from reluviz.snapshot import Snapshot, develop
 
-TOGETHER = 16
+TOGETHER = 8
 """Snapshots that wait for each other, unless that takes too long."""
 PATIENCE = 0.2
 """Seconds within which a snapshot is to be written where the next one follows soon enough."""
@@ -119,11 +119,7 @@ class Developer:
         Raises:
             UserError: if it could not be written.
         """
-        if self._work is not None:
-            self._work.result()
-        if self._waiting:
-            self._begin()
-            self.settle()
+        self._worked_out()
         self._drawn(0)
 
     def close(self) -> None:
@@ -133,6 +129,12 @@ class Developer:
         finally:
             self._pool.shutdown()
             self._easel.shutdown()
+
+    def _worked_out(self) -> None:
+        if self._waiting:
+            self._begin()
+        if self._work is not None:
+            self._work.result()
 
     def _idle(self) -> bool:
         return self._work is None or self._work.done()
@@ -158,18 +160,18 @@ class Developer:
         if self.recorder is None:
             return
         self.recorder.events(found.events)
-        for update in found.pictured:
-            self._undrawn.append(self._easel.submit(self._draw, darkroom, update, self.recorder))
+        for sight in found.sights:
+            self._undrawn.append(self._easel.submit(self._draw, darkroom, sight, self.recorder))
         self._drawn(MOST_UNDRAWN)
 
     def _snapshot(self, taken: Taken) -> Snapshot:
         order = self.order
         return develop(order.model, [taken], order.trained, order.dataset, tags.MOST_SHOWN)[0]
 
-    def _draw(self, darkroom: Darkroom, update: int, recorder: Recorder) -> None:
-        fit, votes = darkroom.draw(update)
-        recorder.image(tags.FIT, fit, update)
-        recorder.image(tags.VOTES, votes, update)
+    def _draw(self, darkroom: Darkroom, sight: Sight, recorder: Recorder) -> None:
+        fit, votes = darkroom.draw(sight)
+        recorder.image(tags.FIT, fit, sight.update)
+        recorder.image(tags.VOTES, votes, sight.update)
 
     def _drawn(self, most: int) -> None:
         """Wait until no more than so many snapshots wait for their pictures."""
@@ -178,7 +180,8 @@ class Developer:
 
     def draw_history(self) -> None:
         """Write the picture of how heard each sample was over the run."""
+        self._worked_out()
         if self.recorder is not None and self._last is not None and self._darkroom is not None:
-            # by that thread, which Ctrl-C does not interrupt
-            png = self._easel.submit(self._darkroom.result().history, *self.history.arrays()).result()
+            # by a thread, which Ctrl-C does not interrupt, while the other one may still be drawing
+            png = self._pool.submit(self._darkroom.result().history, *self.history.arrays()).result()
             self.recorder.image(tags.VOTES_HISTORY, png, self._last.update)

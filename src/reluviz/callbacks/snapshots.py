@@ -180,11 +180,11 @@ class SnapshotLogger(L.Callback):
         if developer is None:
             return
         try:
+            if self.pictures:
+                developer.draw_history()
             developer.settle()
             if self._recorder is None or developer.latest is None or self.settings is None:
                 return
-            if self.pictures:
-                developer.draw_history()
             self._recorder.text(describe.markdown(self.settings, developer.latest), developer.latest.update)
             self._recorder.close_session(self.settings)
             self._recorder.flush()

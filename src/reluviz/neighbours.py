@@ -1,0 +1,115 @@
+"""Processes that work for this one, which need no torch and are ready before this one has imported it.
+
+Nothing is imported here but what Python brings along, so that they can begin before anything else does.
+"""
+
+import contextlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+LENGTH = struct.Struct("<Q")
+LOST = (OSError, EOFError, ValueError, pickle.PickleError)
+"""What is raised where a process does not answer."""
+
+
+class Neighbour:
+    """A process that works for this one, on one run after another.
+
+    It ends with this process, however that ends: its input does.
+
+    Args:
+        draws: whether it is to be ready to draw.
+    """
+
+    def __init__(self, draws: bool = True) -> None:
+        # a group of its own, since Ctrl-C is for those who train; but no session, which would get as large a share of
+        # the processors as theirs
+        group, flags = 0, 0
+        if sys.platform == "win32":
+            group, flags = -1, subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        # what this process does not find in the folder that it stands in, that one must not find there either
+        safely = [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
+        command = [sys.executable, *safely, "-c", f"from reluviz.beside import serve; serve({draws})"]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # small arrays: threads would wait for each other
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            process_group=group,
+            creationflags=flags,
+        )
+        self._lock = threading.Lock()
+
+    def ask(self, what: str, *about: Any) -> tuple[Any, float]:
+        """Call a method of its `Here`, or make it a new one: "begin" with the arguments of `Here`.
+
+        Returns:
+            what the method returns, and the processor time spent on drawing.
+
+        Raises:
+            OSError, EOFError, ValueError: if the process has ended.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with self._lock:
+            try:
+                send(stdin, (what, about))
+                found: tuple[Any, float] = receive(stdout)
+            except BaseException:
+                # an answer that nobody has read would be taken for that to the next question
+                self._process.kill()
+                raise
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        self._process.wait()
+
+
+running: list[Neighbour] = []
+"""Those of this process: one that is ready to work out snapshots, and one that is ready to draw; or none."""
+
+
+def begin() -> None:
+    """Start them, where there is a processor for them. For processes of our own and not for a library."""
+    if not running and processors() > 1 and sys.executable:
+        with contextlib.suppress(OSError):
+            running[:] = [Neighbour(draws) for draws in (False, True)]
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def send(pipe: IO[bytes], content: Any) -> None:
+    """Write something that `receive` reads."""
+    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read what `send` wrote.
+
+    Raises:
+        EOFError: at the end.
+    """
+    head = pipe.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    return pickle.loads(pipe.read(LENGTH.unpack(head)[0]))
