@@ -136,7 +136,11 @@ def test_hydras_files_are_those_of_its_entry_point(words, count, tmp_path, monke
         monkeypatch.chdir(folder)
         if folder == theirs:
             monkeypatch.setattr(handover, "run", lambda cfg, *rest: called.append(handover.entry([], *rest)))
-            monkeypatch.setattr(handover, "multirun", lambda *rest: called.append(handover.entry(["-m"], *rest)))
+            monkeypatch.setattr(
+                handover,
+                "multirun",
+                lambda told, own, job, _: called.append(handover.entry(["-m"], [*told, *own], job)),
+            )
         assert reluviz("train", *words, *SHORT) == 0
     assert len(called) == 1
     assert len(files(ours)) == count

@@ -18,10 +18,11 @@ MOST = 32
 
 def extended(cfg: DictConfig, lines: Sequence[str]) -> DictConfig:
     """Return a configuration as it would be with more overrides at the end, which set values of Hydra's own."""
-    found = copy.deepcopy(cfg)
-    for override in OverridesParser.create().parse_overrides(list(lines)):
+    found, parser = copy.deepcopy(cfg), OverridesParser.create()
+    for override in parser.parse_overrides(list(lines)):
         OmegaConf.update(found, override.key_or_group, override.value())
         found.hydra.overrides.hydra.append(override.input_line)
+    _name(found, parser.parse_overrides(list(found.hydra.overrides.task)))
     return found
 
 
@@ -116,8 +117,13 @@ def _set(cfg: DictConfig, values: Sequence[Override], given: Sequence[Override])
     task = [override for override in given if not override.is_hydra_override()]
     for number, override in enumerate(task):
         cfg.hydra.overrides.task[number] = override.input_line
+    _name(cfg, task)
+    cfg.hydra.runtime.cwd = os.getcwd()
+
+
+def _name(cfg: DictConfig, task: list[Override]) -> None:
+    """Write what was given as one word, as Hydra does."""
     names = cfg.hydra.job.config.override_dirname
     cfg.hydra.job.override_dirname = get_overrides_dirname(
         task, exclude_keys=names.exclude_keys, item_sep=names.item_sep, kv_sep=names.kv_sep
     )
-    cfg.hydra.runtime.cwd = os.getcwd()

@@ -45,14 +45,25 @@ def run(cfg: DictConfig, overrides: Sequence[str], job: Any) -> None:
         known.run("config", restored, list(overrides))
 
 
-def multirun(overrides: Sequence[str], job: Any) -> None:
-    """Do what `hydra.main` does with --multirun; the jobs' configurations are composed as they begin."""
-    with _ours(overrides, job) as restored, config.initialized() as known:
-        cfg = known.config_loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
+def multirun(overrides: Sequence[str], own: Sequence[str], job: Any, cfg: DictConfig | None = None) -> None:
+    """Do what `hydra.main` does with --multirun; the jobs' configurations are composed as they begin.
+
+    Args:
+        overrides: of the sweep.
+        own: more of them, which set values of Hydra's own.
+        job: called with the configuration of each job.
+        cfg: composed from `overrides`; None where they hold several values for a key.
+    """
+    every = [*overrides, *own]
+    with _ours(every, job) as restored, config.initialized() as known:
+        if cfg is None:
+            cfg = known.config_loader.load_configuration("config", every, RunMode.MULTIRUN)
+        else:
+            cfg = composing.extended(cfg, own)
         if cfg.hydra.mode is None:
             cfg = composing.extended(cfg, ["hydra.mode=MULTIRUN"])
         known.config_loader = composing.Given(known, cfg)
-        known.multirun("config", restored, list(overrides))
+        known.multirun("config", restored, every)
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def _sweep(args: arguments.Arguments, overrides: list[str], cfg: DictConfig, swe
     started = time.perf_counter()
     try:
         if set(args.flags) <= {"-m", "--multirun"} and cfg.hydra.mode != RunMode.RUN:
-            handover.multirun([*overrides, *settings], job)
+            handover.multirun(overrides, settings, job, None if sweeps else cfg)
         else:
             flags = args.flags if args.multirun else ["--multirun", *args.flags]
             handover.entry(flags, [*overrides, *settings], job)
