@@ -139,9 +139,13 @@ def serve(draws: bool) -> None:
 
 def rehearse(draws: bool) -> None:
     """Do once what most runs do, so that code, fonts and marks are there: it takes as long as ten pictures."""
+    from matplotlib import rcParams
+
     from reluviz.arrays import PARAMETERS
     from reluviz.data.targets import piecewise_linear
+    from reluviz.pictures.style import RC
 
+    rcParams.update(RC)
     data = piecewise_linear()
     here = Here(Order("relu", PARAMETERS["relu"], data, 0, "float32", True, True, 2, frozenset([1]), False, None))
     p = {name: np.ones((1, 2)) for name in PARAMETERS["relu"][:3]} | {"output_bias": np.ones(1)}

@@ -107,10 +107,10 @@ class Canvas:
             self._renderer.clear()
             with styled():
                 self.figure.draw(self._renderer)
-            upwards = np.asarray(self._renderer.buffer_rgba())[::-1]
+            upwards = np.asarray(self._renderer.buffer_rgba()).view(np.uint32)[::-1, :, 0]
             for colours, left, bottom in self._images:
                 height, width = colours.shape
-                upwards[bottom : bottom + height, left : left + width] = colours[..., np.newaxis].view(np.uint8)
+                upwards[bottom : bottom + height, left : left + width] = colours
             self._still = self._renderer.copy_from_bbox(self.figure.bbox)
         self._renderer.restore_region(self._still)
         for artist in sorted(self._moving, key=lambda each: each.get_zorder()):
