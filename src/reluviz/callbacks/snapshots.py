@@ -153,11 +153,9 @@ class SnapshotLogger(L.Callback):
         developer = self._developer
         assert developer is not None
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
-        values = module.values()
-        arrays = {name: value.numpy() for name, value in values.items()}
-        taken = Taken(int(module.updates_done), time.time(), arrays, loss_batch.numpy())
+        taken = Taken(int(module.updates_done), time.time(), module.copies(), loss_batch.numpy())
         if taken.update == 0:
-            self._start = values
+            self._start = {name: torch.from_numpy(value) for name, value in taken.parameters.items()}
         if not developer.hand_over(taken):
             self._check(module, _parts(trainer, module)[1].dataset, developer)
 

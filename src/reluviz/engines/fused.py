@@ -105,6 +105,7 @@ class Fused:
         self._y: Tensor | None = None
         self._points: tuple[NDArray[Any], NDArray[Any]]
         self._ordered = False
+        self._state: _State | None = None
 
     def run(
         self,
@@ -130,15 +131,13 @@ class Fused:
             raise UserError(f"engine=fused: {what} is not supported; use engine=reference")
 
         self._look_at(module.model, x, y)
-        arrays = {name: getattr(module, name).detach().numpy() for name in PARAMETERS[module.model]}
+        arrays = module.arrays()
         kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, piece.batch or len(x))
-        layout, size = _layout(arrays, filled)
-        state = _State(module, optimizer, layout, size, arrays)
+        state = self._state = _State.of(self._state, module, optimizer, arrays, filled)
+        state.read()
         loss = np.empty(len(module.seeds), state.rows.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
-        from reluviz.engines.kernels import work
-
         Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
         fill = _fill(Fused.drawn)
         # a minibatch of all points, for all replicas and updates
@@ -152,13 +151,11 @@ class Fused:
                 indices = np.sort(indices.astype(np.int32), axis=-1)
             own = slice(first, last)
             args = (state.rows[own], *self._points, indices, rates, state.spans, state.settings)
-            kernel(0, last - first, *args, loss[own], work(state.rows), *more)
+            kernel(0, last - first, *args, loss[own], state.work(), *more)
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
         share(some, len(loss), nanoseconds * len(piece), most)
 
-        for name, value in arrays.items():
-            value[...] = state.rows[:, 0, layout[name]].reshape(value.shape)
         state.write(len(piece))
         return torch.from_numpy(loss)
 
@@ -207,37 +204,70 @@ def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, 
 class _State:
     """Parameters, and an optimiser's hyper-parameters and state, as the kernels take them.
 
+    Args:
+        module: the model.
+        optimizer: of its parameters.
+        arrays: the parameters.
+        filled: numbers that a parameter of the hidden units takes up.
+
     Attributes:
         spans: start, stop, group and updates done of neighbouring parameters in one group, [S, 4].
         settings: hyper-parameters of each group, [G, ...].
         rows: the parameters and their moments, [R, 1 + number of moments, P]; zero where there are none yet.
     """
 
+    spans: NDArray[np.uint64]
+    settings: NDArray[np.float64]
+    rows: NDArray[Any]
+
     def __init__(
-        self,
+        self, module: "RegressionModule", optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], filled: int
+    ) -> None:
+        self.optimizer, self.arrays, self.filled = optimizer, arrays, filled
+        self.adam = type(optimizer) is not SGD
+        self.layout, size = _layout(arrays, filled)
+        self.groups = [list(group["params"]) for group in optimizer.param_groups]
+        group_of = {id(p): g for g, params in enumerate(self.groups) for p in params}
+        parameters = {name: getattr(module, name) for name in arrays}
+        self.parts = [
+            (parameters[name], part, group_of.get(id(parameters[name]))) for name, part in self.layout.items()
+        ]
+        first = next(iter(arrays.values()))
+        self.shape, self.dtype = (len(first), size), first.dtype
+
+    @classmethod
+    def of(
+        cls,
+        known: "_State | None",
         module: "RegressionModule",
         optimizer: Optimizer,
-        layout: Mapping[str, slice],
-        size: int,
         arrays: Mapping[str, NDArray[Any]],
-    ) -> None:
-        self.optimizer = optimizer
-        self.adam = type(optimizer) is not SGD
-        self.names = MOMENTS[type(optimizer)]
-        group_of = {id(p): g for g, group in enumerate(optimizer.param_groups) for p in group["params"]}
-        self.settings = np.array([self._of_group(group) for group in optimizer.param_groups], dtype=float)
+        filled: int,
+    ) -> "_State":
+        """Return one for a module and its optimiser: the one that is known, where it is of these."""
+        if known is None or known.optimizer is not optimizer or known.filled != filled:
+            return cls(module, optimizer, arrays, filled)
+        # the module may have got other parameters, or parameters elsewhere, and the optimiser other groups
+        same = all(known.arrays[name] is value for name, value in arrays.items())
+        same = same and all(getattr(module, name) is part[0] for name, part in zip(arrays, known.parts, strict=True))
+        now = [group["params"] for group in optimizer.param_groups]
+        same = same and [list(map(id, one)) for one in known.groups] == [list(map(id, one)) for one in now]
+        return known if same else cls(module, optimizer, arrays, filled)
+
+    def read(self) -> None:
+        """Take in parameters, moments and hyper-parameters as they are now."""
+        groups = self.optimizer.param_groups
+        self.settings = np.array([self._of_group(group) for group in groups], dtype=float)
+        self.names = MOMENTS[type(self.optimizer)]
         if not self.adam and not self.settings[:, 0].any():
             self.names = ()
-        dtype = arrays[PARAMETERS[module.model][0]].dtype
-        self.rows = np.zeros((len(module.seeds), 1 + len(self.names), size), dtype)
-        for name, value in arrays.items():
-            self.rows[:, 0, layout[name]] = value.reshape(len(self.rows), -1)
-        self.slices: list[tuple[Tensor, slice]] = []
+        self.rows = np.zeros((self.shape[0], 1 + len(self.names), self.shape[1]), self.dtype)
+        for name, value in self.arrays.items():
+            self.rows[:, 0, self.layout[name]] = value.reshape(len(value), -1)
         spans: list[list[int]] = []
         before = None
-        for name, part in layout.items():
-            parameter = getattr(module, name)
-            if (g := group_of.get(id(parameter))) is not None:
+        for parameter, part, g in self.parts:
+            if g is not None:
                 done = self._read(parameter, part)
                 if before is not None and spans[-1][2:] == [g, done]:
                     # what fills up the units between them stays 0
@@ -247,6 +277,13 @@ class _State:
             before = g
         self.spans = np.array(spans, dtype=np.uint64).reshape(-1, 4)
 
+    def work(self) -> Any:
+        """Return memory for the kernels to work in."""
+        # numba takes half a second to import
+        from reluviz.engines import kernels
+
+        return kernels.work(self.rows)
+
     def _of_group(self, group: dict[str, Any]) -> list[float]:
         if not self.adam:
             return [group["momentum"], group["dampening"], group["nesterov"], group["weight_decay"]]
@@ -255,7 +292,6 @@ class _State:
 
     def _read(self, parameter: Tensor, part: slice) -> int:
         """Copy a parameter's moments and return how many updates they have seen (SGD: 0 or 1)."""
-        self.slices.append((parameter, part))
         state = self.optimizer.state.get(parameter, {})
         for i, name in enumerate(self.names, start=1):
             if state.get(name) is not None:
@@ -265,10 +301,13 @@ class _State:
         return int(state.get("momentum_buffer") is not None)
 
     def write(self, updates: int) -> None:
-        """Put the moments back, into tensors as the optimiser itself would have made them."""
-        group_of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
-        for parameter, part in self.slices:
-            if not self.names or (not self.adam and group_of[id(parameter)]["momentum"] == 0):
+        """Put the parameters back, and the moments into tensors as the optimiser itself would have made them."""
+        for name, value in self.arrays.items():
+            value[...] = self.rows[:, 0, self.layout[name]].reshape(value.shape)
+        if not self.names:
+            return
+        for parameter, part, g in self.parts:
+            if g is None or (not self.adam and self.optimizer.param_groups[g]["momentum"] == 0):
                 continue
             state = self.optimizer.state[parameter]
             if self.adam:

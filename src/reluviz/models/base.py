@@ -4,6 +4,7 @@ Legend of shapes: R replicas, K updates of a segment, N samples, G parameter gro
 """
 
 import copy
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from reluviz.engines import Engine, choose
 from reluviz.errors import UserError
 from reluviz.functions import PARAMETERS, predict
 from reluviz.models.optimizers import build_optimizer, build_scheduler
+from reluviz.models.views import Views
 
 
 class RegressionModule(L.LightningModule):
@@ -60,6 +62,7 @@ class RegressionModule(L.LightningModule):
         self.engine: Engine | None = None
         self.engine_seconds = 0.0
         self.report: Callable[[int], None] = lambda update: None
+        self._views = Views()
         self._points: tuple[tuple[Dataset, torch.dtype, torch.device], tuple[Tensor, Tensor]] | None = None
         self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
@@ -78,11 +81,20 @@ class RegressionModule(L.LightningModule):
         """Names of the parameters that are trained."""
         return tuple(name for name in PARAMETERS[self.model] if getattr(self, name).requires_grad)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters as arrays that share their memory, name -> [R] or [R, W]; they must be on the CPU."""
+        return self._views.of(self._parameters, PARAMETERS[self.model])
+
     def values(self) -> dict[str, Tensor]:
         """Return a copy of the parameters, name -> [R] or [R, W], in float64 and off the graph."""
-        return {
-            name: getattr(self, name).detach().to("cpu", torch.float64, copy=True) for name in PARAMETERS[self.model]
-        }
+        return {name: torch.from_numpy(value) for name, value in self.copies().items()}
+
+    def copies(self) -> dict[str, NDArray[np.float64]]:
+        """Return what `values` returns, as arrays."""
+        if self._plain():
+            return {name: value.astype(np.float64) for name, value in self.arrays().items()}
+        named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
+        return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x), [R, N]; x is [N] or [R, N]."""
@@ -91,10 +103,10 @@ class RegressionModule(L.LightningModule):
     def points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
         """Return x and y [N] of a data set with the module's dtype, on its device."""
         like = getattr(self, PARAMETERS[self.model][0])
-        key = (dataset, like.dtype, like.device)
-        if self._points is None or any(a is not b for a, b in zip(self._points[0], key, strict=True)):
+        known, kind, device = self._points[0] if self._points is not None else (None, None, None)
+        if self._points is None or known is not dataset or kind is not like.dtype or device != like.device:
             x, y = (torch.from_numpy(values).to(like.device, like.dtype) for values in (dataset.x, dataset.y))
-            self._points = key, (x, y)
+            self._points = (dataset, like.dtype, like.device), (x, y)
         return self._points[1]
 
     def setup(self, stage: str) -> None:
@@ -167,7 +179,7 @@ class RegressionModule(L.LightningModule):
             self.report(piece.stop)
         for group, rate in zip(optimizer.param_groups, after, strict=True):
             group["lr"] = rate
-        if any(value.grad is not None for value in self.parameters()):
+        if any(value is not None and value.grad is not None for value in self._parameters.values()):
             optimizer.zero_grad(set_to_none=True)
         # LBFGS insists on a number
         return self.batch_loss.sum()
@@ -196,19 +208,31 @@ class RegressionModule(L.LightningModule):
     def _state(self) -> tuple[Any, ...]:
         optimizer, scheduler = self._optimizer(), self.lr_schedulers()
         return (
-            [(value, value.detach().clone()) for value in (*self.parameters(), *self.buffers())],
+            self._copies(),
             # not its state_dict: making and loading that takes as long as a few hundred updates
             {parameter: copy.deepcopy(state) for parameter, state in optimizer.state.items()},
             [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups],
             None if scheduler is None else copy.deepcopy(scheduler.state_dict()),  # type: ignore[union-attr]
         )
 
+    def _copies(self) -> list[tuple[Tensor, Any]]:
+        """Return all parameters and buffers, each with a copy, as a tensor or an array."""
+        if self._modules or not self._plain():
+            return [(value, value.detach().clone()) for value in (*self.parameters(), *self.buffers())]
+        named: dict[str, Any] = self._parameters | self._buffers
+        return [(named[name], array.copy()) for name, array in self._views.of(named, tuple(named)).items()]
+
+    def _plain(self) -> bool:
+        """Tell whether the parameters can be seen as arrays."""
+        like = self._parameters[PARAMETERS[self.model][0]]
+        return like is not None and like.is_cpu and like.dtype in (torch.float32, torch.float64)
+
     def _put_back(self, before: tuple[Any, ...]) -> None:
         values, state, groups, schedule = before
         optimizer = self._optimizer()
         with torch.no_grad():
             for value, earlier in values:
-                value.copy_(earlier)
+                value.copy_(torch.as_tensor(earlier))
         optimizer.state.clear()
         optimizer.state.update(state)
         for group, earlier in zip(optimizer.param_groups, groups, strict=True):
@@ -216,6 +240,10 @@ class RegressionModule(L.LightningModule):
         optimizer.zero_grad(set_to_none=True)
         if schedule is not None:
             self.lr_schedulers().load_state_dict(schedule)  # type: ignore[union-attr]
+
+
+# Lightning asks at each segment which arguments the function takes, and would find out each time
+setattr(RegressionModule.training_step, "__signature__", inspect.signature(RegressionModule.training_step))  # noqa: B010
 
 
 def replicated(values: Sequence[Tensor]) -> nn.Parameter:
