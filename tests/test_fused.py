@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
 from reluviz.data.segments import Piece
-from reluviz.engines import Engine, choose, fused, sharing
+from reluviz.engines import Engine, choose, fused, kernels, sharing
 from reluviz.engines.fused import Fused, unsupported
 from reluviz.engines.reference import Reference
 from reluviz.errors import UserError
@@ -435,3 +435,25 @@ def test_an_optimizer_that_was_made_otherwise_is_refused_at_the_first_update() -
     module = case.module()
     with pytest.raises(UserError, match="the optimizer RMSprop is not supported"):
         train(Fused(), module, torch.optim.RMSprop(module.parameters()), case, (0, 1))
+
+
+@pytest.mark.parametrize(("replicas", "moments", "size"), [(1, 0, 4), (3, 2, 145), (2, 1, 5000)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_write_no_memory_that_lies_beside_each_others(dtype, replicas, moments, size) -> None:
+    given = np.random.default_rng(0).normal(size=(replicas, 1 + moments, size)).astype(dtype)
+    loss = np.arange(replicas, dtype=dtype)
+    rows, own_loss, work = kernels.apart(given, loss)
+    np.testing.assert_array_equal(rows, given)
+    np.testing.assert_array_equal(own_loss, loss)
+    assert work.shape[0] == 4
+    assert work.shape[1] >= max(size, kernels.TILE + 8)
+    assert not work.any()
+    memory = rows
+    while memory.base is not None:
+        memory = memory.base
+    begin, end = np.lib.array_utils.byte_bounds(memory)
+    ends = [np.lib.array_utils.byte_bounds(part) for part in (rows, own_loss, work)]
+    assert min(first for first, _ in ends) - begin >= kernels.LINE
+    assert end - max(last for _, last in ends) >= kernels.LINE
+    assert all(last <= first for (_, last), (first, _) in itertools.pairwise(ends))
+    assert not any(np.shares_memory(part, other) for part in (rows, own_loss) for other in (given, loss, work))

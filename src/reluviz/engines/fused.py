@@ -138,6 +138,9 @@ class Fused:
         loss = np.empty(len(module.seeds), state.rows.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
+        # numba takes half a second to import
+        from reluviz.engines.kernels import apart
+
         Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
         fill = _fill(Fused.drawn)
         # a minibatch of all points, for all replicas and updates
@@ -150,8 +153,10 @@ class Fused:
                 # halves are put in order in half the time
                 indices = np.sort(indices.astype(np.int32), axis=-1)
             own = slice(first, last)
-            args = (state.rows[own], *self._points, indices, rates, state.spans, state.settings)
-            kernel(0, last - first, *args, loss[own], state.work(), *more)
+            rows, own_loss, work = apart(state.rows[own], loss[own])
+            args = (rows, *self._points, indices, rates, state.spans, state.settings)
+            kernel(0, last - first, *args, own_loss, work, *more)
+            state.rows[own], loss[own] = rows, own_loss
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
         share(some, len(loss), nanoseconds * len(piece), most)
@@ -276,13 +281,6 @@ class _State:
                     spans.append([part.start, part.stop, g, done])
             before = g
         self.spans = np.array(spans, dtype=np.uint64).reshape(-1, 4)
-
-    def work(self) -> Any:
-        """Return memory for the kernels to work in."""
-        # numba takes half a second to import
-        from reluviz.engines import kernels
-
-        return kernels.work(self.rows)
 
     def _of_group(self, group: dict[str, Any]) -> list[float]:
         if not self.adam:

@@ -36,6 +36,8 @@ from reluviz.engines import compiling
 FASTMATH = {"reassoc", "nsz", "arcp"}
 compiled = functools.partial(compiling.compiled, fastmath=FASTMATH)
 part = functools.partial(compiling.part, fastmath=FASTMATH)
+LINE = 128
+"""Bytes of memory that processors fetch together, two times 64."""
 TILE = 1024
 """Samples taken at a time: they stay in the fastest memory, and in float32 a sum of partial sums keeps digits that one
 long sum loses."""
@@ -46,10 +48,23 @@ MOST_MOVED = 1 / 8
 """Part of the units that are moved one by one after an update; it takes less to put more in order anew."""
 
 
-def work(state: NDArray[Any]) -> NDArray[Any]:
-    """Return scratch for the updates of one replica after another, [4, P or more]; each thread needs its own."""
+def apart(rows: NDArray[Any], loss: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return copies of some replicas' state and losses, and scratch [4, P or more], apart from that of other threads.
+
+    Kernels write all of it at every update. Where two threads write into the same 64 bytes of memory, or into
+    neighbouring ones, they wait for each other: a third of the time.
+
+    Args:
+        rows: parameters and moments, [C, 1 + moments, P].
+        loss: [C].
+    """
+    pad, scratch = LINE // rows.itemsize, (4, max(rows.shape[2], TILE + 8))
     # zeros: of the units of zeros a kernel writes no gradient
-    return np.zeros((4, max(state.shape[2], TILE + 8)), state.dtype)
+    memory = np.zeros(pad + rows.size + loss.size + scratch[0] * scratch[1] + pad, rows.dtype)
+    own, rest = memory[pad : pad + rows.size].reshape(rows.shape), memory[pad + rows.size :]
+    own_loss, work = rest[: loss.size], rest[loss.size : -pad].reshape(scratch)
+    own[...], own_loss[...] = rows, loss
+    return own, own_loss, work
 
 
 @part
