@@ -1,7 +1,8 @@
 """What a snapshot costs, part by part, at W = 40, N = 200 with default logging: real runs under a stopwatch.
 
 Each part counts what it does itself, without the parts within it, as processor time of the thread in which it runs:
-one thread trains, and one works out, records and draws what was seen.
+one thread trains, one works out what was seen, and one draws it. (From the command line the last two do so in processes
+of their own, which takes no more.)
 """
 
 import sys
@@ -23,7 +24,7 @@ from benchmarks.stopwatch import Stopwatch
 from reluviz import config, run
 
 SNAPSHOT = {
-    "parameters copied": ["reluviz.models:RegressionModule.values"],
+    "parameters copied": ["reluviz.models:RegressionModule.copies"],
     "handed over": ["reluviz.callbacks:SnapshotLogger._look"],
     "losses": ["reluviz.ballots:losses"],
     "votes": ["reluviz.ballots:summarize"],
@@ -100,7 +101,7 @@ def _tell(report: Report, overrides: Sequence[str], runs: Sequence[Run]) -> None
     report.say(
         f"{len(runs)} runs of {' '.join(overrides)}, {count} snapshots each, in one process. Processor time of a run,"
         " its median over the runs with the smallest and the largest in brackets, divided by the snapshots; and how"
-        f" often each part was called. A run takes {figure(fit)} s (seconds.fit), in which the two threads work"
+        f" often each part was called. A run takes {figure(fit)} s (seconds.fit), in which the threads work"
         " side by side where there are cores for them."
     )
     rows = []

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from reluviz import neighbours
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
 COMMANDS = {
@@ -212,9 +214,10 @@ def test_sweeps_are_compared_by_launcher(ran):
     assert ratios(out)["none / joblib, 2 jobs"] == pytest.approx(took[0] / took[1], rel=0.02)
     if sys.platform == "linux":
         first, all_ = ([numbers(cell)[0] for cell in table[name]] for name in ("MB, first process", "MB, all"))
-        # in MB: torch alone takes more than 100; only joblib has a second process
+        # in MB: torch alone takes more than 100; neighbours, which joblib's processes do not have, take less
         assert min(first) > 100
-        assert all_[0] == first[0]
+        assert 0 <= all_[0] - first[0] < 250
+        assert (all_[0] > first[0]) == (neighbours.processors() > 1)
         assert all_[1] > first[1] + 100
 
 
