@@ -36,8 +36,8 @@ class SnapshotLogger(L.Callback):
         settings: shown in the HParams tab and the text summary; the module's hyper-parameters by default.
 
     Attributes:
-        loss: the training loss at that snapshot, [R]; None before the first.
         sound: which replicas have not diverged by the last snapshot that has been worked out, [R].
+        loss: the training loss at that snapshot, [R]; None before the first.
         shown: that snapshot; None before the first.
         picture_seconds: processor time spent on pictures.
 

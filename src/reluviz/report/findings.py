@@ -209,7 +209,7 @@ def _sentence(
     seeds = len(pair.of_a)
     if seeds < FEWEST:
         count = f"{seeds} seed{'s' * (seeds != 1)}" if seeds else "no seeds"
-        return f"{a} and {b}{where}: cannot be told from {count} shared, {FEWEST} are the fewest"
+        return f"{a} and {b}{where}: cannot be told from {count} shared, where one comparison by itself needs {FEWEST}"
     size = ratio(effect) if kind == "ratio" else f"{effect:+.3g}"
     ahead = f"{metric} {size} (median over {seeds} shared seeds), smaller in {pair.wins} of {seeds}"
     if verdict == DIFFERS:

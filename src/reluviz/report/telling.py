@@ -111,8 +111,9 @@ def summary(found: Sequence[Finding]) -> str:
     many = f"{_count(len(found), 'comparison')} of groups that differ in one setting"
     words = f"{many}: {counts[DIFFERS]:,} beyond the seeds' spread, {counts[ALIKE]:,} not"
     if counts[UNKNOWN]:
-        enough = comparing.fewest_seeds(max(tests, len(found)))
-        words += f", {counts[UNKNOWN]:,} that cannot be told ({enough} shared seeds could tell)"
+        together = max(tests, len(found))
+        enough = comparing.fewest_seeds(together)
+        words += f", {counts[UNKNOWN]:,} that cannot be told ({enough} shared seeds could, in {together:,} together)"
     return f"{words}."
 
 
