@@ -1,6 +1,9 @@
 """A process beside this one works out and draws what this one would, to the bit; and nothing is lost with it."""
 
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,9 +22,11 @@ from reluviz.darkroom import Darkroom, Here, Order
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear, sine
 from reluviz.neighbours import Neighbour
+from reluviz.runs import events, load_run
 
 WIDTHS = {"input_slope": (5,), "bias": (5,), "output_weight": (5,)}
 BOUND = np.full(2, 1e3)
+POSIX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 
 
 def own_target(x: np.ndarray) -> np.ndarray:
@@ -74,7 +79,7 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("model", PARAMETERS)
 def test_it_finds_and_draws_what_this_process_would(both: tuple[Neighbour, Neighbour], model: str) -> None:
     some, wanted = taken(model), order(model)
-    room = Beside(*both, wanted)
+    room = Beside(both, wanted)
     assert everything(room, some) == everything(Here(wanted), some)
     assert room._here is None
     assert room.seconds > 0
@@ -84,7 +89,7 @@ def test_the_function_that_made_the_data_stays_here(both: tuple[Neighbour, Neigh
     # which another process could not import
     data = replace(sine(n=50), target=lambda x: own_target(x), x_test=None, y_test=None)
     some, wanted = taken("relu"), order(dataset=data)
-    room = Beside(*both, wanted)
+    room = Beside(both, wanted)
     assert everything(room, some) == everything(Here(wanted), some)
     assert room._here is None
 
@@ -93,7 +98,7 @@ def test_the_first_snapshot_that_has_diverged_is_drawn_too(both: tuple[Neighbour
     some = taken("relu")
     for one in some[5:]:
         one.parameters["output_weight"][1, 2] = np.nan
-    for room in (Here(order()), Beside(*both, order())):
+    for room in (Here(order()), Beside(both, order())):
         found = room.develop(some, [True] * 3 + [False] * 7, BOUND)
         assert [sight.update for sight in found.sights] == [0, 4, 5, 9]
         assert found.sound.tolist() == [[True, True]] * 5 + [[True, False]] * 5
@@ -104,7 +109,7 @@ def test_the_first_snapshot_that_has_diverged_is_drawn_too(both: tuple[Neighbour
 @pytest.mark.parametrize("after", ["begin", "develop", "draw"])
 def test_what_they_do_not_do_any_more_is_done_here(after: str, which: int) -> None:
     two, some, wanted = (Neighbour(draws=False), Neighbour(draws=True)), taken("relu"), order()
-    room, here = Beside(*two, wanted), Here(wanted)
+    room, here = Beside(two, wanted), Here(wanted)
 
     def lose(when: str) -> None:
         if when == after:
@@ -125,10 +130,11 @@ def test_what_they_do_not_do_any_more_is_done_here(after: str, which: int) -> No
         one.close()
 
 
+@POSIX
 def test_it_ends_with_the_process_that_it_works_for() -> None:
     code = (
-        "import time; from reluviz.neighbours import Neighbour; one = Neighbour(); print(one._process.pid, flush=True);"
-        "time.sleep(60)"
+        "import time; from reluviz.neighbours import Neighbour; one = Neighbour(draws=True);"
+        "print(one._process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -165,13 +171,14 @@ def test_a_module_in_the_folder_at_hand_does_not_get_in_its_way(
     (tmp_path / "pickle.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(tmp_path))])
-    one = Neighbour()
+    one = Neighbour(draws=True)
     assert one.ask("begin", order())[0] is None
     one.close()
 
 
+@POSIX
 def test_ctrl_c_is_not_for_it() -> None:
-    one = Neighbour()
+    one = Neighbour(draws=True)
     assert os.getpgid(one._process.pid) != os.getpgid(0)
     one.close()
     assert one._process.returncode == 0
@@ -182,9 +189,17 @@ def test_large_runs_and_single_processors_do_without_it(
 ) -> None:
     few, many = ({"bias": np.zeros((replicas, 40))} for replicas in (1, 2000))
     assert isinstance(beside.darkroom(order(), few), Here)
-    monkeypatch.setattr(neighbours, "running", list(both))
-    assert isinstance(beside.darkroom(order(), few), Beside)
+    monkeypatch.setattr(neighbours, "_idle", [both])
     assert isinstance(beside.darkroom(order(), many), Here)
+    first = beside.darkroom(order(), few)
+    assert isinstance(first, Beside)
+    # of one run at a time
+    assert isinstance(beside.darkroom(order(), few), Here)
+    first.close()
+    first.close()
+    assert neighbours._idle == [both]
+    # whoever asks it all the same is answered here
+    assert everything(first, taken("relu")) == everything(Here(order()), taken("relu"))
     monkeypatch.setattr(beside, "MOST_POINTS", 49)
     assert isinstance(beside.darkroom(order(), few), Here)
 
@@ -192,9 +207,71 @@ def test_large_runs_and_single_processors_do_without_it(
 def test_it_is_begun_where_there_is_a_processor_for_it() -> None:
     code = (
         "import sys; from reluviz import neighbours; neighbours.processors = lambda: int(sys.argv[1]);"
-        "neighbours.begin(); print(len(neighbours.running), 'numpy' in sys.modules)"
+        "neighbours.begin(); print(len(neighbours._idle), 'numpy' in sys.modules)"
     )
-    for processors, begun in (("1", "0 False"), ("2", "2 False")):
+    for processors, begun in (("1", "0 False"), ("2", "1 False")):
         done = subprocess.run([sys.executable, "-c", code, processors], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == begun
         assert done.stderr == ""
+
+
+def test_what_cannot_be_sent_is_worked_out_here(both: tuple[Neighbour, Neighbour]) -> None:
+    class Own(Dataset):
+        pass
+
+    own = Own("own", np.linspace(0, 1, 50), np.linspace(1, 2, 50), (0.0, 1.0))
+    some, wanted = taken("relu"), order(dataset=own)
+    two = Neighbour(draws=False), Neighbour(draws=True)
+    assert everything(Beside(two, wanted), some) == everything(Here(wanted), some)
+    for one in two:
+        one.close()
+
+
+COMMAND = """
+import sys
+from reluviz import neighbours
+from reluviz.__main__ import process
+if sys.argv.pop() == "alone":
+    neighbours.processors = lambda: 1
+process()
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_run_is_the_same_with_them_and_without(tmp_path: Path, replicas: int) -> None:
+    found = {}
+    for how in ("alone", "together", "bereft"):
+        folder = tmp_path / how
+        words = ["train", "+exp=relu", "updates=3000", "snapshots.every=100", f"replicas={replicas}"]
+        words += [f"hydra.run.dir={folder}", "callbacks.snapshots.pictures=4"]
+        process = subprocess.Popen([sys.executable, "-c", COMMAND, *words, how.replace("bereft", "together")])
+        while how == "bereft" and process.poll() is None and not [*folder.glob("events*")]:
+            time.sleep(0.001)
+        if how == "bereft":
+            for child in _children(process.pid):
+                os.kill(child, signal.SIGKILL)
+        assert process.wait(120) == 0
+        run, pictures = load_run(folder), {}
+        for path in folder.glob("events*"):
+            for event in events.events(path):
+                for value in event.summary.value:
+                    if value.HasField("image"):
+                        pictures[value.tag, event.step] = value.image.encoded_image_string
+        metrics = json.loads((folder / "metrics.json").read_text())
+        del metrics["seconds"]
+        scalars = {tag: [part.tolist() for part in run.scalars(tag)] for tag in run.tags}
+        found[how] = run.updates.tolist(), run.rows.tolist(), scalars, metrics, pictures
+        assert len(pictures) == 2 * 4 + 1
+    assert found["together"][:4] == found["alone"][:4] == found["bereft"][:4]
+    assert found["together"][4] == found["alone"][4] == found["bereft"][4]
+
+
+def _children(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(folder.name))
+    return found

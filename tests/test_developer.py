@@ -1,5 +1,6 @@
 """Snapshots are worked out beside the training: none is lost, none comes late, and trouble there ends the run."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from reluviz.eventfile import PREFIX, EventFile
 from reluviz.logger import RunLogger
 from reluviz.models import ConstantModule, LinearModule
 from reluviz.quiet import quiet
-from reluviz.runs import load_run
+from reluviz.runs import events, load_run
 from reluviz.snapshot import take
 
 DATA = piecewise_linear()
@@ -206,3 +207,101 @@ def test_a_file_that_follows_another_has_a_later_name_also_within_a_second(tmp_p
         file.close()
     names = [file.path.name for file in files]
     assert sorted(path.name for path in tmp_path.iterdir())[1:] == names
+
+
+class Last(L.Callback):
+    """Raises something when the training has ended."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(OSError("disk full"), OSError), (KeyboardInterrupt(), SystemExit)], ids=["disk", "Ctrl-C"]
+)
+def test_what_happens_after_the_end_is_told_as_it_is(tmp_path, error, raised) -> None:
+    with pytest.raises(raised) as told:
+        train(tmp_path, callbacks=[lambda logger: Last(error)])
+    assert not isinstance(told.value, RuntimeError)
+    texts = [
+        event for event in all_events(tmp_path) if any(value.tag.startswith("run") for value in event.summary.value)
+    ]
+    # as it began, and as it has ended, once
+    assert [event.step for event in texts] == [0, 300]
+
+
+def all_events(folder: Path) -> list[Event]:
+    return [event for path in events.files(folder) for event in events.events(path)]
+
+
+@pytest.mark.parametrize("where", ["history", "draw"])
+def test_an_end_that_is_interrupted_is_made_up_for(tmp_path, monkeypatch, where) -> None:
+    waits = developer.Future.result
+    interrupted = []
+
+    def result(self, timeout=None):
+        # the main thread waits for a picture when Ctrl-C comes
+        mine = threading.current_thread() is threading.main_thread()
+        if mine and not interrupted and drawing(self):
+            interrupted.append(self)
+            raise KeyboardInterrupt
+        return waits(self, timeout)
+
+    asked = []
+
+    def drawing(future) -> bool:
+        return future in asked
+
+    plain = developer.Developer._have
+
+    def have(self, pool, work, *args):
+        future = plain(self, pool, work, *args)
+        if work.__name__.strip("_") == where:
+            asked.append(future)
+        return future
+
+    monkeypatch.setattr(developer.Developer, "_have", have)
+    monkeypatch.setattr(developer.Future, "result", result)
+    with pytest.raises(SystemExit):
+        train(tmp_path)
+    assert interrupted
+    values = [(value.tag, event.step) for event in all_events(tmp_path) for value in event.summary.value]
+    # the last one may have been drawn before, too
+    pictures = {one for one in values if one[0] in ("fit", "votes", "votes/history")}
+    assert sorted(pictures) == [("fit", 0), ("fit", 300), ("votes", 0), ("votes", 300), ("votes/history", 300)]
+    assert load_run(tmp_path).updates.tolist() == [0, 1, *range(3, 301, 3)]
+
+
+def test_a_checkpoint_waits_for_the_pictures_before_it(tmp_path, monkeypatch) -> None:
+    plain = darkroom.Here.draw
+    monkeypatch.setattr(darkroom.Here, "draw", lambda *args: [time.sleep(0.1), plain(*args)][1])
+
+    class Keeper(L.Callback):
+        def __init__(self, logger: SnapshotLogger) -> None:
+            self.logger, self.seen = logger, []
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+            if batch_idx % 25 == 10:
+                self.logger.state_dict()
+                drawn = [event.step for event in all_events(tmp_path) for v in event.summary.value if v.tag == "votes"]
+                self.seen.append((int(pl_module.updates_done), drawn))
+
+    keepers: list[Keeper] = []
+    train(tmp_path, pictures=6, callbacks=[lambda logger: keepers.append(Keeper(logger)) or keepers[0]])
+    schedule = [0, 1, *range(3, 301, 3)]
+    pictured = [schedule[i] for i in np.linspace(0, len(schedule) - 1, 6).round().astype(int)]
+    assert len(keepers[0].seen) == 4
+    for done, drawn in keepers[0].seen:
+        assert drawn == [update for update in pictured if update <= done]
+
+
+def test_trouble_with_a_picture_ends_the_run(tmp_path, monkeypatch) -> None:
+    def fails(*args) -> None:
+        raise UserError("there is no font to draw with")
+
+    monkeypatch.setattr(darkroom.Here, "draw", fails)
+    with pytest.raises(UserError, match="no font"):
+        train(tmp_path)

@@ -273,5 +273,7 @@ def losses(model: str, p: Mapping[str, Array], x: Array, y: Array, entries: int 
         part = {name: value[own] for name, value in p.items()}
         for start in range(0, len(x), points):
             at = slice(start, start + points)
-            found[own] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
+            # what has diverged is infinite or no number
+            with np.errstate(all="ignore"):
+                found[own] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
     return found / len(x)

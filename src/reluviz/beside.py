@@ -6,6 +6,7 @@ Python runs one thread of a process at a time: whatever is worked out in the pro
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from reluviz import album, neighbours
 from reluviz.album import Taken, Values
 from reluviz.arrays import Array
 from reluviz.darkroom import Darkroom, Developed, Here, Order, Sight
-from reluviz.neighbours import LOST, Neighbour, receive, send
+from reluviz.neighbours import DEVELOPER, LOST, PAINTER, Pair, receive, send
 
 MOST_POINTS = 2**20
 """Points of a data set that is copied into another process, at most: 16 MB."""
@@ -29,54 +30,64 @@ class Beside:
     """Has neighbours work out and draw the snapshots of a run; once one is lost, this process does its work itself.
 
     Args:
-        developer: works out snapshots, and draws the picture of the whole run.
-        painter: draws the others.
+        two: the one that works out snapshots, and draws the picture of the whole run; and the one that draws others.
         order: what is wanted.
     """
 
-    def __init__(self, developer: Neighbour, painter: Neighbour, order: Order) -> None:
+    def __init__(self, two: Pair, order: Order) -> None:
         self.order = order
-        self.seconds = 0.0
+        self._two: Pair | None = two
+        self._lost: set[int] = set()
         self._here: Here | None = None
-        self._lost: set[Neighbour] = set()
-        self._developer, self._painter = developer, painter
-        # the target is the user's function, and other processes need not have it
-        truth = order.dataset.truth()
+        self._elsewhere = [0.0, 0.0]
+        self._lock = threading.Lock()
+        # the target is the user's function, which other processes need not have, and matters to pictures alone
+        truth = order.dataset.truth() if order.pictured else None
         sent = replace(order.dataset, target=None if truth is None else Traced(truth[1]))
-        for neighbour in (painter, developer):
-            self._ask(neighbour, "begin", replace(order, dataset=sent))
-        self._ask(painter, "prepare")
+        for which in (PAINTER, DEVELOPER):
+            self._ask(which, "begin", replace(order, dataset=sent))
+        self._ask(PAINTER, "prepare")
+
+    @property
+    def seconds(self) -> float:  # noqa: D102
+        return sum(self._elsewhere) + (0.0 if self._here is None else self._here.seconds)
 
     def develop(self, taken: Sequence[Taken], sure: Sequence[bool], bound: Array) -> Developed:  # noqa: D102
-        found: Developed = self._ask(self._developer, "develop", taken, sure, bound)
+        found: Developed = self._ask(DEVELOPER, "develop", taken, sure, bound)
         return found
 
     def draw(self, sight: Sight) -> tuple[bytes, bytes]:  # noqa: D102
-        pictures: tuple[bytes, bytes] = self._ask(self._painter, "draw", sight)
+        pictures: tuple[bytes, bytes] = self._ask(PAINTER, "draw", sight)
         return pictures
 
     def history(self, updates: Array, norms: Array) -> bytes:  # noqa: D102
-        # meanwhile the painter draws what came last
-        png: bytes = self._ask(self._developer, "history", updates, norms)
+        # meanwhile the other one draws what came last
+        png: bytes = self._ask(DEVELOPER, "history", updates, norms)
         return png
 
-    def _ask(self, neighbour: Neighbour, what: str, *about: Any) -> Any:
-        if neighbour not in self._lost:
+    def close(self) -> None:
+        """Give the neighbours back, for the next run."""
+        with self._lock:
+            two, self._two = self._two, None
+        if two is not None:
+            neighbours.give_back(two, whole=not self._lost)
+
+    def _ask(self, which: int, what: str, *about: Any) -> Any:
+        two = self._two
+        if two is not None and which not in self._lost:
             try:
-                found, seconds = neighbour.ask(what, *about)
+                found, seconds = two[which].ask(what, *about)
             except LOST:
-                self._lost.add(neighbour)
+                self._lost.add(which)
             else:
-                self.seconds += seconds
+                self._elsewhere[which] += seconds
                 return found
         if what == "begin":
             return None
-        if self._here is None:
-            self._here = Here(self.order)
-        before = self._here.seconds
-        found = getattr(self._here, what)(*about)
-        self.seconds += self._here.seconds - before
-        return found
+        with self._lock:
+            if self._here is None:
+                self._here = Here(self.order)
+        return getattr(self._here, what)(*about)
 
 
 @dataclass(frozen=True)
@@ -104,9 +115,9 @@ def darkroom(order: Order, parameters: Values) -> Darkroom:
     """
     points = album.points(order.dataset)
     large = points > MOST_POINTS or sum(value.size for value in parameters.values()) > MOST_SENT
-    if len(neighbours.running) < 2 or large or album.compiled(order.model, parameters, points):
+    if large or album.compiled(order.model, parameters, points) or (two := neighbours.take()) is None:
         return Here(order)
-    return Beside(neighbours.running[0], neighbours.running[1], order)
+    return Beside(two, order)
 
 
 def serve(draws: bool) -> None:

@@ -131,6 +131,9 @@ class Darkroom(Protocol):
     def history(self, updates: Array, norms: Array) -> bytes:
         """Return the picture votes/history, as the bytes of a PNG file; see `pictures.history_png`."""
 
+    def close(self) -> None:
+        """Let others do the work from now on: it can still be asked, but whoever asks does it."""
+
 
 _matplotlib = threading.Lock()
 """Its settings are those of the whole process."""
@@ -200,6 +203,9 @@ class Here:
             from reluviz.pictures import history_png
 
             return history_png(self._x(), updates, norms)
+
+    def close(self) -> None:
+        """Do nothing: nobody else has to do with it."""
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:

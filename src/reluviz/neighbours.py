@@ -26,7 +26,7 @@ class Neighbour:
         draws: whether it is to be ready to draw.
     """
 
-    def __init__(self, draws: bool = True) -> None:
+    def __init__(self, draws: bool) -> None:
         # a group of its own, since Ctrl-C is for those who train; but no session, which would get as large a share of
         # the processors as theirs
         group, flags = 0, 0
@@ -55,6 +55,7 @@ class Neighbour:
 
         Raises:
             OSError, EOFError, ValueError: if the process has ended.
+            PicklingError: if it cannot be told about this.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -78,15 +79,40 @@ class Neighbour:
         self._process.wait()
 
 
-running: list[Neighbour] = []
-"""Those of this process: one that is ready to work out snapshots, and one that is ready to draw; or none."""
+Pair = tuple[Neighbour, Neighbour]
+DEVELOPER, PAINTER = 0, 1
+"""Places in a pair: of the one that is ready to work out snapshots, and of the one that is ready to draw."""
+
+_idle: list[Pair] = []
 
 
 def begin() -> None:
-    """Start them, where there is a processor for them. For processes of our own and not for a library."""
-    if not running and processors() > 1 and sys.executable:
+    """Start two, where there is a processor for them. For processes of our own and not for a library."""
+    if not _idle and processors() > 1 and sys.executable:
         with contextlib.suppress(OSError):
-            running[:] = [Neighbour(draws) for draws in (False, True)]
+            _idle.append((Neighbour(draws=False), Neighbour(draws=True)))
+
+
+def take() -> Pair | None:
+    """Return two neighbours that nobody else has: they know of one run at a time. None where there are none."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return None
+
+
+def give_back(pair: Pair, whole: bool) -> None:
+    """Let another run have them.
+
+    Args:
+        pair: the neighbours.
+        whole: whether none of them has been lost.
+    """
+    if whole:
+        _idle.append(pair)
+        return
+    for one in pair:
+        one.close()
 
 
 def processors() -> int:
@@ -97,8 +123,16 @@ def processors() -> int:
 
 
 def send(pipe: IO[bytes], content: Any) -> None:
-    """Write something that `receive` reads."""
-    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    """Write something that `receive` reads.
+
+    Raises:
+        PicklingError: if it cannot be written; nothing has been, then.
+    """
+    try:
+        data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    except (AttributeError, TypeError) as error:
+        # what is said of classes within functions, and of locks
+        raise pickle.PicklingError(str(error)) from error
     pipe.write(LENGTH.pack(len(data)) + data)
     pipe.flush()
 

@@ -113,7 +113,7 @@ class Snapshot:
     def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:
         """Tell which replicas have not diverged, [R].
 
-        Diverged means not finite, or a training loss beyond `LIMIT` times the larger of the initial loss [R]
+        Diverged means not finite, or a training loss beyond `album.LIMIT` times the larger of the initial loss [R]
         and var(y).
         """
         # a comparison with NaN is false

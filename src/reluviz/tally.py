@@ -1,4 +1,4 @@
-"""Losses and votes of many ReLU networks at once, compiled: what `votes.summarize` returns, in a fiftieth of its time.
+"""Losses and votes of many ReLU networks at once, compiled: what `ballots` finds, in a fiftieth of the time.
 
     r_i = f(x_i) - y_i,   g_i = 2 r_i J_i,   G = (1/N) sum_i g_i
 

@@ -1,4 +1,4 @@
-"""Snapshots are taken while a run trains, and worked out, recorded and drawn beside it, by a thread of their own.
+"""Snapshots are taken while a run trains, and worked out, recorded and drawn beside it, by threads of their own.
 
 The updates are made by compiled code, which leaves Python to others meanwhile. Snapshots that follow each other
 quickly are worked out several at a time, which takes a fraction of the time of one after another; and whatever
@@ -7,8 +7,9 @@ interrupts the training does not tear what is being written. Pictures are drawn 
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from reluviz.callbacks.history import History
 from reluviz.darkroom import Darkroom, Order, Sight
 from reluviz.record import Recorder
 from reluviz.snapshot import Snapshot, develop
+
+T = TypeVar("T")
 
 TOGETHER = 8
 """Snapshots that wait for each other, unless that takes too long."""
@@ -71,6 +74,7 @@ class Developer:
         self._easel = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         self._undrawn: deque[Future[None]] = deque()
         self._darkroom: Future[Darkroom] | None = None
+        self._closed = False
 
     @property
     def latest(self) -> Snapshot | None:
@@ -95,7 +99,7 @@ class Developer:
             self._since = now
         if self._darkroom is None:
             # another process may have to begin first
-            self._darkroom = self._easel.submit(beside.darkroom, order, taken.parameters)
+            self._darkroom = self._have(self._easel, beside.darkroom, order, taken.parameters)
         if self.initial_loss is None:
             first = losses(order.model, taken.parameters, order.dataset.x, order.dataset.y)
             self.initial_loss = torch.from_numpy(first)
@@ -108,7 +112,7 @@ class Developer:
         self._before = now
         numbers = sum(value.size for value in taken.parameters.values())
         if len(self._waiting) * numbers > MOST_WAITING:
-            self.settle()
+            self.work_out()
         elif self._idle() and (len(self._waiting) >= TOGETHER or next_one - self._since > PATIENCE):
             self._begin()
         return sure
@@ -119,22 +123,41 @@ class Developer:
         Raises:
             UserError: if it could not be written.
         """
-        self._worked_out()
+        self.work_out()
         self._drawn(0)
 
-    def close(self) -> None:
-        """End the threads, once everything that was handed over has been written."""
-        try:
-            self.settle()
-        finally:
-            self._pool.shutdown()
-            self._easel.shutdown()
+    def work_out(self) -> None:
+        """Work out whatever waits, and return when that has been done; pictures may still be drawn.
 
-    def _worked_out(self) -> None:
+        Raises:
+            UserError: if it could not be written.
+        """
         if self._waiting:
             self._begin()
         if self._work is not None:
             self._work.result()
+
+    def close(self) -> None:
+        """End the threads, once everything that was handed over has been written.
+
+        What was interrupted then can still be asked for, and is done by whoever asks.
+        """
+        try:
+            self.settle()
+        finally:
+            self._closed = True
+            self._pool.shutdown()
+            self._easel.shutdown()
+            if self._darkroom is not None and self._darkroom.exception() is None:
+                self._darkroom.result().close()
+
+    def _have(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> Future[T]:
+        """Have a thread do something."""
+        if not self._closed:
+            return pool.submit(work, *args)
+        done: Future[T] = Future()
+        done.set_result(work(*args))
+        return done
 
     def _idle(self) -> bool:
         return self._work is None or self._work.done()
@@ -144,7 +167,7 @@ class Developer:
             # raises what was raised there
             self._work.result()
         some, self._waiting = self._waiting, []
-        self._work = self._pool.submit(self._develop, some)
+        self._work = self._have(self._pool, self._develop, some)
 
     def _develop(self, handed_over: Sequence[tuple[Taken, bool]]) -> None:
         assert self._darkroom is not None
@@ -161,7 +184,7 @@ class Developer:
             return
         self.recorder.events(found.events)
         for sight in found.sights:
-            self._undrawn.append(self._easel.submit(self._draw, darkroom, sight, self.recorder))
+            self._undrawn.append(self._have(self._easel, self._draw, darkroom, sight, self.recorder))
         self._drawn(MOST_UNDRAWN)
 
     def _snapshot(self, taken: Taken) -> Snapshot:
@@ -176,12 +199,14 @@ class Developer:
     def _drawn(self, most: int) -> None:
         """Wait until no more than so many snapshots wait for their pictures."""
         while len(self._undrawn) > most:
+            # forgotten when it is done, and not when somebody would no longer wait
+            wait([self._undrawn[0]])
             self._undrawn.popleft().result()
 
     def draw_history(self) -> None:
         """Write the picture of how heard each sample was over the run."""
-        self._worked_out()
+        self.work_out()
         if self.recorder is not None and self._last is not None and self._darkroom is not None:
             # by a thread, which Ctrl-C does not interrupt, while the other one may still be drawing
-            png = self._pool.submit(self._darkroom.result().history, *self.history.arrays()).result()
+            png = self._have(self._pool, self._darkroom.result().history, *self.history.arrays()).result()
             self.recorder.image(tags.VOTES_HISTORY, png, self._last.update)

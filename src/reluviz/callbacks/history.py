@@ -18,13 +18,13 @@ class History:
         self.stride = 1
         self.seen = 0
 
-    def add(self, update: int, norms: NDArray[np.float64]) -> None:
+    def add(self, update: int, norms: NDArray[np.float32]) -> None:
         """Append the norms [n] at one snapshot; a snapshot that is taken again (on resuming) counts once."""
         if self.updates and update <= self.updates[-1]:
             return
         if self.seen % self.stride == 0:
             self.updates.append(update)
-            self.norms.append(norms.astype(np.float32))
+            self.norms.append(norms)
             if len(self.updates) > MOST_COLUMNS:
                 self.updates, self.norms, self.stride = self.updates[::2], self.norms[::2], 2 * self.stride
         self.seen += 1

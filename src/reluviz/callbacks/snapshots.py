@@ -63,12 +63,13 @@ class SnapshotLogger(L.Callback):
         self._start: Parameters | None = None
         self._recorder: Recorder | None = None
         self._developer: Developer | None = None
+        self._ended = False
 
     @property
     def latest(self) -> Snapshot | None:
         """The last snapshot taken, which is worked out now if it has not yet been; None before the first."""
         if self._developer is not None:
-            self._developer.settle()
+            self._developer.work_out()
         return self.shown
 
     @property
@@ -132,6 +133,7 @@ class SnapshotLogger(L.Callback):
             contributions=self.contributions,
             optimum=None if best is None else float(best),
         )
+        self._ended = False
         self._developer = Developer(order, self._recorder, self.history, self._initial_loss)
         self._look(trainer, module)
 
@@ -161,7 +163,7 @@ class SnapshotLogger(L.Callback):
 
     def _check(self, module: RegressionModule, dataset: Dataset, developer: Developer) -> None:
         """Have the snapshot worked out at once, and stop where it shows that a replica has diverged."""
-        developer.settle()
+        developer.work_out()
         snapshot, initial_loss = developer.broken, developer.initial_loss
         assert initial_loss is not None
         if snapshot is not None and (broken := snapshot.divergence(initial_loss)) is not None:
@@ -175,7 +177,7 @@ class SnapshotLogger(L.Callback):
 
     def _close(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         developer = self._developer
-        if developer is None:
+        if developer is None or self._ended:
             return
         try:
             if self.pictures:
@@ -186,6 +188,7 @@ class SnapshotLogger(L.Callback):
             self._recorder.text(describe.markdown(self.settings, developer.latest), developer.latest.update)
             self._recorder.close_session(self.settings)
             self._recorder.flush()
+            self._ended = True
         finally:
             developer.close()
 

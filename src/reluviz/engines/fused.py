@@ -45,6 +45,8 @@ def unsupported(module: "RegressionModule") -> str | None:
         return f"the model {type(module).__name__}"
     if getattr(module, "train_mode", None) == "ridge":
         return "model.train=ridge"
+    if any(name not in module._parameters for name in PARAMETERS[module.model]):
+        return "a parametrized weight"
     like = getattr(module, PARAMETERS[module.model][0])
     device = like.device
     if (trainer := module._trainer) is not None:

@@ -91,7 +91,8 @@ class RegressionModule(L.LightningModule):
 
     def copies(self) -> dict[str, NDArray[np.float64]]:
         """Return what `values` returns, as arrays."""
-        if self._plain():
+        own = [self._parameters.get(name) for name in PARAMETERS[self.model]]
+        if all(value is not None and _plain(value) for value in own):
             return {name: value.astype(np.float64) for name, value in self.arrays().items()}
         named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
@@ -179,7 +180,8 @@ class RegressionModule(L.LightningModule):
             self.report(piece.stop)
         for group, rate in zip(optimizer.param_groups, after, strict=True):
             group["lr"] = rate
-        if any(value is not None and value.grad is not None for value in self._parameters.values()):
+        values = self.parameters() if self._modules else self._parameters.values()
+        if any(value is not None and value.grad is not None for value in values):
             optimizer.zero_grad(set_to_none=True)
         # LBFGS insists on a number
         return self.batch_loss.sum()
@@ -217,15 +219,10 @@ class RegressionModule(L.LightningModule):
 
     def _copies(self) -> list[tuple[Tensor, Any]]:
         """Return all parameters and buffers, each with a copy, as a tensor or an array."""
-        if self._modules or not self._plain():
+        named = {name: value for name, value in (self._parameters | self._buffers).items() if value is not None}
+        if self._modules or not all(_plain(value) for value in named.values()):
             return [(value, value.detach().clone()) for value in (*self.parameters(), *self.buffers())]
-        named: dict[str, Any] = self._parameters | self._buffers
         return [(named[name], array.copy()) for name, array in self._views.of(named, tuple(named)).items()]
-
-    def _plain(self) -> bool:
-        """Tell whether the parameters can be seen as arrays."""
-        like = self._parameters[PARAMETERS[self.model][0]]
-        return like is not None and like.is_cpu and like.dtype in (torch.float32, torch.float64)
 
     def _put_back(self, before: tuple[Any, ...]) -> None:
         values, state, groups, schedule = before
@@ -244,6 +241,11 @@ class RegressionModule(L.LightningModule):
 
 # Lightning asks at each segment which arguments the function takes, and would find out each time
 setattr(RegressionModule.training_step, "__signature__", inspect.signature(RegressionModule.training_step))  # noqa: B010
+
+
+def _plain(value: Tensor) -> bool:
+    """Tell whether a tensor can be seen as an array."""
+    return value.is_cpu and value.dtype in (torch.float32, torch.float64, torch.int64)
 
 
 def replicated(values: Sequence[Tensor]) -> nn.Parameter:

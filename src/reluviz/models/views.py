@@ -20,7 +20,7 @@ class Views:
         return Views, ()
 
     def of(self, named: Mapping[str, Tensor | None], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Return some of the tensors as arrays."""
+        """Return some of the tensors as arrays, of which there must be all."""
         found = {}
         for name in names:
             tensor = named[name]
