@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from reluviz import album, snapshot, tally, votes
+from reluviz.ballots import FIGURES
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.engines import sharing, tally_kernels
 from reluviz.functions import PARAMETERS, mean_squared_error
@@ -19,7 +20,6 @@ TRAINED = {
 }
 DATA = piecewise_linear(n=3 * tally_kernels.TILE + 5)
 X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
-FIGURES = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
 
 
 def arrays(p: dict[str, Tensor]) -> dict[str, np.ndarray]:
