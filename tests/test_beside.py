@@ -215,6 +215,17 @@ def test_it_is_begun_where_there_is_a_processor_for_it() -> None:
         assert done.stderr == ""
 
 
+@POSIX
+def test_one_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    two, some, wanted = (Neighbour(draws=False), Neighbour(draws=True)), taken("relu"), order()
+    room = Beside(two, wanted)
+    monkeypatch.setattr(neighbours, "LONGEST", 0.2)
+    os.kill(two[0]._process.pid, signal.SIGSTOP)
+    assert everything(room, some) == everything(Here(wanted), some)
+    for one in two:
+        one.close()
+
+
 def test_what_cannot_be_sent_is_worked_out_here(both: tuple[Neighbour, Neighbour]) -> None:
     class Own(Dataset):
         pass

@@ -6,6 +6,7 @@ Nothing is imported here but what Python brings along, so that they can begin be
 import contextlib
 import os
 import pickle
+import select
 import struct
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import threading
 from typing import IO, Any
 
 LENGTH = struct.Struct("<Q")
+LONGEST = 60.0
+"""Seconds that an answer may take, which is a hundredth of one mostly."""
 LOST = (OSError, EOFError, ValueError, pickle.PickleError)
 """What is raised where a process does not answer."""
 
@@ -54,7 +57,7 @@ class Neighbour:
             what the method returns, and the processor time spent on drawing.
 
         Raises:
-            OSError, EOFError, ValueError: if the process has ended.
+            OSError, EOFError, ValueError: if the process has ended, or does not answer for a long time.
             PicklingError: if it cannot be told about this.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -63,6 +66,7 @@ class Neighbour:
         with self._lock:
             try:
                 send(stdin, (what, about))
+                _wait(stdout)
                 found: tuple[Any, float] = receive(stdout)
             except BaseException:
                 # an answer that nobody has read would be taken for that to the next question
@@ -147,3 +151,16 @@ def receive(pipe: IO[bytes]) -> Any:
     if len(head) < LENGTH.size:
         raise EOFError
     return pickle.loads(pipe.read(LENGTH.unpack(head)[0]))
+
+
+def _wait(pipe: IO[bytes]) -> None:
+    """Wait until there is something to read, where the system lets one stop waiting.
+
+    Raises:
+        TimeoutError: if it takes too long.
+    """
+    if hasattr(select, "poll"):
+        watched = select.poll()
+        watched.register(pipe, select.POLLIN)
+        if not watched.poll(1000 * LONGEST):
+            raise TimeoutError
