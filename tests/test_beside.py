@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pictures import shown
 
 from reluviz import beside, neighbours
 from reluviz.album import Taken
@@ -58,8 +59,8 @@ def everything(room: Darkroom, some: list[Taken]) -> list[object]:
     for part in (some[:6], some[6:]):
         one = room.develop(part, [False] * len(part), BOUND)
         found += [one.events, one.norms.tolist(), one.loss_train.tolist(), one.sound.tolist()]
-        found += [(sight.update, room.draw(sight)) for sight in one.sights]
-    return [*found, room.history(np.arange(2.0), np.abs(np.random.default_rng(1).normal(size=(2, 50))))]
+        found += [(sight.update, [shown(png) for png in room.draw(sight)]) for sight in one.sights]
+    return [*found, shown(room.history(np.arange(2.0), np.abs(np.random.default_rng(1).normal(size=(2, 50)))))]
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +120,12 @@ def test_what_they_do_not_do_any_more_is_done_here(after: str, which: int) -> No
     found, expected = (each.develop(some, [True] * 10, BOUND) for each in (room, here))
     assert found.events == expected.events
     lose("develop")
-    pictures = [room.draw(found.sights[0])]
+    pictures = [*room.draw(found.sights[0])]
     lose("draw")
-    pictures += [room.draw(sight) for sight in found.sights[1:]]
-    assert pictures == [here.draw(sight) for sight in expected.sights]
+    pictures += [png for sight in found.sights[1:] for png in room.draw(sight)]
+    assert [*map(shown, pictures)] == [shown(png) for sight in expected.sights for png in here.draw(sight)]
     ends = (np.arange(2.0), np.ones((2, 50)))
-    assert room.history(*ends) == here.history(*ends)
+    assert shown(room.history(*ends)) == shown(here.history(*ends))
     assert room._here is not None
     for one in two:
         one.close()
@@ -215,6 +216,23 @@ def test_it_is_begun_where_there_is_a_processor_for_it() -> None:
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize("when", ["by a module", "before anything"])
+def test_nothing_that_is_printed_is_taken_for_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    # before anything else Python imports sitecustomize; isal only when somebody draws
+    name = "sitecustomize" if when == "before anything" else "isal"
+    (tmp_path / f"{name}.py").write_text("print('x' * 100, flush=True)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    two, some, wanted = (Neighbour(draws=False), Neighbour(draws=True)), taken("relu"), order()
+    room = Beside(two, wanted)
+    found = everything(room, some)
+    assert (room._here is not None) == (when == "before anything")
+    assert found[:4] == everything(Here(wanted), some)[:4]
+    for one in two:
+        one.close()
+
+
 @POSIX
 def test_one_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     two, some, wanted = (Neighbour(draws=False), Neighbour(draws=True)), taken("relu"), order()
@@ -268,7 +286,7 @@ def test_a_run_is_the_same_with_them_and_without(tmp_path: Path, replicas: int) 
             for event in events.events(path):
                 for value in event.summary.value:
                     if value.HasField("image"):
-                        pictures[value.tag, event.step] = value.image.encoded_image_string
+                        pictures[value.tag, event.step] = shown(value.image.encoded_image_string)
         metrics = json.loads((folder / "metrics.json").read_text())
         del metrics["seconds"]
         scalars = {tag: [part.tolist() for part in run.scalars(tag)] for tag in run.tags}

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from test_pictures import LOSSES, UNITS, dataset, network, pixels, random_network, votes, words
+from test_pictures import LOSSES, UNITS, dataset, network, pixels, random_network, shown, votes, words
 
 from reluviz.data.dataset import Dataset
 from reluviz.pictures import FitPicture, VotesPicture, curves, encoding, for_run, history_png, lettering, reuse
@@ -224,18 +224,18 @@ def test_a_picture_has_the_pixels_of_its_buffer_whatever_compresses_them(monkeyp
 
 
 def pair(model, data, seed, p, update=7):
-    """The bytes of both pictures of a new run that looks at one snapshot."""
+    """What both pictures of a new run show that looks at one snapshot."""
     fit, vote = for_run(model, data, seed)
-    return fit.png(p, update, LOSSES), vote.png(p, *votes(data, p, model))
+    return shown(fit.png(p, update, LOSSES)), shown(vote.png(p, *votes(data, p, model)))
 
 
 def fresh(model, data, seed, p, update=7):
     fit, vote = FitPicture(model, data, seed), VotesPicture(model, data, seed)
-    return fit.png(p, update, LOSSES), vote.png(p, *votes(data, p, model))
+    return shown(fit.png(p, update, LOSSES)), shown(vote.png(p, *votes(data, p, model)))
 
 
 @pytest.mark.parametrize("model", ["constant", "linear", "relu"])
-def test_the_pictures_of_a_later_run_have_the_bytes_of_new_ones(model):
+def test_the_pictures_of_a_later_run_are_those_of_a_new_one(model):
     data = dataset(name=model)
     first = for_run(model, data, 3)
     if model == "relu":
@@ -290,9 +290,9 @@ def test_the_history_of_one_run_leaves_nothing_in_that_of_the_next():
     x, updates = np.linspace(0, 1, 20), np.arange(30) ** 2
     rng = np.random.default_rng(0)
     quiet, loud = rng.uniform(1e-4, 1e-3, (30, 20)), rng.uniform(1, 50, (30, 20))
-    first = history_png(x, updates, quiet)
-    assert history_png(1e5 + x, updates[:7], loud[:7]) != first
-    assert history_png(x, updates, quiet) == first
+    first = shown(history_png(x, updates, quiet))
+    assert shown(history_png(1e5 + x, updates[:7], loud[:7])) != first
+    assert shown(history_png(x, updates, quiet)) == first
 
 
 def test_the_colours_of_the_history_are_logarithms():

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -120,18 +120,17 @@ def darkroom(order: Order, parameters: Values) -> Darkroom:
     return Beside(two, order)
 
 
-def serve(draws: bool) -> None:
+def serve(draws: bool, answers: IO[bytes]) -> None:
     """Do what is asked for on the standard input until that ends.
 
     Args:
         draws: whether to be ready to draw.
+        answers: where to write them.
     """
     if hasattr(os, "nice"):
         # where there are few processors, they are for those who train
         os.nice(5)
-    asked, answers = sys.stdin.buffer, sys.stdout.buffer
-    # nothing that is printed may come between the answers
-    sys.stdout = sys.stderr
+    asked = sys.stdin.buffer
     rehearse(draws)
     here: Here | None = None
     with contextlib.suppress(EOFError, OSError):

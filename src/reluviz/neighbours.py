@@ -13,7 +13,9 @@ import sys
 import threading
 from typing import IO, Any
 
-LENGTH = struct.Struct("<Q")
+MARK = b"reluviz:"
+HEAD = struct.Struct(f"<{len(MARK)}sQ")
+"""What comes before each message: a mark and its length."""
 LONGEST = 60.0
 """Seconds that an answer may take, which is a hundredth of one mostly."""
 LOST = (OSError, EOFError, ValueError, pickle.PickleError)
@@ -37,7 +39,10 @@ class Neighbour:
             group, flags = -1, subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         # what this process does not find in the folder that it stands in, that one must not find there either
         safely = [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
-        command = [sys.executable, *safely, "-c", f"from reluviz.beside import serve; serve({draws})"]
+        # nothing that is printed, by whomever, may come between the answers
+        apart = "import os; answers = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1)"
+        code = f"{apart}; from reluviz.beside import serve; serve({draws}, answers)"
+        command = [sys.executable, *safely, "-c", code]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -137,7 +142,7 @@ def send(pipe: IO[bytes], content: Any) -> None:
     except (AttributeError, TypeError) as error:
         # what is said of classes within functions, and of locks
         raise pickle.PicklingError(str(error)) from error
-    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.write(HEAD.pack(MARK, len(data)) + data)
     pipe.flush()
 
 
@@ -145,12 +150,15 @@ def receive(pipe: IO[bytes]) -> Any:
     """Read what `send` wrote.
 
     Raises:
-        EOFError: at the end.
+        EOFError: at the end, or where something else has been written.
     """
-    head = pipe.read(LENGTH.size)
-    if len(head) < LENGTH.size:
+    head = pipe.read(HEAD.size)
+    if len(head) < HEAD.size:
         raise EOFError
-    return pickle.loads(pipe.read(LENGTH.unpack(head)[0]))
+    mark, length = HEAD.unpack(head)
+    if mark != MARK or len(data := pipe.read(length)) < length:
+        raise EOFError
+    return pickle.loads(data)
 
 
 def _wait(pipe: IO[bytes]) -> None:
