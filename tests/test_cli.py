@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -409,3 +410,33 @@ def test_a_full_disk_is_told_of_in_one_line(monkeypatch, capsys, where):
     monkeypatch.setattr(sys, "argv", ["reluviz", "view"])
     assert main() == 2
     assert capsys.readouterr().err == f"reluviz: {where or 'a file'}: cannot be written to (No space left on device)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "runs"),
+    [(["+exp=linear", "updates=20"], 1), (["-m", "+exp=linear", "updates=20", "seed=0,1,2"], 3), (["--help"], 0)],
+    ids=["run", "sweep", "help"],
+)
+def test_a_reader_who_goes_away_stops_nothing(tmp_path: Path, words: list[str], runs: int) -> None:
+    command = [sys.executable, "-m", "reluviz", "train", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(120) == 0
+    assert len([*tmp_path.glob("logs/**/metrics.json")]) == runs
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
+@pytest.mark.parametrize("verb", ["train", "explain"])
+def test_closed_streams_do_no_harm(tmp_path: Path, verb: str) -> None:
+    updates = ["updates=20"] if verb == "train" else []
+    words = " ".join([shlex.quote(sys.executable), "-m reluviz", verb, "+exp=linear", *updates])
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(
+            f"{words} {closed}", shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0
+        assert done.stderr == ""
+    assert len([*tmp_path.glob("logs/**/metrics.json")]) == (3 if verb == "train" else 0)

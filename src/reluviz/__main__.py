@@ -101,6 +101,10 @@ def process() -> NoReturn:
                     stream.flush()
             os._exit(status[0])
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     # the first to be registered is the last to be called
     atexit.register(leave)
     if sys.argv[1:2] and sys.argv[1] in VERBS:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from reluviz.console import Console
 from reluviz.paths import short
 from reluviz.run import Outcome, Prepared
 from reluviz.sweeps.outcomes import ENDED, Ending

@@ -4,10 +4,10 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from reluviz.callbacks.snapshots import SnapshotLogger
+from reluviz.console import Console
 from reluviz.models.base import RegressionModule
 
 

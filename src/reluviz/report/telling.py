@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reluviz.console import Console
 from reluviz.paths import short
 from reluviz.report import findings as comparing
 from reluviz.report import statistics
