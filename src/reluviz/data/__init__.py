@@ -1,7 +1,24 @@
 """Data: the sets of points, the minibatches drawn from them, and the segments between snapshots."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # so that type checkers know what `__getattr__` returns
+    from reluviz.data.dataset import Dataset as Dataset
+    from reluviz.data.files import file as file
+    from reluviz.data.samplers import Epoch as Epoch
+    from reluviz.data.samplers import Full as Full
+    from reluviz.data.samplers import Sampler as Sampler
+    from reluviz.data.samplers import WithoutReplacement as WithoutReplacement
+    from reluviz.data.samplers import WithReplacement as WithReplacement
+    from reluviz.data.segments import Piece as Piece
+    from reluviz.data.segments import Segment as Segment
+    from reluviz.data.snapshots import Linear as Linear
+    from reluviz.data.snapshots import Log as Log
+    from reluviz.data.snapshots import Snapshots as Snapshots
+    from reluviz.data.targets import piecewise_linear as piecewise_linear
+    from reluviz.data.targets import sine as sine
 
 PUBLIC = {
     "Dataset": "dataset",
