@@ -440,3 +440,38 @@ def test_closed_streams_do_no_harm(tmp_path: Path, verb: str) -> None:
         assert done.returncode == 0
         assert done.stderr == ""
     assert len([*tmp_path.glob("logs/**/metrics.json")]) == (3 if verb == "train" else 0)
+
+
+UNLUCKY = """
+import time, weakref
+import reluviz.__main__ as command
+
+class Thing:
+    pass
+
+def interrupts(_):
+    raise KeyboardInterrupt
+
+def main():
+    thing = Thing()
+    watched = weakref.ref(thing, interrupts)
+    try:
+        # what is raised while an object goes is ignored by Python
+        del thing
+        time.sleep(10)
+    except KeyboardInterrupt:
+        # and this one goes when all is over
+        command.last = Thing()
+        command.watched = weakref.ref(command.last, interrupts)
+        command.atexit.register(vars(command).pop, "last")
+        return 130
+    return 0
+
+command.main = main
+command.process()
+"""
+
+
+def test_ctrl_c_is_not_lost_where_python_ignores_exceptions() -> None:
+    done = subprocess.run([sys.executable, "-c", UNLUCKY], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -1,11 +1,13 @@
 """The command line: one table from verb to function."""
 
+import _thread
 import atexit
 import contextlib
 import errno
 import importlib
 import os
 import sys
+import time
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -105,6 +107,20 @@ def process() -> NoReturn:
         if getattr(sys, name) is None:
             # closed by whoever started this
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+    def interrupt() -> None:
+        time.sleep(0.01)
+        _thread.interrupt_main()
+
+    def ignored(what: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(what)
+        elif not status:
+            # Ctrl-C while Python tidied up an object, where nobody can catch it: once more, for those who can; a little
+            # later, since it would be raised here otherwise
+            _thread.start_new_thread(interrupt, ())
+
+    sys.unraisablehook = ignored
     # the first to be registered is the last to be called
     atexit.register(leave)
     if sys.argv[1:2] and sys.argv[1] in VERBS:
