@@ -170,18 +170,7 @@ def ballots(
 
 @dataclass(frozen=True)
 class Poll:
-    """Who votes for what; `votes.VoteSummary` says the same in tensors. All arrays may have a leading axis S.
-
-    Attributes:
-        gradient: G of all samples, name -> [R] or [R, W].
-        gradient_norm: |G|, [R].
-        noise_scale: tr(Sigma)/|G|^2, [R].
-        effective: effective votes, [R].
-        residual: r_i of the recorded samples, [R, n].
-        norm: |c_i|, the norm of their contributions g_i / N, [R, n].
-        share: their vote shares, [R, n].
-        each: returns g_i of the recorded samples, name -> [R, n] or [R, n, W], where they are few enough.
-    """
+    """Who votes for what: the attributes are those of `votes.VoteSummary`, as arrays, which may have a leading axis S."""
 
     gradient: dict[str, Array]
     gradient_norm: Array
