@@ -170,7 +170,7 @@ def ballots(
 
 @dataclass(frozen=True)
 class Poll:
-    """Who votes for what: the attributes are those of `votes.VoteSummary`, as arrays, which may have a leading axis S."""
+    """Who votes for what: the attributes of `votes.VoteSummary` as arrays, which may have a leading axis S."""
 
     gradient: dict[str, Array]
     gradient_norm: Array
