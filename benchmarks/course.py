@@ -28,7 +28,7 @@ from benchmarks.measure import Report, Times, figure, finite, in_turn, table, ti
 
 if TYPE_CHECKING:
     from benchmarks.plain import PlainLoop
-    from reluviz.run import Prepared
+    from reluviz.training.prepare import Prepared
 
 RELUVIZ = (sys.executable, "-m", "reluviz")
 RELU = ("train", "+exp=relu")
@@ -132,7 +132,7 @@ class Plain:
     def __init__(self, name: str, overrides: Sequence[str], updates: int) -> None:
         from omegaconf import OmegaConf
 
-        from reluviz import config
+        from reluviz.cli import config
 
         preset = [f"+exp={name}", *overrides]
         swept: Any = OmegaConf.to_container(config.compose_checked(preset).hydra.sweeper.params)
@@ -170,9 +170,10 @@ class Plain:
 
 
 def _prepared(overrides: Sequence[str]) -> "Prepared":
-    from reluviz import config, run
+    from reluviz.cli import config
+    from reluviz.training import prepare
 
-    return run.prepare(config.task(config.compose_checked(overrides)))
+    return prepare.prepare(config.task(config.compose_checked(overrides)))
 
 
 def _default_threads() -> int:

@@ -4,7 +4,7 @@ Of many runs in one process, `none` of more than 200 jobs, also what a run costs
 much the process grows after the first 100.
 
 `none` and `joblib` run here. With --clusters Slurm and Ray are started for it, with two nodes of one core each: needs
-root, the extras `slurm` and `ray`, and what tests/clusters/slurm.py names.
+root, the extras `slurm` and `ray`, and what tests/cli/clusters/slurm.py names.
 """
 
 import sys

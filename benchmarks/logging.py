@@ -21,41 +21,52 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Report, Times, figure, in_turn, table, writes
 from benchmarks.stopwatch import Stopwatch
-from reluviz import config, run
+from reluviz.cli import config
+from reluviz.training import prepare, run
 
 SNAPSHOT = {
     "parameters copied": ["reluviz.models:RegressionModule.copies"],
-    "handed over": ["reluviz.callbacks:SnapshotLogger._look"],
-    "losses": ["reluviz.ballots:losses"],
-    "votes": ["reluviz.ballots:summarize"],
-    "geometry": ["reluviz.arrays:elbow", "reluviz.arrays:slope_jump", "reluviz.arrays:unit_status"],
-    "history of votes": ["reluviz.callbacks.history:History.add"],
-    "scalars": ["reluviz.entries:Entries._quantities", "reluviz.entries:Entries._scalars"],
-    "histograms": ["reluviz.entries:Entries._histograms"],
-    "tensors": ["reluviz.entries:Entries._tensors"],
-    "events": ["reluviz.entries:Entries.events"],
-    "writing": ["reluviz.eventfile:EventFile.add_records"],
-    "the rest of it": ["reluviz.darkroom:Here.develop", "reluviz.callbacks.developer:Developer._develop"],
+    "handed over": ["reluviz.training.callbacks:SnapshotLogger._look"],
+    "losses": ["reluviz.core.votes:losses"],
+    "votes": ["reluviz.core.votes:summarize"],
+    "geometry": [
+        "reluviz.core.functions:elbow",
+        "reluviz.core.functions:slope_jump",
+        "reluviz.core.functions:unit_status",
+    ],
+    "history of votes": ["reluviz.training.vote_history:VoteHistory.add"],
+    "scalars": [
+        "reluviz.record.snapshot_events:SnapshotEvents._quantities",
+        "reluviz.record.snapshot_events:SnapshotEvents._scalars",
+    ],
+    "histograms": ["reluviz.record.snapshot_events:SnapshotEvents._histograms"],
+    "tensors": ["reluviz.record.snapshot_events:SnapshotEvents._tensors"],
+    "events": ["reluviz.record.snapshot_events:SnapshotEvents.events"],
+    "writing": ["reluviz.record.event_file:EventFile.add_records"],
+    "the rest of it": [
+        "reluviz.training.snapshot_worker:SnapshotWorker.develop",
+        "reluviz.training.snapshot_queue:SnapshotQueue._develop",
+    ],
 }
 """Parts of a snapshot, and the functions that each consists of."""
 DRAWN = "picture fit"
 PICTURES = {
-    DRAWN: ["reluviz.pictures:FitPicture.png"],
-    "picture votes": ["reluviz.pictures:VotesPicture.png"],
-    "picture votes/history": ["reluviz.pictures:history_png"],
-    "pictures encoded": ["reluviz.pictures.encoding:Encoder.png"],
+    DRAWN: ["reluviz.plots:FitPicture.png"],
+    "picture votes": ["reluviz.plots:VotesPicture.png"],
+    "picture votes/history": ["reluviz.plots:history_png"],
+    "pictures encoded": ["reluviz.plots.encoding:Encoder.png"],
     "the rest of drawing": [
-        "reluviz.darkroom:Here.draw",
-        "reluviz.darkroom:Here.history",
-        "reluviz.callbacks.developer:Developer._draw",
-        "reluviz.callbacks.developer:Developer.draw_history",
+        "reluviz.training.snapshot_worker:SnapshotWorker.draw",
+        "reluviz.training.snapshot_worker:SnapshotWorker.history",
+        "reluviz.training.snapshot_queue:SnapshotQueue._draw",
+        "reluviz.training.snapshot_queue:SnapshotQueue.draw_history",
     ],
 }
 SEGMENT = {
     "minibatches drawn": ["reluviz.data:WithReplacement.draw"],
     "updates": ["reluviz.engines.fused:Fused.run"],
     "state kept aside": ["reluviz.models:RegressionModule._state"],
-    "checkpoints": ["reluviz.callbacks:Checkpoints._save"],
+    "checkpoints": ["reluviz.training.callbacks:Checkpoints._save"],
     "Lightning": ["lightning:Trainer.fit"],
 }
 
@@ -86,7 +97,7 @@ class Run:
 def _run(overrides: Sequence[str]) -> Run:
     """Train under the stopwatch."""
     watch = Stopwatch()
-    prepared = run.prepare(config.task(config.compose_checked(overrides)))
+    prepared = prepare.prepare(config.task(config.compose_checked(overrides)))
     with TemporaryDirectory() as folder, watch.watching({**SNAPSHOT, **PICTURES, **SEGMENT}):
         outcome = run.train(prepared, Path(folder))
     if outcome.status != "finished":

@@ -16,7 +16,8 @@ from benchmarks.plain import PlainLightning, PlainLoop
 from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
 from reluviz.data.segments import LONGEST_PIECE, Piece
 from reluviz.data.targets import piecewise_linear_target
-from reluviz.engines import choose, fused
+from reluviz.engines import fused
+from reluviz.engines.choose import choose
 from reluviz.models import ReLUModule
 
 COSTS = {"dense": (0.0, 1.0), "sorted": (1.0, 0.0)}
@@ -95,7 +96,7 @@ class Ours:
 
     def __init__(self, case: Case, engine: str, cores: int = 1, ahead: bool = False, kernel: str | None = None) -> None:
         self.case, self.module = case, case.module()
-        self.engine = choose(engine, self.module, case.sampler())
+        self.engine = choose(engine, self.module.requirements(case.sampler()))
         self.optimizer = self.module.configure_optimizers()
         self.x, self.y = self.module.points(dataset(case.samples))
         self.rates = np.full((LONGEST_PIECE, 1), case.lr)
@@ -111,7 +112,7 @@ class Ours:
             started = time.perf_counter()
             for piece in self._pieces(updates):
                 rates = self.rates[: len(piece)]
-                self.last = self.engine.run(self.module, self.optimizer, piece, rates, self.x, self.y)
+                self.last = self.engine.run(self.module.state(), self.optimizer, piece, rates, self.x, self.y)
             took = time.perf_counter() - started
         self.done += updates
         return took

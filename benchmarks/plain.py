@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from benchmarks.measure import threads
-from reluviz.quiet import quiet
+from reluviz.training.lightning_startup import quiet
 
 
 class PlainLoop:

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Report, Times, figure, in_turn, table, writes
 from benchmarks.ours import Case, Ours
-from reluviz import config, run
-from reluviz.engines.sharing import THREADS
+from reluviz.cli import config
+from reluviz.engines.parallel import THREADS
+from reluviz.training import prepare, run
 
 WANTED = 0.8
 """The part of cores x engine that is to be left."""
@@ -44,7 +45,7 @@ class Run:
     def rate(self) -> float:
         """Train, and return the updates of all replicas a second of seconds.fit."""
         overrides = ["+exp=relu", f"model.width={WIDTH}", f"replicas={self.replicas}", f"updates={self.updates}"]
-        prepared = run.prepare(config.task(config.compose_checked([*overrides, "engine=fused"])))
+        prepared = prepare.prepare(config.task(config.compose_checked([*overrides, "engine=fused"])))
         with TemporaryDirectory() as folder:
             outcome = run.train(prepared, Path(folder))
             self.megabytes = sum(path.stat().st_size for path in Path(folder).glob("events*")) / 1e6

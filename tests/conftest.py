@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reluviz import neighbours
+from reluviz.training import helper_processes
 
 # Each core has a test of its own to run; torch's threads would only stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-VIEW = "import sys; from reluviz.view import main; sys.exit(main(sys.argv[1:]))"
+VIEW = "import sys; from reluviz.cli.view import main; sys.exit(main(sys.argv[1:]))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # No sandbox, because continuous integration runs as root; and no calls home, which would wait for a network.
 BROWSER_ARGS = [
@@ -37,7 +37,7 @@ BROWSER_ARGS = [
 def alone() -> Iterator[None]:
     """Commands that a test calls in its own process do all in that process; those that are processes do not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "begin", lambda: None)
+        patch.setattr(helper_processes, "start", lambda: None)
         yield
 
 

@@ -2,8 +2,7 @@
 
 Modules are `ConstantModule`, `LinearModule`, `ReLUModule`; data modules `PiecewiseLinearData`, `SineData`,
 `FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. `load_run(folder)` reads a
-recorded `Run` back. Pure functions of tensors live in `geometry`, `votes`, `theory` and `functions`, pictures in
-`pictures`.
+recorded `Run` back. Pure functions of tensors are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
 
     import lightning as L
     from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
@@ -19,36 +18,46 @@ PUBLIC = {
     "LinearModule": "reluviz.models",
     "ReLUModule": "reluviz.models",
     "RegressionModule": "reluviz.models",
-    "PiecewiseLinearData": "reluviz.data.module",
-    "SineData": "reluviz.data.module",
-    "FileData": "reluviz.data.module",
-    "SegmentData": "reluviz.data.module",
+    "PiecewiseLinearData": "reluviz.data.datamodule",
+    "SineData": "reluviz.data.datamodule",
+    "FileData": "reluviz.data.datamodule",
+    "SegmentData": "reluviz.data.datamodule",
     "Dataset": "reluviz.data",
     "Full": "reluviz.data",
     "WithReplacement": "reluviz.data",
     "WithoutReplacement": "reluviz.data",
     "Epoch": "reluviz.data",
+    "EverySchedule": "reluviz.data",
+    "LogSchedule": "reluviz.data",
     "Linear": "reluviz.data",
     "Log": "reluviz.data",
-    "Checkpoints": "reluviz.callbacks",
-    "ProgressBar": "reluviz.callbacks",
-    "SnapshotLogger": "reluviz.callbacks",
-    "Run": "reluviz.runs",
-    "load_run": "reluviz.runs",
+    "Checkpoints": "reluviz.training.callbacks",
+    "ProgressBar": "reluviz.training.callbacks",
+    "SnapshotLogger": "reluviz.training.callbacks",
+    "Run": "reluviz.analysis",
+    "load_run": "reluviz.analysis",
     "Diverged": "reluviz.errors",
     "UserError": "reluviz.errors",
 }
-MODULES = ("functions", "geometry", "pictures", "theory", "votes")
+"""Public names and the modules that define them. `Linear` and `Log` are the schedules' names of version 0.1.0."""
+MODULES = {
+    "functions": "reluviz.core.functions_torch",
+    "geometry": "reluviz.core.elbows",
+    "pictures": "reluviz.plots",
+    "theory": "reluviz.core.theory",
+    "votes": "reluviz.core.votes_torch",
+}
+"""Public modules: `from reluviz import votes`."""
 
 __all__ = [*PUBLIC, *MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that `--help` need not wait for torch."""
+    """Import a public name on first use, so that `--help` does not wait for torch."""
     if name in PUBLIC:
         return getattr(importlib.import_module(PUBLIC[name]), name)
     if name in MODULES:
-        return importlib.import_module(f"reluviz.{name}")
+        return importlib.import_module(MODULES[name])
     raise AttributeError(f"module 'reluviz' has no attribute {name!r}")
 
 

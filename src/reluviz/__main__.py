@@ -12,11 +12,11 @@ from importlib.metadata import version
 from typing import NoReturn
 
 VERBS = {
-    "train": ("reluviz.train", "train a model and record how it learns"),
-    "view": ("reluviz.view", "show runs in TensorBoard"),
-    "export": ("reluviz.export", "pages, animations, pictures and tables made from runs"),
-    "report": ("reluviz.report", "statistics over many runs: table, findings, pictures, a page"),
-    "explain": ("reluviz.explain", "the equations and numbers behind an experiment, without training"),
+    "train": ("reluviz.cli.train", "train a model and record how it learns"),
+    "view": ("reluviz.cli.view", "show runs in TensorBoard"),
+    "export": ("reluviz.analysis.export", "pages, animations, pictures and tables made from runs"),
+    "report": ("reluviz.analysis.report", "statistics over many runs: table, findings, pictures, a page"),
+    "explain": ("reluviz.cli.explain", "the equations and numbers behind an experiment, without training"),
 }
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
@@ -40,10 +40,10 @@ def main() -> int:
         print(f"reluviz: {verb}: must be one of {', '.join(VERBS)}{guess}", file=sys.stderr)
         return 2
     from reluviz.errors import UserError
-    from reluviz.imports import undisturbed
+    from reluviz.training.lightning_startup import without_gc
 
     try:
-        with undisturbed():
+        with without_gc():
             run = importlib.import_module(VERBS[verb][0]).main
         return int(run(rest))
     except UserError as error:
@@ -124,7 +124,7 @@ def process() -> NoReturn:
     # the first to be registered is the last to be called
     atexit.register(leave)
     if sys.argv[1:2] and sys.argv[1] in VERBS:
-        from reluviz.postponed import postpone
+        from reluviz.cli.lazy_imports import postpone
 
         postpone()
     status.append(main())

@@ -15,9 +15,9 @@ class GridSweeper(BasicSweeper):
         """Take the sweep from the function that `reluviz train` gave to Hydra, and let the launcher call its job."""
         self.ours: Any = task_function.sweep  # type: ignore[attr-defined]
         if self.ours.here:
-            from reluviz.composing import Reusing
+            from reluviz.cli.composed_configs import ReusingLoader
 
-            loader: Any = Reusing(hydra_context.config_loader)
+            loader: Any = ReusingLoader(hydra_context.config_loader)
             hydra_context = HydraContext(loader, hydra_context.callbacks)
         super().setup(hydra_context=hydra_context, task_function=self.ours.job(), config=config)
 
@@ -46,7 +46,7 @@ class SearchSweeper(GridSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Try settings one after another, each chosen in view of what came before."""
-        from reluviz.sweeps.search import search
+        from reluviz.cli.sweep.search import search
 
         self.begin()
         return search(self.ours, self.launcher, self.parsed(arguments))

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # so that type checkers know what `__getattr__` returns
     from reluviz.data.dataset import Dataset as Dataset
-    from reluviz.data.files import file as file
+    from reluviz.data.point_files import file as file
     from reluviz.data.samplers import Epoch as Epoch
     from reluviz.data.samplers import Full as Full
     from reluviz.data.samplers import Sampler as Sampler
     from reluviz.data.samplers import WithoutReplacement as WithoutReplacement
     from reluviz.data.samplers import WithReplacement as WithReplacement
+    from reluviz.data.schedules import EverySchedule as EverySchedule
+    from reluviz.data.schedules import LogSchedule as LogSchedule
+    from reluviz.data.schedules import Schedule as Schedule
     from reluviz.data.segments import Piece as Piece
     from reluviz.data.segments import Segment as Segment
-    from reluviz.data.snapshots import Linear as Linear
-    from reluviz.data.snapshots import Log as Log
-    from reluviz.data.snapshots import Snapshots as Snapshots
     from reluviz.data.targets import piecewise_linear as piecewise_linear
     from reluviz.data.targets import sine as sine
 
@@ -24,24 +24,28 @@ PUBLIC = {
     "Dataset": "dataset",
     "Epoch": "samplers",
     "Full": "samplers",
-    "Linear": "snapshots",
-    "Log": "snapshots",
+    "EverySchedule": "schedules",
+    "LogSchedule": "schedules",
     "Piece": "segments",
     "Sampler": "samplers",
     "Segment": "segments",
-    "Snapshots": "snapshots",
+    "Schedule": "schedules",
     "WithReplacement": "samplers",
     "WithoutReplacement": "samplers",
-    "file": "files",
+    "file": "point_files",
     "piecewise_linear": "targets",
     "sine": "targets",
 }
+
+OLD_NAMES = {"Linear": "EverySchedule", "Log": "LogSchedule"}
+"""Names of version 0.1.0."""
 
 __all__ = [*PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: a process that only draws needs no torch."""
+    """Import a public name on first use: a process that only draws needs no torch."""
+    name = OLD_NAMES.get(name, name)
     if name in PUBLIC:
         return getattr(importlib.import_module(f"reluviz.data.{PUBLIC[name]}"), name)
     raise AttributeError(f"module 'reluviz.data' has no attribute {name!r}")

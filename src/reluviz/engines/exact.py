@@ -1,6 +1,6 @@
 """The exact engine: full-batch gradient descent from prefix sums over the sorted data.
 
-An update costs O(W log N) for the ReLU network (`reluviz.engines.exact_kernels` has the equations), and O(1) for
+An update costs O(W log N) for the ReLU network (`reluviz.engines.full_batch_kernels` has the equations), and O(1) for
 the constant and the linear model, whose loss is a parabola:
 
     L = (1/N) sum_i r_i^2 = L* + a (theta - theta*)^2        a = 1, or mean(x^2) for the linear model
@@ -13,7 +13,7 @@ T trained parameter tensors.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
-from reluviz.data.samplers import Full, Sampler
+from reluviz.core.functions_torch import PARAMETERS
+from reluviz.data.samplers import Full
 from reluviz.data.segments import Piece
 from reluviz.engines import fused
+from reluviz.engines.engine import ModelState, Requirements
 from reluviz.engines.fused import OPTIMIZERS, REFUSED
 from reluviz.errors import UserError
-from reluviz.functions import PARAMETERS
-
-if TYPE_CHECKING:
-    from reluviz.models.base import RegressionModule
 
 Array = NDArray[np.float64]
 MOST_CANCELLATION = 1e-5
@@ -48,7 +46,7 @@ class Exact:
 
     def run(
         self,
-        module: "RegressionModule",
+        state: ModelState,
         optimizer: Optimizer,
         piece: Piece,
         rates: NDArray[np.float64],
@@ -69,11 +67,11 @@ class Exact:
             what = f"the device {x.device}"
         if what is not None:
             raise UserError(f"engine=exact: {what} is not supported; use engine=reference")
-        problem = self._problem(module.model, x, y)
-        state = State(module, optimizer)
-        moving = any(getattr(module, name).requires_grad for name in PARAMETERS[module.model][:2])
-        losses = problem.descend(state, np.array(rates, dtype=np.float64), moving)
-        state.write(len(piece))
+        problem = self._problem(state.model, x, y)
+        columns = Columns(state, optimizer)
+        moving = any(state.parameters[name].requires_grad for name in PARAMETERS[state.model][:2])
+        losses = problem.descend(columns, np.array(rates, dtype=np.float64), moving)
+        columns.write(len(piece))
         return torch.from_numpy(losses).to(y)
 
     def _problem(self, model: str, x: Tensor, y: Tensor) -> "Points | Parabola":
@@ -90,14 +88,14 @@ class Exact:
         return self._prepared[3]
 
 
-def unsupported(module: "RegressionModule", sampler: Sampler | None) -> str | None:
+def unsupported(needs: Requirements) -> str | None:
     """Return what of a run the engine does not support, in a phrase, or None; usable before training."""
-    if sampler is None:
+    if needs.sampler is None:
         return "data without a sampler"
-    if sampler.name != Full.name:
-        return f"sampler={sampler.name}"
+    if needs.sampler.name != Full.name:
+        return f"sampler={needs.sampler.name}"
     # of modules, optimisers and devices the kernels of both engines know the same
-    return fused.unsupported(module)
+    return fused.unsupported(needs)
 
 
 @dataclass
@@ -120,12 +118,12 @@ class Parabola:
                 optimum += float(np.mean(feature * (y - optimum * feature))) / curvature
         return cls(curvature, optimum, float(np.mean(np.square(y - optimum * feature))))
 
-    def descend(self, state: "State", rates: Array, moving: bool) -> Array:
+    def descend(self, columns: "Columns", rates: Array, moving: bool) -> Array:
         """Make K updates; return L before the last, [R]."""
-        from reluviz.engines.exact_kernels import descend_parameter
+        from reluviz.engines.full_batch_kernels import descend_parameter
 
-        away = np.empty(len(state.values))
-        descend_parameter(*state.arrays(), rates, self.curvature, self.optimum, np.empty(1), away)
+        away = np.empty(len(columns.values))
+        descend_parameter(*columns.arrays(), rates, self.curvature, self.optimum, np.empty(1), away)
         return self.floor + self.curvature * np.square(away)
 
 
@@ -138,7 +136,7 @@ class Points:
     """
 
     def __init__(self, x: Array, y: Array) -> None:
-        from reluviz.engines.exact_kernels import prefix_sums
+        from reluviz.engines.full_batch_kernels import prefix_sums
 
         if np.any(x[1:] < x[:-1]):
             order = np.argsort(x, kind="stable")
@@ -154,11 +152,11 @@ class Points:
         prefix_sums((x - self.middle) / self.scale, self.y, self.sums)
         self._keys: NDArray[np.int64] | None = None
 
-    def descend(self, state: "State", rates: Array, moving: bool) -> Array:
+    def descend(self, columns: "Columns", rates: Array, moving: bool) -> Array:
         """Make K updates; return L before the last, [R]. `moving` says whether elbows can move."""
-        from reluviz.engines.exact_kernels import descend_network
+        from reluviz.engines.full_batch_kernels import descend_network
 
-        replicas, parameters = state.values.shape
+        replicas, parameters = columns.values.shape
         width = (parameters - 1) // 3
         if self._keys is None or self._keys.shape != (replicas, width):
             # anywhere will do to begin the search; later, where the elbows were last
@@ -166,7 +164,7 @@ class Points:
         frame = self.middle, self.scale, self.level
         work = np.empty((replicas, 8, width + 1))
         descend_network(
-            *state.arrays(), rates, self._keys, moving, self.x, self.sums, frame, np.empty(parameters), work
+            *columns.arrays(), rates, self._keys, moving, self.x, self.sums, frame, np.empty(parameters), work
         )
         return self._loss(self._keys, work)
 
@@ -176,7 +174,7 @@ class Points:
         sum r^2 = sum r f - sum r y and sum r y = sum f y - sum y^2. A fit so good that the differences have lost
         their digits is summed sample by sample.
         """
-        from reluviz.engines.exact_kernels import UNIT_BITS
+        from reluviz.engines.full_batch_kernels import UNIT_BITS
 
         n = len(self.x)
         edges = np.zeros((len(keys), keys.shape[1] + 2), dtype=np.int64)
@@ -195,7 +193,7 @@ class Points:
         return np.asarray(total / n)
 
 
-class State:
+class Columns:
     """Parameters, optimiser state and hyper-parameters as the arrays that the kernels work on.
 
     Attributes:
@@ -207,8 +205,8 @@ class State:
         steps: its count of Adam's updates, [T].
     """
 
-    def __init__(self, module: "RegressionModule", optimizer: Optimizer) -> None:
-        parameters = [getattr(module, name) for name in PARAMETERS[module.model]]
+    def __init__(self, state: ModelState, optimizer: Optimizer) -> None:
+        parameters = [state.parameters[name] for name in PARAMETERS[state.model]]
         flat = [_columns(parameter) for parameter in parameters]
         self.values = np.concatenate(flat, axis=1)
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
@@ -217,20 +215,20 @@ class State:
         stops = np.cumsum([columns.shape[1] for columns in flat])
         self.trained: list[tuple[Tensor, slice]] = []
         blocks, hyper, steps = [], [], []
-        for parameter, columns, stop in zip(parameters, flat, stops, strict=True):
+        for parameter, part, stop in zip(parameters, flat, stops, strict=True):
             if not parameter.requires_grad or parameter not in groups:
                 continue
-            where = slice(int(stop) - columns.shape[1], int(stop))
+            where = slice(int(stop) - part.shape[1], int(stop))
             group = optimizer.param_groups[groups[parameter]]
-            state = optimizer.state.get(parameter, {})
+            kept = optimizer.state.get(parameter, {})
             decay = float(group["weight_decay"])
             if isinstance(optimizer, Adam):
                 decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, AdamW))
                 hyper.append([decay, *map(float, group["betas"]), float(group["eps"]), float(decoupled)])
-                steps.append(float(state.get("step", 0.0)))
-                moments = state.get("exp_avg"), state.get("exp_avg_sq")
+                steps.append(float(kept.get("step", 0.0)))
+                moments = kept.get("exp_avg"), kept.get("exp_avg_sq")
             else:
-                moments = state.get("momentum_buffer"), None
+                moments = kept.get("momentum_buffer"), None
                 known = float(moments[0] is not None)
                 momentum, dampening = float(group["momentum"]), float(group["dampening"])
                 hyper.append([decay, momentum, dampening, float(group["nesterov"]), known])

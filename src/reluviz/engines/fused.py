@@ -5,7 +5,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P p
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from reluviz.core.functions_torch import PARAMETERS
 from reluviz.data import samplers
 from reluviz.data.segments import Piece
-from reluviz.engines.sharing import share
+from reluviz.engines.engine import ModelState, Requirements
+from reluviz.engines.parallel import run_in_threads
 from reluviz.errors import UserError
-from reluviz.functions import PARAMETERS
-
-if TYPE_CHECKING:
-    from reluviz.models.base import RegressionModule
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
 REFUSED = ("amsgrad", "maximize", "capturable", "differentiable")
@@ -34,34 +32,27 @@ FEW = 2**23
 first run even has to wait, takes as long as it saves on so many."""
 
 
-def unsupported(module: "RegressionModule") -> str | None:
-    """Return what of a module the engine does not support, in a phrase, or None; usable before training."""
-    # not at the head of this file: models imports engines
-    from reluviz.models.base import RegressionModule
-
+def unsupported(needs: Requirements) -> str | None:
+    """Return what of a run the engine does not support, in a phrase, or None; usable before training."""
     if importlib.util.find_spec("numba") is None:
         return "a Python without the package numba"
-    if getattr(module, "model", None) not in PARAMETERS or type(module).forward is not RegressionModule.forward:
-        return f"the model {type(module).__name__}"
-    if getattr(module, "train_mode", None) == "ridge":
+    if needs.model not in PARAMETERS:
+        return f"the model {needs.class_name}"
+    if needs.solved:
         return "model.train=ridge"
-    if any(name not in module._parameters for name in PARAMETERS[module.model]):
+    if needs.parametrized:
         return "a parametrized weight"
-    like = getattr(module, PARAMETERS[module.model][0])
-    device = like.device
-    if (trainer := module._trainer) is not None:
-        # the trainer moves and casts the module after it has chosen the engine
-        device = trainer.strategy.root_device
-        if trainer.precision not in ("32-true", "64-true"):
-            return f"trainer.precision={trainer.precision}"
-    if device.type != "cpu":
-        return f"the device {device}"
-    if like.dtype not in (torch.float32, torch.float64):
-        return f"the precision {like.dtype}"
-    package, _, name = str(module.optimizer_settings.get("_target_")).rpartition(".")
+    if needs.precision not in (None, "32-true", "64-true"):
+        return f"trainer.precision={needs.precision}"
+    if needs.device.type != "cpu":
+        return f"the device {needs.device}"
+    if needs.dtype not in (torch.float32, torch.float64):
+        return f"the precision {needs.dtype}"
+    target = needs.optimizer.get("_target_")
+    package, _, name = str(target).rpartition(".")
     if name not in OPTIMIZERS or package.split(".")[:2] != ["torch", "optim"]:
-        return f"optimizer._target_={module.optimizer_settings.get('_target_')}"
-    return _refused(module.optimizer_settings)
+        return f"optimizer._target_={target}"
+    return _refused(needs.optimizer)
 
 
 def _refused(arguments: Mapping[str, Any]) -> str | None:
@@ -107,11 +98,11 @@ class Fused:
         self._y: Tensor | None = None
         self._points: tuple[NDArray[Any], NDArray[Any]]
         self._ordered = False
-        self._state: _State | None = None
+        self._laid: _Rows | None = None
 
     def run(
         self,
-        module: "RegressionModule",
+        state: ModelState,
         optimizer: Optimizer,
         piece: Piece,
         rates: NDArray[np.float64],
@@ -132,16 +123,16 @@ class Fused:
         if what is not None:
             raise UserError(f"engine=fused: {what} is not supported; use engine=reference")
 
-        self._look_at(module.model, x, y)
-        arrays = module.arrays()
-        kernel, more, filled, nanoseconds = self._kernel(module.model, kind is SGD, arrays, piece.batch or len(x))
-        state = self._state = _State.of(self._state, module, optimizer, arrays, filled)
-        state.read()
-        loss = np.empty(len(module.seeds), state.rows.dtype)
+        self._look_at(state.model, x, y)
+        arrays = state.arrays()
+        kernel, more, filled, nanoseconds = self._kernel(state.model, kind is SGD, arrays, piece.batch or len(x))
+        laid = self._laid = _Rows.of(self._laid, state, optimizer, arrays, filled)
+        laid.read()
+        loss = np.empty(state.replicas, laid.rows.dtype)
         # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
         rates = np.array(rates)
         # numba takes half a second to import
-        from reluviz.engines.kernels import apart
+        from reluviz.engines.minibatch_kernels import padded_copy
 
         Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
         fill = _fill(Fused.drawn)
@@ -155,15 +146,15 @@ class Fused:
                 # halves are put in order in half the time
                 indices = np.sort(indices.astype(np.int32), axis=-1)
             own = slice(first, last)
-            rows, own_loss, work = apart(state.rows[own], loss[own])
-            args = (rows, *self._points, indices, rates, state.spans, state.settings)
+            rows, own_loss, work = padded_copy(laid.rows[own], loss[own])
+            args = (rows, *self._points, indices, rates, laid.spans, laid.settings)
             kernel(0, last - first, *args, own_loss, work, *more)
-            state.rows[own], loss[own] = rows, own_loss
+            laid.rows[own], loss[own] = rows, own_loss
 
         most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
-        share(some, len(loss), nanoseconds * len(piece), most)
+        run_in_threads(some, len(loss), nanoseconds * len(piece), most)
 
-        state.write(len(piece))
+        laid.write(len(piece))
         return torch.from_numpy(loss)
 
     def _look_at(self, model: str, x: Tensor, y: Tensor) -> None:
@@ -179,10 +170,10 @@ class Fused:
     ) -> tuple[Callable[..., None], tuple[Any, ...], int, float]:
         """Return the kernel to run, its further arguments, the units it wants, and its nanoseconds an update."""
         # numba takes half a second to import
-        from reluviz.engines import kernels
+        from reluviz.engines import minibatch_kernels
 
         if model != "relu":
-            return (kernels.line_sgd if sgd else kernels.line_adam), (), 1, 50.0 + 2 * batch
+            return (minibatch_kernels.line_sgd if sgd else minibatch_kernels.line_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
         width = slope.shape[1]
         dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
@@ -190,13 +181,18 @@ class Fused:
         lanes = 64 // slope.itemsize
         filled = -(-width // lanes) * lanes
         if dense <= ordered or not self._ordered:
-            return (kernels.dense_sgd if sgd else kernels.dense_adam), (), filled, dense
+            return (minibatch_kernels.dense_sgd if sgd else minibatch_kernels.dense_adam), (), filled, dense
         shift = 0
         while len(self._points[0]) >> shift > _cells(batch):
             shift += 1
         grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
         # and one more: vectors may begin at any unit
-        return (kernels.sorted_sgd if sgd else kernels.sorted_adam), (grid, shift, width), filled + lanes, ordered
+        return (
+            (minibatch_kernels.sorted_sgd if sgd else minibatch_kernels.sorted_adam),
+            (grid, shift, width),
+            filled + lanes,
+            ordered,
+        )
 
 
 def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, slice], int]:
@@ -208,11 +204,11 @@ def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, 
     return layout, start
 
 
-class _State:
+class _Rows:
     """Parameters, and an optimiser's hyper-parameters and state, as the kernels take them.
 
     Args:
-        module: the model.
+        state: the model.
         optimizer: of its parameters.
         arrays: the parameters.
         filled: numbers that a parameter of the hidden units takes up.
@@ -228,14 +224,14 @@ class _State:
     rows: NDArray[Any]
 
     def __init__(
-        self, module: "RegressionModule", optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], filled: int
+        self, state: ModelState, optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], filled: int
     ) -> None:
         self.optimizer, self.arrays, self.filled = optimizer, arrays, filled
         self.adam = type(optimizer) is not SGD
         self.layout, size = _layout(arrays, filled)
         self.groups = [list(group["params"]) for group in optimizer.param_groups]
         group_of = {id(p): g for g, params in enumerate(self.groups) for p in params}
-        parameters = {name: getattr(module, name) for name in arrays}
+        parameters = state.parameters
         self.parts = [
             (parameters[name], part, group_of.get(id(parameters[name]))) for name, part in self.layout.items()
         ]
@@ -245,21 +241,21 @@ class _State:
     @classmethod
     def of(
         cls,
-        known: "_State | None",
-        module: "RegressionModule",
+        known: "_Rows | None",
+        state: ModelState,
         optimizer: Optimizer,
         arrays: Mapping[str, NDArray[Any]],
         filled: int,
-    ) -> "_State":
+    ) -> "_Rows":
         """Return one for a module and its optimiser: the one that is known, where it is of these."""
         if known is None or known.optimizer is not optimizer or known.filled != filled:
-            return cls(module, optimizer, arrays, filled)
+            return cls(state, optimizer, arrays, filled)
         # the module may have got other parameters, or parameters elsewhere, and the optimiser other groups
         same = all(known.arrays[name] is value for name, value in arrays.items())
-        same = same and all(getattr(module, name) is part[0] for name, part in zip(arrays, known.parts, strict=True))
+        same = same and all(state.parameters[name] is part[0] for name, part in zip(arrays, known.parts, strict=True))
         now = [group["params"] for group in optimizer.param_groups]
         same = same and [list(map(id, one)) for one in known.groups] == [list(map(id, one)) for one in now]
-        return known if same else cls(module, optimizer, arrays, filled)
+        return known if same else cls(state, optimizer, arrays, filled)
 
     def read(self) -> None:
         """Take in parameters, moments and hyper-parameters as they are now."""

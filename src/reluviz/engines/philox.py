@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from reluviz.engines import compiling
+from reluviz.engines import compile
 
 ROUNDS = 10
 MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
@@ -116,7 +116,7 @@ def _vector(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
 
-@compiling.compiled
+@compile.compiled
 def _fill(low, high, block, skip, scale, out):
     some = np.empty(NUMBERS, out.dtype)
     for first in range(-skip, out.shape[0], NUMBERS):

@@ -3,8 +3,6 @@
 Legend of shapes: R replicas, K updates, B batch, N samples.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,9 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from reluviz.data.segments import Piece
-
-if TYPE_CHECKING:
-    from reluviz.models.base import RegressionModule
+from reluviz.engines.engine import ModelState
 
 
 class Reference:
@@ -28,7 +24,7 @@ class Reference:
 
     def run(
         self,
-        module: "RegressionModule",
+        state: ModelState,
         optimizer: Optimizer,
         piece: Piece,
         rates: NDArray[np.float64],
@@ -39,7 +35,7 @@ class Reference:
         indices = None if piece.indices is None else piece.indices.to(x.device)
         groups = optimizer.param_groups
         batch_x, batch_y = x, y
-        first = y.new_empty(len(module.seeds))
+        first = y.new_empty(state.replicas)
         for k in range(len(piece)):
             if indices is not None:
                 batch_x, batch_y = x[indices[:, k]], y[indices[:, k]]
@@ -50,7 +46,7 @@ class Reference:
             def closure(batch_x: Tensor = batch_x, batch_y: Tensor = batch_y, losses: list[Tensor] = losses) -> Tensor:
                 # the sum over replicas gives each replica its own gradient, since none depends on another
                 with torch.enable_grad():
-                    loss: Tensor = (module(batch_x) - batch_y).square().mean(-1)
+                    loss: Tensor = (state.predict(batch_x) - batch_y).square().mean(-1)
                     optimizer.zero_grad(set_to_none=True)
                     loss.sum().backward()
                 losses.append(loss.detach())

@@ -1,20 +1,15 @@
 """The output layer solved in closed form, in the place of training it."""
 
-from typing import TYPE_CHECKING, cast
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
+from reluviz.core.functions_torch import features
+from reluviz.core.theory.relu import ridge
 from reluviz.data.segments import Piece
-from reluviz.functions import features
-from reluviz.theory.relu import ridge
-
-if TYPE_CHECKING:
-    from reluviz.models.base import RegressionModule
-    from reluviz.models.relu import ReLUModule
+from reluviz.engines.engine import ModelState
 
 
 class Ridge:
@@ -26,7 +21,7 @@ class Ridge:
 
     def run(
         self,
-        module: "RegressionModule",
+        state: ModelState,
         optimizer: Optimizer,
         piece: Piece,
         rates: NDArray[np.float64],
@@ -34,11 +29,11 @@ class Ridge:
         y: Tensor,
     ) -> Tensor:
         """Put the solution into the output layer; however many updates the piece has, it is the same."""
-        network = cast("ReLUModule", module)
         with torch.no_grad():
-            before: Tensor = (network(x) - y).square().mean(-1)
-            for r, phi in enumerate(features(network.values(), x.double().cpu())):
-                v, c = ridge(phi[:, :-1], y.double().cpu(), network.ridge)
-                network.output_weight[r] = v.to(y)
-                network.output_bias[r] = c.to(y)
+            before: Tensor = (state.predict(x) - y).square().mean(-1)
+            p = {name: value.detach().to("cpu", torch.float64) for name, value in state.parameters.items()}
+            for r, phi in enumerate(features(p, x.double().cpu())):
+                v, c = ridge(phi[:, :-1], y.double().cpu(), state.ridge)
+                state.parameters["output_weight"][r] = v.to(y)
+                state.parameters["output_bias"][r] = c.to(y)
         return before

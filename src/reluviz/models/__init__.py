@@ -1,6 +1,6 @@
 """The models as LightningModules."""
 
-from reluviz.models.base import RegressionModule
+from reluviz.models.module import RegressionModule
 from reluviz.models.one_parameter import ConstantModule, LinearModule
 from reluviz.models.relu import ReLUModule
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from reluviz.models.base import RegressionModule, replicated
+from reluviz.models.module import RegressionModule, replicated
 
 
 class OneParameterModule(RegressionModule):

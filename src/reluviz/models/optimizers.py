@@ -1,6 +1,7 @@
 """Optimisers and schedulers from plain settings: `_target_` and arguments, without Hydra."""
 
 import copy
+import importlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -12,12 +13,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from reluviz.errors import UserError
-from reluviz.settings import find
 
 COUPLED = ("LBFGS", "Adafactor", "Muon")
 """Optimisers of torch whose update of one number depends on others, and so would couple the replicas."""
 REFUSALS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 """What classes of torch raise for arguments that they cannot use."""
+
+
+def find(target: str) -> Any:
+    """Return what a dotted name stands for.
+
+    Raises:
+        LookupError: if there is no such thing.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        raise LookupError(target) from None
 
 
 def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int) -> Optimizer:

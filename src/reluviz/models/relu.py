@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from reluviz.core.functions_torch import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.errors import UserError
-from reluviz.functions import PARAMETERS
-from reluviz.models.base import RegressionModule, replicated
-from reluviz.models.elbows import ELBOWS, course_weights, place
-from reluviz.models.state import read_sequential, sequential
+from reluviz.models.initialization import ELBOWS, course_weights, place
+from reluviz.models.module import RegressionModule, replicated
+from reluviz.models.sequential import read_sequential, sequential
 
 TRAINED = {
     "all": PARAMETERS["relu"],

@@ -5,7 +5,7 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
-from reluviz.tags import PLUGIN
+from reluviz.record.tags import PLUGIN
 
 DEFAULT_RELOAD, RELOAD = 5.0, 1.0
 """Seconds between two looks at the event files: TensorBoard's default, and what following a run takes."""

@@ -25,7 +25,7 @@ from tensorboard.errors import NotFoundError, PublicError
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from reluviz import tags
+from reluviz.record import tags
 from reluviz.tab import series
 
 STATIC = resources.files("reluviz.tab") / "static"

@@ -1,4 +1,4 @@
-"""A run as the view reads it: three strings of bytes (`reluviz.wire`), made from what TensorBoard has loaded.
+"""A run as the view reads it: three byte strings (see `wire_format`), made from what TensorBoard has loaded.
 
     data      x, y, target, x_test, y_test (float64), recorded (int32); model, name, domain, trained, seeds, settings
     params    update, wall (float64 [S]), values (float32 [S, V, P]); fields [[name, count], ...]
@@ -7,7 +7,7 @@
 Votes, elbows and everything else follow from these, and are computed where they are looked at.
 
 Legend of shapes: S snapshots, R replicas, P parameters, N points, V replicas that are shown: the first ones, all of
-them up to `tags.MOST_SHOWN`.
+them up to `core.snapshot.MOST_SHOWN`.
 """
 
 import itertools
@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz import tags, wire
+from reluviz.core.snapshot import MOST_SHOWN
+from reluviz.record import tags
+from reluviz.tab import wire_format
 
 MOST_SNAPSHOTS = 25_000
 """Snapshots of a run that are shown, at most: every second, fourth, ... of longer runs."""
@@ -69,7 +71,7 @@ class Snapshots:
             "wall": self.wall[start:],
             "values": self.values[start:],
         }
-        return wire.encode(
+        return wire_format.encode(
             arrays,
             fields=self.fields,
             total=self.total,
@@ -138,7 +140,7 @@ def snapshots(
         if len(shape) != 2 or shape[1] != size:
             raise Damaged(f"its parameters have the shape {list(shape)}, not [replicas, {size}]")
         kept = [i for i in kept if at(i).shape == shape]
-        shape = min(shape[0], tags.MOST_SHOWN), size
+        shape = min(shape[0], MOST_SHOWN), size
     else:
         shape = (0, size)
     stride = thin(len(kept), shape[0] * size)
@@ -186,7 +188,7 @@ def encode_data(values: NDArray[np.float64], told: Mapping[str, Any]) -> bytes:
     arrays["recorded"] = np.arange(len(named["x"]), dtype=np.int32)
     keys = ("model", "name", "domain", "trained", "seeds", "settings")
     header = {key: finite(told.get(key)) for key in keys}
-    return wire.encode(arrays, points=points, test_points=test_points, **header)
+    return wire_format.encode(arrays, points=points, test_points=test_points, **header)
 
 
 def encode_scalars(series: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]]) -> bytes:
@@ -198,7 +200,7 @@ def encode_scalars(series: Mapping[str, tuple[Sequence[int], Sequence[float], Se
         kept = increasing(step, wall)
         arrays[f"u{i}"] = np.array([step[j] for j in kept], dtype=np.float64)
         arrays[f"v{i}"] = np.array([value[j] for j in kept], dtype=np.float32)
-    return wire.encode(arrays, tags=found)
+    return wire_format.encode(arrays, tags=found)
 
 
 def finite(value: Any) -> Any:

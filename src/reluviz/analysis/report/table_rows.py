@@ -1,0 +1,73 @@
+"""The table of a report: a row for each group and metric."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reluviz.analysis.report import statistics
+from reluviz.analysis.report.groups import QUARTILES, Group, Groups, Value
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one group, at the end.
+
+    Attributes:
+        settings: those of the group.
+        metric: such as loss/test.
+        n: replicas that have it, diverged ones among them.
+        diverged: replicas of the group that diverged; they count as infinity.
+        median: over the n replicas.
+        q25: lower quartile.
+        q75: upper quartile.
+        low: lower end of the bootstrap interval of the median.
+        high: upper end.
+    """
+
+    settings: Mapping[str, Value]
+    metric: str
+    n: int
+    diverged: int
+    median: float
+    q25: float
+    q75: float
+    low: float
+    high: float
+
+
+def rows(study: Groups) -> list[Row]:
+    """Return a row for each group and each metric that it has, group after group.
+
+    A group none of whose runs has come to its end has rows too: n is 0 there, and all else NaN.
+    """
+    known = metrics(study)
+    return [
+        _row(group, metric) for group in study.groups for metric in known if metric in group.final or not group.final
+    ]
+
+
+def metrics(study: Groups) -> list[str]:
+    """Return the metrics that any replica has, losses first."""
+    known = {
+        metric: None for group in study.groups for metric, final in group.final.items() if not np.isnan(final).all()
+    }
+    order = ("loss/test", "loss/train")
+    return sorted(known, key=lambda metric: (order.index(metric) if metric in order else len(order), metric))
+
+
+def _row(group: Group, metric: str) -> Row:
+    final = group.final.get(metric, np.full(len(group.replicas), np.nan))
+    q25, median, q75 = statistics.percentiles(final, QUARTILES).tolist()
+    low, high = statistics.median_interval(final)
+    return Row(
+        settings=group.settings,
+        metric=metric,
+        n=int((~np.isnan(final)).sum()),
+        diverged=group.diverged,
+        median=median,
+        q25=q25,
+        q75=q75,
+        low=low,
+        high=high,
+    )

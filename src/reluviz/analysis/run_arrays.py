@@ -1,0 +1,277 @@
+"""A recorded run as arrays over its snapshots.
+
+Legend of shapes: S snapshots, R replicas, W units, N samples, n recorded samples, V replicas whose votes are
+recorded: the first ones, all of them up to `core.snapshot.MOST_SHOWN`.
+"""
+
+import bisect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from reluviz.core import elbows, snapshot_torch, votes
+from reluviz.core.functions_torch import predict
+from reluviz.core.snapshot import is_large
+from reluviz.data.dataset import Array, Dataset
+from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.errors import UserError
+from reluviz.record import tags
+
+OF_UNITS = ("input_slope", "bias", "output_weight")
+ENTRIES = 2**15
+"""Parameters of all snapshots whose losses are computed together: more would not stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunArrays:
+    """A run that was read back from its folder; everything computed is float64.
+
+    Attributes:
+        folder: the run's folder.
+        name: what it is called in titles and file names.
+        model: constant, linear or relu.
+        data: the data set; `data.target` is the true function, None where it is unknown.
+        recorded: indices of the samples whose votes were recorded, [n]; all of them up to 2,000.
+        seeds: of the replicas, [R].
+        trained: names of the trained parameters.
+        settings: key to value.
+        metrics: what metrics.json holds; None while the run is training.
+        updates: number of updates at each snapshot, [S], strictly increasing.
+        walls: when it was recorded, in seconds since the epoch, [S].
+        rows: all parameters as they were stored, in the run's own precision, [S, R, P].
+        fields: name and count of the parameters along the last axis of `rows`.
+        votes: residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V replicas only;
+            `snapshot(update).votes` has those of every replica, from its parameters.
+        recorded_scalars: tag -> (updates, values).
+        damaged: event files whose end could not be read because a record is damaged.
+    """
+
+    folder: Path
+    name: str
+    model: str
+    data: Dataset
+    recorded: NDArray[np.int64]
+    seeds: tuple[int, ...]
+    trained: tuple[str, ...]
+    settings: dict[str, Any]
+    metrics: dict[str, Any] | None
+    updates: NDArray[np.int64]
+    walls: Array
+    rows: NDArray[Any]
+    fields: tuple[tuple[str, int], ...]
+    votes: NDArray[np.float32]
+    recorded_scalars: Mapping[str, tuple[NDArray[np.int64], Array]] = field(default_factory=dict)
+    damaged: tuple[Path, ...] = ()
+
+    @property
+    def status(self) -> str | None:
+        """How it ended: finished, diverged, interrupted or terminated; None while it is training, or was killed."""
+        return None if self.metrics is None else self.metrics.get("status")
+
+    @cached_property
+    def parameters(self) -> dict[str, Array]:
+        """The parameters as they were recorded, bit for bit: name -> [S, R], or [S, R, W] for those of a unit."""
+        ends = np.cumsum([count for _, count in self.fields])
+        parts = np.split(self.rows.astype(np.float64), ends[:-1], axis=-1)
+        return {
+            name: part if name in OF_UNITS else part[..., 0] for (name, _), part in zip(self.fields, parts, strict=True)
+        }
+
+    @property
+    def theta(self) -> Array:
+        """The parameter of the constant and the linear model, [S, R]."""
+        return self._parameter("theta")
+
+    @property
+    def input_slope(self) -> Array:
+        """w_k, [S, R, W]."""
+        return self._parameter("input_slope")
+
+    @property
+    def bias(self) -> Array:
+        """b_k, [S, R, W]."""
+        return self._parameter("bias")
+
+    @property
+    def output_weight(self) -> Array:
+        """v_k, [S, R, W]."""
+        return self._parameter("output_weight")
+
+    @property
+    def output_bias(self) -> Array:
+        """c, [S, R]."""
+        return self._parameter("output_bias")
+
+    @cached_property
+    def elbow(self) -> Array:
+        """beta_k = -b_k / w_k, [S, R, W]; NaN where w_k = 0."""
+        return elbows.elbow(*self._tensors("input_slope", "bias")).numpy()
+
+    @cached_property
+    def orientation(self) -> Array:
+        """sign(w_k), [S, R, W]: +1 where a unit is active to the right of its elbow."""
+        return elbows.orientation(*self._tensors("input_slope")).numpy()
+
+    @cached_property
+    def active_slope(self) -> Array:
+        """mu_k = w_k v_k, the slope that a unit adds on its active side, [S, R, W]."""
+        return elbows.active_slope(*self._tensors("input_slope", "output_weight")).numpy()
+
+    @cached_property
+    def slope_jump(self) -> Array:
+        """v_k |w_k|, how much a unit bends the function at its elbow, [S, R, W]."""
+        return elbows.slope_jump(*self._tensors("input_slope", "output_weight")).numpy()
+
+    @cached_property
+    def unit_status(self) -> NDArray[np.int64]:
+        """Indices into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
+        w, b = self._tensors("input_slope", "bias")
+        return elbows.unit_status(w, b, torch.from_numpy(self.data.x)).numpy()
+
+    @property
+    def residual(self) -> NDArray[np.float32]:
+        """r_i = f(x_i) - y_i of the recorded samples, as it was recorded, [S, V, n]."""
+        return self.votes[:, :, 0]
+
+    @property
+    def norm(self) -> NDArray[np.float32]:
+        """|c_i|, the norm of the contribution of each recorded sample, [S, V, n]."""
+        return self.votes[:, :, 1]
+
+    @property
+    def vote_share(self) -> NDArray[np.float32]:
+        """The signed share of each recorded sample in the gradient, [S, V, n]; NaN where there is no gradient."""
+        return self.votes[:, :, 2]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that `scalars` knows."""
+        return tuple(sorted(self.recorded_scalars))
+
+    def scalars(self, tag: str) -> tuple[NDArray[np.int64], Array]:
+        """Return the updates and the values of a recorded scalar, such as loss/batch: the median over the replicas.
+
+        Those of single units (elbow/07) were recorded too, but follow from the parameters: `elbow[:, :, 7]`.
+
+        Raises:
+            UserError: if there is no such tag.
+        """
+        if tag not in self.recorded_scalars:
+            raise UserError(f"{tag}: {self.folder} has no such scalar; it has {', '.join(self.tags)}")
+        return self.recorded_scalars[tag]
+
+    def loss(self, which: str = "train") -> Array:
+        """Return the mean squared error of every replica at every snapshot, [S, R], from its parameters.
+
+        Args:
+            which: train or test.
+
+        Raises:
+            UserError: for any other, or where there are no test points.
+        """
+        if which not in ("train", "test"):
+            raise UserError(f"{which}: must be train or test")
+        x, y = (self.data.x, self.data.y) if which == "train" else (self.data.x_test, self.data.y_test)
+        if x is None or y is None:
+            raise UserError(f"{self.folder}: this run has no test points")
+        parts = []
+        step = max(1, ENTRIES // self.rows[0].size)
+        large = is_large(self.model, {name: value[0] for name, value in self.parameters.items()}, len(x))
+        compiled = compiled_votes() if large else None
+        with _one_thread():
+            for start in range(0, len(self.updates), step):
+                # snapshots as if they were replicas
+                some = {name: value[start : start + step] for name, value in self.parameters.items()}
+                p = {name: value.reshape(-1, *value.shape[2:]) for name, value in some.items()}
+                parts.append(compiled.losses(p, x, y) if compiled else votes.losses(self.model, p, x, y))
+        return np.concatenate(parts).reshape(self.rows.shape[:2])
+
+    def at(self, update: int | None = None) -> int:
+        """Return the index of the snapshot after `update` updates; by default the last one's.
+
+        Raises:
+            UserError: if there is none, with the nearest ones.
+        """
+        if update is None:
+            return len(self.updates) - 1
+        known = self.updates.tolist()
+        index = bisect.bisect_left(known, update)
+        if known[index : index + 1] == [update]:
+            return index
+        near = " and ".join(f"{found:,}" for found in known[max(0, index - 1) : index + 1])
+        raise UserError(f"update {update:,}: {self.folder} has no snapshot there; nearest: {near}")
+
+    def snapshot(self, update: int | None = None) -> snapshot_torch.Snapshot:
+        """Return everything that follows from one snapshot's parameters, as tensors; by default the last one's.
+
+        (The loss of the minibatch does not follow from them: it is NaN here.)
+        """
+        unknown = torch.full((len(self.seeds),), torch.nan, dtype=torch.float64)
+        index = self.at(update)
+        with _one_thread():
+            return snapshot_torch.take(
+                self.model,
+                self._state(index),
+                self.trained,
+                self.data,
+                int(self.updates[index]),
+                unknown,
+                None,
+                compiled_votes,
+            )
+
+    def contributions(self, update: int | None = None) -> dict[str, Array]:
+        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]."""
+        return {name: value.numpy() for name, value in self.snapshot(update).contributions().items()}
+
+    def predict(self, x: ArrayLike, update: int | None = None) -> Array:
+        """Return the learned function f(x), [R, len(x)], after `update` updates; by default the last."""
+        points = torch.from_numpy(np.array(x, dtype=np.float64, ndmin=1))
+        return predict(self.model, self._state(self.at(update)), points).numpy()
+
+    def __repr__(self) -> str:
+        units = f" of {self.input_slope.shape[-1]:,} units" if self.model == "relu" else ""
+        many = f"{len(self.seeds)} replicas, " if len(self.seeds) > 1 else ""
+        count = f"{len(self.updates):,} snapshot{'s' * (len(self.updates) > 1)}"
+        return (
+            f"<Run {self.name}: {self.model}{units}, {many}{count} up to update {self.updates[-1]:,}"
+            f"{f', {self.status}' if self.status else ''}{', event file damaged' if self.damaged else ''}>"
+        )
+
+    def _parameter(self, name: str) -> Array:
+        if name not in self.parameters:
+            raise AttributeError(f"a {self.model} model has no {name}; it has {', '.join(self.parameters)}")
+        return self.parameters[name]
+
+    def _tensors(self, *names: str) -> list[torch.Tensor]:
+        return [torch.from_numpy(self._parameter(name)) for name in names]
+
+    def _state(self, index: int) -> dict[str, torch.Tensor]:
+        """Return the parameters of one snapshot, name -> [R] or [R, W]."""
+        return {name: torch.from_numpy(np.array(value[index])) for name, value in self.parameters.items()}
+
+
+def losses(run: RunArrays) -> dict[str, Array]:
+    """Return the losses that follow from the parameters, tag -> [S, R]."""
+    found = {tags.LOSS_TRAIN: run.loss("train")}
+    if run.data.x_test is not None:
+        found[tags.LOSS_TEST] = run.loss("test")
+    return found
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on arrays of a few MB its threads wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

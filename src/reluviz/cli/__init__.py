@@ -1,0 +1,1 @@
+"""The command line: the verbs, Hydra's configuration, sweeps, and what is printed."""

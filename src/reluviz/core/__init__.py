@@ -1,0 +1,1 @@
+"""The mathematics: predictions, elbows, votes, snapshots and theory, as pure functions."""

@@ -1,0 +1,17 @@
+"""What the theory says, in closed form: the numbers that a run can be held against. Use float64.
+
+constant  f(x) = theta
+    `loss` `gradient` `optimum` `update` `contributions` `candidate` `weight` `contraction_factor`
+    `largest_stable_step` `trajectory` `stationary_variance`
+linear  f(x) = theta x
+    the same names, and `largest_mean_square_step`
+relu  f(x) = c + sum_k v_k relu(w_k x + b_k)
+    `least_squares` `ridge` `effective_condition_number` `noise_floor` `expected_training_error`
+    `output_trajectory` `largest_stable_step_output` `ntk` `hessian` `hessian_sharpness`
+
+The first two are written side by side on purpose: read one, then see what changes in the other.
+"""
+
+from reluviz.core.theory import constant, linear, relu
+
+__all__ = ["constant", "linear", "relu"]

@@ -1,0 +1,39 @@
+"""When to look: the updates after which a snapshot is taken."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+class Schedule(ABC):
+    """A snapshot schedule. The last update is always one of its snapshots."""
+
+    @abstractmethod
+    def schedule(self, updates: int) -> list[int]:
+        """Return the updates, from 0 to `updates`, after which a snapshot is taken, strictly increasing."""
+
+
+@dataclass(frozen=True)
+class EverySchedule(Schedule):
+    """After updates 0 and 1, and after each multiple of `every`."""
+
+    every: int = 1000
+
+    def schedule(self, updates: int) -> list[int]:
+        """Return 0, 1, every, 2 every, ..., updates."""
+        return sorted({0, min(1, updates), *range(0, updates + 1, self.every), updates})
+
+
+@dataclass(frozen=True)
+class LogSchedule(Schedule):
+    """After update 0, then `per_decade` times in every factor of ten (as far as whole numbers allow)."""
+
+    per_decade: int = 10
+
+    def schedule(self, updates: int) -> list[int]:
+        """Return 0 and round(10^(i / per_decade)), i = 0, 1, ..., up to updates."""
+        found = {0, updates}
+        i = 0
+        while (update := round(10 ** (i / self.per_decade))) <= updates:
+            found.add(update)
+            i += 1
+        return sorted(found)

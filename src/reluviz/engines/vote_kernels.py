@@ -1,0 +1,159 @@
+"""Compiled kernels: losses and votes of one-hidden-layer ReLU networks.
+
+    r_i = f(x_i) - y_i,   g_i = 2 r_i J_i,   G = (1/N) sum_i g_i
+
+No N x P matrix of gradients is made. With a_ik = 1[h_ik > 0], h_ik = w_k x_i + b_k, sums over the units give
+
+    |J_i|^2  = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1
+    <J_i, G> = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
+
+where parameters that are frozen count 0.
+
+Legend of shapes: R replicas, N samples, n recorded samples, W hidden units. Every entry point works on replicas
+first .. last - 1:
+
+    w, b, v [R, W], c [R]: the parameters
+    x, y [N] or [n]
+    moved [4]: 1 where w, b, v, c are trained, else 0
+    gradient [R, 3W + 1]: G, in the order w, b, v, c
+
+All functions stand in one file, since the cache on disk notices changes of the file of an entry point only.
+"""
+
+import functools
+
+import numpy as np
+
+from reluviz.engines import compile
+
+TILE = 256
+"""Samples taken at a time, which stay in the fastest memory."""
+FASTMATH = {"reassoc", "nsz"}
+"""Not "contract", but where no gate is asked for: w x + b > 0 must round as PyTorch's."""
+compiled = functools.partial(compile.compiled, fastmath=FASTMATH)
+part = functools.partial(compile.part, fastmath=FASTMATH)
+
+
+@functools.partial(compile.part, fastmath={*FASTMATH, "contract"})
+def _residuals(w, b, v, c, x, y, count, r):
+    """Write r_i of `count` samples."""
+    width = w.shape[0]
+    for i in range(count):
+        r[i] = c - y[i]
+    # four units at a time: what is read and written of a sample costs as much as a unit
+    for k in range(0, width - 3, 4):
+        w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        v0, v1, v2, v3 = v[k], v[k + 1], v[k + 2], v[k + 3]
+        for i in range(count):
+            h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
+            # in this order NaN stays NaN
+            f0 = v0 * (0.0 if h0 < 0.0 else h0) + v1 * (0.0 if h1 < 0.0 else h1)
+            f2 = v2 * (0.0 if h2 < 0.0 else h2) + v3 * (0.0 if h3 < 0.0 else h3)
+            r[i] += f0 + f2
+    for k in range(width - width % 4, width):
+        slope, bias, weight = w[k], b[k], v[k]
+        for i in range(count):
+            h = slope * x[i] + bias
+            r[i] += weight * (0.0 if h < 0.0 else h)
+
+
+@part
+def _squares(w, b, v, moved, x, count, q):
+    """Write |J_i|^2 of `count` samples."""
+    width = w.shape[0]
+    for i in range(count):
+        q[i] = moved[3]
+    for k in range(0, width - 3, 4):
+        w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        v0, v1, v2, v3 = v[k] * v[k], v[k + 1] * v[k + 1], v[k + 2] * v[k + 2], v[k + 3] * v[k + 3]
+        for i in range(count):
+            h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
+            a0, a1 = v0 if h0 > 0.0 else 0.0, v1 if h1 > 0.0 else 0.0
+            a2, a3 = v2 if h2 > 0.0 else 0.0, v3 if h3 > 0.0 else 0.0
+            h0, h1, h2, h3 = max(h0, 0.0), max(h1, 0.0), max(h2, 0.0), max(h3, 0.0)
+            hidden = h0 * h0 + h1 * h1 + h2 * h2 + h3 * h3
+            q[i] += (moved[0] * x[i] * x[i] + moved[1]) * (a0 + a1 + a2 + a3) + moved[2] * hidden
+    for k in range(width - width % 4, width):
+        slope, bias = w[k], b[k]
+        of_slope, of_bias = moved[0] * v[k] * v[k], moved[1] * v[k] * v[k]
+        for i in range(count):
+            h = slope * x[i] + bias
+            q[i] += of_slope * x[i] * x[i] + of_bias + moved[2] * h * h if h > 0.0 else 0.0
+
+
+@compiled
+def losses(first, last, w, b, v, c, x, y, loss):
+    """Write the mean of r_i^2, [R]."""
+    r = np.empty(TILE)
+    for j in range(first, last):
+        total = 0.0
+        for start in range(0, x.shape[0], TILE):
+            count = min(TILE, x.shape[0] - start)
+            _residuals(w[j], b[j], v[j], c[j], x[start : start + count], y[start : start + count], count, r)
+            for i in range(count):
+                total += r[i] * r[i]
+        loss[j] = total / x.shape[0]
+
+
+@compiled
+def votes(first, last, w, b, v, c, x, y, moved, gradient, sums):
+    """Write G [R, 3W + 1], and the sums of |g_i| and of |g_i|^2, [R, 2]."""
+    width = w.shape[1]
+    r, q = np.empty(TILE), np.empty(TILE)
+    for j in range(first, last):
+        g, norms, squares = gradient[j], 0.0, 0.0
+        for start in range(0, x.shape[0], TILE):
+            count = min(TILE, x.shape[0] - start)
+            xs = x[start : start + count]
+            _residuals(w[j], b[j], v[j], c[j], xs, y[start : start + count], count, r)
+            _squares(w[j], b[j], v[j], moved, xs, count, q)
+            for i in range(count):
+                r[i] *= 2.0
+                squared = r[i] * r[i] * q[i]
+                norms += np.sqrt(squared)
+                squares += squared
+                g[3 * width] += r[i]
+            for k in range(width):
+                slope, bias, s1, sx, sh = w[j, k], b[j, k], 0.0, 0.0, 0.0
+                for i in range(count):
+                    h = slope * xs[i] + bias
+                    a = r[i] if h > 0.0 else 0.0
+                    s1 += a
+                    sx += a * xs[i]
+                    sh += a * h
+                g[k] += v[j, k] * sx
+                g[width + k] += v[j, k] * s1
+                g[2 * width + k] += sh
+        for k in range(width):
+            g[k] *= moved[0] / x.shape[0]
+            g[width + k] *= moved[1] / x.shape[0]
+            g[2 * width + k] *= moved[2] / x.shape[0]
+        g[3 * width] *= moved[3] / x.shape[0]
+        sums[j, 0], sums[j, 1] = norms, squares
+
+
+@compiled
+def recorded(first, last, w, b, v, c, x, y, moved, gradient, residual, norm, along):
+    """Write r_i, |g_i| and <g_i, G> of the recorded samples, [R, n] each."""
+    width = w.shape[1]
+    for j in range(first, last):
+        g, r, q, t = gradient[j], residual[j], norm[j], along[j]
+        for start in range(0, x.shape[0], TILE):
+            count = min(TILE, x.shape[0] - start)
+            own = slice(start, start + count)
+            xs, rs, qs, ts = x[own], r[own], q[own], t[own]
+            _residuals(w[j], b[j], v[j], c[j], xs, y[own], count, rs)
+            _squares(w[j], b[j], v[j], moved, xs, count, qs)
+            for i in range(count):
+                ts[i] = g[3 * width]
+            for k in range(width):
+                slope, bias = w[j, k], b[j, k]
+                of_slope, of_bias, of_weight = v[j, k] * g[k], v[j, k] * g[width + k], g[2 * width + k]
+                for i in range(count):
+                    h = slope * xs[i] + bias
+                    ts[i] += of_slope * xs[i] + of_bias + of_weight * h if h > 0.0 else 0.0
+            for i in range(count):
+                qs[i] = 2.0 * abs(rs[i]) * np.sqrt(qs[i])
+                ts[i] *= 2.0 * rs[i]

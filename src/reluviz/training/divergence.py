@@ -1,0 +1,65 @@
+"""What to say to somebody whose run has diverged."""
+
+import torch
+
+from reluviz.core import theory
+from reluviz.core.functions_torch import Parameters, features
+from reluviz.data.dataset import Dataset
+from reluviz.models.module import RegressionModule
+
+MOST_ENTRIES = 2**22
+"""Numbers that the tangent features may hold for the sharpness to be worth its time."""
+
+
+def largest_stable_step(
+    module: RegressionModule, dataset: Dataset, start: Parameters | None = None
+) -> tuple[float, str] | None:
+    """Return the largest stable step size of gradient descent and its formula, where theory knows it.
+
+    That is for plain and heavy-ball gradient descent on the constant and the linear model, and on the output
+    layer of a ReLU network, whose features do not move. For a network whose hidden layer moves it is known
+    locally: 2/lambda_max of the Hessian at the start. Minibatches lower the limit further.
+
+    Args:
+        module: the model, its trained parameters and its optimiser.
+        dataset: the data.
+        start: the initial parameters of a ReLU network, for the local limit.
+    """
+    settings = module.optimizer_settings
+    plain = settings["_target_"] == "torch.optim.SGD" and not any(
+        settings.get(key) for key in ("nesterov", "dampening", "weight_decay")
+    )
+    if not plain:
+        return None
+    momentum = float(settings.get("momentum", 0.0))
+    x = torch.from_numpy(dataset.x)
+    if module.model == "constant":
+        return theory.constant.largest_stable_step(momentum), "1 + momentum"
+    if module.model == "linear":
+        formula = "1/mean(x^2)" if not momentum else "(1 + momentum)/mean(x^2)"
+        return theory.linear.largest_stable_step(x, momentum), formula
+    if module.trained == ("output_weight", "output_bias"):
+        limits = theory.relu.largest_stable_step_output(features(module.values(), x))
+        formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
+        return (1 + momentum) * float(limits.min()), f"{formula} of the hidden features"
+    width = module.values()["input_slope"].shape[1]
+    if start is None or len(x) * 3 * width > MOST_ENTRIES or 3 * width > 2000:
+        return None
+    sharpness = theory.relu.hessian_sharpness(start, x, torch.from_numpy(dataset.y), module.trained)
+    formula = "2/lambda_max" if not momentum else "2 (1 + momentum)/lambda_max"
+    return 2 * (1 + momentum) / float(sharpness.max()), f"{formula} at the start"
+
+
+def advice(module: RegressionModule, dataset: Dataset, start: Parameters | None = None) -> str:
+    """Return what would be right, in a few words; arguments as for `largest_stable_step`."""
+    rate = module.optimizer_settings.get("lr")
+    known = largest_stable_step(module, dataset, start)
+    if known is None:
+        return f"try a smaller optimizer.lr than {rate}"
+    limit, formula = known
+    if formula == "1 + momentum" and limit == 1:
+        # a formula that is a number already
+        return f"optimizer.lr={rate}, and the largest stable step size is 1"
+    if rate is not None and rate < limit:
+        return f"optimizer.lr={rate} is below the limit of full batches, {formula} = {limit:.6g}; try a smaller one"
+    return f"optimizer.lr={rate} is beyond the largest stable step size, {formula} = {limit:.6g}"

@@ -1,0 +1,44 @@
+"""How a run ended. Imports nothing heavy."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: finished, diverged, interrupted or terminated.
+        folder: the run's folder.
+        metrics: what metrics.json holds.
+        message: why it diverged.
+    """
+
+    status: str
+    folder: Path
+    metrics: dict[str, Any]
+    message: str = ""
+
+    @property
+    def exit_status(self) -> int:
+        """The process's exit status: 0, 3, 130 or 143."""
+        return {"finished": 0, "diverged": 3, "interrupted": 130, "terminated": 143}[self.status]
+
+    @property
+    def loss(self) -> float:
+        """The median test loss over the replicas, or training loss without test points, for sweepers."""
+        return median_loss(self.metrics)
+
+
+def median_loss(metrics: Mapping[str, Any]) -> float:
+    """Return the median over the replicas of the test loss, or of the training loss where nothing is tested.
+
+    A replica that diverged counts as infinitely bad.
+    """
+    losses: Sequence[float | None] = metrics.get("loss/test") or metrics.get("loss/train") or [None]
+    return statistics.median(math.inf if loss is None else loss for loss in losses)

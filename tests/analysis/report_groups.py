@@ -1,0 +1,64 @@
+"""Studies for the tests of a report: made of arrays, and one of real runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reluviz.analysis import load_runs
+from reluviz.analysis.report.groups import Group, Groups, Replica, Value
+
+EVERY = 1000
+
+
+def group(settings: Mapping[str, Value], n: int = 30, snapshots: int = 12, seed: int = 0, units: bool = True) -> Group:
+    """A group whose losses fall from about 1, each replica to its own end."""
+    random = np.random.default_rng(seed)
+    updates = np.array([0, 1, *range(EVERY, EVERY * snapshots, EVERY)])[:snapshots]
+    fall = np.exp(-updates / 3000)
+    ends = 10 ** random.uniform(-3, -1, (n, 1))
+    test = (ends + fall * random.uniform(0.5, 2, (n, 1))) * random.uniform(0.9, 1.1, (n, len(updates)))
+    curves = {"loss/test": test, "loss/train": 1.25 * test}
+    if units:
+        dead = np.minimum(random.poisson(0.3, test.shape).cumsum(axis=1), 10).astype(float)
+        linear = random.integers(0, 3, test.shape).astype(float)
+        curves |= {"units/dead": dead, "units/linear": linear, "units/bent": 20 - dead - linear}
+    final = {tag: curves[tag][:, -1].copy() for tag in ("loss/test", "loss/train")}
+    replicas = tuple(Replica(Path("nowhere") / str(seed), row, 100 + row, "finished") for row in range(n))
+    return Group(settings, replicas, final, updates, curves)
+
+
+def diverge(one: Group, rows: Sequence[int], at: int) -> Group:
+    """The same group, some of whose replicas end at a snapshot."""
+    for tag in one.final:
+        one.curves[tag][rows, at:] = np.nan
+        one.final[tag][rows] = np.inf
+    return one
+
+
+def study(*groups: Group) -> Groups:
+    """The groups as a study."""
+    keys = tuple(groups[0].settings) if groups else ()
+    return Groups((Path("logs/sweeps/today"),), groups, keys, (), len(groups))
+
+
+def optimizers(n: int = 30) -> Groups:
+    """What exp=optimizers leaves: three widths by three optimisers."""
+    every = [(width, name) for width in (10, 20, 40) for name in ("sgd", "momentum", "adam")]
+    return study(
+        *(group({"model.width": width, "optimizer": name}, n, seed=i) for i, (width, name) in enumerate(every))
+    )
+
+
+def of_runs(folder: Path, settings: Sequence[Mapping[str, Value]]) -> Groups:
+    """Real runs as a study, a group for each."""
+    groups = []
+    for run, chosen in zip(load_runs(folder), settings, strict=True):
+        curves = {f"loss/{which}": run.loss(which).T for which in ("train", "test")}
+        if run.model == "relu":
+            status = enumerate(("dead", "linear", "bent"))
+            curves |= {f"units/{name}": (run.unit_status == code).sum(axis=-1).T.astype(float) for code, name in status}
+        replicas = tuple(Replica(run.folder, row, seed, str(run.status)) for row, seed in enumerate(run.seeds))
+        final = {tag: curves[tag][:, -1] for tag in ("loss/train", "loss/test")}
+        groups.append(Group(chosen, replicas, final, run.updates, curves))
+    return Groups((folder,), tuple(groups), tuple(settings[0]), (), len(groups))

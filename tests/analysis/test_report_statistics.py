@@ -1,0 +1,101 @@
+"""Percentiles, the interval of the median and the paired test are what numpy, resampling and counting say."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from reluviz.analysis.report.statistics import CONFIDENCE, holm, median_interval, percentiles, sign_test
+
+Q = (25, 50, 75)
+INF = np.inf
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 30, 101])
+def test_percentiles_of_numbers_are_numpys_to_the_last_bit(n: int) -> None:
+    values = np.random.default_rng(n).lognormal(size=(n, 7))
+    np.testing.assert_array_equal(percentiles(values, Q), np.percentile(values, Q, axis=0))
+    np.testing.assert_array_equal(percentiles(values[:, 0], Q), np.percentile(values[:, 0], Q))
+
+
+def test_percentiles_leave_out_nan_in_each_column_by_itself() -> None:
+    values = np.random.default_rng(0).normal(size=(9, 4))
+    values[2:5, 1] = values[:8, 2] = values[:, 3] = np.nan
+    found = percentiles(values, Q)
+    np.testing.assert_array_equal(found[:, :3], np.nanpercentile(values[:, :3], Q, axis=0))
+    assert np.isnan(found[:, 3]).all()
+    assert np.isnan(percentiles(np.zeros((0, 2)), Q)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1.0, INF], [INF, INF, INF]),
+        ([INF, INF, INF], [INF, INF, INF]),
+        ([1.0, 2.0, 3.0, 4.0, INF], [2.0, 3.0, 4.0]),
+        ([1.0, 2.0, 3.0, INF, INF], [2.0, 3.0, INF]),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, INF], [2.25, 3.5, 4.75]),
+        ([INF, np.nan, 1.0, 1.0], [1.0, 1.0, INF]),
+    ],
+)
+def test_what_lies_between_a_number_and_infinity_is_infinity_without_warnings(
+    values: list[float], wanted: list[float]
+) -> None:
+    # a warning would be an error here
+    assert percentiles(np.array(values), Q).tolist() == wanted
+
+
+@pytest.mark.parametrize("n", [5, 6, 29, 30])
+def test_the_interval_is_that_of_resampling(n: int) -> None:
+    values = np.random.default_rng(n).lognormal(size=n)
+    low, high = median_interval(values)
+    draws = np.random.default_rng(1).integers(n, size=(200_000, n))
+    medians = np.median(values[draws], axis=1)
+    tail = (100 - CONFIDENCE) / 2
+    # by ranks among the resampled medians, since the values themselves lie anyhow
+    for found, wanted in ((low, tail), (high, 100 - tail)):
+        below, upto = 100 * (medians < found - 1e-9).mean(), 100 * (medians <= found + 1e-9).mean()
+        assert below - 0.4 <= wanted <= upto + 0.4
+
+
+def test_the_interval_depends_on_nothing_but_the_values() -> None:
+    values = np.random.default_rng(3).normal(size=40)
+    first = median_interval(values)
+    median_interval(np.arange(7.0))
+    np.random.default_rng().normal()
+    assert median_interval(values[::-1]) == first
+    assert median_interval(np.append(values, np.nan)) == first
+    assert first[0] < np.median(values) < first[1]
+
+
+def test_the_interval_knows_infinity_and_needs_no_more_memory_for_a_million_values() -> None:
+    low, high = median_interval(np.array([1.0] * 11 + [INF] * 9))
+    assert (low, high) == (1.0, INF)
+    assert median_interval(np.array([2.5])) == (2.5, 2.5)
+    assert all(map(math.isnan, median_interval(np.array([np.nan]))))
+    many = np.random.default_rng(0).normal(size=1_000_000)
+    low, high = median_interval(many)
+    # the median of n normal values has the variance pi / 2n
+    spread = 1.96 * math.sqrt(math.pi / 2e6)
+    assert (high - low) / 2 == pytest.approx(spread, rel=0.05)
+
+
+def test_the_sign_test_counts_the_ways_in_which_coins_fall() -> None:
+    for n in range(1, 11):
+        heads = np.array([sum(way) for way in itertools.product((0, 1), repeat=n)])
+        for wins in range(n + 1):
+            least = min(wins, n - wins)
+            wanted = min(1.0, 2 * float((heads <= least).mean()))
+            assert sign_test(wins, n - wins) == pytest.approx(wanted, rel=1e-12)
+    assert sign_test(0, 0) == 1
+    assert sign_test(30, 0) == 2 / 2**30
+    # far beyond what a float holds, it follows the normal distribution
+    assert sign_test(5100, 4900) == pytest.approx(math.erfc(199 / 100 / math.sqrt(2)), rel=1e-3)
+
+
+def test_holm_is_that_of_the_paper() -> None:
+    # 4 x 0.01, 3 x 0.013 -> no less than before, 2 x 0.04, then 0.2 as it is
+    assert holm([0.04, 0.01, 0.2, 0.013]) == pytest.approx([0.08, 0.04, 0.2, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -1,0 +1,323 @@
+import inspect
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from reluviz.__main__ import main
+from reluviz.cli import config
+from reluviz.cli.sweep import launchers
+from reluviz.data import WithReplacement, piecewise_linear
+from reluviz.engines.fused import Fused
+from reluviz.files import conf_folder
+
+CONF = conf_folder()
+EXPERIMENTS = {
+    "constant": 1,
+    "linear": 1,
+    "relu": 1,
+    "relu_output": 1,
+    "ridge": 1,
+    "handpicked": 1,
+    "width": 4,
+    "noise": 5,
+    "batch": 5,
+    "course": 6,
+    "optimizers": 9,
+    "gd_vs_sgd": 4,
+    "stepsize": 6,
+}
+"""How many runs each makes."""
+CHOICES = [
+    (group, choice) for group in config.groups() if group not in ("exp", "hydra") for choice in config.choices(group)
+]
+FEW = ("updates=2", "snapshots.every=1", "data.n=50")
+FIXED = {"settings", "folder", "purge_step"}
+"""Arguments that a run gives, and no config."""
+DOCUMENTED_NULLS = {"init_from", "positions", "path", "test_path"}
+
+
+def reluviz(*words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reluviz", *words])
+        return main()
+
+
+def composed(*overrides):
+    cfg = config.compose_checked(list(overrides))
+    return {key: value for key, value in OmegaConf.to_container(cfg, resolve=False).items() if key != "hydra"}
+
+
+def finished(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["status"] == "finished"
+    assert metrics["updates"] == 2
+    assert all(math.isfinite(loss) for loss in metrics["loss/train"])
+    return metrics
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "points.csv").write_text("x,y\n" + "".join(f"{i / 50},{i % 7}\n" for i in range(50)))
+
+
+def test_there_is_a_test_for_every_experiment():
+    assert set(EXPERIMENTS) == set(config.choices("exp"))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """`ran(name)`: the logs of an experiment that was run for two updates."""
+    folder, done = tmp_path_factory.mktemp("experiments"), {}
+
+    def run(name):
+        if name not in done:
+            done[name] = folder / name
+            done[name].mkdir()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(done[name])
+                assert reluviz("train", f"+exp={name}", *FEW, "callbacks=minimal") == 0
+        return done[name] / "logs"
+
+    return run
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_and_runs_two_snapshots(name, ran, capsys):
+    logs = ran(name)
+    assert capsys.readouterr().err == ""
+    sweep = EXPERIMENTS[name] > 1
+    folders = sorted(path.parent for path in logs.glob("**/metrics.json"))
+    assert len(folders) == EXPERIMENTS[name]
+    for folder in folders:
+        parts = folder.relative_to(logs).parts
+        assert (len(parts), parts[0]) == ((3, "sweeps") if sweep else (2, name))
+        assert finished(folder)["name"] == name
+        assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("relu", {"model.width": 20, "model.train": "all", "optimizer.lr": 0.02, "updates": 150_000}),
+        ("relu_output", {"model.width": 20, "model.train": "output", "optimizer.lr": 0.2}),
+        ("handpicked", {"model.width": 9, "model.elbows": "given", "model.train": "output"}),
+        ("ridge", {"model.train": "ridge", "model.ridge": 1e-5, "updates": 1}),
+        ("constant", {"sampler": {"_target_": "reluviz.data.Full"}, "snapshots.every": 1, "updates": 50}),
+        ("linear", {"sampler": {"_target_": "reluviz.data.Full"}, "snapshots.every": 1, "updates": 50}),
+    ],
+)
+def test_an_experiment_sets_what_it_says(name, wanted):
+    cfg = config.compose_checked([f"+exp={name}"])
+    found = {key: OmegaConf.select(cfg, key) for key in wanted}
+    assert {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in found.items()} == wanted
+
+
+def test_the_course_is_three_widths_times_two_regimes(ran):
+    found = set()
+    for file in ran("course").glob("sweeps/*/*/.hydra/config.yaml"):
+        cfg = OmegaConf.load(file)
+        found.add((cfg.model.width, cfg.model.train, cfg.optimizer.lr))
+    assert found == {(w, *regime) for w in (10, 20, 40) for regime in (("output", 0.2), ("all", 0.02))}
+
+
+def test_optimizers_are_three_at_three_widths_with_30_replicas(ran):
+    found, updates = {}, 0
+    for file in ran("optimizers").glob("sweeps/*/*/.hydra/config.yaml"):
+        cfg = OmegaConf.load(file)
+        found[cfg.model.width, cfg.optimizer._target_, cfg.optimizer.get("momentum", 0)] = cfg.optimizer.lr
+        preset = config.compose_checked(["+exp=optimizers"])
+        updates += preset.replicas * preset.updates
+        assert (cfg.replicas, cfg.data.noise) == (30, 0.01)
+        assert cfg.sampler == {"_target_": "reluviz.data.WithReplacement", "batch_size": 40}
+    kinds = [("torch.optim.SGD", 0), ("torch.optim.SGD", 0.9), ("torch.optim.Adam", 0)]
+    assert found == {(width, *kind): 0.02 for width in (10, 20, 40) for kind in kinds}
+    assert updates == 8_100_000
+
+
+def test_all_optimizers_start_from_the_same_weights_and_see_the_same_minibatches(monkeypatch):
+    """Replica r of each, bit for bit; and no two replicas alike."""
+    seen = {}
+    original = Fused.run
+
+    def run(self, state, optimizer, piece, *rest):
+        kind = type(optimizer).__name__, optimizer.param_groups[0].get("momentum", 0)
+        start = {name: value.detach().clone() for name, value in state.parameters.items()} if piece.start == 0 else None
+        seen.setdefault(state.parameters["bias"].shape[1], {}).setdefault(kind, []).append(
+            (start, piece.indices.clone())
+        )
+        return original(self, state, optimizer, piece, *rest)
+
+    monkeypatch.setattr(Fused, "run", run)
+    # which makes an update of a copy
+    monkeypatch.setattr("reluviz.training.prepare.warm_up", lambda prepared: None)
+    assert reluviz("train", "+exp=optimizers", "updates=3", "snapshots.every=2", "callbacks=minimal") == 0
+    assert sorted(seen) == [10, 20, 40]
+    for width, kinds in seen.items():
+        assert sorted(kinds) == [("Adam", 0), ("SGD", 0), ("SGD", 0.9)]
+        (first, *_), *others = kinds.values()
+        weights, _ = first
+        assert weights["input_slope"].shape == (30, width)
+        assert len(weights["input_slope"].unique(dim=0)) == 30
+        for other in others:
+            assert all(torch.equal(other[0][0][name], value) for name, value in weights.items())
+        drawn = [torch.cat([indices for _, indices in pieces], dim=1) for pieces in kinds.values()]
+        assert drawn[0].shape == (30, 3, 40)
+        assert len(drawn[0].unique(dim=0)) == 30
+        assert all(torch.equal(one, drawn[0]) for one in drawn[1:])
+        # what a replica sees is what a run with its seed alone would see
+        for r in (0, 29):
+            assert torch.equal(drawn[0][r], torch.from_numpy(WithReplacement(40).draw([r], 0, 3, 200)[0]))
+    assert torch.equal(*(seen[width]["Adam", 0][0][1] for width in (10, 40)))
+
+
+def test_handpicked_elbows_are_the_targets_corners(ran):
+    (folder,) = ran("handpicked").glob("handpicked/*")
+    assert finished(folder)["elbow"][0] == pytest.approx([k / 10 for k in range(1, 10)], abs=1e-6)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{group}={choice}" for group, choice in CHOICES])
+def test_every_choice_trains(group, choice, tmp_path, capsys):
+    words = [f"{group}={choice}", "updates=2"]
+    if f"{group}={choice}" == "data=file":
+        words.append("data.path=points.csv")
+    if why := launchers.missing(group, choice):
+        # what a test of clusters installs
+        assert reluviz("train", *words) == 2
+        assert capsys.readouterr().err == f"reluviz: {why}\n"
+        return
+    assert reluviz("train", *words, *(["callbacks=minimal"] if group != "callbacks" else [])) == 0
+    # whichever test comes first on a computer waits for the compiler, and is told
+    assert capsys.readouterr().err in (
+        "",
+        "compiling the engine for such runs, once on this computer: a few seconds\n",
+    )
+    (folder,) = tmp_path.glob("logs/run/*")
+    finished(folder)
+    cfg = OmegaConf.load(folder / ".hydra/hydra.yaml")
+    assert cfg.hydra.runtime.choices[group] == choice
+
+
+TARGETS = [
+    (group, choice, key, node)
+    for group, choice in CHOICES
+    if group not in ("regime", "launcher", "sweeper")
+    for content in [OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))]
+    for key, node in ([("", content)] if "_target_" in content else content.items())
+    if isinstance(node, dict)
+]
+
+
+@pytest.mark.parametrize(
+    ("group", "choice", "key", "node"), TARGETS, ids=[f"{g}={c}{k and '.' + k}" for g, c, k, _ in TARGETS]
+)
+def test_a_config_agrees_with_the_signature_it_feeds(group, choice, key, node):
+    """Every key is an argument, its default is the argument's, and no argument of ours is left out."""
+    found = get_object(node["_target_"])
+    arguments = inspect.signature(found).parameters
+    keys = set(node) - {"_target_"}
+    foreign = not node["_target_"].startswith("reluviz.")
+    assert keys <= set(arguments)
+    if foreign:
+        # torch's own defaults are not ours, but a key that only repeats them must repeat them rightly
+        for name in keys & {"betas", "eps", "alpha"}:
+            default = arguments[name].default
+            assert node[name] == (list(default) if isinstance(default, tuple) else default)
+        return
+    handed_over = {"seeds", "optimizer", "scheduler", "engine", "domain"} if group == "model" else FIXED
+    assert keys == set(arguments) - handed_over
+    # the presets minimal and everything are there to differ
+    for name in keys if choice not in ("minimal", "everything") else ():
+        default = arguments[name].default
+        if node[name] is None:
+            assert name in DOCUMENTED_NULLS
+            assert default is None
+        else:
+            assert node[name] == default
+            assert type(node[name]) is type(default) or {type(node[name]), type(default)} == {int, float}
+
+
+def test_the_defaults_of_a_run_are_those_of_the_interface():
+    cfg = composed()
+    assert cfg["data"] == {"_target_": "reluviz.data.piecewise_linear", "n": 200, "noise": 0.1, "seed": 1}
+    assert cfg["sampler"] == {"_target_": "reluviz.data.WithReplacement", "batch_size": 40}
+    assert cfg["snapshots"] == {"_target_": "reluviz.data.EverySchedule", "every": 1000}
+    assert cfg["model"] == {
+        "_target_": "reluviz.models.ReLUModule",
+        "width": 20,
+        "elbows": "uniform",
+        "positions": None,
+        "train": "all",
+        "ridge": 1e-5,
+        "init_from": None,
+    }
+    assert cfg["optimizer"] == {"_target_": "torch.optim.SGD", "lr": "${step_size}", "weight_decay": 0.0}
+    assert cfg["step_size"] == 0.02
+    single = {"seed": 0, "seeds": None, "replicas": 1, "updates": 150_000, "engine": "auto", "ckpt_path": None}
+    assert {key: cfg[key] for key in single} == single
+    assert cfg["trainer"] == {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
+
+
+def test_defaults_in_python_are_those_in_conf():
+    from reluviz.data.datamodule import SegmentData
+    from reluviz.models import RegressionModule
+
+    cfg = composed()
+    data = SegmentData(piecewise_linear())
+    assert data.updates == cfg["updates"]
+    assert data.sampler == get_object(cfg["sampler"]["_target_"])(batch_size=40)
+    assert data.snapshots == get_object(cfg["snapshots"]["_target_"])(every=1000)
+    signature = inspect.signature(RegressionModule).parameters
+    assert signature["engine"].default == cfg["engine"]
+    assert signature["seeds"].default == (cfg["seed"],)
+
+
+def test_the_presets_of_the_callback_differ_in_how_much_they_look():
+    presets = {name: composed(f"callbacks={name}")["callbacks"] for name in ("minimal", "default", "everything")}
+    looks = {
+        name: [preset["snapshots"][key] for key in ("pictures", "histograms", "contributions")]
+        for name, preset in presets.items()
+    }
+    assert looks == {"minimal": [0, False, False], "default": [10, True, False], "everything": [50, True, True]}
+    assert len({json.dumps({**preset, "snapshots": 0}) for preset in presets.values()}) == 1
+
+
+@pytest.mark.parametrize("folder", ["/", "."])
+def test_conf_is_found_from_any_folder(folder, tmp_path):
+    words = [sys.executable, "-m", "reluviz", "train", "+exp=linear", "--cfg", "job"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert OmegaConf.create(done.stdout).name == "linear"
+
+
+def test_a_conf_in_the_working_directory_is_not_mistaken_for_ours(tmp_path):
+    Path("conf").mkdir()
+    Path("conf/config.yaml").write_text("name: theirs\n")
+    assert composed()["name"] == "run"
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "lr"),
+    [
+        (["+exp=relu", "regime=output"], "output", 0.2),
+        (["+exp=relu", "regime=all"], "all", 0.02),
+        (["+exp=relu", "optimizer=adam"], "all", 0.001),
+        (["+exp=relu_output"], "output", 0.2),
+        (["+exp=relu_output", "optimizer.lr=0.3"], "output", 0.3),
+        (["+exp=linear", "optimizer=adam"], None, 0.001),
+        (["+exp=linear", "optimizer=momentum"], None, 0.2),
+        (["+exp=constant"], None, 0.1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_an_experiment_leaves_regime_and_optimiser_their_say(words, train, lr):
+    cfg = config.compose_checked(words)
+    assert cfg.model.get("train") == train
+    assert cfg.optimizer.lr == lr

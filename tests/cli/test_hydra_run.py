@@ -1,0 +1,161 @@
+import sys
+
+import pytest
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from reluviz.__main__ import main
+from reluviz.cli import composed_configs, config, hydra_run
+
+SHORT = ("updates=4", "snapshots.every=2", "callbacks=minimal")
+
+
+def reluviz(*words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reluviz", *words])
+        return main()
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+class Counting(composed_configs.Loader):
+    """Counts what is composed."""
+
+    count = 0
+
+    def load_configuration(self, *args, **kwargs):
+        self.count += 1
+        return self.loader.load_configuration(*args, **kwargs)
+
+
+def everything(cfg):
+    """Return all of a configuration, its flags, and what it says once resolved."""
+    task = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    flags = [OmegaConf.is_struct(cfg), OmegaConf.is_readonly(cfg), OmegaConf.is_struct(cfg.hydra)]
+    return OmegaConf.to_yaml(cfg), flags, OmegaConf.to_yaml(task, resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "composed"),
+    [
+        ([["seed=0"], ["seed=1"], ["seed=2"]], 1),
+        ([["+exp=relu", f"seed={seed}", f"optimizer.lr={lr}"] for seed in (0, 5) for lr in ("1e-3", "null")], 1),
+        ([[f"model.width={width}", f"regime={regime}"] for width in (10, 20) for regime in ("output", "all")], 2),
+        ([["model.elbows='even'", "name=1"], ["model.elbows=torch", "name=true"], ["model.elbows=a", "name=a b"]], 1),
+        ([["step_size=${updates}"], ["step_size=0.5"], ["step_size=${seed}"]], 1),
+        # values that do more than to replace one
+        ([["seeds=[0,1]"], ["seeds=[2]"]], 2),
+        ([["optimizer={lr:1,weight_decay:2}"], ["optimizer={lr:3}"]], 2),
+        ([["+optimizer.eps=1"], ["+optimizer.eps=2"]], 2),
+        ([["~optimizer.lr"], ["~optimizer.weight_decay"]], 2),
+        # what is given twice, or a part of which is given
+        ([["seed=0", "seed=1"], ["seed=0", "seed=2"], ["seed=3", "seed=2"]], 3),
+        ([["optimizer.lr=1", "optimizer={lr:2}"], ["optimizer.lr=3", "optimizer={lr:2}"]], 2),
+        # other keys, and another order
+        ([["seed=0"], ["seed=0", "replicas=2"], ["replicas=2", "seed=0"], ["replicas=3", "seed=1"]], 3),
+        # groups
+        ([["optimizer=adam"], ["optimizer=sgd"], ["optimizer=adam"]], 2),
+        ([["sampler=epoch", "sampler.batch_size=10"], ["sampler=full"], ["sampler=epoch", "sampler.batch_size=9"]], 2),
+    ],
+)
+def test_a_jobs_configuration_is_the_one_that_hydra_composes(jobs, composed):
+    with config.initialized() as known:
+        fixed = ["hydra.sweep.dir=there", "hydra.job.config.override_dirname.exclude_keys=[seed]"]
+        sweep = known.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
+        counting = Counting(known.config_loader)
+        reusing = composed_configs.ReusingLoader(counting)
+        found = [reusing.load_sweep_config(sweep, job) for job in jobs]
+        for cfg, job in zip(found, jobs, strict=True):
+            assert everything(cfg) == everything(known.config_loader.load_sweep_config(sweep, job))
+        assert counting.count == composed
+
+
+def test_a_job_changes_nothing_of_the_jobs_after_it():
+    with config.initialized() as known:
+        sweep = known.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
+        reusing = composed_configs.ReusingLoader(known.config_loader)
+        for seed in range(3):
+            cfg = reusing.load_sweep_config(sweep, [f"seed={seed}"])
+            expected = everything(known.config_loader.load_sweep_config(sweep, [f"seed={seed}"]))
+            assert everything(cfg) == expected
+            OmegaConf.set_struct(cfg, False)
+            cfg.model.width = 7
+            cfg.hydra.job.num = 5
+            del cfg["data"]
+
+
+def test_a_group_may_lie_elsewhere(tmp_path):
+    for name, text in {"exp/mine": "defaults: [/extra: a]", "extra/a": "x: 1", "extra/b": "y: 2"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
+    with config.initialized() as known:
+        fixed = [f"hydra.searchpath=[file://{tmp_path}]"]
+        sweep = known.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
+        reusing = composed_configs.ReusingLoader(known.config_loader)
+        found = [reusing.load_sweep_config(sweep, ["+exp=mine", f"extra={one}"]) for one in "ab"]
+    assert [(cfg.get("x"), cfg.get("y"), cfg.get("extra")) for cfg in found] == [(1, None, None), (None, 2, None)]
+
+
+def test_few_configurations_are_kept():
+    with config.initialized() as known:
+        sweep = known.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
+        reusing = composed_configs.ReusingLoader(known.config_loader)
+        for seed in range(composed_configs.MOST + 3):
+            assert reusing.load_sweep_config(sweep, [f"seeds=[{seed}]"]).seeds == [seed]
+        assert len(reusing.composed) == composed_configs.MOST
+
+
+# as Hydra's own entry point does it
+
+
+def files(folder):
+    """Return what Hydra has written below a folder."""
+    paths = [*folder.glob("**/.hydra/*"), *folder.glob("**/multirun.yaml")]
+    return {path.relative_to(folder): path.read_text().replace(str(folder), "HERE") for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["+exp=relu", "hydra.run.dir=a b", "optimizer=adam"], 3),
+        (["exp=linear", "+hydra.job.env_set.RELUVIZ=1", "hydra.mode=RUN", "hydra.run.dir=one", "hydra.job.id=7"], 3),
+        (["+exp=course", "hydra.sweep.dir=many"], 19),
+        (["-m", "+exp=relu", "hydra.sweep.dir=many", "seed=0,2", "optimizer=adam,sgd", "data.noise=0.1,1e-2"], 25),
+    ],
+    ids=["run", "hydra", "preset", "grid"],
+)
+def test_hydras_files_are_those_of_its_entry_point(words, count, tmp_path, monkeypatch, capsys):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    called = []
+    for folder in (ours, theirs):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        if folder == theirs:
+            monkeypatch.setattr(hydra_run, "run", lambda cfg, *rest: called.append(hydra_run.entry([], *rest)))
+            monkeypatch.setattr(
+                hydra_run,
+                "multirun",
+                lambda told, own, job, _: called.append(hydra_run.entry(["-m"], [*told, *own], job)),
+            )
+        assert reluviz("train", *words, *SHORT) == 0
+    assert len(called) == 1
+    assert len(files(ours)) == count
+    assert files(ours) == files(theirs)
+    # the first run on a computer may say that it compiles
+    assert capsys.readouterr().err in (
+        "",
+        "compiling the engine for such runs, once on this computer: a few seconds\n",
+    )
+
+
+def test_a_flag_of_hydras_leads_to_its_entry_point(monkeypatch):
+    flags = []
+    entry = hydra_run.entry
+    monkeypatch.setattr(hydra_run, "entry", lambda given, *rest: (flags.append(given), entry(given, *rest))[1])
+    assert reluviz("train", "--run", "+exp=linear", *SHORT) == 0
+    assert reluviz("train", "+exp=linear", *SHORT) == 0
+    assert flags == [["--run"]]

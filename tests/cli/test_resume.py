@@ -1,0 +1,450 @@
+"""Runs that stop and go on: through the command line, in processes of their own, ended by real signals."""
+
+import contextlib
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from reluviz.__main__ import main
+from reluviz.core.functions_torch import PARAMETERS
+from reluviz.data import EverySchedule
+
+COMMON = ["engine=reference", "callbacks=minimal", "trainer.precision=64-true"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
+UPDATES, EVERY = 8000, 200
+"""Of the runs that are ended by signals: about two seconds."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and what it had left in its folder just then."""
+
+    status: int
+    out: str
+    err: str
+    folder: Path
+    metrics: dict[str, Any] | None
+    checkpoint: dict[str, Any] | None
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "reluviz", "train", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]", folder: Path) -> Ended:
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    metrics, last = folder / "metrics.json", folder / "checkpoints" / "last.ckpt"
+    return Ended(
+        process.returncode,
+        out,
+        err,
+        folder,
+        json.loads(metrics.read_text()) if metrics.exists() else None,
+        torch.load(last, weights_only=True) if last.exists() else None,
+    )
+
+
+def train(folder: Path, *arguments: str) -> Ended:
+    return finish(start(*arguments), folder)
+
+
+def end(folder: Path, sent: int, update: int, *arguments: str) -> Ended:
+    """Train, and send a signal once the checkpoint of an update is there."""
+    process = start(*arguments)
+    sign = folder / "checkpoints" / f"update-{update:09d}.ckpt"
+    deadline = time.monotonic() + 120
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if process.poll() is None:
+        process.send_signal(sent)
+    return finish(process, folder)
+
+
+def parameters(metrics: dict[str, Any] | None) -> dict[str, NDArray[np.float64]]:
+    assert metrics is not None
+    return {name: np.array(metrics[name], dtype=np.float64) for name in PARAMETERS["relu"]}
+
+
+def assert_same_parameters(a: dict[str, Any] | None, b: dict[str, Any] | None) -> None:
+    for name, wanted in parameters(b).items():
+        np.testing.assert_allclose(parameters(a)[name], wanted, rtol=0, atol=1e-12, err_msg=name)
+
+
+def recorded(folder: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
+    """Return the steps of loss/train and of reluviz/params, and the latter's values, as TensorBoard reads them."""
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    losses, states = events.Tensors("loss/train"), events.Tensors("reluviz/params")
+    values = np.array([tensor_util.make_ndarray(event.tensor_proto) for event in states])
+    return [event.step for event in losses], [event.step for event in states], values
+
+
+# Prolonged
+
+
+@pytest.fixture(scope="module")
+def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended, Ended, Ended]]:
+    """Runs of 40 updates, the same gone on with to 80, and runs that made 80 at once."""
+    base = tmp_path_factory.mktemp("prolonged")
+    settings = [*COMMON, "updates=40,80", "snapshots.every=10", "callbacks.checkpoints.every=1"]
+    kinds = {
+        "momentum and step": ["optimizer=momentum", "scheduler=step", "scheduler.step_size=30"],
+        "adam": ["optimizer=adam", "optimizer.lr=0.01"],
+    }
+
+    def make(kind: str) -> tuple[Ended, Ended, Ended]:
+        sweep = base / kind.replace(" ", "-")
+        short, long = sweep / "updates-40", sweep / "updates-80"
+        swept = train(short, "-m", *settings, *kinds[kind], f"hydra.sweep.dir={sweep}")
+        once = Ended(swept.status, swept.out, swept.err, long, json.loads((long / "metrics.json").read_text()), None)
+        return swept, train(short, f"ckpt_path={short}", "updates=80"), once
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(kinds, pool.map(make, kinds), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["momentum and step", "adam"])
+def test_a_finished_run_that_is_prolonged_equals_one_that_was_longer_from_the_start(
+    prolonged: dict[str, tuple[Ended, Ended, Ended]], kind: str
+) -> None:
+    first, second, once = prolonged[kind]
+    assert (first.status, second.status, first.err, second.err) == (0, 0, "", "")
+    assert first.metrics is not None
+    assert second.metrics is not None
+    assert once.metrics is not None
+    assert (first.metrics["updates"], second.metrics["updates"], once.metrics["updates"]) == (40, 80, 80)
+    assert_same_parameters(second.metrics, once.metrics)
+    assert np.abs(parameters(first.metrics)["bias"] - parameters(once.metrics)["bias"]).max() > 1e-6
+    assert second.metrics["loss/test"] == pytest.approx(once.metrics["loss/test"], abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["momentum and step", "adam"])
+def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
+    prolonged: dict[str, tuple[Ended, Ended, Ended]], kind: str
+) -> None:
+    _, second, once = prolonged[kind]
+    scalars, tensors, values = recorded(second.folder)
+    assert scalars == tensors == EverySchedule(10).schedule(80)
+    np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
+
+
+def test_a_run_goes_on_from_an_earlier_checkpoint(
+    prolonged: dict[str, tuple[Ended, Ended, Ended]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "earlier"
+    once = prolonged["momentum and step"][2]
+    shutil.copytree(once.folder, folder)
+    again = train(folder, f"ckpt_path={folder / 'checkpoints' / 'update-000000050.ckpt'}")
+    assert (again.status, again.err) == (0, "")
+    assert_same_parameters(again.metrics, once.metrics)
+    scalars, tensors, values = recorded(folder)
+    assert scalars == tensors == EverySchedule(10).schedule(80)
+    np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
+
+
+# Ended by signals
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """One run that was never interrupted, one that was twice and went on, one that was killed and went on."""
+
+    once: Ended
+    interrupted: Ended
+    terminated: Ended
+    after: Ended
+    killed: Ended
+    after_killed: Ended
+
+
+@contextlib.contextmanager
+def heard(sent: int) -> Iterator[None]:
+    """Let child processes hear a signal that this process was started to ignore, as in a background job."""
+    before = signal.getsignal(sent)
+    if before is signal.SIG_IGN:
+        signal.signal(sent, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(sent, before)
+
+
+@pytest.fixture(scope="module")
+def signalled(tmp_path_factory: pytest.TempPathFactory) -> Signalled:
+    base = tmp_path_factory.mktemp("signalled")
+    a, b, c = base / "a", base / "b", base / "c"
+    settings = [*COMMON, f"updates={UPDATES}", f"snapshots.every={EVERY}", "callbacks.checkpoints.every=1"]
+    settings += ["optimizer=momentum", "optimizer.lr=0.01"]
+    with heard(signal.SIGINT), ThreadPoolExecutor(2) as pool:
+
+        def twice() -> tuple[Ended, Ended, Ended]:
+            first = end(a, signal.SIGINT, 2000, *settings, f"hydra.run.dir={a}")
+            return first, end(a, signal.SIGTERM, 4600, f"ckpt_path={a}"), train(a, f"ckpt_path={a}")
+
+        def killed() -> tuple[Ended, Ended]:
+            often = "callbacks.checkpoints.seconds=0"
+            first = end(b, signal.SIGKILL, 3000, *settings, often, f"hydra.run.dir={b}")
+            return first, train(b, f"ckpt_path={b}")
+
+        chains = pool.submit(twice), pool.submit(killed)
+        once = pool.submit(train, c, *settings, f"hydra.run.dir={c}").result()
+        return Signalled(once, *chains[0].result(), *chains[1].result())
+
+
+def updates_of(ended: Ended) -> int:
+    assert ended.checkpoint is not None
+    return int(ended.checkpoint["state_dict"]["updates_done"])
+
+
+@POSIX
+@pytest.mark.parametrize(("how", "status"), [("interrupted", 130), ("terminated", 143)])
+def test_a_signal_ends_a_run_with_one_line_a_whole_checkpoint_and_what_was_found(
+    signalled: Signalled, how: str, status: int
+) -> None:
+    ended: Ended = getattr(signalled, how)
+    assert ended.status == status
+    assert ended.metrics is not None
+    assert ended.metrics["status"] == how
+    done = ended.metrics["updates"]
+    assert ended.err == f"reluviz: {how} after update {done:,}\n"
+    assert f"ckpt_path={ended.folder}" in ended.out
+    # a signal after a segment and before its snapshot leaves the checkpoint one segment ahead
+    assert updates_of(ended) - done in (0, EVERY)
+    assert 0 < updates_of(ended) < UPDATES
+    assert ended.checkpoint is not None
+    saved = {name: ended.checkpoint["state_dict"][name].numpy() for name in PARAMETERS["relu"]}
+    _, steps, wanted = recorded(signalled.once.folder)
+    for update, found in ((done, parameters(ended.metrics)), (updates_of(ended), saved)):
+        row = np.concatenate([value.reshape(1, -1) for value in found.values()], axis=1)
+        np.testing.assert_allclose(row, wanted[steps.index(update)], rtol=0, atol=1e-12)
+
+
+@POSIX
+def test_a_run_that_was_killed_has_the_checkpoint_of_a_snapshot_and_no_metrics(signalled: Signalled) -> None:
+    assert signalled.killed.status == -signal.SIGKILL
+    assert signalled.killed.metrics is None
+    assert updates_of(signalled.killed) in EverySchedule(EVERY).schedule(UPDATES)
+    assert 2800 <= updates_of(signalled.killed) < UPDATES
+
+
+@POSIX
+@pytest.mark.parametrize("after", ["after", "after_killed"])
+def test_a_run_that_was_ended_and_went_on_equals_one_that_never_was(signalled: Signalled, after: str) -> None:
+    ended: Ended = getattr(signalled, after)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.metrics is not None
+    assert ended.metrics["status"] == "finished"
+    assert_same_parameters(ended.metrics, signalled.once.metrics)
+
+
+@POSIX
+@pytest.mark.parametrize("after", ["after", "after_killed"])
+def test_no_snapshot_is_missing_or_doubled_after_a_signal(signalled: Signalled, after: str) -> None:
+    scalars, tensors, values = recorded(getattr(signalled, after).folder)
+    assert tensors == EverySchedule(EVERY).schedule(UPDATES)
+    assert scalars == tensors
+    np.testing.assert_allclose(values, recorded(signalled.once.folder)[2], rtol=0, atol=1e-12)
+
+
+# Refused
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`made(name, *overrides)`: the folder of a run of four updates, made once."""
+    base = tmp_path_factory.mktemp("made")
+    settings = ["callbacks=minimal", "updates=4", "snapshots.every=2"]
+
+    def make(name: str, *overrides: str) -> Path:
+        folder = base / name
+        if not folder.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", ["reluviz", "train", *settings, *overrides, f"hydra.run.dir={folder}"])
+                assert main() == 0
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`refused(folder, *overrides)`: the one line that is said, where the exit status is 2 and nothing is touched."""
+
+    def refuse(place: Path, *overrides: str) -> str:
+        folder = place if place.is_dir() else place.parent.parent
+        before = contents(folder)
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["reluviz", "train", f"ckpt_path={place}", *overrides])
+        assert main() == 2
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.startswith("reluviz: ")
+        assert err.count("\n") == 1
+        assert contents(folder) == before
+        return err
+
+    return refuse
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["optimizer.lr=0.5"], "optimizer.lr=0.5: the run in .* has 0.02; only updates can change"),
+        (["exp=linear"], "exp=linear: the run in .* has relu; only updates can change"),
+        (["exp=relu", "model=linear"], "model=linear: the run in .* has relu; only updates can change"),
+        (["seed=1"], "seed=1: the run in .* has 0; only updates can change"),
+        (["+model.depth=3"], "model.depth=3: the run in .* has no such key; only updates can change"),
+        (["~optimizer.lr"], "~optimizer.lr: the run in .*; only updates can change"),
+        (["updates=2"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
+        (["updates=4"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
+        ([], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
+        (["updates=8.5"], "updates=8.5: must be a whole number of at least 1"),
+        (["updates=lots"], "updates=lots: must be a whole number of at least 1"),
+        (["updates=8,12"], "updates=8,12: holds several values; ckpt_path goes on with one run"),
+        (["updates=[8]"], r"updates=\[8\]: must be a whole number of at least 1"),
+        (["updates="], "updates=: must be a whole number of at least 1"),
+        (["-m", "updates=8"], "goes on with one run; leave out -m"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_going_on_changes_nothing_but_a_larger_number_of_updates(
+    made: Callable[..., Path], refused: Callable[..., str], overrides: list[str], said: str
+) -> None:
+    assert re.search(said, refused(made("relu", "exp=relu"), *overrides))
+
+
+def test_a_refusal_is_one_line_and_exit_status_2_of_the_process(made: Callable[..., Path]) -> None:
+    folder = made("relu", "exp=relu")
+    ended = train(folder, f"ckpt_path={folder}", "optimizer.lr=0.5", "updates=8")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == f"reluviz: optimizer.lr=0.5: the run in {folder} has 0.02; only updates can change\n"
+
+
+def test_a_schedule_that_would_change_its_past_is_not_prolonged(
+    made: Callable[..., Path], refused: Callable[..., str]
+) -> None:
+    said = refused(made("cosine", "scheduler=cosine"), "updates=8")
+    assert "updates=8: would change scheduler.T_max from 4 to 8" in said
+
+
+OTHERS = {
+    "constant in relu": ("relu", "constant"),
+    "relu in constant": ("constant", "relu"),
+    "linear in constant": ("constant", "linear"),
+    "other width": ("relu", "narrow"),
+    "other replicas": ("relu", "replicas"),
+    "other layers": ("relu", "output"),
+    "other optimiser": ("relu", "adam"),
+    "other seed": ("relu", "seed"),
+}
+RUNS = {
+    "relu": ["exp=relu"],
+    "constant": ["model=constant"],
+    "linear": ["model=linear"],
+    "narrow": ["model.width=5"],
+    "replicas": ["replicas=3"],
+    "output": ["model.train=output"],
+    "adam": ["optimizer=adam"],
+    "seed": ["seed=8"],
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_the_checkpoint_of_another_run_is_refused(
+    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, case: str
+) -> None:
+    own, other = OTHERS[case]
+    folder = tmp_path / "run"
+    shutil.copytree(made(own, *RUNS[own]), folder)
+    shutil.copy(made(other, *RUNS[other]) / "checkpoints" / "last.ckpt", folder / "checkpoints")
+    assert f"ckpt_path={folder}" in refused(folder, "updates=8")
+
+
+class Bad:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("no checkpoint"),
+    "zeros within": lambda path: path.write_bytes(path.read_bytes()[:64] + bytes(400) + path.read_bytes()[464:]),
+    "another object": lambda path: torch.save([1, 2], path),
+    "an empty mapping": lambda path: torch.save({}, path),
+    "code": lambda path: torch.save(Bad(path.with_name("ran")), path),
+    "pickle of code": lambda path: path.write_bytes(pickle.dumps(Bad(path.with_name("ran")))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_and_its_code_not_run(
+    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made("relu", "exp=relu"), folder)
+    DAMAGES[damage](folder / "checkpoints" / "last.ckpt")
+    said = refused(folder, "updates=8")
+    assert f"ckpt_path={folder}: last.ckpt is not a checkpoint" in said
+    assert not (folder / "checkpoints" / "ran").exists()
+
+
+def test_what_is_no_run_is_refused(made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "no such file or folder" in refused(tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "belongs to no run" in refused(empty)
+    alone = tmp_path / "alone.ckpt"
+    shutil.copy(made("relu", "exp=relu") / "checkpoints" / "last.ckpt", alone)
+    assert "belongs to no run" in refused(alone)
+    folder = tmp_path / "run"
+    shutil.copytree(made("relu", "exp=relu"), folder)
+    (folder / "checkpoints" / "last.ckpt").unlink()
+    assert "this run has left no checkpoint (last.ckpt is missing" in refused(folder, "updates=8")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml"])
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe", b"", b"- 1"], ids=["no yaml", "no text", "empty", "a list"])
+def test_damaged_settings_are_refused(
+    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, name: str, content: bytes
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made("relu", "exp=relu"), folder)
+    (folder / ".hydra" / name).write_bytes(content)
+    assert "the run's own settings in" in refused(folder, "updates=8")

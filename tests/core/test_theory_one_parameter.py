@@ -1,0 +1,305 @@
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from reluviz.core import votes_torch
+from reluviz.core.theory import constant, linear
+
+N = 30
+RATES = [0.05, 0.3, 0.5, 0.9]
+
+
+def data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    x = 0.3 + 1.5 * torch.rand(N, generator=generator, dtype=torch.float64)
+    return x, 0.7 * x + 0.4 * torch.randn(N, generator=generator, dtype=torch.float64)
+
+
+def thetas() -> Tensor:
+    return torch.tensor([-1.5, 0.0, 0.3, 4.0], dtype=torch.float64)
+
+
+X, Y = data()
+M2, M4 = X.square().mean().item(), (X**4).mean().item()
+
+# model -> its functions with the data filled in, so that one test states a fact of both
+Loss = Callable[[Tensor], Tensor]
+LOSS: dict[str, Loss] = {
+    "constant": lambda theta: constant.loss(theta, Y),
+    "linear": lambda theta: linear.loss(theta, X, Y),
+}
+GRADIENT: dict[str, Loss] = {
+    "constant": lambda theta: constant.gradient(theta, Y),
+    "linear": lambda theta: linear.gradient(theta, X, Y),
+}
+CONTRIBUTIONS: dict[str, Loss] = {
+    "constant": lambda theta: constant.contributions(theta, Y),
+    "linear": lambda theta: linear.contributions(theta, X, Y),
+}
+UPDATE: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "constant": lambda theta, lr: constant.update(theta, Y, lr),
+    "linear": lambda theta, lr: linear.update(theta, X, Y, lr),
+}
+TRAJECTORY: dict[str, Callable[[Tensor, float, int], Tensor]] = {
+    "constant": lambda theta, lr, updates: constant.trajectory(theta, Y, lr, updates),
+    "linear": lambda theta, lr, updates: linear.trajectory(theta, X, Y, lr, updates),
+}
+LIMIT: dict[str, Callable[[float], float]] = {
+    "constant": constant.largest_stable_step,
+    "linear": lambda momentum: linear.largest_stable_step(X, momentum),
+}
+OPTIMUM = {"constant": constant.optimum(Y), "linear": linear.optimum(X, Y)}
+CANDIDATE = {"constant": constant.candidate(Y), "linear": linear.candidate(X, Y)}
+WEIGHT = {"constant": constant.weight(Y), "linear": linear.weight(X)}
+both = pytest.mark.parametrize("model", ["constant", "linear"])
+
+
+def close(actual: Tensor, expected: Tensor, rtol: float = 1e-12, atol: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
+
+
+def sgd(model: str, theta: Tensor, lr: float, updates: int, momentum: float = 0.0) -> Tensor:
+    """Train with torch's autograd and optimiser; every theta is a replica of its own."""
+    theta = theta.clone().requires_grad_()
+    optimizer = torch.optim.SGD([theta], lr=lr, momentum=momentum)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        f = theta.unsqueeze(-1) * (X if model == "linear" else torch.ones_like(X))
+        (f - Y).square().mean(-1).sum().backward()
+        optimizer.step()
+    return theta.detach()
+
+
+@both
+def test_gradient_is_that_of_autograd(model: str) -> None:
+    theta = thetas().requires_grad_()
+    close(GRADIENT[model](theta), torch.autograd.grad(LOSS[model](theta).sum(), theta)[0])
+
+
+@both
+def test_a_scalar_theta_gives_scalars(model: str) -> None:
+    for function in (LOSS[model], GRADIENT[model]):
+        close(function(thetas()[0]), function(thetas())[0])
+    close(CONTRIBUTIONS[model](thetas()[0]), CONTRIBUTIONS[model](thetas())[0])
+    close(TRAJECTORY[model](thetas()[0], 0.1, 4), TRAJECTORY[model](thetas(), 0.1, 4)[0])
+
+
+def test_constant_loss_is_the_variance_and_the_squared_distance_from_the_mean() -> None:
+    close(constant.loss(thetas(), Y), Y.var(correction=0) + (thetas() - Y.mean()).square())
+
+
+def test_constant_optimum_is_the_mean() -> None:
+    close(OPTIMUM["constant"], Y.mean())
+
+
+def test_linear_optimum_is_that_of_least_squares() -> None:
+    close(OPTIMUM["linear"], torch.linalg.lstsq(X.unsqueeze(-1), Y.unsqueeze(-1)).solution.squeeze())
+
+
+@both
+def test_gradient_vanishes_at_the_optimum(model: str) -> None:
+    close(GRADIENT[model](OPTIMUM[model]), torch.zeros((), dtype=torch.float64))
+
+
+@both
+def test_optimum_is_the_weighted_mean_of_what_the_points_ask_for(model: str) -> None:
+    close((WEIGHT[model] * CANDIDATE[model]).sum() / WEIGHT[model].sum(), OPTIMUM[model])
+
+
+@both
+def test_contribution_is_weight_times_distance_from_the_candidate(model: str) -> None:
+    c = CONTRIBUTIONS[model](thetas())
+    close(c, 2 * WEIGHT[model] * (thetas().unsqueeze(-1) - CANDIDATE[model]) / N)
+    close(c.sum(-1), GRADIENT[model](thetas()))
+
+
+@both
+def test_contributions_are_those_of_the_votes(model: str) -> None:
+    g = votes_torch.per_sample_gradients(model, {"theta": thetas()}, X, Y)
+    close(CONTRIBUTIONS[model](thetas()), votes_torch.contributions(g)["theta"])
+
+
+def test_a_point_moves_the_linear_optimum_by_x_over_the_sum_of_squares() -> None:
+    y = Y.clone().requires_grad_()
+    close(torch.autograd.grad(linear.optimum(X, y), y)[0], X / X.square().sum())
+
+
+def test_a_point_at_0_has_no_weight_and_asks_for_nothing() -> None:
+    x = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    y = torch.tensor([3.0, 1.0], dtype=torch.float64)
+    assert linear.candidate(x, y)[0].isnan()
+    assert linear.candidate(x, y)[1] == 0.5
+    assert linear.weight(x).tolist() == [0, 4]
+    assert linear.optimum(x, y) == 0.5
+
+
+@both
+@pytest.mark.parametrize("lr", RATES)
+def test_trajectory_is_that_of_gradient_descent(model: str, lr: float) -> None:
+    path = TRAJECTORY[model](thetas(), lr, 12)
+    assert path.shape == (4, 13)
+    close(path[:, 0], thetas())
+    for t in range(12):
+        close(UPDATE[model](path[:, t], lr), path[:, t + 1], rtol=1e-11, atol=1e-11)
+    close(path[:, -1], sgd(model, thetas(), lr, 12), rtol=1e-11, atol=1e-11)
+
+
+@both
+@pytest.mark.parametrize("lr", RATES)
+def test_an_update_multiplies_the_error_by_the_contraction_factor(model: str, lr: float) -> None:
+    rho = {"constant": constant.contraction_factor(lr), "linear": linear.contraction_factor(X, lr)}[model]
+    assert rho == pytest.approx({"constant": 1 - 2 * lr, "linear": 1 - 2 * lr * M2}[model], rel=1e-12)
+    close(UPDATE[model](thetas(), lr) - OPTIMUM[model], rho * (thetas() - OPTIMUM[model]))
+
+
+@both
+def test_half_the_largest_stable_step_arrives_in_one_update(model: str) -> None:
+    close(UPDATE[model](thetas(), LIMIT[model](0.0) / 2), OPTIMUM[model].expand(4))
+
+
+@both
+def test_the_largest_stable_step_is_a_two_cycle(model: str) -> None:
+    lr = LIMIT[model](0.0)
+    once = UPDATE[model](thetas(), lr)
+    close(once, 2 * OPTIMUM[model] - thetas())
+    close(UPDATE[model](once, lr), thetas())
+
+
+def test_the_limits_are_1_and_1_over_the_mean_square() -> None:
+    assert LIMIT["constant"](0.0) == 1
+    assert LIMIT["linear"](0.0) == pytest.approx(1 / M2, rel=1e-12)
+
+
+@both
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_gradient_descent_converges_below_the_limit_and_diverges_above_it(model: str, momentum: float) -> None:
+    start = OPTIMUM[model] + torch.ones(1, dtype=torch.float64)
+    for factor, converges in [(0.99, True), (1.01, False)]:
+        end = sgd(model, start, factor * LIMIT[model](momentum), 1500, momentum)
+        distance = (end - OPTIMUM[model]).abs().item()
+        assert distance < 1e-2 if converges else distance > 1e2
+
+
+def test_stationary_variance_has_the_form_of_the_sheet() -> None:
+    variance = Y.var(correction=0).item()
+    expected = 0.2 * variance / (4 * (1 - 0.2))
+    assert constant.stationary_variance(Y, 0.2, 4) == pytest.approx(expected, rel=1e-12)
+    noise = (X * (Y - OPTIMUM["linear"] * X)).square().mean().item()
+    expected = 0.2 * noise / 4 / (M2 - 0.2 * (M2**2 + (M4 - M2**2) / 4))
+    assert linear.stationary_variance(X, Y, 0.2, 4) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("lr", [0.05, 0.4])
+@pytest.mark.parametrize("replacement", [True, False])
+@both
+def test_stationary_variance_is_a_fixed_point_of_the_exact_average_over_batches(
+    model: str, replacement: bool, lr: float
+) -> None:
+    x, y = X[:5], Y[:5]
+    if model == "constant":
+        x, best = torch.ones_like(y), constant.optimum(y)
+        variance = constant.stationary_variance(y, lr, 2, replacement)
+    else:
+        best = linear.optimum(x, y)
+        variance = linear.stationary_variance(x, y, lr, 2, replacement)
+    pairs = itertools.product(range(5), repeat=2) if replacement else itertools.permutations(range(5), 2)
+    batch = torch.tensor(list(pairs))
+    shrink = 1 - 2 * lr * x[batch].square().mean(-1)
+    kick = 2 * lr * (x * (y - best * x))[batch].mean(-1)
+    after = shrink.square().mean() * variance + kick.square().mean()
+    close(after, after.new_tensor(variance))
+
+
+def chains(x: Tensor, lr: float, draw: Callable[[], Tensor], start: Tensor, updates: int) -> Tensor:
+    """SGD of many independent chains; theta after each update, [updates, chains]."""
+    theta, path = start, []
+    for _ in range(updates):
+        batch = draw()
+        xb = x[batch]
+        theta = theta - 2 * lr * ((theta.unsqueeze(-1) * xb - Y[batch]) * xb).mean(-1)
+        path.append(theta)
+    return torch.stack(path)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+@both
+def test_stationary_variance_is_that_of_thousands_of_chains(model: str, replacement: bool) -> None:
+    generator, lr, size = torch.Generator().manual_seed(3), 0.2, 6
+
+    def draw() -> Tensor:
+        if replacement:
+            return torch.randint(N, (4000, size), generator=generator)
+        return torch.rand(4000, N, generator=generator).topk(size).indices
+
+    x = X if model == "linear" else torch.ones_like(X)
+    path = chains(x, lr, draw, OPTIMUM[model].expand(4000), 50)[20::5]
+    if model == "constant":
+        expected = constant.stationary_variance(Y, lr, size, replacement)
+    else:
+        expected = linear.stationary_variance(X, Y, lr, size, replacement)
+    assert path.var(correction=0).item() == pytest.approx(expected, rel=0.05)
+
+
+def test_a_full_batch_without_replacement_has_no_variance() -> None:
+    assert constant.stationary_variance(Y, 0.3, N, replacement=False) == 0
+    assert linear.stationary_variance(X, Y, 0.3, N, replacement=False) == 0
+    assert linear.largest_mean_square_step(X, N, replacement=False) == pytest.approx(1 / M2, rel=1e-12)
+
+
+def test_shuffled_epochs_vary_less_than_the_formula() -> None:
+    generator = torch.Generator().manual_seed(5)
+    lr, size, runs = 0.1, 10, 10_000
+    y = torch.randn(200, generator=generator, dtype=torch.float64)
+    theta, path = y.mean().expand(runs), []
+    for _ in range(3):
+        order = torch.rand(runs, 200, generator=generator).argsort(-1)
+        path = []
+        for batch in order.split(size, dim=-1):
+            theta = theta - 2 * lr * (theta - y[batch].mean(-1))
+            path.append((theta - y.mean()).square().mean())
+    formula = constant.stationary_variance(y, lr, size)
+    assert torch.stack(path).mean().item() / formula == pytest.approx(0.65, abs=0.03)
+    assert path[-1].item() / formula == pytest.approx(0.56, abs=0.03)
+
+
+def test_largest_mean_square_step_is_m2_over_m4_for_a_batch_of_1() -> None:
+    assert linear.largest_mean_square_step(X, 1) == pytest.approx(M2 / M4, rel=1e-12)
+    assert linear.largest_mean_square_step(X, 1) < linear.largest_stable_step(X)
+    assert linear.largest_mean_square_step(X, 10**9) == pytest.approx(1 / M2, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_mean_square_error_shrinks_below_the_limit_and_grows_above_it(size: int) -> None:
+    batch = torch.tensor(list(itertools.product(range(N), repeat=size)))
+    for factor, shrinks in [(0.99, True), (1.01, False)]:
+        lr = factor * linear.largest_mean_square_step(X, size)
+        growth = (1 - 2 * lr * X[batch].square().mean(-1)).square().mean().item()
+        assert (growth < 1) is shrinks
+
+
+ZERO = torch.zeros(3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: linear.optimum(ZERO, ZERO), "every x is 0"),
+        (lambda: linear.largest_stable_step(ZERO), "every x is 0"),
+        (lambda: linear.largest_mean_square_step(ZERO, 1), "every x is 0"),
+        (lambda: linear.trajectory(ZERO, ZERO, ZERO, 0.1, 3), "every x is 0"),
+        (lambda: constant.largest_stable_step(1.0), "momentum"),
+        (lambda: linear.largest_stable_step(X, -0.1), "momentum"),
+        (lambda: constant.trajectory(ZERO, Y, 0.1, -1), "updates"),
+        (lambda: constant.stationary_variance(Y, 1.0, 4), "between 0 and 1, not 1.0"),
+        (lambda: linear.stationary_variance(X, Y, 5.0, 4), "between 0 and 0"),
+        (lambda: constant.stationary_variance(Y, 0.1, N + 1, replacement=False), "batch size 31"),
+        (lambda: linear.stationary_variance(X, Y, 0.1, 0), "batch size 0"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(call: Callable[[], object], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as error:
+        call()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,43 @@
+"""The code is formatted, linted and typed; what is one fact stands in one place."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["lint", "format", "types"],
+)
+def test_the_code_is_clean(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_dependency_is_pinned() -> None:
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    project = (ROOT / "pyproject.toml").read_text()
+    named = re.findall(r'^\s*"([a-z-]+)[>=]', project, re.M) + re.findall(r'"([a-z]+)[>=]=[\d.]+"', project)
+    assert {"torch", "lightning", "pytest", "ruff"} <= set(named)
+    assert set(named) - pinned == set()
+
+
+def test_the_version_stands_in_the_changelog() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert version is not None
+    assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_continuous_integration_runs_the_readme_s_own_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -m 1 -E '(.+)' README.md", script)
+    assert pattern is not None
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if re.match(pattern[1], line)]
+    assert lines == ['python -m pip install -c constraints.txt -e ".[test]" && python -m pytest']
+    assert "pytest" not in script.replace(pattern[1], "")

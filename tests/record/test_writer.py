@@ -1,0 +1,580 @@
+"""Every tag that a run promises is read back from its event files, as TensorBoard's own loader finds it."""
+
+import dataclasses
+import io
+import json
+import re
+import sys
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import image as pictures
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.util import tensor_util
+
+from reluviz.__main__ import main
+from reluviz.core import elbows, votes_torch
+from reluviz.core.functions_torch import PARAMETERS, predict
+from reluviz.data import piecewise_linear
+from reluviz.record.histograms import BINS, count
+from reluviz.record.snapshot_events import MOST_COUNTED, spread, three
+from reluviz.record.tags import REPLICAS
+
+DATA = piecewise_linear()
+X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
+SCALARS = {"loss/train", "loss/test", "loss/batch", "grad/norm", "grad/noise_scale", "votes/effective"}
+UNITS = {"units/dead", "units/linear", "units/bent"} | {
+    f"{kind}/{k:02d}" for kind in ("elbow", "input_slope", "slope_jump") for k in range(3)
+}
+RUNS = {
+    "relu": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks.snapshots.pictures=2",
+    "replicas": "+exp=relu model.width=3 updates=20 snapshots.every=10 replicas=3 callbacks.snapshots.pictures=2",
+    "constant": "+exp=constant updates=3 callbacks.snapshots.pictures=2",
+    "linear": "+exp=linear updates=3 callbacks.snapshots.pictures=2 trainer.precision=64-true",
+    "everything": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks=everything"
+    " callbacks.snapshots.pictures=2 trainer.precision=64-true",
+    "minimal": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks=minimal",
+    "output": "+exp=relu_output model.width=3 updates=20 snapshots.every=10 callbacks=everything"
+    " callbacks.snapshots.pictures=1",
+    "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
+    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks.snapshots.pictures=2",
+    "dead": "+exp=relu_output model.width=3 model.init_from=dead.pt updates=2 callbacks.snapshots.pictures=1",
+    "many": "+exp=relu model.width=40 replicas=30 updates=2 callbacks.snapshots.pictures=0",
+    "wide": "+exp=relu model.width=120 updates=2 callbacks=minimal",
+}
+
+
+@dataclasses.dataclass
+class Run:
+    """What is in a run's folder: metrics.json, and the events one by one as (step, tag -> value)."""
+
+    metrics: dict[str, Any]
+    events: list[tuple[int, dict[str, Any]]]
+
+    def of(self, kind: str) -> dict[str, dict[int, Any]]:
+        """Tag -> step -> value, for one kind of summary: simple_value, image, histo or tensor."""
+        found: dict[str, dict[int, Any]] = defaultdict(dict)
+        for step, values in self.events:
+            for tag, value in values.items():
+                if value.WhichOneof("value") == kind:
+                    assert step not in found[tag], f"{tag} twice at {step}"
+                    found[tag][step] = value
+        return dict(found)
+
+    @property
+    def scalars(self) -> dict[str, dict[int, float]]:
+        return {
+            tag: {step: one.simple_value for step, one in series.items()}
+            for tag, series in self.of("simple_value").items()
+        }
+
+    def tensors(self, tag: str) -> dict[int, np.ndarray]:
+        return {step: tensor_util.make_ndarray(value.tensor) for step, value in self.of("tensor")[tag].items()}
+
+    def content(self, tag: str) -> dict[str, Any]:
+        first = next(iter(self.of("tensor")[tag].values()))
+        return json.loads(first.metadata.plugin_data.content)
+
+    def parameters(self, step: int) -> dict[str, torch.Tensor]:
+        """The parameters at a snapshot, name -> [R] or [R, W], cut out of the tensor as its own metadata say."""
+        rows = torch.from_numpy(self.tensors("reluviz/params")[step].astype(np.float64))
+        fields = self.content("reluviz/params")["fields"]
+        parts = rows.split([count for _, count in fields], dim=1)
+        return {
+            name: part if name in ("input_slope", "bias", "output_weight") else part[:, 0]
+            for (name, _), part in zip(fields, parts, strict=True)
+        }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """`run(name)`: one of `RUNS`, trained when it is first asked for."""
+    folder, done = tmp_path_factory.mktemp("runs"), {}
+    dead = {
+        "0.weight": [[1.0], [0.0], [-1.0]],
+        "0.bias": [0.5, 1.0, -1.0],
+        "2.weight": [[1.0, 1.0, 1.0]],
+        "2.bias": [0.0],
+    }
+    torch.save({key: torch.tensor(value) for key, value in dead.items()}, folder / "dead.pt")
+
+    def get(name):
+        if name not in done:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                patch.setattr(sys, "argv", ["reluviz", "train", *RUNS[name].split(), f"hydra.run.dir={name}"])
+                assert main() == (3 if name in ("diverged", "not_finite") else 0)
+            (file,) = (folder / name).glob("events.out.tfevents.*")
+            events = []
+            for event in LegacyEventFileLoader(str(file)).Load():
+                if event.HasField("summary"):
+                    values = {value.tag: value for value in event.summary.value}
+                    assert len(values) == len(event.summary.value), "a tag twice in one event"
+                    events.append((event.step, values))
+            done[name] = Run(json.loads((folder / name / "metrics.json").read_text()), events)
+        return done[name]
+
+    return get
+
+
+def test_a_network_has_the_promised_scalars_and_no_others(run):
+    assert set(run("relu").scalars) == SCALARS | UNITS
+
+
+@pytest.mark.parametrize("name", ["constant", "linear"])
+def test_a_one_parameter_model_has_theta_and_its_optimum(run, name):
+    assert set(run(name).scalars) == SCALARS | {"theta", "theta/optimum"}
+    assert set(run(name).of("histo")) == {"votes/theta"}
+
+
+@pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear", "everything", "minimal"])
+def test_all_scalars_histograms_and_tensors_of_a_snapshot_sit_in_one_event(run, name):
+    snapshots = [(step, values) for step, values in run(name).events if "loss/train" in values]
+    steps = [step for step, _ in snapshots]
+    assert steps == ([0, 1, 2, 3] if name in ("constant", "linear") else [0, 1, 10, 20])
+    once = {"reluviz/data", "custom_scalars__config__", "run/text_summary"}
+    for event in run(name).events:
+        if event not in snapshots:
+            for tag, value in event[1].items():
+                assert value.WhichOneof("value") == "image" or tag in once or tag.startswith("_hparams_/"), tag
+
+
+def test_the_x_axis_is_the_number_of_updates_and_steps_increase(run):
+    for series in run("relu").scalars.values():
+        assert list(series) in ([0, 1, 10, 20], [1, 10, 20])
+    # of one tag, which is what TensorBoard asks for: a picture may be encoded while later snapshots are written. The
+    # HParams tab's own summaries all stand at 0.
+    steps = defaultdict(list)
+    for step, values in run("relu").events:
+        for tag in values:
+            if not tag.startswith("_hparams_/"):
+                steps[tag].append(step)
+    assert len(steps["fit"]) == 2
+    for series in steps.values():
+        assert series == sorted(series)
+
+
+def test_the_loss_of_a_batch_has_no_value_before_the_first_update(run):
+    assert list(run("relu").scalars["loss/batch"]) == [1, 10, 20]
+    assert list(run("relu").scalars["loss/train"]) == [0, 1, 10, 20]
+
+
+def test_scalars_say_what_metrics_json_says(run):
+    for name in ("relu", "constant", "linear"):
+        found, metrics = run(name), run(name).metrics
+        last = {tag: series[metrics["updates"]] for tag, series in found.scalars.items()}
+        assert last["loss/train"] == pytest.approx(metrics["loss/train"][0], rel=1e-6)
+        assert last["loss/test"] == pytest.approx(metrics["loss/test"][0], rel=1e-6)
+    assert last["theta"] == pytest.approx(metrics["theta"][0], rel=1e-6)
+    assert last["theta/optimum"] == pytest.approx(metrics["theta/optimum"][0], rel=1e-6)
+    last = {tag: series[20] for tag, series in run("relu").scalars.items()}
+    metrics = run("relu").metrics
+    for k in range(3):
+        assert last[f"elbow/{k:02d}"] == pytest.approx(metrics["elbow"][0][k], rel=1e-6)
+        assert last[f"input_slope/{k:02d}"] == pytest.approx(metrics["input_slope"][0][k], rel=1e-6)
+    for status in elbows.STATUS:
+        assert last[f"units/{status}"] == metrics["units"][status][0]
+
+
+def test_scalars_follow_from_the_parameters_at_every_snapshot(run):
+    found = run("relu")
+    for step in (0, 1, 10, 20):
+        p = found.parameters(step)
+        g = votes_torch.per_sample_gradients("relu", p, X, Y)
+        mean = votes_torch.squared_gradient_norm(votes_torch.mean_gradient(g)).sqrt()
+        expected = {
+            "loss/train": (predict("relu", p, X) - Y).square().mean(),
+            "grad/norm": mean,
+            "grad/noise_scale": votes_torch.gradient_noise_scale(g),
+            "votes/effective": votes_torch.effective_votes(g),
+        }
+        jumps = p["output_weight"] * p["input_slope"].abs()
+        expected |= {f"slope_jump/{k:02d}": jumps[:, k] for k in range(3)}
+        expected |= {f"elbow/{k:02d}": -p["bias"][:, k] / p["input_slope"][:, k] for k in range(3)}
+        for tag, value in expected.items():
+            assert found.scalars[tag][step] == pytest.approx(float(value), rel=1e-5), tag
+
+
+def test_replicas_have_the_median_and_numpys_quantiles(run):
+    found = run("replicas")
+    assert found.metrics["seeds"] == [0, 1, 2]
+    base = SCALARS | UNITS
+    assert set(found.scalars) == base | {f"{tag}/{q}" for tag in base for q in ("q25", "q75")}
+    metrics = found.metrics
+    per_replica = {tag: metrics[tag] for tag in ("loss/train", "loss/test")}
+    per_replica |= {f"units/{status}": metrics["units"][status] for status in elbows.STATUS}
+    for kind in ("elbow", "input_slope"):
+        per_replica |= {f"{kind}/{k:02d}": [row[k] for row in metrics[kind]] for k in range(3)}
+    g = votes_torch.per_sample_gradients("relu", found.parameters(20), X, Y)
+    per_replica["votes/effective"] = votes_torch.effective_votes(g).tolist()
+    for tag, values in per_replica.items():
+        assert len(values) == 3
+        assert found.scalars[tag][20] == pytest.approx(np.median(values), rel=1e-5), tag
+        for q in (25, 75):
+            wanted = np.quantile(values, q / 100)
+            assert found.scalars[f"{tag}/q{q}"][20] == pytest.approx(wanted, rel=1e-5), tag
+
+
+def test_the_parameters_are_those_of_metrics_json_to_the_last_bit(run):
+    for name, kind in (("relu", np.float32), ("replicas", np.float32), ("everything", np.float64)):
+        found = run(name)
+        rows = found.tensors("reluviz/params")
+        assert list(rows) == [0, 1, 10, 20]
+        assert all(one.dtype == kind for one in rows.values())
+        assert rows[20].shape == (len(found.metrics["seeds"]), 3 * 3 + 1)
+        p = found.parameters(20)
+        assert tuple(p) == PARAMETERS["relu"]
+        assert found.content("reluviz/params")["model"] == "relu"
+        for parameter, value in p.items():
+            assert value.tolist() == found.metrics[parameter]
+    for name in ("constant", "linear"):
+        assert run(name).parameters(3)["theta"].tolist() == run(name).metrics["theta"]
+
+
+def test_tensors_are_summaries_that_tensorboard_hands_to_the_plugin(run):
+    tags = {"reluviz/data", "reluviz/params", "reluviz/replicas", "reluviz/votes"}
+    for name, wanted in (("relu", tags), ("everything", {*tags, "reluviz/contributions"})):
+        ours = {tag: series for tag, series in run(name).of("tensor").items() if tag.startswith("reluviz/")}
+        assert set(ours) == wanted
+        for series in ours.values():
+            for value in series.values():
+                assert value.metadata.data_class == DATA_CLASS_TENSOR
+                assert value.metadata.plugin_data.plugin_name == "reluviz"
+
+
+def test_every_replica_has_its_own_losses_and_units_first_in_each_event(run):
+    for name, test in (("relu", ["loss/test"]), ("replicas", ["loss/test"]), ("constant", ["loss/test"])):
+        found = run(name)
+        fields = found.content("reluviz/replicas")["fields"]
+        units = [] if name == "constant" else [f"units/{status}" for status in elbows.STATUS]
+        assert fields == ["loss/train", *test, "loss/batch", *units]
+        last = found.metrics["updates"]
+        series = {step: dict(zip(fields, rows.T, strict=True)) for step, rows in found.tensors(REPLICAS).items()}
+        for tag in ("loss/train", *test):
+            assert series[last][tag].tolist() == found.metrics[tag]
+        for status in elbows.STATUS if units else ():
+            assert series[last][f"units/{status}"].tolist() == found.metrics["units"][status]
+        # there is no minibatch before the first update
+        assert np.isnan(series[0]["loss/batch"]).all()
+        for step, values in series.items():
+            for tag, value in values.items():
+                if (tag, step) != ("loss/batch", 0):
+                    assert found.scalars[tag][step] == pytest.approx(np.median(value), rel=1e-6)
+        assert all(next(iter(values)) == REPLICAS for _, values in found.events if "loss/train" in values)
+
+
+def test_a_replica_whose_loss_is_no_number_has_an_infinite_one(run):
+    last = run("not_finite").tensors(REPLICAS)[run("not_finite").metrics["updates"]]
+    assert last[0, 0] == np.inf
+
+
+def test_the_data_can_be_read_back_exactly(run):
+    found = run("relu")
+    (whole,) = found.tensors("reluviz/data").values()
+    assert list(found.tensors("reluviz/data")) == [0]
+    content = found.content("reluviz/data")
+    assert (content["model"], content["name"], content["domain"]) == ("relu", "piecewise linear", [0.0, 1.0])
+    assert content["trained"] == ["input_slope", "bias", "output_weight", "output_bias"]
+    assert content["seeds"] == [0]
+    names, lengths = zip(*content["fields"], strict=True)
+    parts = dict(zip(names, np.split(whole, np.cumsum(lengths)[:-1]), strict=True))
+    wanted = {
+        "x": DATA.x,
+        "y": DATA.y,
+        "target": DATA.target(DATA.x),
+        "x_test": DATA.x_test,
+        "y_test": DATA.y_test,
+        "recorded": np.arange(200),
+    }
+    assert names == tuple(wanted)
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(parts[name], value)
+
+
+@pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear"])
+def test_votes_are_residual_norm_and_share_of_every_sample(run, name):
+    found = run(name)
+    model = name if name in ("constant", "linear") else "relu"
+    assert found.content("reluviz/votes")["fields"] == ["residual", "norm", "share"]
+    for step, series in found.tensors("reluviz/votes").items():
+        p = found.parameters(step)
+        g = votes_torch.per_sample_gradients(model, p, X, Y)
+        assert series.dtype == np.float32
+        assert series.shape == (len(found.metrics["seeds"]), 3, 200)
+        np.testing.assert_allclose(series[:, 0], predict(model, p, X) - Y, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(series[:, 1], votes_torch.squared_norms(g).sqrt() / 200, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(series[:, 2].sum(-1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "trained"), [("everything", PARAMETERS["relu"]), ("output", PARAMETERS["relu"][2:])])
+def test_contributions_sum_to_the_gradient_of_the_trained_parameters(run, name, trained):
+    found = run(name)
+    matrices = found.tensors("reluviz/contributions")
+    assert list(matrices) == ([0, 20] if name == "everything" else [0])
+    fields = found.content("reluviz/contributions")["fields"]
+    assert [field for field, _ in fields] == list(trained)
+    for step, matrix in matrices.items():
+        assert matrix.shape == (1, 200, sum(count for _, count in fields))
+        p = {name: value.clone().requires_grad_() for name, value in found.parameters(step).items()}
+        (predict("relu", p, X) - Y).square().mean().backward()
+        gradient = torch.cat([p[field].grad.reshape(-1) for field in trained])
+        np.testing.assert_allclose(matrix.astype(np.float64).sum((0, 1)), gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_decode(run):
+    for name in ("relu", "replicas", "constant", "linear"):
+        found, last = run(name), run(name).metrics["updates"]
+        images = found.of("image")
+        assert {tag: list(series) for tag, series in images.items()} == {
+            "fit": [0, last],
+            "votes": [0, last],
+            "votes/history": [last],
+        }
+        for series in images.values():
+            for value in series.values():
+                pixels = pictures.imread(io.BytesIO(value.image.encoded_image_string), format="png")
+                assert pixels.shape[:2] == (value.image.height, value.image.width)
+                assert pixels[..., :3].std() > 0.01
+
+
+def test_pictures_say_how_many_channels_they_have(run):
+    for series in run("relu").of("image").values():
+        for value in series.values():
+            pixels = pictures.imread(io.BytesIO(value.image.encoded_image_string), format="png")
+            assert pixels.shape[2] == value.image.colorspace
+
+
+def test_histograms_hold_every_value(run):
+    for name, replicas in (("relu", 1), ("replicas", 3)):
+        found = run(name)
+        histograms = found.of("histo")
+        units = dict.fromkeys(("elbow", "input_slope", "slope_jump"), 3)
+        voted = {f"votes/{part}": 200 * (1 if part == "output_bias" else 3) for part in PARAMETERS["relu"]}
+        assert set(histograms) == set(units | voted)
+        for tag, values in (units | voted).items():
+            assert list(histograms[tag]) == [0, 1, 10, 20]
+            for value in histograms[tag].values():
+                histogram = value.histo
+                assert sum(histogram.bucket) == histogram.num == values * replicas
+                assert len(histogram.bucket) == len(histogram.bucket_limit)
+                assert list(histogram.bucket_limit) == sorted(histogram.bucket_limit)
+                assert histogram.min <= histogram.sum / histogram.num <= histogram.max
+        slopes = np.array(found.metrics["input_slope"])
+        last = histograms["input_slope"][20].histo
+        assert (last.min, last.max) == (slopes.min(), slopes.max())
+        assert last.sum == pytest.approx(slopes.sum())
+
+
+def charts(found: Run) -> dict[str, Any]:
+    (value,) = found.of("tensor")["custom_scalars__config__"].values()
+    assert value.metadata.plugin_data.plugin_name == "custom_scalars"
+    layout = layout_pb2.Layout.FromString(value.tensor.string_val[0])
+    return {chart.title: chart for category in layout.category for chart in category.chart}
+
+
+@pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear"])
+def test_every_line_of_the_custom_scalars_matches_a_tag(run, name):
+    found = run(name)
+    for chart in charts(found).values():
+        for expression in chart.multiline.tag:
+            assert any(re.search(expression, tag) for tag in found.scalars), expression
+        for series in chart.margin.series:
+            assert {series.value, series.lower, series.upper} <= set(found.scalars)
+            assert (series.lower, series.upper) == (f"{series.value}/q25", f"{series.value}/q75")
+
+
+def test_a_chart_of_units_has_one_line_a_unit(run):
+    for name in ("relu", "replicas"):
+        (expression,) = charts(run(name))["elbows"].multiline.tag
+        lines = {tag for tag in run(name).scalars if re.search(expression, tag)}
+        assert lines == {"elbow/00", "elbow/01", "elbow/02"}
+    (expression,) = charts(run("relu"))["dead, linear and bent units"].multiline.tag
+    lines = {tag for tag in run("relu").scalars if re.search(expression, tag)}
+    assert lines == {"units/dead", "units/linear", "units/bent"}
+
+
+def test_replicas_have_charts_with_margins(run):
+    margins = [chart for chart in charts(run("replicas")).values() if chart.margin.series]
+    assert [chart.margin.series[0].value for chart in margins] == ["loss/train", "loss/test", "loss/batch"]
+    assert not any(chart.margin.series for chart in charts(run("relu")).values())
+
+
+def test_hparams_have_a_session_with_settings_and_metrics(run):
+    parts = {}
+    for step, values in run("relu").events:
+        for tag, value in values.items():
+            if tag.startswith("_hparams_/"):
+                assert value.metadata.plugin_data.plugin_name == "hparams"
+                assert tag not in parts
+                parts[tag] = step, plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    assert {tag: step for tag, (step, _) in parts.items()} == {
+        "_hparams_/experiment": 0,
+        "_hparams_/session_start_info": 0,
+        "_hparams_/session_end_info": 0,
+    }
+    experiment = parts["_hparams_/experiment"][1].experiment
+    assert {info.name.tag for info in experiment.metric_infos} == {"loss/train", "loss/test"}
+    hparams = parts["_hparams_/session_start_info"][1].session_start_info.hparams
+    assert hparams["optimizer.lr"].number_value == 0.02
+    assert hparams["model.width"].number_value == 3
+    assert hparams["seed"].number_value == 0
+    assert hparams["name"].string_value == "relu"
+    assert {info.name for info in experiment.hparam_infos} == set(hparams)
+    status = parts["_hparams_/session_end_info"][1].session_end_info.status
+    assert status == 1, "STATUS_SUCCESS"
+
+
+def test_the_metrics_of_hparams_are_never_made_up(run):
+    # a 0 written at the start would stand as the final metric of a run that was killed
+    for name in ("relu", "diverged"):
+        assert 0.0 not in run(name).scalars["loss/train"].values()
+
+
+def test_the_text_is_a_summary_of_the_run_in_markdown(run):
+    texts = {}
+    for step, value in run("relu").of("tensor")["run/text_summary"].items():
+        assert value.metadata.plugin_data.plugin_name == "text"
+        texts[step] = value.tensor.string_val[0].decode()
+    assert list(texts) == [0, 20]
+    assert re.search(r"^\| `?optimizer\.lr`? \| 0\.02 \|$", texts[0], re.MULTILINE)
+    assert "After" not in texts[0]
+    assert texts[20].startswith("### After 20 updates")
+    loss = run("relu").metrics["loss/train"][0]
+    assert re.search(rf"^\| `?loss/train`? \| {loss:.6g} \|$", texts[20], re.MULTILINE)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
+@pytest.mark.parametrize("quantities", [1, 3])
+def test_histograms_count_as_numpy_does(scale, quantities):
+    random = np.random.default_rng(0)
+    for values in (
+        random.normal(size=4000),
+        np.abs(random.normal(size=20_000)) * (random.random(20_000) > 0.5),  # half of them the least one
+        random.normal(size=400) + 1e6,
+        random.integers(0, 31, 200).astype(float),  # on the edges of the bins
+        np.linspace(-3, 4, 31),
+        np.array([0.0, 1.0]),
+    ):
+        rows = [scale * (m + 1) * values for m in range(quantities)]
+        found = count(rows)
+        for m, row in enumerate(rows):
+            wanted, edges = np.histogram(row, bins=BINS)
+            np.testing.assert_array_equal(found.counts[m], wanted)
+            np.testing.assert_array_equal(found.edges[m], edges)
+            assert (found.low[m], found.high[m], found.count[m]) == (row.min(), row.max(), len(row))
+        np.testing.assert_allclose(found.total, np.sum(rows, axis=1), rtol=1e-12)
+        np.testing.assert_allclose(found.squares, np.sum(np.square(rows), axis=1), rtol=1e-12)
+
+
+def test_values_that_are_divided_are_counted_as_their_quotients():
+    values = np.random.default_rng(0).normal(size=(2, 5000))
+    found, wanted = count(list(values), 200), count(list(values / 200))
+    np.testing.assert_array_equal(found.counts, wanted.counts)
+    for name in ("low", "high", "total", "squares", "edges"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("divisor", [1.0, 200.0])
+def test_values_almost_alike_have_bins_of_their_own_width(divisor):
+    for alike in ([2.0, 2.0, 2.0], [0.0, 5e-324]):
+        found = count([np.array(alike)], divisor)
+        assert found.counts.sum() == len(alike)
+        assert found.edges[0, -1] - found.edges[0, 0] == 1
+
+
+def test_what_is_not_finite_is_not_counted():
+    found = count([np.array([1.0, np.nan, 3.0, np.inf]), np.full(4, np.nan), np.array([1e200, 1.0, 2.0, 4.0])])
+    assert found.count.tolist() == [2, 0, 3]
+    assert found.counts.sum(1)[[0, 2]].tolist() == [2, 3]
+    assert (found.low[0], found.high[0], found.high[2]) == (1, 3, 4)
+
+
+def test_quartiles_of_infinite_losses_are_infinite():
+    tags = ["loss/train", "elbow/00", "elbow/01", "elbow/02"]
+    nan = np.nan
+    values = np.array([[1.0, nan, nan], [1.0, 1.0, 1.0], [nan, 2.0, nan], [nan, nan, nan]])
+    found, there = spread(tags, values)
+    assert found[:2].tolist() == [[np.inf, np.inf, np.inf], [1, 1, 1]]
+    # of a quantity that one replica has there are no quartiles
+    assert found[2, 0] == 2
+    assert there.tolist() == [[True] * 3, [True] * 3, [True, False, False], [False] * 3]
+
+
+def test_minimal_has_neither_pictures_nor_histograms(run):
+    found = run("minimal")
+    assert found.of("image") == {}
+    assert found.of("histo") == {}
+    assert set(found.scalars) == SCALARS | UNITS
+    assert found.scalars == run("relu").scalars
+
+
+def test_a_run_that_diverges_keeps_all_its_snapshots_and_a_picture_of_the_end(run):
+    found = run("diverged")
+    assert found.metrics["status"] == "diverged"
+    last = found.metrics["updates"]
+    assert list(found.scalars["loss/train"]) == list(range(last + 1))
+    assert found.scalars["theta"][last] == pytest.approx(found.metrics["theta"][0])
+    assert list(found.of("image")["fit"]) == [0, last]
+    assert list(found.of("image")["votes/history"]) == [last]
+    assert "_hparams_/session_end_info" in {tag for _, values in found.events for tag in values}
+
+
+def test_a_run_that_is_no_longer_finite_can_be_read_back(run):
+    found = run("not_finite")
+    assert found.metrics["loss/train"] == [None]
+    last = found.metrics["updates"]
+    assert found.scalars["loss/train"][last] == np.inf
+    assert found.scalars["loss/train"][0] < 1
+    assert not np.isfinite(found.tensors("reluviz/params")[last]).all()
+    assert len(found.tensors("reluviz/params")) == len(found.scalars["loss/train"])
+    for series in found.scalars.values():
+        assert not np.isnan(list(series.values())).any()
+    for tag in ("fit", "votes", "votes/history"):
+        png = found.of("image")[tag][last].image.encoded_image_string
+        assert pictures.imread(io.BytesIO(png), format="png").ndim == 3
+
+
+def test_a_unit_without_slope_has_no_elbow(run):
+    found = run("dead")
+    assert found.metrics["elbow"][0][1] is None
+    assert "elbow/00" in found.scalars
+    assert "elbow/01" not in found.scalars
+    assert found.scalars["units/dead"][2] == 1
+    assert found.scalars["units/linear"][2] == 2
+    assert found.of("histo")["elbow"][2].histo.num == 2
+
+
+def test_a_wide_network_has_scalars_for_some_of_its_units(run):
+    found = run("wide")
+    own = sorted(tag for tag in found.scalars if tag.startswith("elbow/"))
+    assert len(own) == 100
+    assert (own[0], own[-1]) == ("elbow/000", "elbow/119")
+    assert found.parameters(2)["input_slope"].shape == (1, 120)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4, 5, 30, 1000])
+def test_quartiles_are_numpy_s(replicas):
+    values = np.random.default_rng(replicas).normal(size=(50, replicas))
+    wanted = np.quantile(values, [0.5, 0.25, 0.75], axis=1).T
+    np.testing.assert_allclose(three(values), wanted, rtol=1e-13, atol=1e-15)
+
+
+def test_histograms_of_votes_count_the_first_replicas_as_many_as_fit(run):
+    found = run("replicas")
+    assert MOST_COUNTED // (200 * 10) > 3
+    assert found.of("histo")["votes/bias"][20].histo.num == 3 * 200 * 3
+    many = run("many")
+    counted = MOST_COUNTED // (200 * (3 * 40 + 1))
+    assert 1 < counted < 30
+    counts = many.of("histo")["votes/bias"][2].histo
+    assert counts.num == counted * 200 * 40
+    assert many.of("histo")["elbow"][2].histo.num == 30 * 40
+    p = {name: value[:counted] for name, value in many.parameters(2).items()}
+    own = votes_torch.per_sample_gradients("relu", p, X, Y)["bias"] / 200
+    assert (counts.min, counts.max) == pytest.approx((float(own.min()), float(own.max())), rel=1e-4)

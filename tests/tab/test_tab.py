@@ -1,0 +1,306 @@
+"""The tab in a real TensorBoard, with both of its readers, in a real browser: what a reader does, and what is shown."""
+
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from browser import needs_browser, offset, opened, place, read, state, tab, tensorboard, until
+from tab_runs import Array, Writer, write_run
+
+from reluviz.core import elbows, functions_torch, theory, votes_torch
+from reluviz.data.targets import piecewise_linear
+
+WIDTH, SNAPSHOTS, LAST = 6, 30, 2900
+DATA = piecewise_linear()
+X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
+NAMES = functions_torch.PARAMETERS["relu"]
+LASTS = {"a": LAST, "deep/b": LAST, "c d": LAST, "fan": 400, "one": 0, "constant": 10, "broken": 100}
+"""The runs, and their last updates."""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Array]]:
+    folder = tmp_path_factory.mktemp("logs")
+    runs = {name: write_run(folder / name, SNAPSHOTS, WIDTH, seed=i) for i, name in enumerate(("a", "deep/b", "c d"))}
+    runs["fan"] = write_run(folder / "fan", 5, WIDTH, replicas=3)
+    runs["one"] = write_run(folder / "one", 1, WIDTH)
+    constant = Writer(folder / "constant", model="constant", lr=0.1)
+    for update in range(11):
+        constant.snapshot(update, np.array([[1 - 0.1 * update]]))
+    constant.close()
+    broken = Writer(folder / "broken", width=WIDTH)
+    broken.snapshot(0, runs["a"][0])
+    broken.snapshot(100, np.full_like(runs["a"][0], np.nan))
+    broken.close()
+    return folder, runs
+
+
+@pytest.fixture(scope="module", params=["fast", "python"])
+def served(request: pytest.FixtureRequest, written: tuple[Path, dict[str, Array]]) -> Any:
+    needs_browser()
+    with tensorboard(written[0], request.param == "fast") as address:
+        read(address, LASTS)
+        yield address
+
+
+ONE_READER = pytest.mark.parametrize("served", ["fast"], indirect=True)
+"""For what does not depend on how the data were read."""
+
+
+@pytest.fixture
+def look(request: pytest.FixtureRequest, served: str) -> Any:
+    """`look("runs=a&step=100")` opens the tab on an address; what it reports as an error fails the test.
+
+    By itself, which is quicker, or `inside` TensorBoard's own page.
+    """
+    with opened(request.getfixturevalue("browser")) as page:
+
+        def look(address: str, inside: bool = False) -> tuple[Any, Any]:
+            page.goto("about:blank")
+            if inside:
+                parts = [f"p.reluviz.{part}" for part in address.split("&")]
+                page.goto(f"{served}#{'&'.join(['reluviz', *parts])}")
+                return page, tab(page)
+            page.goto(f"{served}data/plugin_entry.html?name=reluviz#{address}")
+            until(page.main_frame, "s => s.ready")
+            return page, page.main_frame
+
+        yield look
+
+
+def parameters(row: Array) -> dict[str, torch.Tensor]:
+    """What a run holds of one snapshot and replica, as Python's functions take it; it is stored in float32."""
+    values = torch.from_numpy(row.astype(np.float32).astype(np.float64)).reshape(1, -1)
+    parts = torch.split(values, [WIDTH, WIDTH, WIDTH, 1], dim=-1)
+    return {name: part if name != "output_bias" else part[:, 0] for name, part in zip(NAMES, parts, strict=True)}
+
+
+def shows(found: dict[str, Any], p: dict[str, torch.Tensor]) -> None:
+    """What is shown is what Python computes of these parameters."""
+    same = {"rel": 1e-6, "abs": 1e-6, "nan_ok": True}
+    given = [np.nan if one is None else one for one in found["elbows"]]
+    assert given == pytest.approx(elbows.elbow(p["input_slope"], p["bias"])[0].tolist(), **same)
+    jump = elbows.slope_jump(p["input_slope"], p["output_weight"])[0]
+    assert found["slopeJumps"] == pytest.approx(jump.tolist(), **same)
+    status = elbows.unit_status(p["input_slope"], p["bias"], X)[0]
+    assert found["status"] == [elbows.STATUS[code] for code in status]
+    theirs = votes_torch.summarize("relu", p, X, Y, NAMES)
+    assert found["residual"] == pytest.approx(theirs.residual[0].tolist(), **same)
+    assert found["share"] == pytest.approx(theirs.share[0].tolist(), **same)
+    assert found["lossTrain"] == pytest.approx(float(functions_torch.mean_squared_error("relu", p, X, Y)), **same)
+    test = functions_torch.mean_squared_error("relu", p, torch.from_numpy(DATA.x_test), torch.from_numpy(DATA.y_test))
+    assert found["lossTest"] == pytest.approx(float(test), **same)
+
+
+def test_it_opens_on_the_last_snapshot(look: Any, written: Any) -> None:
+    _, frame = look("runs=a", inside=True)
+    found = state(frame)
+    assert (found["focus"], found["update"], found["following"]) == ("a", LAST, True)
+    assert found["snapshots"] == [100 * s for s in range(SNAPSHOTS)]
+    assert set(found["runs"]) == set(LASTS)
+    shows(found, parameters(written[1]["a"][-1, 0]))
+    assert found["votesDrawn"]["sum"] == pytest.approx(1)
+
+
+def test_time_moves_by_slider_keys_and_play(look: Any, written: Any) -> None:
+    page, frame = look("runs=a")
+    box = frame.locator(".slider").bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    found = state(frame)
+    assert 1300 <= found["update"] <= 1600
+    assert not found["following"]
+    shows(found, parameters(written[1]["a"][int(found["update"]) // 100, 0]))
+    here = found["update"]
+    frame.locator("body").press("ArrowRight")
+    assert state(frame)["update"] == here + 100
+    frame.locator("body").press("ArrowLeft")
+    frame.locator("body").press("ArrowLeft")
+    assert state(frame)["update"] == here - 100
+    frame.locator("body").press("Home")
+    assert state(frame)["update"] == 0
+    frame.locator(".speed").click()
+    frame.locator(".speed").click()
+    frame.locator("body").press("Space")
+    assert state(frame)["playing"]
+    found = until(frame, "s => !s.playing && s.update > 0")
+    assert (found["update"], found["following"]) == (LAST, True)
+    assert found["frames"]["count"] > 30
+    frame.get_by_role("button", name="log", exact=True).click()
+    frame.locator("body").press("Home")
+    assert state(frame)["scale"] == "log"
+
+
+def test_a_unit_and_a_point_are_selected_and_the_address_keeps_them(look: Any) -> None:
+    page, frame = look("runs=a&step=1500", inside=True)
+    found = state(frame)
+    bent = next(one["k"] for one in found["places"]["elbows"] if found["status"][one["k"]] == "bent")
+    page.mouse.click(*place(frame, "elbows", "k", bent))
+    assert state(frame)["unit"] == bent
+    point = 120
+    page.mouse.click(*place(frame, "points", "i", point))
+    found = state(frame)
+    assert found["point"] in range(point - 3, point + 4)
+    assert found["obeyed"]["factor"] >= 1
+    chosen = found["point"]
+    frame.get_by_role("button", name="on this elbow").click()
+    assert until(frame, "s => s.votesDrawn.measure === 'elbow'")["measure"] == "elbow"
+    page.wait_for_function("location.hash.includes('p.reluviz.votes=elbow')")
+    page.reload()
+    frame = tab(page)
+    found = state(frame)
+    assert [found[key] for key in ("focus", "update", "unit", "point")] == ["a", 1500, bent, chosen]
+    assert found["votesDrawn"]["measure"] == "elbow"
+
+
+@ONE_READER
+def test_what_the_votes_on_an_elbow_add_up_to(look: Any, written: Any) -> None:
+    _, frame = look("runs=a&step=1500&unit=0&votes=elbow")
+    found = until(frame, "s => s.votesDrawn.measure === 'elbow'")
+    p = parameters(written[1]["a"][15, 0])
+    g = votes_torch.per_sample_gradients("relu", p, X, Y)
+    moved = votes_torch.elbow_votes(g, p["input_slope"], p["bias"])[0, :, 0].sum()
+    assert found["votesDrawn"]["sum"] == pytest.approx(float(moved), rel=1e-6)
+
+
+def test_what_if_an_elbow_stood_elsewhere(look: Any, written: Any) -> None:
+    page, frame = look("runs=a&step=1000")
+    p = parameters(written[1]["a"][10, 0])
+    found = state(frame)
+    # one that no other covers
+    spots = {one["k"]: one for one in found["places"]["elbows"] if found["status"][one["k"]] == "bent"}
+    k = max(spots, key=lambda k: min([abs(spots[k]["x"] - o["x"]) for j, o in spots.items() if j != k], default=1))
+    x, y = offset(frame, spots[k])
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=4)
+    page.mouse.up()
+    found = state(frame)
+    assert found["whatif"]
+    assert found["unit"] == k
+    beta = found["elbows"][k]
+    assert beta > float(elbows.elbow(p["input_slope"], p["bias"])[0, k]) + 0.02
+    moved = {**p, "bias": p["bias"].clone()}
+    moved["bias"][0, k] = -beta * p["input_slope"][0, k]
+    shows(found, moved)
+    frame.get_by_role("button", name="Solve output weights").click()
+    found = state(frame)
+    phi = functions_torch.features(moved, X)[0]
+    best = theory.relu.least_squares(phi, Y)
+    assert found["lossTrain"] == pytest.approx(float((phi @ best.solution - Y).square().mean()), rel=1e-6)
+    frame.get_by_role("button", name="Reset").click()
+    found = state(frame)
+    assert not found["whatif"]
+    shows(found, p)
+
+
+@ONE_READER
+def test_what_if_a_unit_bent_more(look: Any, written: Any) -> None:
+    page, frame = look("runs=a&step=1000&unit=0")
+    before = state(frame)
+    x, y = place(frame, "units", "k", 0)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 25, steps=4)
+    page.mouse.up()
+    found = state(frame)
+    assert found["slopeJumps"][0] > before["slopeJumps"][0]
+    assert found["elbows"] == before["elbows"]
+    frame.locator("body").press("Escape")
+    assert not state(frame)["whatif"]
+    field = frame.get_by_label("input slope w")
+    field.fill("2.5")
+    field.press("Enter")
+    found = state(frame)
+    assert found["net"]["w"][0] == 2.5
+    assert found["elbows"][0] == pytest.approx(before["elbows"][0])
+
+
+def test_runs_are_compared_on_one_slider(look: Any, written: Any) -> None:
+    page, frame = look("runs=a&step=500")
+    frame.locator(".add").click()
+    frame.get_by_label("Filter runs").fill("deep")
+    frame.get_by_role("option").filter(has_text="deep/b").click()
+    found = until(frame, "s => s.selected.length === 2")
+    assert (found["selected"], found["focus"]) == (["a", "deep/b"], "a")
+    frame.get_by_label("Filter runs").press("Escape")
+    frame.get_by_role("button", name="deep/b", exact=True).click()
+    found = state(frame)
+    assert found["focus"] == "deep/b"
+    shows(found, parameters(written[1]["deep/b"][5, 0]))
+    frame.get_by_role("button", name="side by side").click()
+    page.wait_for_function("location.hash.includes('mode=side')")
+    assert urllib.parse.quote("a,deep%2Fb", safe="") in page.url
+    frame.get_by_role("button", name="Remove a", exact=True).click()
+    assert state(frame)["selected"] == ["deep/b"]
+
+
+def test_replicas_make_a_fan_and_one_is_in_focus(look: Any, written: Any) -> None:
+    _, frame = look("runs=fan&replica=1")
+    shows(state(frame), parameters(written[1]["fan"][-1, 1]))
+    frame.get_by_label("Replica in focus").select_option("2")
+    found = state(frame)
+    assert found["replica"] == 2
+    shows(found, parameters(written[1]["fan"][-1, 2]))
+
+
+@ONE_READER
+def test_the_constant_model_has_a_parabola_to_drag_on(look: Any) -> None:
+    page, frame = look("runs=constant&step=5&point=3")
+    found = state(frame)
+    assert (found["model"], found["net"]["theta"]) == ("constant", pytest.approx(0.5))
+    assert sum(found["share"]) == pytest.approx(1)
+    x, y = offset(frame, found["places"]["theta"])
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 50, y, steps=4)
+    page.mouse.up()
+    found = state(frame)
+    assert found["whatif"]
+    theta = found["net"]["theta"]
+    assert theta < 0.5
+    assert found["lossTrain"] == pytest.approx(float(((theta - Y) ** 2).mean()))
+
+
+@ONE_READER
+def test_no_dead_ends(look: Any) -> None:
+    _, frame = look("runs=one")
+    found = state(frame)
+    assert (found["snapshots"], found["message"]) == ([0], None)
+    frame.locator("body").press("Space")
+    assert not state(frame)["playing"]
+    _, frame = look("runs=broken")
+    found = until(frame, "s => s.focus === 'broken'")
+    assert found["update"] == 100
+    frame.locator("body").press("ArrowLeft")
+    assert state(frame)["lossTrain"] > 0
+    _, frame = look("runs=no-such-run&step=x&unit=99999&point=-1&scale=odd")
+    assert state(frame)["message"] is None
+    _, frame = look("runs=a,constant&focus=constant&unit=3")
+    assert until(frame, "s => s.focus === 'constant'")["model"] == "constant"
+
+
+@ONE_READER
+def test_it_is_dark_where_tensorboard_is(look: Any) -> None:
+    page, frame = look("runs=a", inside=True)
+    assert not state(frame)["dark"]
+    page.evaluate("document.body.classList.add('dark-mode')")
+    assert until(frame, "s => s.dark")["dark"]
+
+
+@ONE_READER
+def test_a_small_window_and_a_large_one_hide_nothing(look: Any) -> None:
+    page, frame = look("runs=a&step=1000")
+    for width, height in ((800, 600), (3840, 2160)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(200)
+        wide = frame.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert wide
+        canvases = frame.locator("canvas:visible")
+        assert canvases.count() == 5
+        assert all(canvases.nth(i).bounding_box()["height"] > 60 for i in range(5))

@@ -1,0 +1,149 @@
+"""A run of a thousand replicas: each is the run of its own seed, and what it leaves stays small."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from reluviz import load_run
+from reluviz.__main__ import main
+from reluviz.core.distribution import distribution
+from reluviz.core.functions_torch import mean_squared_error
+from reluviz.core.snapshot import MOST_SHOWN
+from reluviz.data import WithReplacement
+from reluviz.engines.fused import Fused
+
+R, UPDATES = 1000, 20
+WORDS = [
+    "+exp=relu",
+    "model.width=8",
+    f"updates={UPDATES}",
+    "snapshots.every=10",
+    "trainer.precision=64-true",
+    "callbacks.snapshots.pictures=2",
+]
+
+
+def train(folder, *words):
+    """Train, and return the minibatches that were drawn, [R, K, B]."""
+    drawn, original = [], Fused.run
+
+    def run(self, state, optimizer, piece, *rest):
+        drawn.append(piece.of(0, state.replicas, _philox()).copy())
+        return original(self, state, optimizer, piece, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fused, "run", run)
+        # which makes an update of a copy
+        patch.setattr("reluviz.training.prepare.warm_up", lambda prepared: None)
+        patch.setattr(sys, "argv", ["reluviz", "train", *WORDS, *words, f"hydra.run.dir={folder}"])
+        assert main() == 0
+    return np.concatenate(drawn, axis=1)
+
+
+def _philox():
+    from reluviz.engines import philox
+
+    return philox.fill
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many") / "run"
+    return folder, train(folder, f"replicas={R}")
+
+
+@pytest.fixture(scope="module")
+def last(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("last") / "run"
+    return folder, train(folder, f"seed={R - 1}")
+
+
+def test_the_last_replica_is_the_run_with_its_seed(many, last):
+    """Bit for bit in its start and its minibatches, and to rounding after some updates."""
+    together, alone = load_run(many[0]), load_run(last[0])
+    assert many[1].shape == (R, UPDATES, 40)
+    assert (many[1][-1] == last[1][0]).all()
+    assert (last[1] == WithReplacement(40).draw([R - 1], 0, UPDATES, 200)).all()
+    assert (many[1][-1] != many[1][0]).any()
+    assert together.updates.tolist() == alone.updates.tolist() == [0, 1, 10, 20]
+    assert together.seeds == tuple(range(R))
+    for name, value in alone.parameters.items():
+        assert (together.parameters[name][0, -1] == value[0, 0]).all()
+        np.testing.assert_allclose(together.parameters[name][:, -1], value[:, 0], rtol=0, atol=1e-12)
+        assert (value[-1] != value[0]).any()
+
+
+def test_every_replica_s_parameters_are_kept_and_the_votes_of_the_first(many):
+    run = load_run(many[0])
+    assert run.rows.shape == (4, R, 25)
+    assert len(np.unique(run.rows[-1], axis=0)) == R
+    assert run.votes.shape == (4, MOST_SHOWN, 3, 200)
+    every = run.snapshot(10).votes
+    assert every.share.shape == (R, 200)
+    for figure, recorded in (("residual", run.residual), ("norm", run.norm), ("share", run.vote_share)):
+        np.testing.assert_allclose(getattr(every, figure)[:MOST_SHOWN], recorded[2], rtol=1e-6, atol=1e-12)
+    assert run.contributions(10)["bias"].shape == (R, 200, 8)
+
+
+def test_the_losses_of_all_replicas_follow_from_what_is_kept(many):
+    run, metrics = load_run(many[0]), json.loads((many[0] / "metrics.json").read_text())
+    for which in ("train", "test"):
+        np.testing.assert_allclose(run.loss(which)[-1], metrics[f"loss/{which}"], rtol=1e-12)
+    p = {name: torch.from_numpy(value[-1]) for name, value in run.parameters.items()}
+    own = mean_squared_error("relu", p, torch.from_numpy(run.data.x), torch.from_numpy(run.data.y))
+    np.testing.assert_allclose(own, metrics["loss/train"], rtol=1e-12)
+
+
+def test_metrics_end_with_the_distribution_of_the_losses(many):
+    metrics = json.loads((many[0] / "metrics.json").read_text())
+    assert list(metrics)[-1] == "distribution"
+    for tag in ("loss/train", "loss/test"):
+        found, values = metrics["distribution"][tag], metrics[tag]
+        assert len(values) == R
+        assert (found["n"], found["diverged"]) == (R, 0)
+        assert found["mean"] == pytest.approx(np.mean(values), rel=1e-12)
+        places = [found[name] for name in ("min", "q25", "median", "q75", "max")]
+        np.testing.assert_allclose(places, np.percentile(values, [0, 25, 50, 75, 100]), rtol=1e-15)
+        assert places == sorted(set(places))
+
+
+def test_median_and_quartiles_are_logged(many):
+    run, metrics = load_run(many[0]), json.loads((many[0] / "metrics.json").read_text())
+    for tag, name in (("loss/test", "median"), ("loss/test/q25", "q25"), ("loss/test/q75", "q75")):
+        updates, values = run.scalars(tag)
+        assert updates[-1] == UPDATES
+        assert values[-1] == pytest.approx(metrics["distribution"]["loss/test"][name], rel=1e-6)
+
+
+def test_references_are_solved_for_the_replicas_that_are_shown(many):
+    metrics = json.loads((many[0] / "metrics.json").read_text())
+    best = metrics["reference"]["least_squares"]["loss/train"]
+    assert len(best) == MOST_SHOWN
+    assert all(least <= loss for least, loss in zip(best, metrics["loss/train"][:MOST_SHOWN], strict=True))
+
+
+def test_the_event_files_hold_little_more_than_the_parameters(many):
+    size = sum(path.stat().st_size for path in many[0].glob("events*"))
+    parameters = 4 * R * 25 * 8
+    votes = 4 * MOST_SHOWN * 3 * 200 * 4
+    assert parameters + votes < size < parameters + votes + 1_000_000
+
+
+def test_a_diverged_replica_is_counted_and_flatters_nobody():
+    losses = np.array([3.0, np.nan, 1.0, 2.0, np.inf])
+    found = distribution(losses, np.array([True, False, True, True, False]))
+    assert found == {
+        "n": 5,
+        "diverged": 2,
+        "mean": np.inf,
+        "min": 1.0,
+        "q25": 2.0,
+        "median": 3.0,
+        "q75": np.inf,
+        "max": np.inf,
+    }
+    one = distribution(np.array([0.5]), np.array([True]))
+    assert {name for name, value in one.items() if value == 0.5} == {"mean", "min", "q25", "median", "q75", "max"}
