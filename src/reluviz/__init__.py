@@ -39,7 +39,7 @@ PUBLIC = {
     "Diverged": "reluviz.errors",
     "UserError": "reluviz.errors",
 }
-"""Public names and the modules that define them. `Linear` and `Log` are the schedules' names of version 0.1.0."""
+"""Public names and the modules that define them. `Linear` and `Log` are the schedules' names in conf/."""
 MODULES = {
     "functions": "reluviz.core.functions_torch",
     "geometry": "reluviz.core.elbows",

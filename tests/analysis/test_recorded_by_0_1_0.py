@@ -38,8 +38,6 @@ from reluviz.__main__ import main
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "0.1.0"
 COMMANDS = json.loads((FIXTURES / "commands.json").read_text())
-RENAMED = {"Linear": "EverySchedule", "Log": "LogSchedule"}
-"""Class names that are recorded as settings, then and now."""
 EXPECTED = json.loads((FIXTURES / "expected" / "expected.json").read_text())
 RUNS = {one["run"]: one for one in COMMANDS["runs"]}
 STOPPED = {one["run"]: one for one in COMMANDS["stopped"]}

@@ -37,15 +37,15 @@ PUBLIC = {
     "sine": "targets",
 }
 
-OLD_NAMES = {"Linear": "EverySchedule", "Log": "LogSchedule"}
-"""Names of version 0.1.0."""
+RECORDED_NAMES = {"Linear": "EverySchedule", "Log": "LogSchedule"}
+"""The schedules' names in conf/ and in recorded runs."""
 
 __all__ = [*PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: a process that only draws needs no torch."""
-    name = OLD_NAMES.get(name, name)
+    name = RECORDED_NAMES.get(name, name)
     if name in PUBLIC:
         return getattr(importlib.import_module(f"reluviz.data.{PUBLIC[name]}"), name)
     raise AttributeError(f"module 'reluviz.data' has no attribute {name!r}")

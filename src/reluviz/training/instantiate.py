@@ -6,7 +6,21 @@ from typing import Any
 
 from reluviz.errors import UserError
 from reluviz.models.optimizers import find
-from reluviz.training.renamed_targets import current
+
+RENAMED = {
+    "reluviz.callbacks": "reluviz.training.callbacks",
+    "reluviz.callbacks.checkpoints": "reluviz.training.callbacks.checkpoints",
+    "reluviz.callbacks.progress": "reluviz.training.callbacks.progress_bar",
+    "reluviz.callbacks.snapshots": "reluviz.training.callbacks.snapshot_logger",
+    "reluviz.data.files": "reluviz.data.point_files",
+    "reluviz.data.module": "reluviz.data.datamodule",
+    "reluviz.data.snapshots": "reluviz.data.schedules",
+    "reluviz.data.snapshots.Linear": "reluviz.data.Linear",
+    "reluviz.data.snapshots.Log": "reluviz.data.Log",
+    "reluviz.logger": "reluviz.record.logger",
+    "reluviz.models.base": "reluviz.models.module",
+}
+"""`_target_`s of version 0.1.0, whole or the modules they begin with -> today's; its runs can be resumed."""
 
 
 def callee(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
@@ -15,7 +29,7 @@ def callee(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
     Raises:
         UserError: if there is no such target, or it has no such argument.
     """
-    target = current(str(node.get("_target_")))
+    target = _current(str(node.get("_target_")))
     try:
         found = find(target)
     except LookupError:
@@ -46,3 +60,12 @@ def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
         return function(**{name: value for name, value in node.items() if name != "_target_"}, **extra)
     except TypeError as error:
         raise UserError(f"{key}: {' '.join(str(error).split())}") from error
+
+
+def _current(target: str) -> str:
+    """Return today's name of a class or function that may go by its name of version 0.1.0."""
+    parts = target.split(".")
+    for end in range(len(parts), 1, -1):
+        if (name := ".".join(parts[:end])) in RENAMED:
+            return ".".join([RENAMED[name], *parts[end:]])
+    return target

@@ -11,7 +11,6 @@ import yaml
 
 from reluviz.analysis.report.groups import Value
 from reluviz.files import conf_folder
-from reluviz.training.renamed_targets import current, current_class
 
 # compiled, where PyYAML was built with it: ten times as fast
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -79,12 +78,7 @@ def composed(folder: Path) -> Settings:
 
 def told(settings: Mapping[str, Any]) -> Settings:
     """Return the settings that a run has told TensorBoard of, which are flat."""
-    leaves: dict[str, Value] = {}
-    for key, one in settings.items():
-        if key in NODES:
-            leaves[f"{key}.{TARGET}"] = current_class(key, str(one))
-        else:
-            leaves[str(key)] = _value(one)
+    leaves = {f"{key}.{TARGET}" if key in NODES else str(key): _value(one) for key, one in settings.items()}
     leaves = {key: one for key, one in leaves.items() if key.partition(".")[0] not in NOT_SETTINGS}
     return Settings(leaves, {}, {}, ())
 
@@ -141,7 +135,7 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Va
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", current(str(value)).rpartition(".")[2] if name == TARGET else _value(value)
+            yield f"{prefix}{name}", str(value).rpartition(".")[2] if name == TARGET else _value(value)
 
 
 def _value(value: object) -> Value:
