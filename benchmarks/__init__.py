@@ -1,4 +1,4 @@
-"""How fast reluviz is, and how to measure it again; figures of one run are kept in RESULTS.md.
+"""Programs that measure how fast reluviz is; RESULTS.md contains their results on one machine.
 
-Run the programs from anywhere: `python benchmarks/engines.py --help`, and likewise course.py and logging.py.
+They run from any folder: `python benchmarks/engines.py --help`, and likewise the other programs that RESULTS.md names.
 """

@@ -1,4 +1,4 @@
-"""A stopwatch for functions within functions, in whichever thread they run."""
+"""A stopwatch for nested functions in any thread."""
 
 import threading
 import time
@@ -12,25 +12,27 @@ from unittest import mock
 
 
 class Stopwatch:
-    """What functions take themselves, without those within them: processor time, of which waiting for others is none.
+    """Measures the processor time of functions, without the time of watched functions that they call.
+
+    Processor time does not include waiting.
 
     Attributes:
-        seconds: part -> seconds of each call.
-        calls: part -> arguments of the last call.
+        seconds: part -> the seconds of each call.
+        calls: part -> the arguments of the last call.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.calls: dict[str, tuple[Any, ...]] = {}
-        self._own = threading.local()
+        self._thread = threading.local()
 
     @contextmanager
     def watching(self, parts: Mapping[str, Sequence[str]]) -> Iterator[None]:
-        """Watch functions, and leave them alone afterwards.
+        """Watch functions within this context.
 
         Args:
-            parts: part -> the functions that it consists of, as "package.module:Class.method". A part must have one;
-                those that do not exist are left out.
+            parts: part -> its functions, in the form "package.module:Class.method". Functions that do not exist are
+                left out, but each part needs one that exists.
         """
         with ExitStack() as patches:
             for part, targets in parts.items():
@@ -44,29 +46,30 @@ class Stopwatch:
             yield
 
     def watched(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function under the watch, as a part."""
+        """Return a function that measures each call of `function` for a part."""
 
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if not hasattr(self._own, "within"):
-                self._own.within = []
-            within: list[float] = self._own.within
+            if not hasattr(self._thread, "inner_seconds"):
+                self._thread.inner_seconds = []
+            # for each active call in this thread, the seconds of the watched calls inside it
+            inner_seconds: list[float] = self._thread.inner_seconds
             self.calls[part] = args
-            within.append(0.0)
+            inner_seconds.append(0.0)
             started = time.thread_time()
             try:
                 return function(*args, **kwargs)
             finally:
                 took = time.thread_time() - started
-                self.seconds[part].append(took - within.pop())
-                if within:
-                    within[-1] += took
+                self.seconds[part].append(took - inner_seconds.pop())
+                if inner_seconds:
+                    inner_seconds[-1] += took
 
         return watched
 
 
 def _find(target: str) -> tuple[Any, str]:
-    """Return where a function of the name "package.module:Class.method" stands, and its own name."""
+    """Return the owner of a function "package.module:Class.method" (the module or class) and the function's name."""
     module, _, path = target.partition(":")
     owner: Any = import_module(module)
     *classes, name = path.split(".")

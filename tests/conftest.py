@@ -13,7 +13,7 @@ import pytest
 
 from reluviz.training import helper_processes
 
-# Each core has a test of its own to run; torch's threads would only stand in each other's way.
+# Each core runs its own test; torch's threads would only slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VIEW = "import sys; from reluviz.cli.view import main; sys.exit(main(sys.argv[1:]))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# No sandbox, because continuous integration runs as root; and no calls home, which would wait for a network.
+# No sandbox, because continuous integration runs as root; and no background requests, which would wait for a network.
 BROWSER_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,8 +34,8 @@ BROWSER_ARGS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def alone() -> Iterator[None]:
-    """Commands that a test calls in its own process do all in that process; those that are processes do not."""
+def no_helper_processes() -> Iterator[None]:
+    """Start no helper processes for commands that a test calls in its own process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(helper_processes, "start", lambda: None)
         yield
@@ -85,13 +85,13 @@ def _view_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture(scope="session")
 def view_process() -> Callable[..., AbstractContextManager[tuple[subprocess.Popen[str], str]]]:
-    """`with view_process(*args) as (process, line)`: the verb in its own process, and what it printed."""
+    """`with view_process(*args) as (process, line)`: `reluviz view` in a new process, and the line that it printed."""
     return _view_process
 
 
 @pytest.fixture(scope="session")
 def tensorboard_server() -> Callable[[str | Path], AbstractContextManager[str]]:
-    """`with tensorboard_server(folder) as url`: TensorBoard as `reluviz view folder` starts it."""
+    """`with tensorboard_server(folder) as url`: the TensorBoard server that `reluviz view folder` starts."""
 
     @contextlib.contextmanager
     def serve(folder: str | Path) -> Iterator[str]:

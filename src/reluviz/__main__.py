@@ -1,4 +1,4 @@
-"""The command line: one table from verb to function."""
+"""The command line: a table of verbs, and the function that runs one."""
 
 import _thread
 import atexit
@@ -14,17 +14,17 @@ from typing import NoReturn
 VERBS = {
     "train": ("reluviz.cli.train", "train a model and record how it learns"),
     "view": ("reluviz.cli.view", "show runs in TensorBoard"),
-    "export": ("reluviz.analysis.export", "pages, animations, pictures and tables made from runs"),
-    "report": ("reluviz.analysis.report", "statistics over many runs: table, findings, pictures, a page"),
-    "explain": ("reluviz.cli.explain", "the equations and numbers behind an experiment, without training"),
+    "export": ("reluviz.analysis.export", "make pages, animations, pictures and tables from runs"),
+    "report": ("reluviz.analysis.report", "compute statistics over many runs: table, findings, pictures, a page"),
+    "explain": ("reluviz.cli.explain", "show equations and numbers behind an experiment, without training"),
 }
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
-"""What the system says where there is no room, or no right, to write."""
+CANNOT_WRITE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
+"""Error numbers for a full disk, an exceeded quota and a read-only file system."""
 
 
 def main() -> int:
-    """Run a verb and return the exit status: 0, or 2 for bad input, 3 for a run that diverged."""
+    """Run the verb of the command line and return the exit status: 0, 2 for bad input, 3 for a run that diverged."""
     verb, *rest = sys.argv[1:] or ["--help"]
     if verb in ("--help", "-h", "help"):
         print(usage())
@@ -36,8 +36,8 @@ def main() -> int:
         import difflib
 
         near = difflib.get_close_matches(verb, [*VERBS, "--help", "--version"], 1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        print(f"reluviz: {verb}: must be one of {', '.join(VERBS)}{guess}", file=sys.stderr)
+        suggestion = f"; did you mean {near[0]}?" if near else ""
+        print(f"reluviz: {verb}: must be one of {', '.join(VERBS)}{suggestion}", file=sys.stderr)
         return 2
     from reluviz.errors import UserError
     from reluviz.training.lightning_startup import without_gc
@@ -52,13 +52,13 @@ def main() -> int:
         print(f"reluviz: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        # the reader has gone, as in: explain | head; nor can Python's own last flush reach it
+        # The reader of the output is gone, as in: explain | head. Python flushes the output once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in FULL or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if error.errno not in CANNOT_WRITE or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        # what is written says where, but not always what
+        # not every such error names the file
         print(f"reluviz: {error.filename or 'a file'}: cannot be written to ({error.strerror})", file=sys.stderr)
         return 2
     except MemoryError as error:
@@ -82,21 +82,21 @@ Watch how gradient descent learns: votes, slopes and elbows, in TensorBoard.
 {verbs}
 
 start here:
-  python -m reluviz explain +exp=linear    who votes for what, and how hard
+  python -m reluviz explain +exp=linear    each point's vote and weight
   python -m reluviz train +exp=relu        train the course's ReLU network
-  python -m reluviz view                   look at it
+  python -m reluviz view                   show it in TensorBoard
   python -m reluviz train --help           experiments, choices and keys
 
 options:
   --version  print the version
-  --help     print this"""
+  --help     print this help"""
 
 
 def process() -> NoReturn:
-    """Run as a process of its own: `main`, imports of what is used alone, and an end without tidying up (0.3 s)."""
+    """Run `main` in a process of its own: with lazy imports, and with an exit that skips Python's cleanup (0.3 s)."""
     status: list[int] = []
 
-    def leave() -> None:
+    def exit_without_cleanup() -> None:
         if status:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
@@ -105,28 +105,28 @@ def process() -> NoReturn:
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            # closed by whoever started this
+            # the stream was closed before this process started
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
-    def interrupt() -> None:
+    def interrupt_later() -> None:
         time.sleep(0.01)
         _thread.interrupt_main()
 
-    def ignored(what: "sys.UnraisableHookArgs") -> None:
-        if not issubclass(what.exc_type, KeyboardInterrupt):
-            sys.__unraisablehook__(what)
+    def handle_ignored_exception(ignored: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(ignored)
         elif not status:
-            # Ctrl-C while Python tidied up an object, where nobody can catch it: once more, for those who can; a little
-            # later, since it would be raised here otherwise
-            _thread.start_new_thread(interrupt, ())
+            # Ctrl-C came while Python finalized an object, where no code can catch the exception. Raise it again a
+            # little later; if it were raised at once, it would be ignored again.
+            _thread.start_new_thread(interrupt_later, ())
 
-    sys.unraisablehook = ignored
-    # the first to be registered is the last to be called
-    atexit.register(leave)
+    sys.unraisablehook = handle_ignored_exception
+    # atexit calls the function that was registered first as the last one
+    atexit.register(exit_without_cleanup)
     if sys.argv[1:2] and sys.argv[1] in VERBS:
-        from reluviz.cli.lazy_imports import postpone
+        from reluviz.cli.lazy_imports import install_lazy_imports
 
-        postpone()
+        install_lazy_imports()
     status.append(main())
     sys.exit(status[0])
 

@@ -1,4 +1,4 @@
-"""The terminal, whose reader may stop reading."""
+"""Terminal output that survives a closed pipe."""
 
 import os
 import sys
@@ -7,14 +7,14 @@ from rich.console import Console as RichConsole
 
 
 class Console(RichConsole):
-    """rich's, which says no more once nobody listens, where rich would end the process.
+    """rich's console, except that a closed pipe silences it, where rich would end the process.
 
-    What was trained is kept, and a sweep goes on, when its output goes to `head`.
+    With `reluviz train ... | head`, the run is still saved and a sweep continues.
     """
 
     def on_broken_pipe(self) -> None:
-        """Write what would still be said to nobody, Python's own last flush included."""
+        """Discard all further output, including what Python flushes at exit."""
         self.quiet = True
-        nobody = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nobody, (sys.stderr if self.stderr else sys.stdout).fileno())
-        os.close(nobody)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, (sys.stderr if self.stderr else sys.stdout).fileno())
+        os.close(null)

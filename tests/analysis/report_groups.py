@@ -1,4 +1,4 @@
-"""Studies for the tests of a report: made of arrays, and one of real runs."""
+"""Groups for the tests of reports, made of arrays or read from runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,17 @@ import numpy as np
 from reluviz.analysis import load_runs
 from reluviz.analysis.report.groups import Group, Groups, Replica, Value
 
-EVERY = 1000
+UPDATES_BETWEEN_SNAPSHOTS = 1000
 
 
-def group(settings: Mapping[str, Value], n: int = 30, snapshots: int = 12, seed: int = 0, units: bool = True) -> Group:
-    """A group whose losses fall from about 1, each replica to its own end."""
+def make_group(
+    settings: Mapping[str, Value], n: int = 30, snapshots: int = 12, seed: int = 0, units: bool = True
+) -> Group:
+    """Return a group whose losses fall from about 1, to a different final loss for each replica."""
     random = np.random.default_rng(seed)
-    updates = np.array([0, 1, *range(EVERY, EVERY * snapshots, EVERY)])[:snapshots]
+    updates = np.array(
+        [0, 1, *range(UPDATES_BETWEEN_SNAPSHOTS, UPDATES_BETWEEN_SNAPSHOTS * snapshots, UPDATES_BETWEEN_SNAPSHOTS)]
+    )[:snapshots]
     fall = np.exp(-updates / 3000)
     ends = 10 ** random.uniform(-3, -1, (n, 1))
     test = (ends + fall * random.uniform(0.5, 2, (n, 1))) * random.uniform(0.9, 1.1, (n, len(updates)))
@@ -28,30 +32,33 @@ def group(settings: Mapping[str, Value], n: int = 30, snapshots: int = 12, seed:
     return Group(settings, replicas, final, updates, curves)
 
 
-def diverge(one: Group, rows: Sequence[int], at: int) -> Group:
-    """The same group, some of whose replicas end at a snapshot."""
-    for tag in one.final:
-        one.curves[tag][rows, at:] = np.nan
-        one.final[tag][rows] = np.inf
-    return one
+def diverge(group: Group, rows: Sequence[int], snapshot: int) -> Group:
+    """Make some replicas of a group diverge at a snapshot; return the group."""
+    for tag in group.final:
+        group.curves[tag][rows, snapshot:] = np.nan
+        group.final[tag][rows] = np.inf
+    return group
 
 
-def study(*groups: Group) -> Groups:
-    """The groups as a study."""
+def make_groups(*groups: Group) -> Groups:
+    """Return the groups with the keys of the first one."""
     keys = tuple(groups[0].settings) if groups else ()
     return Groups((Path("logs/sweeps/today"),), groups, keys, (), len(groups))
 
 
-def optimizers(n: int = 30) -> Groups:
-    """What exp=optimizers leaves: three widths by three optimisers."""
-    every = [(width, name) for width in (10, 20, 40) for name in ("sgd", "momentum", "adam")]
-    return study(
-        *(group({"model.width": width, "optimizer": name}, n, seed=i) for i, (width, name) in enumerate(every))
+def optimizer_groups(n: int = 30) -> Groups:
+    """Return groups as those of exp=optimizers: three widths times three optimisers."""
+    combinations = [(width, name) for width in (10, 20, 40) for name in ("sgd", "momentum", "adam")]
+    return make_groups(
+        *(
+            make_group({"model.width": width, "optimizer": name}, n, seed=i)
+            for i, (width, name) in enumerate(combinations)
+        )
     )
 
 
-def of_runs(folder: Path, settings: Sequence[Mapping[str, Value]]) -> Groups:
-    """Real runs as a study, a group for each."""
+def groups_of_runs(folder: Path, settings: Sequence[Mapping[str, Value]]) -> Groups:
+    """Return a group for each run in a folder."""
     groups = []
     for run, chosen in zip(load_runs(folder), settings, strict=True):
         curves = {f"loss/{which}": run.loss(which).T for which in ("train", "test")}

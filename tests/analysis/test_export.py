@@ -1,4 +1,4 @@
-"""`python -m reluviz export`: what is in the files is what is in the run, and nothing is written over in silence."""
+"""`python -m reluviz export`: the files contain what the run recorded, and existing files are kept unless forced."""
 
 import base64
 import csv
@@ -22,7 +22,7 @@ from reluviz import __main__
 from reluviz.analysis import Run, load_run, run_pictures
 from reluviz.analysis.export import main, output_files, tables
 from reluviz.errors import UserError
-from reluviz.record import event_reader
+from reluviz.record import event_file
 
 SMALL = "updates=20 snapshots.every=2 callbacks=minimal"
 RUNS = {
@@ -39,16 +39,16 @@ import sys
 data = sys.stdin.buffer.read()
 open(sys.argv[-1], "wb").write(len(data).to_bytes(8, "little") + " ".join(sys.argv[1:]).encode())
 """
-POSIX = pytest.mark.skipif(os.name != "posix", reason="its ffmpeg is a script")
+POSIX = pytest.mark.skipif(os.name != "posix", reason="the ffmpeg of this test is a script")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`folder(name)`: that of one of `RUNS`, trained when it is first asked for."""
+    """`folder(name)` is the folder of one of `RUNS`, which the first call trains."""
     import torch
 
     base = tmp_path_factory.mktemp("runs")
-    # a unit that is off everywhere, one without an elbow, and one that bends
+    # a dead unit, a unit without an elbow, and a bent unit
     dead = {"0.weight": [[1.0], [0.0], [1.0]], "0.bias": [-2.0, 1.0, -0.5], "2.weight": [[1.0] * 3], "2.bias": [0.0]}
     torch.save({key: torch.tensor(value) for key, value in dead.items()}, base / "dead.pt")
 
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """`export(*words)`: the files that are written, by name, where the current folder is an empty one."""
+    """`export(*words)` runs the verb in an empty folder and returns the files that it writes, by name."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path) -> dict[str, Path]:
@@ -82,7 +82,7 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     return run
 
 
-def refused(*words: str | Path) -> str:
+def error_of(*words: str | Path) -> str:
     with pytest.raises(UserError) as refusal:
         main([str(word) for word in words])
     assert "\n" not in str(refusal.value)
@@ -105,7 +105,7 @@ def pixels(png: bytes) -> Any:
 # Animations
 
 
-def test_without_a_format_it_makes_a_gif_with_a_frame_for_every_snapshot(
+def test_the_default_is_a_gif_with_a_frame_for_every_snapshot(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]
 ) -> None:
     run = load_run(folder("relu"))
@@ -114,10 +114,10 @@ def test_without_a_format_it_makes_a_gif_with_a_frame_for_every_snapshot(
     assert list(made) == ["relu.gif"]
     found = frames(made["relu.gif"])
     assert len(found) == 12
-    wanted = [pixels(png) for png in run_pictures.frames(run, range(12), "fit")]
+    wanted = [pixels(png) for png in run_pictures.draw_frames(run, range(12), "fit")]
     for (shown, _), picture in zip(found, wanted, strict=True):
         assert shown.shape == picture.shape == (600, 960, 3)
-        # a GIF has 256 colours; the commonest ones of a picture are exact
+        # a GIF has 256 colours; the most common ones of a picture are exact
         assert np.abs(shown - picture).mean() < 1
         assert (shown == picture).all(-1).mean() > 0.93
     assert all((a[0] != b[0]).any() for a, b in itertools.pairwise(found))
@@ -125,13 +125,13 @@ def test_without_a_format_it_makes_a_gif_with_a_frame_for_every_snapshot(
 
 
 @pytest.mark.parametrize(("words", "indices"), [(["--frames", "4"], [0, 4, 7, 11]), (["--frames", "1"], [11])])
-def test_the_frames_of_an_animation_are_spread_over_the_snapshots(
+def test_the_frames_of_an_animation_are_evenly_spaced_over_the_snapshots(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], words: list[str], indices: list[int]
 ) -> None:
     run = load_run(folder("linear"))
     made = export(folder("linear"), "--gif", "--kind", "votes", "--fps", "20", *words)
     found = frames(made["linear-votes.gif"])
-    wanted = [pixels(png) for png in run_pictures.frames(run, indices, "votes")]
+    wanted = [pixels(png) for png in run_pictures.draw_frames(run, indices, "votes")]
     assert len(found) == len(wanted)
     for (shown, _), picture in zip(found, wanted, strict=True):
         assert np.abs(shown - picture).mean() < 1
@@ -139,43 +139,45 @@ def test_the_frames_of_an_animation_are_spread_over_the_snapshots(
 
 
 @POSIX
-def test_an_mp4_is_every_frame_handed_to_ffmpeg(
+def test_an_mp4_passes_every_frame_to_ffmpeg(
     folder: Callable[[str], Path],
     export: Callable[..., dict[str, Path]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put_ffmpeg(tmp_path, monkeypatch, FAKE_FFMPEG.format(python=sys.executable))
+    install_ffmpeg(tmp_path, monkeypatch, FAKE_FFMPEG.format(python=sys.executable))
     made = export(folder("relu"), "--mp4", "--frames", "5", "--fps", "7.5")["relu.mp4"].read_bytes()
     assert int.from_bytes(made[:8], "little") == 5 * 960 * 600 * 4
     arguments = made[8:].decode().split()
     assert arguments[arguments.index("-s") + 1] == "960x600"
-    # matplotlib has called it -r and -framerate
+    # the option is -r or -framerate, depending on the version of matplotlib
     assert "7.5" in arguments
 
 
 @POSIX
-def test_an_ffmpeg_that_fails_is_one_line(
+def test_a_failure_of_ffmpeg_is_reported_in_one_line(
     folder: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    put_ffmpeg(tmp_path, monkeypatch, "#!/bin/sh\necho many lines >&2\necho Unknown encoder h264 >&2\nexit 1\n")
-    assert refused(folder("relu"), "--mp4") == "--mp4: ffmpeg failed (Unknown encoder h264)"
+    install_ffmpeg(tmp_path, monkeypatch, "#!/bin/sh\necho many lines >&2\necho Unknown encoder h264 >&2\nexit 1\n")
+    assert error_of(folder("relu"), "--mp4") == "--mp4: ffmpeg failed (Unknown encoder h264)"
     assert capfd.readouterr().err == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin"]
 
 
-def test_a_missing_ffmpeg_is_one_line_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ffmpeg_is_reported_in_one_line_before_any_run_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    said = refused(tmp_path / "no run", "--mp4", "--gif")
-    assert said == "--mp4: there is no ffmpeg on the PATH; install it (https://ffmpeg.org), or take --gif"
+    error = error_of(tmp_path / "no run", "--mp4", "--gif")
+    assert error == "--mp4: there is no ffmpeg on the PATH; install it (https://ffmpeg.org), or take --gif"
 
 
-def put_ffmpeg(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = place / "bin" / "ffmpeg"
+def install_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = folder / "bin" / "ffmpeg"
     program.parent.mkdir()
     program.write_text(script)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -185,14 +187,16 @@ def put_ffmpeg(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
 # Pictures
 
 
-def test_pictures_of_chosen_updates(folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]) -> None:
+def test_pictures_are_made_for_the_chosen_updates(
+    folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]
+) -> None:
     made = export(folder("linear"), "--png", "--svg", "--pdf", "--at", "0,10,last,20")
     assert sorted(made) == sorted(f"linear-{at}.{kind}" for at in (0, 10, 20) for kind in ("png", "svg", "pdf"))
     run = load_run(folder("linear"))
     for at in (0, 10, 20):
-        run_pictures.picture(run, run.at(at), "fit").save("again.png")
+        run_pictures.draw_picture(run, run.at(at), "fit").save("again.png")
         assert made[f"linear-{at}.png"].read_bytes() == Path("again.png").read_bytes()
-        # twice as fine as the pictures in TensorBoard, and otherwise the same
+        # twice the resolution of the pictures in TensorBoard
         with Image.open(made[f"linear-{at}.png"]) as image:
             assert image.size == (1920, 1200)
         assert made[f"linear-{at}.svg"].read_text().startswith("<?xml")
@@ -200,7 +204,7 @@ def test_pictures_of_chosen_updates(folder: Callable[[str], Path], export: Calla
     assert made["linear-0.png"].read_bytes() != made["linear-10.png"].read_bytes()
 
 
-def test_the_default_picture_is_the_last_fit(
+def test_the_default_picture_is_the_fit_at_the_last_snapshot(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]
 ) -> None:
     fit = export(folder("relu"), "--png")
@@ -209,8 +213,8 @@ def test_the_default_picture_is_the_last_fit(
     assert fit["relu-20.png"].read_bytes() != votes["relu-votes-20.png"].read_bytes()
 
 
-def test_an_update_without_a_snapshot_is_refused_with_its_neighbours(folder: Callable[[str], Path]) -> None:
-    assert refused(folder("relu"), "--png", "--at", "0,7").endswith("has no snapshot there; nearest: 6 and 8")
+def test_an_update_without_a_snapshot_is_refused_with_the_nearest_ones(folder: Callable[[str], Path]) -> None:
+    assert error_of(folder("relu"), "--png", "--at", "0,7").endswith("has no snapshot there; nearest: 6 and 8")
 
 
 # Tables
@@ -221,7 +225,7 @@ def table(path: Path) -> dict[tuple[str, str, str, str], str]:
         header, *rows = csv.reader(file)
     assert header == ["run", "replica", "update", "unit", "quantity", "value"]
     found = {(replica, update, unit, quantity): value for _, replica, update, unit, quantity, value in rows}
-    assert len(found) == len(rows), "a value twice"
+    assert len(found) == len(rows), "a value is repeated"
     assert {row[0] for row in rows} == {path.stem}
     return found
 
@@ -231,27 +235,27 @@ def number(text: str) -> float:
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "dead", "constant", "diverged", "not_finite"])
-def test_a_table_has_every_number_of_the_run_and_no_other(
+def test_a_table_contains_every_value_of_the_run_and_no_other(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], name: str
 ) -> None:
     run = load_run(folder(name))
     found = table(export(folder(name), "--csv")[f"{name}.csv"])
     names = ["input_slope", "bias", "output_weight", "elbow", "orientation", "active_slope", "slope_jump"]
     of_units = {key: getattr(run, key) for key in [*names, "unit_status"]} if run.model == "relu" else {}
-    whole = {"loss/train": run.loss("train"), "loss/test": run.loss("test")}
-    whole["output_bias" if run.model == "relu" else "theta"] = run.output_bias if run.model == "relu" else run.theta
+    of_model = {"loss/train": run.loss("train"), "loss/test": run.loss("test")}
+    of_model["output_bias" if run.model == "relu" else "theta"] = run.output_bias if run.model == "relu" else run.theta
     wanted: dict[tuple[str, str, str, str], float] = {}
     for s, update in enumerate(run.updates):
         for r in range(len(run.seeds)):
-            wanted |= {(str(r), str(update), "", key): value[s, r] for key, value in whole.items()}
+            wanted |= {(str(r), str(update), "", key): value[s, r] for key, value in of_model.items()}
             for key, value in of_units.items():
                 wanted |= {(str(r), str(update), str(k), key): value[s, r, k] for k in range(value.shape[2])}
     for tag in ("loss/batch", "grad/norm", "grad/noise_scale", "votes/effective", "theta/optimum"):
         if tag in run.tags:
             series = zip(*run.scalars(tag), strict=True)
-            # what was recorded only as a median over the replicas is no single one's
-            everybody = "" if name == "replicas" else "0"
-            wanted |= {(everybody, str(update), "", tag): float(value) for update, value in series}
+            # a median over several replicas belongs to no single replica
+            replica = "" if name == "replicas" else "0"
+            wanted |= {(replica, str(update), "", tag): float(value) for update, value in series}
     assert found.keys() == wanted.keys()
     np.testing.assert_array_equal([number(found[key]) for key in wanted], list(wanted.values()))
     if name == "dead":
@@ -260,7 +264,7 @@ def test_a_table_has_every_number_of_the_run_and_no_other(
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "linear", "not_finite"])
-def test_arrays_are_those_of_the_run(
+def test_arrays_equal_those_of_the_run(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], name: str
 ) -> None:
     run = load_run(folder(name))
@@ -281,27 +285,27 @@ def test_arrays_are_those_of_the_run(
 # The page
 
 
-def test_a_page_holds_all_the_runs(folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]) -> None:
+def test_a_page_contains_all_the_runs(folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]) -> None:
     runs = [folder(name) for name in ("relu", "constant", "linear")]
     (made,) = export(*runs, "--html").values()
     assert made.name == f"{runs[0].parent.name}.html"
     pattern = r'<script type="reluviz/blob" data-run="(.*?)" data-kind="(.*?)">(.*?)</script>'
     blobs = re.findall(pattern, made.read_text(encoding="utf-8"))
-    held = {(run, kind): gzip.decompress(base64.b64decode(text)) for run, kind, text in blobs}
-    assert held == {(run.name, kind): blob for run in runs for kind, blob in load_run(run).payload().items()}
+    contents = {(run, kind): gzip.decompress(base64.b64decode(text)) for run, kind, text in blobs}
+    assert contents == {(run.name, kind): blob for run in runs for kind, blob in load_run(run).payload().items()}
     assert list(export(runs[0], "--html")) == ["relu.html"]
 
 
-# Several runs, and where files go
+# Several runs, and the names of files
 
 
-def test_several_runs_have_a_file_each_with_names_that_tell_them_apart(
+def test_each_of_several_runs_gets_a_file_with_a_different_name(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], tmp_path: Path
 ) -> None:
-    for place in ("a/seed-0", "b/seed-0", "b/seed-1", "b/2026-01-02_03-04-05"):
-        events_of = event_reader.files(folder("linear"))
-        (tmp_path / place).mkdir(parents=True)
-        (tmp_path / place / events_of[0].name).write_bytes(events_of[0].read_bytes())
+    for name in ("a/seed-0", "b/seed-0", "b/seed-1", "b/2026-01-02_03-04-05"):
+        events = event_file.event_files(folder("linear"))
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / events[0].name).write_bytes(events[0].read_bytes())
     made = export("a", "b", "b/seed-0", "--npz", "--out", "arrays")
     assert sorted(made) == ["a-seed-0.npz", "b-2026-01-02_03-04-05.npz", "b-seed-0.npz", "seed-1.npz"]
     assert {path.parent for path in made.values()} == {Path("arrays")}
@@ -309,49 +313,49 @@ def test_several_runs_have_a_file_each_with_names_that_tell_them_apart(
         assert found["run"] == "b-seed-0"
 
 
-def test_out_can_name_a_file_and_its_ending_says_what_it_is(
+def test_out_can_name_a_file_whose_extension_chooses_the_format(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]
 ) -> None:
     assert list(export(folder("linear"), "--out", "new/table.CSV").values()) == [Path("new/table.CSV")]
     assert Path("new/table.CSV").read_text().startswith("run,replica,update,unit,quantity,value\nlinear,0,0,,")
     assert list(export(folder("linear"), "--png", "--out", "new/here.png")) == ["here.png"]
-    assert refused(folder("linear"), "--csv", "--out", "it.png") == "--out it.png: what is written is csv"
-    two = refused(folder("linear"), "--png", "--at", "0,last", "--out", "it.png")
-    assert two == "--out it.png: 2 files are to be written; name a folder"
+    assert error_of(folder("linear"), "--csv", "--out", "it.png") == "--out it.png: the format is csv"
+    error = error_of(folder("linear"), "--png", "--at", "0,last", "--out", "it.png")
+    assert error == "--out it.png: there are 2 files to write; name a folder"
     Path("folder.gif").mkdir()
     assert list(export(folder("linear"), "--csv", "--out", "folder.gif").values()) == [Path("folder.gif/linear.csv")]
 
 
-def test_nothing_is_written_over_unless_told_so(
+def test_existing_files_are_overwritten_only_with_force(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]]
 ) -> None:
     Path("linear.csv").write_text("mine")
-    said = refused(folder("linear"), "--npz", "--csv")
-    assert said == "linear.csv: is there already; --force writes over it, --out names another place"
+    error = error_of(folder("linear"), "--npz", "--csv")
+    assert error == "linear.csv: exists already; --force overwrites it, --out names another place"
     assert (Path("linear.csv").read_text(), Path("linear.npz").exists()) == ("mine", False)
     export(folder("linear"), "--csv", "--force")
     assert len(Path("linear.csv").read_text()) > 1000
     Path("linear.npz").mkdir()
-    assert refused(folder("linear"), "--npz", "--force") == "linear.npz: is a folder"
+    assert error_of(folder("linear"), "--npz", "--force") == "linear.npz: is a folder"
 
 
-def test_what_fails_midway_leaves_the_earlier_file_and_no_half_of_a_new_one(
+def test_a_failed_write_keeps_the_existing_file_and_leaves_no_partial_file(
     folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "linear.csv").write_text("mine")
 
-    def full(run: Run, label: str, path: Path, progress: Callable[[int, int], None]) -> None:
+    def fail(run: Run, name: str, path: Path, progress: Callable[[int, int], None]) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tables, "csv", full)
-    said = refused(folder("linear"), "--csv", "--force")
-    assert said == "linear.csv: cannot be written (No space left on device)"
+    monkeypatch.setattr(tables, "csv", fail)
+    error = error_of(folder("linear"), "--csv", "--force")
+    assert error == "linear.csv: cannot be written (No space left on device)"
     assert [path.name for path in tmp_path.iterdir()] == ["linear.csv"]
     assert (tmp_path / "linear.csv").read_text() == "mine"
     (tmp_path / "file").write_text("")
-    assert refused(folder("linear"), "--npz", "--out", "file").startswith("file/linear.npz: cannot be written (")
+    assert error_of(folder("linear"), "--npz", "--out", "file").startswith("file/linear.npz: cannot be written (")
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "diverged", "not_finite", "dead", "replicas"])
@@ -367,11 +371,11 @@ def test_runs_of_every_kind_can_be_exported(
 def test_a_run_that_is_still_training_can_be_exported(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], tmp_path: Path
 ) -> None:
-    (whole,) = event_reader.files(folder("relu"))
+    (path,) = event_file.event_files(folder("relu"))
     live = tmp_path / "live"
     live.mkdir()
-    data = whole.read_bytes()
-    (live / whole.name).write_bytes(data[: 3 * len(data) // 4])
+    data = path.read_bytes()
+    (live / path.name).write_bytes(data[: 3 * len(data) // 4])
     count = len(load_run(live).updates)
     assert 1 < count < 12
     made = export(live, "--gif", "--csv")
@@ -379,20 +383,20 @@ def test_a_run_that_is_still_training_can_be_exported(
     assert len({update for _, update, _, _ in table(made["live.csv"])}) == count
 
 
-def test_a_damaged_record_is_told_of(
+def test_a_damaged_record_prints_a_warning(
     folder: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (whole,) = event_reader.files(folder("linear"))
-    data = bytearray(whole.read_bytes())
+    (path,) = event_file.event_files(folder("linear"))
+    data = bytearray(path.read_bytes())
     data[-3] ^= 1
-    (tmp_path / whole.name).write_bytes(bytes(data))
+    (tmp_path / path.name).write_bytes(bytes(data))
     assert main([str(tmp_path), "--csv", "--out", str(tmp_path)]) == 0
     assert capfd.readouterr().err == (
-        f"reluviz: {tmp_path / whole.name}: a record is damaged; what follows it in this file is left out\n"
+        f"reluviz: {tmp_path / path.name}: a record is damaged; the rest of this file is left out\n"
     )
 
 
-def test_a_terminal_sees_how_far_it_is(
+def test_a_terminal_shows_the_progress_in_percent(
     folder: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -409,7 +413,7 @@ def test_a_terminal_sees_how_far_it_is(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "the following arguments are required: RUN (python -m reluviz export --help)"),
         (["none"], "none: there is no such folder"),
@@ -421,21 +425,21 @@ def test_a_terminal_sees_how_far_it_is(
         (["RUN", "--csv", "--kind", "votes"], "--kind: goes with --png, --svg, --pdf, --gif or --mp4"),
         (["RUN", "--kind", "loss"], "invalid choice: 'loss'"),
         (["RUN", "--frames", "0"], "'0': must be a whole number of at least 1"),
-        (["RUN", "--fps", "51"], "'51': must be a number above 0, and 50 at most"),
+        (["RUN", "--fps", "51"], "'51': must be a number above 0 and at most 50"),
         (["RUN", "--fps", "nan"], "'nan': must be a number above 0"),
         (["RUN", "--gfi"], "unrecognized arguments: --gfi"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(
-    folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+    folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = str(folder("linear"))
-    assert said in refused(*(run if word == "RUN" else word for word in words))
+    assert message in error_of(*(run if word == "RUN" else word for word in words))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_verb_s_refusal_is_exit_status_2(tmp_path: Path) -> None:
+def test_a_refused_export_exits_with_status_2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reluviz", "export", "none"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "reluviz: none: there is no such folder\n")
@@ -466,7 +470,7 @@ def test_help_describes_every_option(capsys: pytest.CaptureFixture[str]) -> None
         assert f"\n  --{option}" in text
 
 
-def test_help_and_refused_arguments_load_no_torch() -> None:
+def test_parsing_arguments_imports_neither_torch_nor_tensorboard() -> None:
     code = (
         "import sys; from reluviz.analysis.export import arguments; arguments.parse(['run', '--csv']);"
         "sys.exit(bool({'torch', 'lightning', 'tensorboard', 'matplotlib', 'numpy'} & set(sys.modules)))"

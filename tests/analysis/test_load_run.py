@@ -1,4 +1,4 @@
-"""What a run has recorded is read back: the same bits, every snapshot once, whatever ended the run."""
+"""A recorded run is read back bit for bit, with every snapshot once, however the run ended."""
 
 import html
 import io
@@ -26,7 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import reluviz
 from reluviz.__main__ import main
-from reluviz.analysis import Run, load_run, load_runs, names, run_arrays, runs_below
+from reluviz.analysis import Run, load_run, load_runs, run_arrays, run_names, runs_below
 from reluviz.core import elbows, votes_torch
 from reluviz.core.functions_torch import PARAMETERS, predict
 from reluviz.data import Dataset, EverySchedule, piecewise_linear, sine
@@ -34,7 +34,7 @@ from reluviz.data.datamodule import SegmentData
 from reluviz.data.targets import piecewise_linear_target
 from reluviz.errors import UserError
 from reluviz.models import ReLUModule
-from reluviz.record import event_reader
+from reluviz.record import event_file
 from reluviz.record.event_file import EventFile
 from reluviz.record.logger import RunLogger
 from reluviz.tab import html_file, wire_format
@@ -61,7 +61,7 @@ RUNS = {
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
 
 
-def reluviz_train(*words: str) -> int:
+def train(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", "train", *words])
         return main()
@@ -69,7 +69,7 @@ def reluviz_train(*words: str) -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`folder(name)`: that of one of `RUNS`, trained when it is first asked for."""
+    """`folder(name)` is the folder of one of `RUNS`, which the first call trains."""
     base = tmp_path_factory.mktemp("runs")
     x = np.linspace(-1, 1, 30)
     (base / "points.csv").write_text("x,y\n" + "\n".join(f"{a},{a * a}" for a in x))
@@ -78,19 +78,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if not (base / name).exists():
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(base)
-                status = reluviz_train(*RUNS[name].split(), f"hydra.run.dir={name}")
+                status = train(*RUNS[name].split(), f"hydra.run.dir={name}")
                 assert status == (3 if name in ("diverged", "not_finite") else 0)
         return base / name
 
     return get
 
 
-def checkpoint(folder: Path) -> dict[str, torch.Tensor]:
+def checkpoint_parameters(folder: Path) -> dict[str, torch.Tensor]:
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     return {name: value for name, value in state.items() if name in {*PARAMETERS["relu"], *PARAMETERS["linear"]}}
 
 
-def state(run: Run, index: int) -> dict[str, torch.Tensor]:
+def parameters_at(run: Run, index: int) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value[index]) for name, value in run.parameters.items()}
 
 
@@ -103,8 +103,8 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["relu", "double", "output", "replicas", "constant", "linear", "diverged"])
-def test_parameters_are_those_of_the_checkpoint_bit_for_bit(folder: Callable[[str], Path], name: str) -> None:
-    run, saved = load_run(folder(name)), checkpoint(folder(name))
+def test_parameters_equal_the_checkpoint_bit_for_bit(folder: Callable[[str], Path], name: str) -> None:
+    run, saved = load_run(folder(name)), checkpoint_parameters(folder(name))
     assert saved.keys() == run.parameters.keys()
     for parameter, value in saved.items():
         assert run.rows.dtype == value.numpy().dtype
@@ -115,7 +115,7 @@ def test_parameters_are_those_of_the_checkpoint_bit_for_bit(folder: Callable[[st
         np.testing.assert_array_equal(getattr(run, parameter), found)
 
 
-def test_parameters_of_all_snapshots_are_what_tensorboard_reads(folder: Callable[[str], Path]) -> None:
+def test_parameters_of_all_snapshots_equal_those_that_tensorboard_reads(folder: Callable[[str], Path]) -> None:
     for name in ("relu", "replicas", "linear"):
         run = load_run(folder(name))
         found = EventAccumulator(str(folder(name)), size_guidance={"tensors": 0})
@@ -129,7 +129,7 @@ def test_parameters_of_all_snapshots_are_what_tensorboard_reads(folder: Callable
         np.testing.assert_array_equal(run.votes, np.array(votes_series))
 
 
-def test_a_run_knows_what_it_was(folder: Callable[[str], Path]) -> None:
+def test_a_run_has_its_model_seeds_settings_and_status(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("replicas"))
     assert (run.model, run.seeds, run.status, run.name) == ("relu", (4, 0, 7), "finished", "replicas")
     assert run.trained == PARAMETERS["relu"]
@@ -143,16 +143,16 @@ def test_a_run_knows_what_it_was(folder: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize(("name", "made"), [("relu", piecewise_linear()), ("sine", sine(50, 0.1, 3))])
-def test_the_data_set_is_the_one_that_was_trained_on(folder: Callable[[str], Path], name: str, made: Dataset) -> None:
+def test_the_data_set_equals_the_one_used_for_training(folder: Callable[[str], Path], name: str, made: Dataset) -> None:
     data = load_run(folder(name)).data
     for field in ("x", "y", "x_test", "y_test"):
         np.testing.assert_array_equal(getattr(data, field), getattr(made, field))
     assert (data.name, data.domain) == (made.name, made.domain)
-    # the function itself, also where the run did not record it
+    # the function itself, although the run recorded only its values
     assert data.target is made.target
 
 
-def test_the_user_s_own_points_have_no_target_and_no_test(folder: Callable[[str], Path]) -> None:
+def test_points_from_a_file_have_no_target_and_no_test_points(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("points"))
     assert (run.data.target, run.data.x_test, run.data.y_test) == (None, None, None)
     assert run.data.x.tolist() == np.linspace(-1, 1, 30).tolist()
@@ -160,15 +160,15 @@ def test_the_user_s_own_points_have_no_target_and_no_test(folder: Callable[[str]
         run.loss("test")
 
 
-def test_many_samples_have_the_recorded_ones_named(folder: Callable[[str], Path]) -> None:
+def test_a_large_data_set_records_2000_samples_and_their_indices(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("many"))
     assert run.residual.shape == (3, 1, 2000)
-    r = predict("relu", state(run, -1), torch.from_numpy(run.data.x)) - torch.from_numpy(run.data.y)
+    r = predict("relu", parameters_at(run, -1), torch.from_numpy(run.data.x)) - torch.from_numpy(run.data.y)
     np.testing.assert_allclose(run.residual[-1], r[:, run.recorded], rtol=1e-5, atol=1e-6)
     assert run.contributions()["bias"].shape == (1, 2000, 3)
 
 
-def test_an_unknown_target_is_interpolated_between_the_points_where_it_is_known(tmp_path: Path) -> None:
+def test_an_unknown_target_is_interpolated_between_its_recorded_values(tmp_path: Path) -> None:
     def target(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return x * x
 
@@ -205,7 +205,7 @@ def test_quantities_of_units_follow_from_the_parameters(folder: Callable[[str], 
     np.testing.assert_array_equal(np.array(elbows.STATUS)[run.unit_status], status)
 
 
-def test_a_model_says_which_parameters_it_has(folder: Callable[[str], Path]) -> None:
+def test_a_missing_parameter_is_refused_with_the_names_of_those_that_exist(folder: Callable[[str], Path]) -> None:
     with pytest.raises(AttributeError, match="a linear model has no input_slope; it has theta"):
         _ = load_run(folder("linear")).elbow
     with pytest.raises(AttributeError, match="a relu model has no theta"):
@@ -213,21 +213,23 @@ def test_a_model_says_which_parameters_it_has(folder: Callable[[str], Path]) -> 
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "output", "constant", "linear"])
-def test_votes_are_those_of_the_parameters(folder: Callable[[str], Path], name: str) -> None:
+def test_recorded_votes_follow_from_the_parameters(folder: Callable[[str], Path], name: str) -> None:
     run = load_run(folder(name))
     assert run.residual.shape == run.norm.shape == run.vote_share.shape == (len(run.updates), len(run.seeds), 200)
     for s in range(len(run.updates)):
-        g = votes_torch.per_sample_gradients(run.model, state(run, s), X, Y, run.trained)
+        g = votes_torch.per_sample_gradients(run.model, parameters_at(run, s), X, Y, run.trained)
         c = votes_torch.squared_norms(g).sqrt() / 200
         np.testing.assert_allclose(run.norm[s], c, rtol=1e-5, atol=1e-8)
-        np.testing.assert_allclose(run.residual[s], predict(run.model, state(run, s), X) - Y, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            run.residual[s], predict(run.model, parameters_at(run, s), X) - Y, rtol=1e-5, atol=1e-6
+        )
         np.testing.assert_allclose(run.vote_share[s].sum(-1), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["relu", "double", "output", "replicas", "constant", "linear"])
-def test_contributions_are_those_of_the_votes_module(folder: Callable[[str], Path], name: str) -> None:
+def test_contributions_equal_those_of_the_votes_module(folder: Callable[[str], Path], name: str) -> None:
     run = load_run(folder(name))
-    saved = {parameter: value.double() for parameter, value in checkpoint(folder(name)).items()}
+    saved = {parameter: value.double() for parameter, value in checkpoint_parameters(folder(name)).items()}
     wanted = votes_torch.contributions(votes_torch.per_sample_gradients(run.model, saved, X, Y, run.trained))
     found = run.contributions()
     assert tuple(found) == run.trained
@@ -240,7 +242,7 @@ def test_contributions_are_those_of_the_votes_module(folder: Callable[[str], Pat
     assert not np.array_equal(next(iter(earlier.values())), next(iter(found.values())))
 
 
-def test_contributions_are_those_that_the_run_recorded_itself(folder: Callable[[str], Path]) -> None:
+def test_contributions_equal_those_that_the_run_recorded(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("double"))
     found = EventAccumulator(str(run.folder), size_guidance={"tensors": 0})
     found.Reload()
@@ -252,7 +254,7 @@ def test_contributions_are_those_that_the_run_recorded_itself(folder: Callable[[
         np.testing.assert_allclose(tensor_util.make_ndarray(event.tensor_proto), matrix, rtol=1e-6, atol=1e-30)
 
 
-def test_predictions_are_those_of_the_network(folder: Callable[[str], Path]) -> None:
+def test_predictions_follow_the_formula_of_the_network(folder: Callable[[str], Path]) -> None:
     run, x = load_run(folder("replicas")), np.array([-1.0, 0.3, 2.0])
     for update, s in ((None, -1), (5, 2)):
         h = np.maximum(run.input_slope[s][:, None] * x[:, None] + run.bias[s][:, None], 0)
@@ -264,7 +266,7 @@ def test_predictions_are_those_of_the_network(folder: Callable[[str], Path]) -> 
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear", "diverged"])
-def test_losses_are_the_recorded_ones_for_every_replica(
+def test_losses_equal_the_recorded_losses_of_every_replica(
     folder: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = load_run(folder(name))
@@ -274,15 +276,15 @@ def test_losses_are_the_recorded_ones_for_every_replica(
         updates, values = run.scalars(f"loss/{which}")
         assert updates.tolist() == run.updates.tolist()
         np.testing.assert_allclose(np.median(found, axis=1), values, rtol=1e-6)
-        # as many snapshots together as there are, or one at a time
-        monkeypatch.setattr(run_arrays, "ENTRIES", 1)
+        # all snapshots at once gives the same as one snapshot at a time
+        monkeypatch.setattr(run_arrays, "MAX_PARAMETERS_AT_ONCE", 1)
         np.testing.assert_allclose(run.loss(which), found, rtol=1e-13)
         monkeypatch.undo()
     with pytest.raises(UserError, match="batch: must be train or test"):
         run.loss("batch")
 
 
-def test_scalars_are_what_tensorboard_reads(folder: Callable[[str], Path]) -> None:
+def test_scalars_equal_those_that_tensorboard_reads(folder: Callable[[str], Path]) -> None:
     for name in ("relu", "replicas", "constant"):
         run = load_run(folder(name))
         found = EventAccumulator(str(run.folder), size_guidance={"scalars": 0, "tensors": 0})
@@ -303,7 +305,7 @@ def test_scalars_are_what_tensorboard_reads(folder: Callable[[str], Path]) -> No
 
 
 @pytest.mark.parametrize(
-    ("update", "said"),
+    ("update", "message"),
     [
         (7, "update 7: .* has no snapshot there; nearest: 5 and 10"),
         (21, "nearest: 20$"),
@@ -311,11 +313,11 @@ def test_scalars_are_what_tensorboard_reads(folder: Callable[[str], Path]) -> No
         (-1, "nearest: 0$"),
     ],
 )
-def test_a_snapshot_that_is_not_there_is_refused_with_its_neighbours(
-    folder: Callable[[str], Path], update: int, said: str
+def test_a_missing_snapshot_is_refused_with_the_nearest_updates(
+    folder: Callable[[str], Path], update: int, message: str
 ) -> None:
     run = load_run(folder("relu"))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         run.at(update)
     assert [run.at(known) for known in (0, 1, 5, 20, None)] == [0, 1, 2, 5, 5]
 
@@ -326,8 +328,8 @@ def test_a_snapshot_that_is_not_there_is_refused_with_its_neighbours(
 def recorded_pictures(folder: Path) -> dict[tuple[str, int], bytes]:
     return {
         (value.tag, event.step): value.image.encoded_image_string
-        for path in event_reader.files(folder)
-        for event in event_reader.events(path)
+        for path in event_file.event_files(folder)
+        for event in event_file.read_events(path)
         for value in event.summary.value
         if value.WhichOneof("value") == "image"
     }
@@ -335,20 +337,20 @@ def recorded_pictures(folder: Path) -> dict[tuple[str, int], bytes]:
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear"])
 @pytest.mark.parametrize("kind", ["fit", "votes"])
-def test_a_plot_is_the_picture_that_the_run_recorded(folder: Callable[[str], Path], name: str, kind: str) -> None:
+def test_a_plot_equals_the_picture_that_the_run_recorded(folder: Callable[[str], Path], name: str, kind: str) -> None:
     run, images = load_run(folder(name)), recorded_pictures(folder(name))
     for update in (0, int(run.updates[-1])):
         figure = run.plot(update, kind)
         wanted = images[kind, update]
         assert figure._repr_png_() == wanted  # type: ignore[attr-defined]
-        # and as a figure it draws the same, without the help of whoever animates it
-        seen = io.BytesIO()
-        figure.savefig(seen, format="png", dpi=100)
-        pixels = [np.asarray(Image.open(data).convert("RGB"), dtype=int) for data in (seen, io.BytesIO(wanted))]
+        # the figure also draws all of its artists when it is saved directly
+        saved = io.BytesIO()
+        figure.savefig(saved, format="png", dpi=100)
+        pixels = [np.asarray(Image.open(data).convert("RGB"), dtype=int) for data in (saved, io.BytesIO(wanted))]
         assert (np.abs(pixels[0] - pixels[1]).max(-1) > 8).mean() < 0.03
 
 
-def test_a_plot_can_show_any_replica_and_diverged_runs(folder: Callable[[str], Path]) -> None:
+def test_a_plot_can_show_any_replica_and_a_diverged_run(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("replicas"))
     first, second = (run.plot(replica=replica)._repr_png_() for replica in (0, 1))  # type: ignore[attr-defined]
     assert first != second
@@ -360,7 +362,7 @@ def test_a_plot_can_show_any_replica_and_diverged_runs(folder: Callable[[str], P
         run.plot(kind="loss")
 
 
-def test_a_notebook_shows_what_a_run_is(folder: Callable[[str], Path]) -> None:
+def test_a_notebook_shows_a_table_that_describes_the_run(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("replicas"))
     text = run._repr_html_()
     cells = dict(re.findall(r"<th[^>]*>(.*?)</th><td[^>]*>(.*?)</td>", text))
@@ -373,17 +375,17 @@ def test_a_notebook_shows_what_a_run_is(folder: Callable[[str], Path]) -> None:
     assert "<b>" not in run._repr_html_()
 
 
-def test_a_notebook_shows_the_view_in_a_frame(folder: Callable[[str], Path]) -> None:
+def test_a_notebook_shows_the_interactive_view_in_a_frame(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("relu"))
     (source,) = re.findall(r'<iframe srcdoc="([^"]*)"', run._repr_html_())
     assert html.unescape(source) == html_file.html({"relu": run.payload()})
 
 
-# For the browser
+# The payload of the interactive view
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "linear", "points", "diverged", "not_finite"])
-def test_the_payload_holds_the_run(folder: Callable[[str], Path], name: str) -> None:
+def test_the_payload_contains_data_parameters_and_scalars(folder: Callable[[str], Path], name: str) -> None:
     run = load_run(folder(name))
     blobs = {key: wire_format.decode(blob) for key, blob in run.payload().items()}
     assert list(blobs) == ["data", "params", "scalars"]
@@ -411,33 +413,38 @@ def test_the_payload_holds_the_run(folder: Callable[[str], Path], name: str) -> 
         np.testing.assert_array_equal(arrays[f"v{i}"], values.astype(np.float32))
 
 
-def test_a_payload_can_be_thinned_to_some_snapshots(folder: Callable[[str], Path]) -> None:
+def test_a_payload_can_be_limited_to_some_snapshots(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("linear"))
-    for most, kept in ((4, [0, 4, 8, 12]), (5, [0, 3, 6, 9, 12]), (6, [0, 3, 6, 9, 12]), (12, [0, 2, 4, 6, 8, 10, 12])):
-        arrays, header = wire_format.decode(run.payload(most)["params"])
+    for max_snapshots, kept in (
+        (4, [0, 4, 8, 12]),
+        (5, [0, 3, 6, 9, 12]),
+        (6, [0, 3, 6, 9, 12]),
+        (12, [0, 2, 4, 6, 8, 10, 12]),
+    ):
+        arrays, header = wire_format.decode(run.payload(max_snapshots)["params"])
         assert arrays["update"].tolist() == kept
         np.testing.assert_array_equal(arrays["values"], run.rows[kept].astype(np.float32))
         assert (header["total"], header["stride"]) == (13, kept[1])
     assert wire_format.decode(run.payload(13)["params"])[1]["stride"] == 1
 
 
-def test_many_samples_are_few_in_the_payload(folder: Callable[[str], Path]) -> None:
+def test_the_payload_of_a_large_data_set_contains_the_recorded_samples(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("many"))
     arrays, header = wire_format.decode(run.payload()["data"])
     np.testing.assert_array_equal(arrays["x"], run.data.x[run.recorded])
     assert header["points"] == 3000
 
 
-# Runs that go on
+# Resumed runs
 
 
-def test_a_run_that_went_on_from_an_earlier_checkpoint_has_every_snapshot_once(
+def test_a_run_resumed_from_an_earlier_checkpoint_has_every_snapshot_once(
     folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     once, again = load_run(folder("long")), tmp_path / "again"
     shutil.copytree(once.folder, again)
-    assert reluviz_train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
-    assert len(event_reader.files(again)) == 2
+    assert train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
+    assert len(event_file.event_files(again)) == 2
     run = load_run(again)
     assert run.updates.tolist() == EverySchedule(10).schedule(80)
     np.testing.assert_array_equal(run.rows, once.rows)
@@ -446,16 +453,16 @@ def test_a_run_that_went_on_from_an_earlier_checkpoint_has_every_snapshot_once(
     assert [len(run.scalars(tag)[0]) for tag in ("loss/train", "loss/batch")] == [10, 9]
 
 
-def test_what_a_run_that_went_on_has_not_written_again_is_forgotten(
+def test_snapshots_after_the_checkpoint_of_a_resumed_run_are_dropped_until_recorded_again(
     folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     again = tmp_path / "again"
     shutil.copytree(folder("long"), again)
-    assert reluviz_train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
-    second = event_reader.files(again)[1]
-    # as if it had been killed after its first snapshot
+    assert train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
+    second = event_file.event_files(again)[1]
+    # the state of the file if the run had been killed after its first snapshot
     starts = offsets(second)
-    kept = next(i for i, event in enumerate(event_reader.events(second)) if event.summary.value)
+    kept = next(i for i, event in enumerate(event_file.read_events(second)) if event.summary.value)
     second.write_bytes(second.read_bytes()[: starts[kept + 1]])
     run = load_run(again)
     assert run.updates.tolist() == [0, 1, 10, 20, 30, 40, 50]
@@ -463,7 +470,7 @@ def test_what_a_run_that_went_on_has_not_written_again_is_forgotten(
 
 
 @POSIX
-def test_a_run_that_was_killed_and_went_on_has_the_snapshots_of_one_that_never_was(tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_has_the_snapshots_of_an_uninterrupted_one(tmp_path: Path) -> None:
     settings = ["+exp=relu", "model.width=3", "updates=6000", "snapshots.every=100", "engine=reference"]
     settings += ["callbacks=minimal", "callbacks.checkpoints.seconds=0"]
     once, killed = tmp_path / "once", tmp_path / "killed"
@@ -474,8 +481,8 @@ def test_a_run_that_was_killed_and_went_on_has_the_snapshots_of_one_that_never_w
         deadline = time.monotonic() + 120
         while seen < 20 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-            if killed.exists() and (files := event_reader.files(killed)) and files[0].stat().st_size > 100_000:
-                # read while it is written
+            if killed.exists() and (files := event_file.event_files(killed)) and files[0].stat().st_size > 100_000:
+                # the run is read while it is being written
                 seen = len(load_run(killed).updates)
                 assert load_run(killed).metrics is None
         process.send_signal(signal.SIGKILL)
@@ -487,8 +494,8 @@ def test_a_run_that_was_killed_and_went_on_has_the_snapshots_of_one_that_never_w
     before = load_run(killed)
     assert 20 <= len(before.updates) < 62
     assert before.status is None
-    assert reluviz_train(f"ckpt_path={killed}") == 0
-    assert reluviz_train(*settings, f"hydra.run.dir={once}") == 0
+    assert train(f"ckpt_path={killed}") == 0
+    assert train(*settings, f"hydra.run.dir={once}") == 0
     run, wanted = load_run(killed), load_run(once)
     assert run.updates.tolist() == wanted.updates.tolist() == EverySchedule(100).schedule(6000)
     np.testing.assert_array_equal(run.rows, wanted.rows)
@@ -497,7 +504,7 @@ def test_a_run_that_was_killed_and_went_on_has_the_snapshots_of_one_that_never_w
     assert run.status == "finished"
 
 
-def test_metrics_of_before_a_run_went_on_are_not_its_metrics(folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_metrics_from_before_a_run_was_resumed_are_ignored(folder: Callable[[str], Path], tmp_path: Path) -> None:
     shutil.copytree(folder("relu"), tmp_path / "run")
     stale = metrics(folder("relu")) | {"updates": 15}
     (tmp_path / "run" / "metrics.json").write_text(json.dumps(stale))
@@ -506,25 +513,29 @@ def test_metrics_of_before_a_run_went_on_are_not_its_metrics(folder: Callable[[s
     assert load_run(tmp_path / "run").metrics is None
 
 
-# Files that are not whole
+# Incomplete and damaged files
 
 
 def offsets(path: Path) -> list[int]:
-    """Where each record begins, and the end."""
+    """The position of each record, and the end of the file."""
     data, found = path.read_bytes(), [0]
     while found[-1] < len(data):
         found.append(found[-1] + 16 + int.from_bytes(data[found[-1] : found[-1] + 8], "little"))
     return found
 
 
-def test_a_file_that_ends_within_a_record_is_read_up_to_it(folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_file_that_ends_within_a_record_is_read_up_to_that_record(
+    folder: Callable[[str], Path], tmp_path: Path
+) -> None:
     whole = load_run(folder("relu"))
-    (path,) = event_reader.files(whole.folder)
+    (path,) = event_file.event_files(whole.folder)
     data, starts = path.read_bytes(), offsets(path)
-    holds = [any(value.tag == "reluviz/params" for value in event.summary.value) for event in event_reader.events(path)]
+    has_params = [
+        any(value.tag == "reluviz/params" for value in event.summary.value) for event in event_file.read_events(path)
+    ]
     copy = tmp_path / path.name
-    for number in np.flatnonzero(holds)[1:]:
-        before = sum(holds[:number])
+    for number in np.flatnonzero(has_params)[1:]:
+        before = sum(has_params[:number])
         start, end = starts[number], starts[number + 1]
         for cut in (start, start + 5, start + 12, start + 13, end - 4, end - 1):
             copy.write_bytes(data[:cut])
@@ -535,20 +546,22 @@ def test_a_file_that_ends_within_a_record_is_read_up_to_it(folder: Callable[[str
             assert run.damaged == ()
 
 
-@pytest.mark.parametrize("place", [3, 10, 20, -2], ids=["length", "its checksum", "data", "their checksum"])
-def test_a_damaged_record_ends_its_file_and_no_other(folder: Callable[[str], Path], tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("position", [3, 10, 20, -2], ids=["length", "checksum of length", "data", "checksum of data"])
+def test_a_damaged_record_ends_the_reading_of_its_file_only(
+    folder: Callable[[str], Path], tmp_path: Path, position: int
+) -> None:
     again = tmp_path / "again"
     shutil.copytree(folder("long"), again)
-    assert reluviz_train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
+    assert train(f"ckpt_path={again / 'checkpoints' / 'update-000000050.ckpt'}") == 0
     wanted = load_run(again)
-    first = event_reader.files(again)[0]
+    first = event_file.event_files(again)[0]
     data, starts = bytearray(first.read_bytes()), offsets(first)
-    steps = [event.step for event in event_reader.events(first)]
+    steps = [event.step for event in event_file.read_events(first)]
     record = steps.index(20)
-    data[(starts[record] if place >= 0 else starts[record + 1]) + place] ^= 1
+    data[(starts[record] if position >= 0 else starts[record + 1]) + position] ^= 1
     first.write_bytes(bytes(data))
     run = load_run(again)
-    # 20 to 40 are lost; what the second file holds is not
+    # updates 20 to 40 are lost; the second file is complete
     assert run.updates.tolist() == [0, 1, 10, 50, 60, 70, 80]
     np.testing.assert_array_equal(run.rows, wanted.rows[[0, 1, 2, 6, 7, 8, 9]])
     assert run.damaged == (first,)
@@ -556,11 +569,9 @@ def test_a_damaged_record_ends_its_file_and_no_other(folder: Callable[[str], Pat
     assert first.name in run._repr_html_()
 
 
-def test_another_run_in_the_same_folder_takes_the_place_of_the_first(
-    folder: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_second_run_in_the_same_folder_replaces_the_first(folder: Callable[[str], Path], tmp_path: Path) -> None:
     for number, name in enumerate(("replicas", "linear")):
-        (path,) = event_reader.files(folder(name))
+        (path,) = event_file.event_files(folder(name))
         shutil.copy(path, tmp_path / f"events.out.tfevents.{number}")
     run, wanted = load_run(tmp_path), load_run(folder("linear"))
     assert run.model == "linear"
@@ -568,52 +579,52 @@ def test_another_run_in_the_same_folder_takes_the_place_of_the_first(
     assert run.tags == wanted.tags
 
 
-# What is no run
+# Folders without a run
 
 
-def refused(place: Path) -> str:
+def error_of(folder: Path) -> str:
     with pytest.raises(UserError) as refusal:
-        load_run(place)
-    assert str(place) in str(refusal.value)
+        load_run(folder)
+    assert str(folder) in str(refusal.value)
     assert "\n" not in str(refusal.value)
     return str(refusal.value)
 
 
-def test_what_is_no_run_is_refused_in_one_line(folder: Callable[[str], Path], tmp_path: Path) -> None:
-    assert refused(tmp_path / "none").endswith("there is no such folder")
+def test_a_folder_without_a_run_is_refused_in_one_line(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    assert error_of(tmp_path / "none").endswith("there is no such folder")
     (tmp_path / "file").write_text("")
-    assert refused(tmp_path / "file").endswith("is a file; name the run's folder")
+    assert error_of(tmp_path / "file").endswith("is a file; name the run's folder")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert refused(empty).endswith("holds no run (no events.out.tfevents.*)")
+    assert error_of(empty).endswith("holds no run (no events.out.tfevents.*)")
     other = tmp_path / "other"
     with SummaryWriter(str(other)) as writer:
         writer.add_scalar("loss/train", 1.0, 0)
-    assert refused(other).endswith("holds no run of reluviz (its events have no reluviz/data)")
-    (path,) = event_reader.files(folder("relu"))
+    assert error_of(other).endswith("holds no run of reluviz (its events have no reluviz/data)")
+    (path,) = event_file.event_files(folder("relu"))
     early = tmp_path / "early"
     early.mkdir()
     has_data = [
-        any(value.tag == "reluviz/data" for value in event.summary.value) for event in event_reader.events(path)
+        any(value.tag == "reluviz/data" for value in event.summary.value) for event in event_file.read_events(path)
     ]
     (early / path.name).write_bytes(path.read_bytes()[: offsets(path)[has_data.index(True) + 1]])
-    assert refused(early).endswith("this run has no snapshot yet")
+    assert error_of(early).endswith("this run has no snapshot yet")
 
 
 def test_an_unreadable_run_is_refused_in_one_line(folder: Callable[[str], Path], tmp_path: Path) -> None:
     if not hasattr(os, "geteuid") or os.geteuid() == 0:
         pytest.skip("this user may read everything")
-    (path,) = event_reader.files(folder("relu"))
+    (path,) = event_file.event_files(folder("relu"))
     copy = Path(shutil.copy(path, tmp_path))
     copy.chmod(0)
-    assert "cannot be read (Permission denied)" in refused(tmp_path)
+    assert "cannot be read (Permission denied)" in error_of(tmp_path)
 
 
 def changed(source: Path, target: Path, tag: str, change: Callable[[Any], None]) -> Path:
-    """Copy a run, with the summaries of one tag changed."""
+    """Copy a run, with a change to the summaries of one tag."""
     writer = EventFile(str(target))
-    for path in event_reader.files(source):
-        for event in event_reader.events(path):
+    for path in event_file.event_files(source):
+        for event in event_file.read_events(path):
             for value in event.summary.value:
                 if value.tag == tag:
                     change(value)
@@ -649,23 +660,23 @@ def content(**change: Any) -> Callable[[Any], None]:
         ("reluviz/votes", lambda value: setattr(value.tensor.tensor_shape.dim[2], "size", 7)),
     ],
 )
-def test_a_run_that_makes_no_sense_is_refused_in_one_line(
+def test_a_run_with_inconsistent_records_is_refused_in_one_line(
     folder: Callable[[str], Path], tmp_path: Path, tag: str, change: Callable[[Any], None]
 ) -> None:
-    assert "that this version" in refused(changed(folder("relu"), tmp_path / "changed", tag, change))
+    assert "that this version" in error_of(changed(folder("relu"), tmp_path / "changed", tag, change))
 
 
-# Many runs
+# Several runs
 
 
-def test_runs_are_found_wherever_they_are_below_a_folder(folder: Callable[[str], Path], tmp_path: Path) -> None:
-    places = [tmp_path / "sweep" / "seed-0", tmp_path / "sweep" / "seed-1", tmp_path / "alone"]
-    for place in places:
-        shutil.copytree(folder("linear"), place)
+def test_runs_are_found_at_any_depth_below_a_folder(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folders = [tmp_path / "sweep" / "seed-0", tmp_path / "sweep" / "seed-1", tmp_path / "alone"]
+    for path in folders:
+        shutil.copytree(folder("linear"), path)
     with SummaryWriter(str(tmp_path / "other")) as writer:
         writer.add_scalar("loss/train", 1.0, 0)
-    assert runs_below(tmp_path) == [places[2], *places[:2]]
-    assert runs_below(places[0]) == [places[0]]
+    assert runs_below(tmp_path) == [folders[2], *folders[:2]]
+    assert runs_below(folders[0]) == [folders[0]]
     assert [run.name for run in load_runs(tmp_path)] == ["alone", "seed-0", "seed-1"]
     if os.name == "posix":
         (tmp_path / "sweep" / "loop").symlink_to(tmp_path, target_is_directory=True)
@@ -676,19 +687,19 @@ def test_runs_are_found_wherever_they_are_below_a_folder(folder: Callable[[str],
         load_runs(tmp_path / "none")
 
 
-def test_names_are_as_short_as_they_can_be() -> None:
+def test_names_of_runs_are_different_and_as_short_as_possible() -> None:
     def of(*paths: str) -> list[str]:
-        return names([Path("/", *path.split("/")) for path in paths])
+        return run_names([Path("/", *path.split("/")) for path in paths])
 
     assert of("logs/sweeps/a") == ["a"]
     assert of("logs/relu/2026-07-01_12-00-00") == ["relu-2026-07-01_12-00-00"]
     assert of("x/a", "y/a", "y/b") == ["x-a", "y-a", "b"]
     assert of("p/x/a", "q/x/a") == ["p-x-a", "q-x-a"]
     assert of("a", "x/a") == ["a", "x-a"]
-    assert names([Path("/")]) == ["run"]
+    assert run_names([Path("/")]) == ["run"]
 
 
-def test_reading_needs_neither_lightning_nor_matplotlib(folder: Callable[[str], Path]) -> None:
+def test_reading_a_run_imports_neither_lightning_nor_matplotlib(folder: Callable[[str], Path]) -> None:
     code = f"""
 import sys
 from reluviz import load_run
@@ -699,5 +710,5 @@ print([name for name in ("lightning", "matplotlib", "hydra", "tensorflow") if na
     assert done.stdout == "[]\n"
 
 
-def test_the_public_names_are_those_of_the_module() -> None:
+def test_the_package_exports_load_run_and_run() -> None:
     assert (reluviz.load_run, reluviz.Run) == (load_run, Run)

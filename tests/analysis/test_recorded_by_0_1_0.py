@@ -1,9 +1,9 @@
-"""Runs that version 0.1.0 recorded are read, exported, reported on, gone on with and made again as it did.
+"""Runs recorded by version 0.1.0 can be read, exported, reported on, resumed and reproduced.
 
-The folders in tests/fixtures/0.1.0 are as 0.1.0 left them. `expected` holds what it read from them, and what it found
-where it did what the tests do. What is read back is compared bit for bit, wherever the tests run. What is computed
-depends on the processor in the last digits, so that it is compared bit for bit where it does not, and on a computer
-like the one that recorded; elsewhere it has to be close.
+The folders in tests/fixtures/0.1.0 are as version 0.1.0 left them. Its folder `expected` contains what 0.1.0 read from
+these runs, and the results of 0.1.0 for what the tests do. Recorded values are compared bit for bit on every computer.
+The last digits of some computed values depend on the processor. These are compared bit for bit on a computer like the
+one that recorded the runs, and with tolerances on other computers.
 """
 
 import base64
@@ -44,15 +44,14 @@ STOPPED = {one["run"]: one for one in COMMANDS["stopped"]}
 PROLONGED = {one["run"]: one for one in COMMANDS["prolonged"]}
 SWEEPS = {one["sweep"]: one["words"] for one in COMMANDS["sweeps"]}
 FOLDERS = [*RUNS, *STOPPED]
-DERIVED = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
-OF_UNITS = ("input_slope", "bias", "output_weight")
-ONE_NUMBER = ("loss/batch", "grad/norm", "grad/noise_scale", "votes/effective", "theta/optimum")
-CLOSE = {"float32": {"rtol": 1e-5, "atol": 2e-6}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
-"""How far apart two processors may be after hundreds of updates, by the precision of the run."""
+DERIVED_QUANTITIES = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
+SUMMARY_TAGS = ("loss/batch", "grad/norm", "grad/noise_scale", "votes/effective", "theta/optimum")
+TOLERANCES = {"float32": {"rtol": 1e-5, "atol": 2e-6}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
+"""Tolerances for results of two processors after hundreds of updates, by the precision of the run."""
 
 
-def here() -> dict[str, str]:
-    """Return what the last digits of a computation depend on."""
+def this_computer() -> dict[str, str]:
+    """Return the properties of this computer that can change the last digits of a computation."""
     features = llvmlite.binding.get_host_cpu_features()
     return {
         "machine": platform.machine(),
@@ -64,40 +63,41 @@ def here() -> dict[str, str]:
     }
 
 
-LIKE_THERE = here() == COMMANDS["recorded on"]
+LIKE_RECORDING_COMPUTER = this_computer() == COMMANDS["recorded on"]
 
 
 def expected(name: str) -> dict[str, NDArray[Any]]:
+    """Return the expected arrays of a run or a module."""
     with np.load(FIXTURES / "expected" / f"{name}.npz", allow_pickle=False) as file:
         return dict(file)
 
 
-def assert_same(found: Any, wanted: Any, exactly: bool, rtol: float, atol: float, what: str) -> None:
-    if exactly or LIKE_THERE:
-        np.testing.assert_array_equal(found, wanted, err_msg=what)
+def assert_same(found: Any, wanted: Any, exactly: bool, rtol: float, atol: float, label: str) -> None:
+    """Compare bit for bit if `exactly` is true or this computer is like the recording one, else with tolerances."""
+    if exactly or LIKE_RECORDING_COMPUTER:
+        np.testing.assert_array_equal(found, wanted, err_msg=label)
     else:
-        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=atol, err_msg=what)
+        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=atol, err_msg=label)
 
 
-def assert_same_course(run: Run, wanted: dict[str, NDArray[Any]], exactly: bool) -> None:
-    """Compare all snapshots of a run that was trained here with those of one that 0.1.0 trained."""
-    close = CLOSE[str(run.rows.dtype)]
+def assert_same_snapshots(run: Run, wanted: dict[str, NDArray[Any]], exactly: bool) -> None:
+    """Compare all snapshots of a run trained by the test with those of the same run trained by 0.1.0."""
+    tolerances = TOLERANCES[str(run.rows.dtype)]
     np.testing.assert_array_equal(run.updates, wanted["updates"])
     for name, values in run.parameters.items():
-        assert_same(values, wanted[name], exactly, **close, what=name)
-    # sums over the points, in which the processor chooses the order
-    assert_same(run.loss("train"), wanted["loss_train"], False, **close, what="loss/train")
+        assert_same(values, wanted[name], exactly, **tolerances, label=name)
+    # sums over the points, whose order depends on the processor
+    assert_same(run.loss("train"), wanted["loss_train"], False, **tolerances, label="loss/train")
     if "loss_test" in wanted:
-        assert_same(run.loss("test"), wanted["loss_test"], False, **close, what="loss/test")
+        assert_same(run.loss("test"), wanted["loss_test"], False, **tolerances, label="loss/test")
     # votes are recorded in float32
-    assert_same(run.votes, wanted["votes"], False, rtol=1e-4, atol=1e-5, what="votes")
+    assert_same(run.votes, wanted["votes"], False, rtol=1e-4, atol=1e-5, label="votes")
 
 
-def assert_same_end(found: dict[str, Any] | None, wanted: dict[str, Any], exactly: bool, precision: str) -> None:
-    """Compare what two metrics.json hold, apart from times and versions."""
-    assert found is not None
-    found = {key: value for key, value in found.items() if key not in ("seconds", "versions")}
-    if LIKE_THERE:
+def assert_same_metrics(found: dict[str, Any] | None, wanted: dict[str, Any], exactly: bool, precision: str) -> None:
+    """Compare the contents of two metrics.json files, except times and versions."""
+    found = without_times_and_versions(found)
+    if LIKE_RECORDING_COMPUTER:
         assert found == wanted
         return
     assert list(found) == list(wanted)
@@ -105,28 +105,31 @@ def assert_same_end(found: dict[str, Any] | None, wanted: dict[str, Any], exactl
         assert found[key] == wanted[key]
     for key in ("input_slope", "bias", "output_weight", "output_bias", "theta"):
         if key in wanted:
-            assert_same(found[key], wanted[key], exactly, **CLOSE[precision], what=key)
+            assert_same(found[key], wanted[key], exactly, **TOLERANCES[precision], label=key)
     for key in ("loss/train", "loss/test"):
         if wanted[key] is not None:
-            assert_same(found[key], wanted[key], False, **CLOSE[precision], what=key)
+            assert_same(found[key], wanted[key], False, **TOLERANCES[precision], label=key)
 
 
-def whole(metrics: dict[str, Any] | None) -> dict[str, Any]:
-    """Return metrics without what differs from time to time."""
+def without_times_and_versions(metrics: dict[str, Any] | None) -> dict[str, Any]:
+    """Return metrics without the keys that differ between equal runs."""
     assert metrics is not None
     return {key: value for key, value in metrics.items() if key not in ("seconds", "versions")}
 
 
-def stored(folder: Path) -> dict[str, Any] | None:
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of a run's metrics.json, or None if the run has not ended."""
     path = folder / "metrics.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files below a folder."""
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def reluviz(*words: str | Path) -> int:
+    """Run a command line in this process and return its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *map(str, words)])
         return main()
@@ -134,7 +137,7 @@ def reluviz(*words: str | Path) -> int:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the folders, which is the current folder; the names of files in their settings refer to it."""
+    """A copy of the recorded runs, as the current folder: file names in the settings of the runs are relative to it."""
     folder = tmp_path / "home"
     shutil.copytree(FIXTURES, folder, ignore=shutil.ignore_patterns("expected"))
     monkeypatch.chdir(folder)
@@ -142,54 +145,55 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# Read
+# Reading
 
 
 @pytest.mark.parametrize("name", [*FOLDERS, "library"])
 def test_a_run_is_read_bit_for_bit(name: str) -> None:
-    run, told, wanted = load_run(FIXTURES / name), EXPECTED["runs"][name], expected(name)
+    run, attributes, wanted = load_run(FIXTURES / name), EXPECTED["runs"][name], expected(name)
     assert run.folder == FIXTURES / name
     for key in ("model", "name", "status", "settings", "repr"):
-        assert (repr(run) if key == "repr" else getattr(run, key)) == told[key]
+        assert (repr(run) if key == "repr" else getattr(run, key)) == attributes[key]
     for key in ("seeds", "trained", "tags"):
-        assert list(getattr(run, key)) == told[key]
-    assert [list(field) for field in run.fields] == told["fields"]
-    assert run.metrics == stored(FIXTURES / name)
+        assert list(getattr(run, key)) == attributes[key]
+    assert [list(field) for field in run.fields] == attributes["fields"]
+    assert run.metrics == read_metrics(FIXTURES / name)
     assert run.damaged == ()
-    assert run.rows.dtype == told["dtype"]
-    assert {"name": run.data.name, "domain": list(run.data.domain)} == told["data"]
-    own = {"x": run.data.x, "y": run.data.y, "recorded": run.recorded, "updates": run.updates, "walls": run.walls}
-    own |= {"votes": run.votes, **run.parameters}
+    assert run.rows.dtype == attributes["dtype"]
+    assert {"name": run.data.name, "domain": list(run.data.domain)} == attributes["data"]
+    arrays = {"x": run.data.x, "y": run.data.y, "recorded": run.recorded, "updates": run.updates, "walls": run.walls}
+    arrays |= {"votes": run.votes, **run.parameters}
     if run.model == "relu":
-        # single operations, which all processors round alike
-        own |= {key: getattr(run, key) for key in DERIVED}
-    for key, values in own.items():
+        # single operations, which all processors round in the same way
+        arrays |= {key: getattr(run, key) for key in DERIVED_QUANTITIES}
+    for key, values in arrays.items():
         np.testing.assert_array_equal(values, wanted[key], err_msg=key)
         assert values.dtype == wanted[key].dtype
     for key in run.parameters:
         np.testing.assert_array_equal(getattr(run, key), wanted[key])
     for number, key in enumerate(("residual", "norm", "vote_share")):
         np.testing.assert_array_equal(getattr(run, key), wanted["votes"][:, :, number])
-    assert_same_test_points(run, told["test_points"])
+    assert_same_test_points(run, attributes["test_points"])
     counts = wanted["scalar_counts"].tolist()
     assert [len(run.scalars(tag)[0]) for tag in run.tags] == counts
     for number, key in enumerate(("scalar_updates", "scalar_values")):
         np.testing.assert_array_equal(np.concatenate([run.scalars(tag)[number] for tag in run.tags]), wanted[key])
 
 
-def assert_same_test_points(run: Run, told: list[Any] | None) -> None:
+def assert_same_test_points(run: Run, wanted: list[Any] | None) -> None:
+    """Compare the number and the SHA-256 of the test points; None means that the run has none."""
     x, y = run.data.x_test, run.data.y_test
-    if told is None:
+    if wanted is None:
         assert x is None
         assert y is None
         return
     assert x is not None
     assert y is not None
-    assert [len(x), *(hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y))] == told
+    assert [len(x), *(hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y))] == wanted
 
 
 @pytest.mark.parametrize("name", [*FOLDERS, "library"])
-def test_what_follows_from_the_parameters_is_what_it_was(name: str) -> None:
+def test_values_computed_from_the_parameters_are_the_same_as_in_0_1_0(name: str) -> None:
     run, wanted = load_run(FIXTURES / name), expected(name)
     low, high = run.data.domain
     found = {"loss_train": run.loss("train"), "prediction": run.predict(np.linspace(low, high, 9))}
@@ -201,13 +205,13 @@ def test_what_follows_from_the_parameters_is_what_it_was(name: str) -> None:
         found["target"] = run.data.target(run.data.x)
     assert run.data.target is not None or "target" not in wanted
     for key, values in found.items():
-        assert_same(values, wanted[key], False, rtol=1e-12, atol=1e-14, what=key)
+        assert_same(values, wanted[key], False, rtol=1e-12, atol=1e-14, label=key)
     last = run.snapshot()
     assert last.update == run.updates[-1] == run.updates[run.at()]
-    assert_same(last.loss_train, wanted["loss_train"][-1], False, rtol=1e-12, atol=1e-14, what="loss_train")
+    assert_same(last.loss_train, wanted["loss_train"][-1], False, rtol=1e-12, atol=1e-14, label="loss_train")
 
 
-def test_a_run_draws_its_snapshots_and_shows_itself(tmp_path: Path) -> None:
+def test_a_run_draws_its_snapshots_and_has_a_notebook_representation(tmp_path: Path) -> None:
     run = load_run(FIXTURES / "relu")
     for kind in ("fit", "votes"):
         run.plot(100, kind).savefig(tmp_path / f"{kind}.png")
@@ -215,83 +219,84 @@ def test_a_run_draws_its_snapshots_and_shows_itself(tmp_path: Path) -> None:
     assert run.name in run._repr_html_()
 
 
-def test_an_update_without_a_snapshot_is_refused_with_the_nearest_ones() -> None:
+def test_an_update_without_a_snapshot_is_an_error_that_names_the_nearest_ones() -> None:
     with pytest.raises(UserError, match="no snapshot there; nearest: 100 and 200"):
         load_run(FIXTURES / "relu").at(150)
 
 
-# Exported
+# Exporting
 
 
-def test_the_arrays_that_are_exported_are_those_of_before(home: Path) -> None:
-    assert reluviz("export", *FOLDERS, "--npz", "--out", "made") == 0
+def test_exported_arrays_are_the_same_as_in_0_1_0(home: Path) -> None:
+    assert reluviz("export", *FOLDERS, "--npz", "--out", "exported") == 0
     for name in FOLDERS:
         wanted = expected(name)
-        with np.load(home / "made" / f"{name}.npz", allow_pickle=False) as found:
-            names = {key for key in wanted if not key.startswith(("scalar_", "contribution.", "prediction", "walls"))}
-            names |= {"run", "model", "seeds", "residual", "norm", "vote_share"}
-            names |= {"x_test", "y_test"} if EXPECTED["runs"][name]["test_points"] else set()
-            assert set(found.files) == names - {"votes"}
+        with np.load(home / "exported" / f"{name}.npz", allow_pickle=False) as found:
+            keys = {key for key in wanted if not key.startswith(("scalar_", "contribution.", "prediction", "walls"))}
+            keys |= {"run", "model", "seeds", "residual", "norm", "vote_share"}
+            keys |= {"x_test", "y_test"} if EXPECTED["runs"][name]["test_points"] else set()
+            assert set(found.files) == keys - {"votes"}
             assert (str(found["run"]), str(found["model"])) == (name, EXPECTED["runs"][name]["model"])
             for key in set(found.files) & set(wanted):
                 exactly = key not in ("loss_train", "loss_test", "target")
-                assert_same(found[key], wanted[key], exactly, rtol=1e-12, atol=1e-14, what=f"{name}: {key}")
+                assert_same(found[key], wanted[key], exactly, rtol=1e-12, atol=1e-14, label=f"{name}: {key}")
             for number, key in enumerate(("residual", "norm", "vote_share")):
                 np.testing.assert_array_equal(found[key], wanted["votes"][:, :, number])
 
 
 @pytest.mark.parametrize("name", ["replicas", "diverged", "adam"])
-def test_the_table_that_is_exported_holds_every_value(home: Path, name: str) -> None:
+def test_an_exported_table_contains_every_value(home: Path, name: str) -> None:
     assert reluviz("export", name, "--csv", "--out", "table.csv") == 0
     with (home / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {name}
     found = {(row["replica"], int(row["update"]), row["unit"], row["quantity"]): row["value"] for row in rows}
     assert len(found) == len(rows)
-    wanted = cells(name)
+    wanted = expected_cells(name)
     assert set(found) == set(wanted)
     numbers = np.array([float(found[key] or "nan") for key in wanted])
     np.testing.assert_allclose(numbers, np.array(list(wanted.values())), rtol=1e-12, atol=1e-14)
 
 
-def cells(name: str) -> dict[tuple[str, int, str, str], float]:
-    """Return what a table of a run holds: (replica, update, unit, quantity) -> value."""
-    told, arrays = EXPECTED["runs"][name], expected(name)
+def expected_cells(name: str) -> dict[tuple[str, int, str, str], float]:
+    """Return the expected table of a run: (replica, update, unit, quantity) -> value."""
+    attributes, arrays = EXPECTED["runs"][name], expected(name)
     found = {}
-    named = {"loss/train": "loss_train", "loss/test": "loss_test", **{key: key for key in arrays}}
-    quantities = ["loss/train", "loss/test", *(key for key, _ in told["fields"])]
-    quantities += DERIVED if told["model"] == "relu" else ()
+    array_names = {"loss/train": "loss_train", "loss/test": "loss_test", **{key: key for key in arrays}}
+    quantities = ["loss/train", "loss/test", *(key for key, _ in attributes["fields"])]
+    quantities += DERIVED_QUANTITIES if attributes["model"] == "relu" else ()
     for quantity in quantities:
-        values = arrays[named[quantity]]
-        for place in np.ndindex(values.shape):
-            unit = str(place[2]) if len(place) == 3 else ""
-            found[str(place[1]), int(arrays["updates"][place[0]]), unit, quantity] = float(values[place])
+        values = arrays[array_names[quantity]]
+        for index in np.ndindex(values.shape):
+            unit = str(index[2]) if len(index) == 3 else ""
+            found[str(index[1]), int(arrays["updates"][index[0]]), unit, quantity] = float(values[index])
     ends = np.cumsum(arrays["scalar_counts"])[:-1]
     series = (np.split(arrays[f"scalar_{kind}"], ends) for kind in ("updates", "values"))
-    for tag, at, values in zip(told["tags"], *series, strict=True):
-        if tag in ONE_NUMBER:
-            replica = "0" if len(told["seeds"]) == 1 else ""
-            found |= {(replica, int(update), "", tag): float(value) for update, value in zip(at, values, strict=True)}
+    for tag, updates, values in zip(attributes["tags"], *series, strict=True):
+        if tag in SUMMARY_TAGS:
+            replica = "0" if len(attributes["seeds"]) == 1 else ""
+            for update, value in zip(updates, values, strict=True):
+                found[replica, int(update), "", tag] = float(value)
     return found
 
 
-def test_the_page_that_is_exported_holds_the_parameters_of_every_run(home: Path) -> None:
+def test_an_exported_page_contains_the_parameters_of_every_run(home: Path) -> None:
     assert reluviz("export", *FOLDERS, "library", "--html", "--out", "page.html") == 0
     pattern = r'<script type="reluviz/blob" data-run="(.*?)" data-kind="(.*?)">(.*?)</script>'
     blobs = re.findall(pattern, (home / "page.html").read_text(encoding="utf-8"))
-    held = {(run, kind): gzip.decompress(base64.b64decode(text)) for run, kind, text in blobs}
-    assert {run for run, _ in held} == {*FOLDERS, "library"}
-    for name in {run for run, _ in held}:
+    found = {(run, kind): gzip.decompress(base64.b64decode(text)) for run, kind, text in blobs}
+    assert {run for run, _ in found} == {*FOLDERS, "library"}
+    for name in {run for run, _ in found}:
         run = load_run(home / name)
-        # a browser shows them in float32
-        assert run.rows.astype("<f4").tobytes() in held[name, "params"]
-        assert {kind: held[name, kind] for kind in ("data", "params", "scalars")} == run.payload()
+        # the page stores parameters in float32
+        assert run.rows.astype("<f4").tobytes() in found[name, "params"]
+        assert {kind: found[name, kind] for kind in ("data", "params", "scalars")} == run.payload()
 
 
-# Reported
+# Reporting
 
 
-def test_the_report_on_a_sweep_says_what_it_said(home: Path) -> None:
+def test_the_report_on_a_sweep_is_the_same_as_in_0_1_0(home: Path) -> None:
     sweep = home / "sweeps" / "finished"
     assert reluviz("report", "sweeps/finished", "--pictures", "none") == 0
     assert (sweep / "report" / "findings.md").read_text() == (FIXTURES / "expected/report/findings.md").read_text()
@@ -308,61 +313,61 @@ def test_the_report_on_a_sweep_says_what_it_said(home: Path) -> None:
         events = EventAccumulator(str(sweep / "aggregate" / name), size_guidance={"tensors": 0})
         events.Reload()
         for tag, points in series.items():
-            drawn = [[one.step, float(tensor_util.make_ndarray(one.tensor_proto))] for one in events.Tensors(tag)]
-            np.testing.assert_allclose(drawn, points, rtol=1e-6, err_msg=f"{name}: {tag}")
+            recorded = [[e.step, float(tensor_util.make_ndarray(e.tensor_proto))] for e in events.Tensors(tag)]
+            np.testing.assert_allclose(recorded, points, rtol=1e-6, err_msg=f"{name}: {tag}")
 
 
-def test_a_stopped_sweep_is_reported_on_with_what_it_has(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_on_a_stopped_sweep_contains_the_runs_it_has(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reluviz("report", "sweeps/stopped", "--pictures", "none", "--out", "report") == 0
     assert "3 runs" in (home / "report" / "findings.md").read_text()
     assert "unfinished" in capsys.readouterr().out
 
 
-# Made again
+# Training again
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_same_command_line_makes_the_same_run_again(home: Path, name: str) -> None:
-    one = RUNS[name]
-    assert reluviz("train", *one["words"], "hydra.run.dir=again") == one["status"]
+def test_the_same_command_line_reproduces_the_run(home: Path, name: str) -> None:
+    command = RUNS[name]
+    assert reluviz("train", *command["words"], "hydra.run.dir=again") == command["status"]
     run = load_run(home / "again")
-    assert_same_course(run, expected(name), one["exact"])
-    assert_same_end(run.metrics, whole(stored(home / name)), one["exact"], str(run.rows.dtype))
-    told = EXPECTED["runs"][name]
-    assert run.settings == told["settings"]
-    assert list(run.tags) == told["tags"]
+    assert_same_snapshots(run, expected(name), command["exact"])
+    wanted = without_times_and_versions(read_metrics(home / name))
+    assert_same_metrics(run.metrics, wanted, command["exact"], str(run.rows.dtype))
+    assert run.settings == EXPECTED["runs"][name]["settings"]
+    assert list(run.tags) == EXPECTED["runs"][name]["tags"]
 
 
-# Gone on with
+# Resuming
 
 
 @pytest.mark.parametrize("name", STOPPED)
-@pytest.mark.parametrize("again", [False, True], ids=["its folder", "its command line too"])
-def test_a_run_stopped_half_way_ends_as_the_undisturbed_one(home: Path, name: str, again: bool) -> None:
-    one = STOPPED[name]
+@pytest.mark.parametrize("with_words", [False, True], ids=["folder", "folder and command line"])
+def test_a_stopped_run_ends_with_the_results_of_an_uninterrupted_run(home: Path, name: str, with_words: bool) -> None:
+    command = STOPPED[name]
     before = load_run(home / name)
     assert before.status == (None if name == "killed" else name)
-    assert reluviz("train", f"ckpt_path={name}", *(one["words"] if again else [])) == 0
+    assert reluviz("train", f"ckpt_path={name}", *(command["words"] if with_words else [])) == 0
     run = load_run(home / name)
     assert run.status == "finished"
     np.testing.assert_array_equal(run.rows[:3], before.rows[:3])
-    assert_same_course(run, expected(one["whole"]), one["exact"])
-    assert_same_end(run.metrics, EXPECTED["ends"][one["whole"]], one["exact"], str(run.rows.dtype))
+    assert_same_snapshots(run, expected(command["whole"]), command["exact"])
+    assert_same_metrics(run.metrics, EXPECTED["ends"][command["whole"]], command["exact"], str(run.rows.dtype))
 
 
 @pytest.mark.parametrize("name", PROLONGED)
-def test_a_finished_run_that_is_prolonged_equals_one_that_was_longer_from_the_start(home: Path, name: str) -> None:
-    one = PROLONGED[name]
+def test_a_prolonged_run_ends_with_the_results_of_a_longer_run(home: Path, name: str) -> None:
+    command = PROLONGED[name]
     before = load_run(home / name)
-    assert reluviz("train", f"ckpt_path={name}", f"updates={one['updates']}") == 0
+    assert reluviz("train", f"ckpt_path={name}", f"updates={command['updates']}") == 0
     run = load_run(home / name)
     np.testing.assert_array_equal(run.rows[: len(before.updates)], before.rows)
-    assert_same_course(run, expected(one["whole"]), one["exact"])
-    assert_same_end(run.metrics, EXPECTED["ends"][one["whole"]], one["exact"], str(run.rows.dtype))
+    assert_same_snapshots(run, expected(command["whole"]), command["exact"])
+    assert_same_metrics(run.metrics, EXPECTED["ends"][command["whole"]], command["exact"], str(run.rows.dtype))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["ckpt_path=relu"], "has made its 300 updates; a larger number prolongs it, as in updates=600"),
         (["ckpt_path=killed", "optimizer.lr=0.5"], "optimizer.lr=0.5: the run in killed has 0.01; only updates can"),
@@ -370,50 +375,52 @@ def test_a_finished_run_that_is_prolonged_equals_one_that_was_longer_from_the_st
     ],
     ids=["finished", "value", "choice"],
 )
-def test_what_a_run_cannot_go_on_with_is_refused_and_nothing_is_touched(
-    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_a_run_that_cannot_be_resumed_with_these_settings_is_an_error_and_no_file_changes(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     before = contents(home)
     assert reluviz("train", *words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert contents(home) == before
 
 
-def test_a_stopped_sweep_goes_on_and_ends_as_the_undisturbed_one(
+def test_a_resumed_sweep_ends_with_the_results_of_an_uninterrupted_sweep(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = home / "sweeps" / "stopped"
-    ended = [path.parent for path in sorted(sweep.glob("*/metrics.json"))]
-    assert len(ended) == 2
-    before = [contents(folder) for folder in ended]
+    finished = [path.parent for path in sorted(sweep.glob("*/metrics.json"))]
+    assert len(finished) == 2
+    before = [contents(folder) for folder in finished]
     assert reluviz("train", *SWEEPS["sweeps/stopped"], "sweep.resume=sweeps/stopped") == 0
     assert "4 finished (2 of them before)" in capsys.readouterr().out
-    assert [contents(folder) for folder in ended] == before
-    found = {f"sweeps/stopped/{path.parent.name}": stored(path.parent) for path in sweep.glob("*/metrics.json")}
-    wanted = {name: end for name, end in EXPECTED["ends"].items() if name.startswith("sweeps/")}
+    assert [contents(folder) for folder in finished] == before
+    found = {f"sweeps/stopped/{path.parent.name}": read_metrics(path.parent) for path in sweep.glob("*/metrics.json")}
+    wanted = {name: metrics for name, metrics in EXPECTED["ends"].items() if name.startswith("sweeps/")}
     assert set(found) == set(wanted)
     for name, metrics in found.items():
-        assert_same_end(metrics, wanted[name], False, "float32")
+        assert_same_metrics(metrics, wanted[name], False, "float32")
         assert load_run(home / name).updates.tolist() == [0, 1, 20, 40]
 
 
-def test_a_sweep_that_has_ended_has_nothing_left_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_a_finished_sweep_changes_no_file_but_multirun_yaml(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(home / "sweeps" / "finished")
     assert reluviz("train", *SWEEPS["sweeps/finished"], "sweep.resume=sweeps/finished") == 0
     assert "4 finished (4 of them before)" in capsys.readouterr().out
     after = contents(home / "sweeps" / "finished")
-    assert {name: after[name] for name in before if not name.endswith("multirun.yaml")} == {
-        name: data for name, data in before.items() if not name.endswith("multirun.yaml")
-    }
+    unchanged = [name for name in before if not name.endswith("multirun.yaml")]
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
 
 
-# In one's own code
+# Python API
 
 
-def network() -> ReLUModule:
+def adam_module() -> ReLUModule:
+    """Return an untrained module with the settings of library/network.ckpt."""
     return ReLUModule(width=4, seeds=[0, 1], optimizer={"_target_": "torch.optim.Adam", "lr": 0.01})
 
 
@@ -431,14 +438,14 @@ def test_a_module_is_loaded_from_its_checkpoint_bit_for_bit() -> None:
 def test_a_module_is_loaded_from_the_checkpoint_of_a_run(name: str) -> None:
     path = FIXTURES / name / "checkpoints" / "last.ckpt"
     loaded, run = ReLUModule.load_from_checkpoint(path, weights_only=True), expected(name)
-    place = run["updates"].tolist().index(int(loaded.updates_done))
+    index = run["updates"].tolist().index(int(loaded.updates_done))
     for parameter, value in loaded.named_parameters():
-        np.testing.assert_array_equal(value.detach().numpy(), run[parameter][place])
+        np.testing.assert_array_equal(value.detach().numpy(), run[parameter][index])
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_training_goes_on_from_a_checkpoint_of_ones_own_code(home: Path) -> None:
-    module = network()
+def test_a_trainer_resumes_from_the_checkpoint_of_a_python_program(home: Path) -> None:
+    module = adam_module()
     trainer = L.Trainer(
         accelerator="cpu",
         max_steps=9,
@@ -454,24 +461,24 @@ def test_training_goes_on_from_a_checkpoint_of_ones_own_code(home: Path) -> None
     assert int(module.updates_done) == 400
     wanted = expected("network")
     for name, value in module.named_parameters():
-        assert_same(value.detach().numpy(), wanted[f"{name}_after_400"], False, **CLOSE["float32"], what=name)
+        assert_same(value.detach().numpy(), wanted[f"{name}_after_400"], False, **TOLERANCES["float32"], label=name)
 
 
-# Viewed
+# Viewing
 
 
-def asked(url: str, until: Callable[[Any], bool]) -> Any:
-    """Return what a server answers, asked again while it is still reading."""
+def request_until(url: str, complete: Callable[[Any], bool]) -> Any:
+    """Repeat a request until the JSON answer is complete or 20 seconds have passed, and return the last answer."""
     deadline = time.monotonic() + 20
     while True:
         with urllib.request.urlopen(url, timeout=10) as answer:
             found = json.load(answer)
-        if until(found) or time.monotonic() > deadline:
+        if complete(found) or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
 
 
-def test_the_runs_are_viewed(home: Path) -> None:
+def test_the_viewer_lists_all_runs(home: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "reluviz", "view", str(home), "--port", "0"],
         stdout=subprocess.PIPE,
@@ -487,18 +494,20 @@ def test_the_runs_are_viewed(home: Path) -> None:
         url = next(word for word in line.split() if word.startswith("http://"))
         names = {path.parent.relative_to(home).as_posix() for path in home.rglob("events.out.tfevents.*")}
         assert len(names) == len(FOLDERS) + 1 + 4 + 3
-        assert set(asked(f"{url}data/runs", lambda found: set(found) == names)) == names
-        plugins = asked(f"{url}data/plugins_listing", lambda found: found["reluviz"]["enabled"])
+        assert set(request_until(f"{url}data/runs", lambda found: set(found) == names)) == names
+        plugins = request_until(f"{url}data/plugins_listing", lambda found: found["reluviz"]["enabled"])
         assert plugins["reluviz"]["enabled"]
     finally:
         deadline.cancel()
-        # its data server ends with it
+        # the data server ends with this process
         process.kill()
         process.communicate(timeout=30)
 
 
-def test_a_single_run_is_found_to_be_viewed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # the host is looked at once the folder has been found to hold a run
+def test_the_viewer_accepts_the_folder_of_a_run_but_not_a_folder_without_runs(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # the error about the host shows that the folder was accepted: the host is checked last
     assert reluviz("view", "relu", "--host", "no host") == 2
     assert "cannot listen on host" in capsys.readouterr().err
     assert reluviz("view", "relu/checkpoints") == 2

@@ -1,4 +1,4 @@
-"""`python -m reluviz report` on real sweeps: what it writes is what is in the runs, and numpy agrees."""
+"""`python -m reluviz report` on trained sweeps: its files agree with the runs and with NumPy."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def train(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three optimisers at two widths, six replicas each, in a folder whose name has a space."""
+    """A sweep of three optimisers and two widths, six replicas each, in a folder whose name has a space."""
     base = tmp_path_factory.mktemp("many")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
@@ -48,8 +48,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reported(sweep: Path) -> tuple[Path, str]:
-    """The sweep, of which a report was made by the command itself, and what that printed."""
+def report(sweep: Path) -> tuple[Path, str]:
+    """The sweep with a report made on the command line, and the output of the command."""
     command = [sys.executable, "-m", "reluviz", "report", sweep.name]
     done = subprocess.run(command, cwd=sweep.parent, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -57,29 +57,29 @@ def reported(sweep: Path) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module")
-def known(reported: tuple[Path, str]) -> tuple[Groups, list[Row]]:
-    found = collect([reported[0]])
+def collected(report: tuple[Path, str]) -> tuple[Groups, list[Row]]:
+    found = collect([report[0]])
     return found, rows(found)
 
 
 @pytest.fixture
-def copy(sweep: Path, tmp_path: Path) -> Path:
-    """The sweep without a report, to be spoilt."""
+def sweep_copy(sweep: Path, tmp_path: Path) -> Path:
+    """A copy of the sweep without a report, which the test may change."""
     ignored = shutil.ignore_patterns("report", "aggregate", "checkpoints")
     return Path(shutil.copytree(sweep, tmp_path / "copy", ignore=ignored))
 
 
-def metrics_of(run: Path) -> dict[str, Any]:
+def read_metrics(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text())
 
 
-def runs_of(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def runs_and_settings(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(sweep.glob("*/metrics.json")):
         width, name = re.fullmatch(r"width-(\d+)_optimizer-(\w+)", path.parent.name).groups()
         yield path.parent, {"model.width": int(width), "optimizer": name}
 
 
-def refused(*words: str | Path) -> str:
+def error_of(*words: str | Path) -> str:
     with pytest.raises(UserError) as refusal:
         main([str(word) for word in words])
     assert "\n" not in str(refusal.value)
@@ -89,22 +89,24 @@ def refused(*words: str | Path) -> str:
 # The table
 
 
-def test_groups_are_named_by_what_varies_and_hold_every_seed_once(known: tuple[Groups, list[Row]], sweep: Path) -> None:
-    found, _ = known
+def test_groups_are_labelled_by_what_varies_and_have_every_seed_once(
+    collected: tuple[Groups, list[Row]], sweep: Path
+) -> None:
+    found, _ = collected
     assert found.keys == ("model.width", "optimizer")
     assert found.runs == 6
-    assert found.left == ()
-    wanted = [{"model.width": width, "optimizer": name} for width in (5, 8) for name in ("adam", "momentum", "sgd")]
-    assert [dict(group.settings) for group in found.groups] == wanted
+    assert found.skipped == ()
+    expected = [{"model.width": width, "optimizer": name} for width in (5, 8) for name in ("adam", "momentum", "sgd")]
+    assert [dict(group.settings) for group in found.groups] == expected
     for group in found.groups:
         assert [replica.seed for replica in group.replicas] == list(range(6))
         assert {replica.status for replica in group.replicas} == {"finished"}
 
 
-def test_the_table_is_numpys_of_metrics_json(known: tuple[Groups, list[Row]], sweep: Path) -> None:
-    found = {(tuple(row.settings.values()), row.metric): row for row in known[1]}
-    for run, settings in runs_of(sweep):
-        metrics = metrics_of(run)
+def test_the_table_has_the_statistics_of_metrics_json(collected: tuple[Groups, list[Row]], sweep: Path) -> None:
+    found = {(tuple(row.settings.values()), row.metric): row for row in collected[1]}
+    for run, settings in runs_and_settings(sweep):
+        metrics = read_metrics(run)
         values = {key: metrics[key] for key in ("loss/train", "loss/test")}
         values |= {f"units/{key}": counts for key, counts in metrics["units"].items()}
         for metric, each in values.items():
@@ -116,14 +118,16 @@ def test_the_table_is_numpys_of_metrics_json(known: tuple[Groups, list[Row]], sw
     assert not found
 
 
-def test_the_files_of_the_table_hold_the_same_rows(reported: tuple[Path, str], known: tuple[Groups, list[Row]]) -> None:
-    folder, (found, wanted) = reported[0] / "report", known
-    columns = table_files.columns(wanted, found.keys)
+def test_all_files_of_the_table_have_the_same_rows(
+    report: tuple[Path, str], collected: tuple[Groups, list[Row]]
+) -> None:
+    folder, (found, expected) = report[0] / "report", collected
+    columns = table_files.columns(expected, found.keys)
     assert list(columns) == ["model.width", "optimizer", *STATISTICS]
     with (folder / "table.csv").open(newline="") as file:
         header, *lines = csv.reader(file)
     assert header == list(columns)
-    assert lines == [[str(one) for one in line] for line in zip(*columns.values(), strict=True)]
+    assert lines == [[str(value) for value in line] for line in zip(*columns.values(), strict=True)]
     table = parquet.read_table(folder / "table.parquet")
     assert table.to_pydict() == columns
     assert str(table.schema.field("model.width").type) == "int64"
@@ -131,12 +135,12 @@ def test_the_files_of_the_table_hold_the_same_rows(reported: tuple[Path, str], k
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines)]
     assert cells[0] == list(columns)
     for cell, line in zip(cells[1:], zip(*columns.values(), strict=True), strict=True):
-        assert [type(one)(text) for text, one in zip(cell, line, strict=True)] == [
-            pytest.approx(one, rel=1e-5) if isinstance(one, float) else one for one in line
+        assert [type(value)(text) for text, value in zip(cell, line, strict=True)] == [
+            pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for value in line
         ]
 
 
-def test_odd_values_are_read_back_from_the_files_of_the_table(tmp_path: Path) -> None:
+def test_unusual_values_are_read_back_from_the_files_of_the_table(tmp_path: Path) -> None:
     odd = [
         Row({"a": None, "b": 1, "n": "x|y"}, "loss/test", 0, 0, *[np.nan] * 5),
         Row({"a": 'p,"q"', "b": 0.5, "n": "é"}, "loss/test", 3, 3, *[np.inf] * 5),
@@ -153,32 +157,34 @@ def test_odd_values_are_read_back_from_the_files_of_the_table(tmp_path: Path) ->
     assert r"x\|y" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
-def test_without_pyarrow_the_other_files_are_written_and_a_line_says_how_to_get_it(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_pyarrow_the_other_files_are_written_and_a_line_says_how_to_install_it(
+    sweep_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(copy), "--pictures", "none"]) == 0
-    assert (copy / "report" / "table.parquet").is_file()
+    assert main([str(sweep_copy), "--pictures", "none"]) == 0
+    assert (sweep_copy / "report" / "table.parquet").is_file()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     capsys.readouterr()
-    assert main([str(copy), "--pictures", "none"]) == 0
+    assert main([str(sweep_copy), "--pictures", "none"]) == 0
     assert capsys.readouterr().err == (
         'reluviz: table.parquet is left out, for want of pyarrow: python -m pip install "reluviz[report]"\n'
     )
-    assert not (copy / "report" / "table.parquet").exists()
-    assert (copy / "report" / "table.csv").is_file()
+    assert not (sweep_copy / "report" / "table.parquet").exists()
+    assert (sweep_copy / "report" / "table.csv").is_file()
 
 
-# What is said, and where it goes
+# Output and files
 
 
-def test_a_report_is_told_in_80_columns_with_where_it_is_and_how_to_see_it(reported: tuple[Path, str]) -> None:
-    sweep, out = reported
+def test_the_output_fits_80_columns_and_names_the_files_and_the_command_that_shows_them(
+    report: tuple[Path, str],
+) -> None:
+    sweep, out = report
     assert max(map(len, out.splitlines())) <= 80
     lines = out.splitlines()
     assert lines[0] == "runs    6 runs found; 36 replicas in 6 groups"
     assert lines[1] == "varies  model.width, optimizer"
     (adam,) = (line.split() for line in lines if line.startswith("8 ") and "adam" in line)
-    losses = metrics_of(sweep / "width-8_optimizer-adam")["loss/test"]
+    losses = read_metrics(sweep / "width-8_optimizer-adam")["loss/test"]
     assert adam[:4] == ["8", "adam", "6", "0"]
     assert float(adam[4]) == pytest.approx(np.median(losses), rel=5e-3)
     assert "report  a sweep/report" in lines
@@ -188,20 +194,20 @@ def test_a_report_is_told_in_80_columns_with_where_it_is_and_how_to_see_it(repor
     assert not list(sweep.rglob(".*part*"))
 
 
-def test_findings_name_each_pair_and_say_what_six_seeds_can_tell(reported: tuple[Path, str]) -> None:
-    text = (reported[0] / "report" / "findings.md").read_text()
+def test_findings_name_each_pair_and_say_that_six_seeds_are_too_few(report: tuple[Path, str]) -> None:
+    text = (report[0] / "report" / "findings.md").read_text()
     # nine comparisons: three pairs of optimisers at two widths, two widths for three optimisers
     sentences = [line for line in text.splitlines() if line.startswith("- ")]
     assert len(sentences) == 9
     (adam,) = (line for line in sentences if line.startswith("- adam and sgd at model.width=8:"))
-    a, b = (np.array(metrics_of(reported[0] / f"width-8_optimizer-{name}")["loss/test"]) for name in ("adam", "sgd"))
+    a, b = (np.array(read_metrics(report[0] / f"width-8_optimizer-{name}")["loss/test"]) for name in ("adam", "sgd"))
     assert f"loss/test {np.exp(np.median(np.log(a / b))):.2f}x (median over 6 shared seeds)" in adam
     assert f"smaller in {(a < b).sum()} of 6" in adam
     assert "cannot be told from 6 seeds in 9 comparisons" in adam
 
 
-def test_the_page_holds_findings_table_and_pictures(reported: tuple[Path, str]) -> None:
-    folder = reported[0] / "report"
+def test_the_page_has_findings_table_and_pictures(report: tuple[Path, str]) -> None:
+    folder = report[0] / "report"
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert "model.width=8" in text
     assert "cannot be told from 6 seeds" in text
@@ -210,40 +216,42 @@ def test_the_page_holds_findings_table_and_pictures(reported: tuple[Path, str]) 
     assert (folder / "pictures" / "final-optimizer.svg").is_file()
 
 
-def test_a_report_that_is_made_again_takes_the_place_of_the_old_one(copy: Path) -> None:
+def test_a_second_report_replaces_the_first_one(sweep_copy: Path) -> None:
     def everything() -> dict[Path, bytes]:
-        # whose names have the time in them
-        events = copy.rglob("events.out.tfevents.*")
-        assert len({path.parent for path in events}) == len(list(copy.rglob("events.out.tfevents.*")))
+        # the names of event files contain the time
+        events = sweep_copy.rglob("events.out.tfevents.*")
+        assert len({path.parent for path in events}) == len(list(sweep_copy.rglob("events.out.tfevents.*")))
         return {
             path: path.read_bytes()
-            for path in sorted(copy.rglob("*"))
+            for path in sorted(sweep_copy.rglob("*"))
             if path.is_file() and "tfevents" not in path.name
         }
 
-    assert main([str(copy), "--pictures", "svg"]) == 0
-    (copy / "report" / "pictures" / "final-of-yesterday.svg").touch()
+    assert main([str(sweep_copy), "--pictures", "svg"]) == 0
+    (sweep_copy / "report" / "pictures" / "final-of-yesterday.svg").touch()
     first = everything()
-    assert len(list((copy / "aggregate").glob("width*"))) == 6
-    assert main([str(copy), "--pictures", "svg"]) == 0
+    assert len(list((sweep_copy / "aggregate").glob("width*"))) == 6
+    assert main([str(sweep_copy), "--pictures", "svg"]) == 0
     second = everything()
     assert second == {path: data for path, data in first.items() if "yesterday" not in path.name}
 
 
-def test_a_report_is_no_run_and_changes_no_report(reported: tuple[Path, str], known: tuple[Groups, list[Row]]) -> None:
-    sweep = reported[0]
+def test_the_groups_of_a_report_are_not_found_as_runs(
+    report: tuple[Path, str], collected: tuple[Groups, list[Row]]
+) -> None:
+    sweep = report[0]
     assert (sweep / "aggregate").is_dir()
-    assert [path.name for path in runs_below(sweep)] == [path.name for path, _ in runs_of(sweep)]
-    assert known[0].runs == 6
+    assert [path.name for path in runs_below(sweep)] == [path.name for path, _ in runs_and_settings(sweep)]
+    assert collected[0].runs == 6
 
 
-def test_several_folders_make_one_report(copy: Path, sweep: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_one_report_can_read_several_folders(sweep_copy: Path, sweep: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    for run, _ in runs_of(copy):
+    for run, _ in runs_and_settings(sweep_copy):
         if "width-5" in run.name:
             shutil.rmtree(run)
     (tmp_path / "five").mkdir()
-    for run, _ in runs_of(sweep):
+    for run, _ in runs_and_settings(sweep):
         if "width-5" in run.name:
             shutil.copytree(run, tmp_path / "five" / run.name)
     assert main(["copy", "five", "--pictures", "none"]) == 0
@@ -263,43 +271,43 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     read = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     read.Reload()
     return {
-        tag: {one.step: float(tensor_util.make_ndarray(one.tensor_proto)) for one in read.Tensors(tag)}
+        tag: {value.step: float(tensor_util.make_ndarray(value.tensor_proto)) for value in read.Tensors(tag)}
         for tag in read.Tags()["tensors"]
         if read.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
     }
 
 
-def test_groups_are_runs_with_median_and_quartiles_of_their_replicas(reported: tuple[Path, str]) -> None:
-    sweep = reported[0]
-    for run, _ in runs_of(sweep):
+def test_groups_are_written_as_runs_with_median_and_quartiles_of_their_replicas(report: tuple[Path, str]) -> None:
+    sweep = report[0]
+    for run, _ in runs_and_settings(sweep):
         loaded = load_run(run)
         found = scalars(sweep / "aggregate" / run.name)
         for tag, which in (("loss/test", "test"), ("loss/train", "train")):
-            three = np.percentile(loaded.loss(which), [25, 50, 75], axis=1)
-            for name, values in zip((f"{tag}/q25", tag, f"{tag}/q75"), three, strict=True):
+            quartiles = np.percentile(loaded.loss(which), [25, 50, 75], axis=1)
+            for name, values in zip((f"{tag}/q25", tag, f"{tag}/q75"), quartiles, strict=True):
                 assert list(found[name]) == loaded.updates.tolist() == [0, 1, 50, 100, 150, 200]
                 assert list(found[name].values()) == pytest.approx(values.tolist(), rel=1e-6)
-        # what a run with replicas has said itself
-        own = scalars(run)
+        # the values that the run recorded
+        recorded = scalars(run)
         for tag, series in found.items():
-            assert series == pytest.approx(own[tag], rel=1e-6), tag
+            assert series == pytest.approx(recorded[tag], rel=1e-6), tag
 
 
-def test_the_bands_have_a_chart_each(reported: tuple[Path, str]) -> None:
-    folder = reported[0] / "aggregate" / "width-5_optimizer-sgd"
+def test_each_band_has_a_chart(report: tuple[Path, str]) -> None:
+    folder = report[0] / "aggregate" / "width-5_optimizer-sgd"
     read = EventAccumulator(str(folder))
     read.Reload()
-    (one,) = read.Tensors("custom_scalars__config__")
-    layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(one.tensor_proto).item())
+    (value,) = read.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(value.tensor_proto).item())
     (category,) = layout.category
     lines = [(series.value, series.lower, series.upper) for chart in category.chart for series in chart.margin.series]
-    known = scalars(folder)
+    known_tags = scalars(folder)
     assert ("loss/test", "loss/test/q25", "loss/test/q75") in lines
-    assert {tag for line in lines for tag in line} == set(known)
+    assert {tag for line in lines for tag in line} == set(known_tags)
 
 
-def test_curves_of_every_replica_are_those_of_the_run(known: tuple[Groups, list[Row]]) -> None:
-    for group in known[0].groups:
+def test_the_curves_of_a_group_are_those_of_its_run(collected: tuple[Groups, list[Row]]) -> None:
+    for group in collected[0].groups:
         loaded = load_run(group.replicas[0].folder)
         assert group.updates.tolist() == loaded.updates.tolist()
         for tag, which in (("loss/test", "test"), ("loss/train", "train")):
@@ -315,52 +323,57 @@ def test_curves_of_every_replica_are_those_of_the_run(known: tuple[Groups, list[
 # Bad input
 
 
-def test_mistakes_are_one_line_and_write_nothing(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_arguments_give_one_line_and_write_nothing(
+    sweep_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     before = sorted(tmp_path.rglob("*"))
-    assert refused("nowhere") == "nowhere: there is no such folder"
-    assert refused("mine/thesis.tex") == "mine/thesis.tex: is a file; name the run's folder"
-    assert refused("empty").startswith("empty: there are no runs of reluviz at or below it; make some with")
-    assert refused("copy", "--metric", "loss/tset") == (
+    assert error_of("nowhere") == "nowhere: there is no such folder"
+    assert error_of("mine/thesis.tex") == "mine/thesis.tex: is a file; name the run's folder"
+    assert error_of("empty").startswith("empty: there are no runs of reluviz at or below it; make some with")
+    assert error_of("copy", "--metric", "loss/tset") == (
         "--metric loss/tset: must be one of loss/test, loss/train, units/bent, units/dead, units/linear"
     )
-    assert refused("copy", "--out", "mine") == (
+    assert error_of("copy", "--out", "mine") == (
         "--out mine: mine holds what no report has written; --out names another folder"
     )
-    assert refused("copy", "--out", "copy").startswith("--out copy: holds the runs; name another folder, such as")
-    assert refused("copy", "--pictures", "gif").startswith("argument --pictures: 'gif': must be some of png, svg, pdf")
-    assert refused("copy", "--out", "mine/thesis.tex").startswith("--out mine/thesis.tex: mine/thesis.tex is a file")
-    assert refused().startswith("the following arguments are required: FOLDER")
+    assert error_of("copy", "--out", "copy").startswith("--out copy: holds the runs; name another folder, such as")
+    assert error_of("copy", "--pictures", "gif").startswith("argument --pictures: 'gif': must be some of png, svg, pdf")
+    assert error_of("copy", "--out", "mine/thesis.tex").startswith("--out mine/thesis.tex: mine/thesis.tex is a file")
+    assert error_of().startswith("the following arguments are required: FOLDER")
     (tmp_path / "copy" / "aggregate").mkdir()
     (tmp_path / "copy" / "aggregate" / "sums.csv").touch()
-    assert "aggregate holds what no report has written" in refused("copy")
+    assert "aggregate holds what no report has written" in error_of("copy")
     shutil.rmtree(tmp_path / "copy" / "aggregate")
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_another_metric_can_be_compared(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(copy), "--metric", "units/bent", "--pictures", "none", "--out", str(copy.parent / "out")]) == 0
+def test_another_metric_can_be_compared(sweep_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main([str(sweep_copy), "--metric", "units/bent", "--pictures", "none", "--out", str(sweep_copy.parent / "out")])
+        == 0
+    )
     assert "units/bent at the end" in capsys.readouterr().out
-    text = (copy.parent / "out" / "findings.md").read_text()
+    text = (sweep_copy.parent / "out" / "findings.md").read_text()
     assert "What is compared is units/bent at the end." in text
-    assert not (copy / "report").exists()
-    assert (copy.parent / "out" / "aggregate").is_dir()
-    assert not list((copy.parent / "out" / "pictures").glob("*"))
+    assert not (sweep_copy / "report").exists()
+    assert (sweep_copy.parent / "out" / "aggregate").is_dir()
+    assert not list((sweep_copy.parent / "out" / "pictures").glob("*"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may write everywhere")
-def test_a_folder_that_cannot_be_written_to_is_one_line(copy: Path) -> None:
-    copy.chmod(0o500)
+def test_a_folder_that_is_not_writable_gives_one_line(sweep_copy: Path) -> None:
+    sweep_copy.chmod(0o500)
     try:
-        assert "cannot be written to (Permission denied)" in refused(copy)
+        assert "cannot be written to (Permission denied)" in error_of(sweep_copy)
     finally:
-        copy.chmod(0o700)
+        sweep_copy.chmod(0o700)
 
 
-def test_reading_many_runs_waits_for_no_heavy_package(sweep: Path) -> None:
+def test_reading_many_runs_imports_no_heavy_package(sweep: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from reluviz.analysis.report import aggregate, findings, collect, table_files, printout\n"

@@ -1,4 +1,4 @@
-"""The page of a report: one file that is right, safe, and usable with the network off."""
+"""The HTML page of a report: a single file with the right numbers, safe, and usable without network."""
 
 import os
 import re
@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from browser import needs_browser, opened
-from report_groups import diverge, group, optimizers, study
+from browser import open_page, require_browser
+from report_groups import diverge, make_group, make_groups, optimizer_groups
 
 from reluviz.analysis.report import inline_images, page, pictures, run_folders
-from reluviz.analysis.report.grid import digits
 from reluviz.analysis.report.groups import Group, Groups, Replica, Skipped
+from reluviz.analysis.report.html_table import format_number
 from reluviz.errors import UserError
 
 EVIL = "<script>document.title='taken'</script>\"'&"
@@ -44,23 +44,23 @@ class Finding:
     verdict: str = "differs"
 
 
-def rows(one: Groups) -> list[Row]:
+def rows(groups: Groups) -> list[Row]:
     found = []
-    for each in one.groups:
-        q25, median, q75 = each.quartiles("loss/test")
-        gone = int(np.isinf(each.final["loss/test"]).sum())
-        found.append(Row(dict(each.settings), "loss/test", len(each.replicas), gone, median, q25, q75, q25, q75))
+    for group in groups.groups:
+        q25, median, q75 = group.quartiles("loss/test")
+        diverged = int(np.isinf(group.final["loss/test"]).sum())
+        found.append(Row(dict(group.settings), "loss/test", len(group.replicas), diverged, median, q25, q75, q25, q75))
     return found
 
 
-def moved(one: Group, folders: list[Path]) -> Group:
-    """The group with each replica in a run of its own."""
+def with_folders(group: Group, folders: list[Path]) -> Group:
+    """Return the group with each replica in a separate run."""
     replicas = tuple(Replica(folder, 0, i, "finished") for i, folder in enumerate(folders))
-    return replace(one, replicas=replicas)
+    return replace(group, replicas=replicas)
 
 
-class Reader(HTMLParser):
-    """What a browser would find: elements with their attributes, and the text in them."""
+class ParsedPage(HTMLParser):
+    """The elements of a page with their attributes, and its texts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -80,45 +80,45 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def shown(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """`shown(path, **context)` opens a page with the network off; errors and requests fail the test."""
-    needs_browser()
+    """`shown(path, **context)` opens a page without network; errors and network requests fail the test."""
+    require_browser()
     browser = request.getfixturevalue("browser")
-    asked: list[str] = []
+    requested_urls: list[str] = []
     managers = []
 
     def show(path: Path, **context: Any) -> Any:
-        manager = opened(browser, offline=True, **context)
+        manager = open_page(browser, offline=True, **context)
         view = manager.__enter__()
         managers.append(manager)
-        view.on("request", lambda made: asked.append(made.url))
+        view.on("request", lambda request_made: requested_urls.append(request_made.url))
         view.goto(path.as_uri())
         return view
 
     yield show
     for manager in managers:
         manager.__exit__(None, None, None)
-    assert all(url.startswith(("file:", "data:")) for url in asked), asked
+    assert all(url.startswith(("file:", "data:")) for url in requested_urls), requested_urls
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Groups, Path]:
-    """A page with all its parts: nine groups, one of them with a diverged replica, and runs that are left out."""
+    """A page with all its sections: nine groups, one with a diverged replica, and two skipped runs."""
     folder = tmp_path_factory.mktemp("report")
-    one = optimizers(12)
-    diverge(one.groups[0], [3], 5)
-    left = (
+    groups = optimizer_groups(12)
+    diverge(groups.groups[0], [3], 5)
+    skipped = (
         Skipped(folder / "run 1", "damaged", "metrics.json is no JSON"),
         Skipped(folder / "run 2", "unfinished", "at 7"),
     )
-    one = replace(one, left=left, runs=11)
-    files = pictures.write(one, folder / "pictures", ["png", "svg", "pdf"])
+    groups = replace(groups, skipped=skipped, runs=11)
+    files = pictures.write(groups, folder / "pictures", ["png", "svg", "pdf"])
     found = [Finding("adam beats sgd & momentum"), Finding("sgd and momentum", "alike"), Finding("too few", "unknown")]
-    page.write(one, rows(one), found, files, folder / "report.html")
-    return one, folder / "report.html"
+    page.write(groups, rows(groups), found, files, folder / "report.html")
+    return groups, folder / "report.html"
 
 
-def test_it_says_what_was_read_and_what_was_left_out(report: tuple[Groups, Path]) -> None:
-    text = " ".join("".join(Reader(report[1].read_text("utf-8")).texts).split())
+def test_the_page_shows_how_many_runs_were_read_and_which_were_skipped(report: tuple[Groups, Path]) -> None:
+    text = " ".join("".join(ParsedPage(report[1].read_text("utf-8")).texts).split())
     assert "11 runs found; 108 replicas in 9 groups, which differ in model.width and optimizer." in text
     assert "Runs that are incomplete or left out: 1 damaged and 1 unfinished" in text
     assert "metrics.json is no JSON" in text
@@ -126,8 +126,8 @@ def test_it_says_what_was_read_and_what_was_left_out(report: tuple[Groups, Path]
     assert "No difference beyond the seeds' spread (1)sgd and momentum" in text
 
 
-def test_nothing_in_it_comes_from_elsewhere(report: tuple[Groups, Path]) -> None:
-    found = Reader(report[1].read_text("utf-8"))
+def test_the_page_loads_no_other_file(report: tuple[Groups, Path]) -> None:
+    found = ParsedPage(report[1].read_text("utf-8"))
     assert [tag for tag, given in found.elements if tag in ("link", "iframe", "object", "embed", "base")] == []
     assert all("src" not in given for given in found.all("script"))
     assert all(str(given["src"]).startswith("data:image/") for given in found.all("img"))
@@ -135,34 +135,34 @@ def test_nothing_in_it_comes_from_elsewhere(report: tuple[Groups, Path]) -> None
     assert not re.search(r"@import|url\(", report[1].read_text("utf-8").split("</style>")[0])
 
 
-def test_it_is_small_and_every_picture_is_in_it_once_and_described(report: tuple[Groups, Path]) -> None:
+def test_the_page_is_small_and_has_every_picture_once_with_a_description(report: tuple[Groups, Path]) -> None:
     assert report[1].stat().st_size < 3_000_000
-    images = Reader(report[1].read_text("utf-8")).all("img")
-    names = [picture.words for picture in pictures.drawn(report[0])]
+    images = ParsedPage(report[1].read_text("utf-8")).all("img")
+    names = [picture.description for picture in pictures.draw_pictures(report[0])]
     assert [given["alt"] for given in images] == names
     assert len(set(names)) == len(names) == 6
     assert all(given["width"] == "960" and int(str(given["height"])) >= 600 for given in images)
 
 
-def test_the_table_holds_the_numbers_and_can_be_sorted_by_them(
+def test_the_table_has_the_right_numbers_and_can_be_sorted_by_them(
     report: tuple[Groups, Path], shown: Callable[..., Any]
 ) -> None:
-    one, path = report
+    groups, path = report
     view = shown(path)
     read = "[...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
     heads = view.evaluate("[...document.querySelectorAll('thead th')].map(h => h.textContent)")
     assert heads[:6] == ["model.width", "optimizer", "metric", "n", "diverged", "median"]
-    table = view.evaluate(read)
-    ought = [digits(float(np.median(each.final["loss/test"]))) for each in one.groups]
-    assert [row[5] for row in table] == ought
-    assert [row[4] for row in table] == ["1"] + ["0"] * 8
+    table_rows = view.evaluate(read)
+    expected = [format_number(float(np.median(group.final["loss/test"]))) for group in groups.groups]
+    assert [row[5] for row in table_rows] == expected
+    assert [row[4] for row in table_rows] == ["1"] + ["0"] * 8
     button = view.get_by_role("button", name="median")
     button.click()
-    medians = np.array([np.median(each.final["loss/test"]) for each in one.groups])
-    assert [row[5] for row in view.evaluate(read)] == [ought[i] for i in np.argsort(medians)]
+    medians = np.array([np.median(group.final["loss/test"]) for group in groups.groups])
+    assert [row[5] for row in view.evaluate(read)] == [expected[i] for i in np.argsort(medians)]
     assert view.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
     button.click()
-    assert [row[5] for row in view.evaluate(read)] == [ought[i] for i in np.argsort(-medians)]
+    assert [row[5] for row in view.evaluate(read)] == [expected[i] for i in np.argsort(-medians)]
     view.get_by_role("button", name="optimizer").click()
     assert [row[1] for row in view.evaluate(read)] == ["adam"] * 3 + ["momentum"] * 3 + ["sgd"] * 3
     view.get_by_role("button", name="model.width").click()
@@ -171,11 +171,11 @@ def test_the_table_holds_the_numbers_and_can_be_sorted_by_them(
     assert view.evaluate(aligned)
 
 
-def test_infinity_is_sorted_above_all_numbers_and_the_unknown_last(tmp_path: Path, shown: Callable[..., Any]) -> None:
-    one = study(*(group({"a": name}, n=3) for name in "wxyz"))
+def test_infinity_is_sorted_above_all_numbers_and_nan_last(tmp_path: Path, shown: Callable[..., Any]) -> None:
+    groups = make_groups(*(make_group({"a": name}, n=3) for name in "wxyz"))
     values = {"w": np.inf, "x": np.nan, "y": 2.0, "z": 10.0}
-    table = [Row({"a": name}, "loss/test", 3, 0, *[value] * 5) for name, value in values.items()]
-    page.write(one, table, [], [], tmp_path / "report.html")
+    table_rows = [Row({"a": name}, "loss/test", 3, 0, *[value] * 5) for name, value in values.items()]
+    page.write(groups, table_rows, [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html")
     order = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent).join('')"
     view.get_by_role("button", name="median").click()
@@ -186,7 +186,7 @@ def test_infinity_is_sorted_above_all_numbers_and_the_unknown_last(tmp_path: Pat
 
 @pytest.mark.parametrize("width", [800, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_the_window_in_light_and_in_dark(
+def test_the_page_fits_the_window_in_light_and_in_dark_mode(
     report: tuple[Groups, Path], shown: Callable[..., Any], width: int, scheme: str
 ) -> None:
     view = shown(report[1], viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -200,7 +200,7 @@ def test_it_fits_the_window_in_light_and_in_dark(
     assert view.evaluate(white)
 
 
-def test_on_paper_it_is_light_and_what_was_left_out_is_unfolded(
+def test_the_printed_page_is_light_and_unfolds_its_lists(
     report: tuple[Groups, Path], shown: Callable[..., Any]
 ) -> None:
     view = shown(report[1], color_scheme="dark")
@@ -214,7 +214,7 @@ def test_on_paper_it_is_light_and_what_was_left_out_is_unfolded(
     assert len(re.findall(rb"/Type\s*/Page\b", view.pdf())) < 12
 
 
-def test_a_reader_of_screens_finds_headings_regions_and_columns(
+def test_screen_readers_find_headings_regions_and_columns(
     report: tuple[Groups, Path], shown: Callable[..., Any]
 ) -> None:
     view = shown(report[1])
@@ -226,18 +226,18 @@ def test_a_reader_of_screens_finds_headings_regions_and_columns(
     assert view.locator("html").get_attribute("lang") == "en"
 
 
-def test_names_that_are_code_are_shown_and_not_run(tmp_path: Path, shown: Callable[..., Any]) -> None:
+def test_names_that_contain_code_are_shown_and_not_run(tmp_path: Path, shown: Callable[..., Any]) -> None:
     folder = tmp_path / EVIL.replace("/", "_")
     folder.mkdir()
     (folder / f"{EVIL.replace('/', '_')}.html").write_text("")
-    one = study(group({EVIL: EVIL, "b": 1}, n=3), group({EVIL: "x", "b": 2}, n=3, seed=1))
-    groups = tuple(moved(each, [folder] * 3) for each in one.groups)
-    left = (Skipped(folder, EVIL, EVIL),)
-    one = replace(one, groups=groups, folders=(folder,), left=left)
-    files = pictures.write(one, tmp_path / "pictures", ["png", "svg"])
-    table = [replace(row, metric=EVIL) for row in rows(one)]
-    page.write(one, table, [Finding(EVIL)], files, tmp_path / "report.html")
-    found = Reader((tmp_path / "report.html").read_text("utf-8"))
+    groups = make_groups(make_group({EVIL: EVIL, "b": 1}, n=3), make_group({EVIL: "x", "b": 2}, n=3, seed=1))
+    moved = tuple(with_folders(group, [folder] * 3) for group in groups.groups)
+    skipped = (Skipped(folder, EVIL, EVIL),)
+    groups = replace(groups, groups=moved, folders=(folder,), skipped=skipped)
+    files = pictures.write(groups, tmp_path / "pictures", ["png", "svg"])
+    table_rows = [replace(row, metric=EVIL) for row in rows(groups)]
+    page.write(groups, table_rows, [Finding(EVIL)], files, tmp_path / "report.html")
+    found = ParsedPage((tmp_path / "report.html").read_text("utf-8"))
     assert len(found.all("script")) == 1
     view = shown(tmp_path / "report.html")
     assert view.title().startswith("reluviz report: <script>")
@@ -246,10 +246,10 @@ def test_names_that_are_code_are_shown_and_not_run(tmp_path: Path, shown: Callab
     assert view.locator("section#findings li").text_content() == EVIL
 
 
-def test_a_script_that_is_not_its_own_is_not_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    needs_browser()
-    one = study(group({}, n=2))
-    text = page.html(one, [], [], [], tmp_path / "report.html")
+def test_an_injected_script_is_not_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    require_browser()
+    groups = make_groups(make_group({}, n=2))
+    text = page.html(groups, [], [], [], tmp_path / "report.html")
     (tmp_path / "report.html").write_text(text.replace("<main>", "<main><script>document.title = 'taken'</script>"))
     view = request.getfixturevalue("browser").new_page()
     view.goto((tmp_path / "report.html").as_uri())
@@ -257,7 +257,7 @@ def test_a_script_that_is_not_its_own_is_not_run(tmp_path: Path, request: pytest
     view.close()
 
 
-def test_links_and_commands_lead_to_the_runs_whatever_they_are_called(
+def test_links_and_commands_work_for_unusual_run_names(
     tmp_path: Path, shown: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -266,39 +266,39 @@ def test_links_and_commands_lead_to_the_runs_whatever_they_are_called(
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "fit.html").write_text("exported")
-    one = study(moved(group({}, n=len(names)), folders))
+    groups = make_groups(with_folders(make_group({}, n=len(names)), folders))
     out = Path("out") / "deep" / "report.html"
-    page.write(one, [], [], [], out)
-    found = Reader(out.read_text("utf-8"))
+    page.write(groups, [], [], [], out)
+    found = ParsedPage(out.read_text("utf-8"))
     links = [str(given["href"]) for given in found.all("a") if str(given["href"]).startswith("./")]
     targets = [(out.parent / unquote(urlsplit(link).path)).resolve() for link in links]
-    assert targets == [each.resolve() for folder in folders for each in (folder, folder / "fit.html")]
+    assert targets == [path.resolve() for folder in folders for path in (folder, folder / "fit.html")]
     assert all(urlsplit(link).scheme == "" for link in links)
     view = shown(out.resolve())
     commands = view.evaluate("[...document.querySelectorAll('code.command')].map(c => c.textContent)")
-    said = [shlex.split(line) for line in commands]
-    assert said == [["python", "-m", "reluviz", "view", str(folder)] for folder in folders]
+    arguments = [shlex.split(line) for line in commands]
+    assert arguments == [["python", "-m", "reluviz", "view", str(folder)] for folder in folders]
     view.locator("summary").first.click()
     view.get_by_role("link", name="fit.html").first.click()
     assert view.text_content("body") == "exported"
 
 
 def test_a_command_can_be_copied(tmp_path: Path, shown: Callable[..., Any]) -> None:
-    one = study(moved(group({}, n=1), [tmp_path / "a run"]))
-    page.write(one, [], [], [], tmp_path / "report.html")
+    groups = make_groups(with_folders(make_group({}, n=1), [tmp_path / "a run"]))
+    page.write(groups, [], [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html", permissions=["clipboard-read", "clipboard-write"])
     view.locator("summary").first.click()
     view.get_by_role("button", name="copy").click()
     view.get_by_role("button", name=re.compile("copied|selected")).wait_for()
-    taken = view.evaluate("navigator.clipboard.readText().then(t => t || String(getSelection()))")
-    assert taken == run_folders.command(tmp_path / "a run")
+    copied = view.evaluate("navigator.clipboard.readText().then(t => t || String(getSelection()))")
+    assert copied == run_folders.view_command(tmp_path / "a run")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these shells quote differently")
-def test_the_command_is_what_a_shell_takes(tmp_path: Path) -> None:
+def test_the_command_is_quoted_for_the_shell(tmp_path: Path) -> None:
     name = "a $HOME `b` 'c'"
     done = subprocess.run(
-        ["sh", "-c", run_folders.command(Path(name)).replace("python -m reluviz", f"{sys.executable} -c {PRINT}")],
+        ["sh", "-c", run_folders.view_command(Path(name)).replace("python -m reluviz", f"{sys.executable} -c {PRINT}")],
         capture_output=True,
         text=True,
         check=True,
@@ -309,18 +309,18 @@ def test_the_command_is_what_a_shell_takes(tmp_path: Path) -> None:
 PRINT = shlex.quote("import sys; print('|'.join(sys.argv[1:]))")
 
 
-def test_ten_thousand_runs_leave_it_usable(tmp_path: Path) -> None:
-    groups = []
+def test_the_page_on_ten_thousand_runs_is_small(tmp_path: Path) -> None:
+    members = []
     for i in range(500):
-        each = group({"optimizer.lr": i / 500, "model.width": i}, n=20, snapshots=3, seed=i)
-        groups.append(moved(each, [Path(f"runs/{i}/{j}") for j in range(20)]))
-    left = tuple(Skipped(Path(f"runs/bad/{i}"), "damaged", "cut off") for i in range(500))
-    one = replace(study(*groups), left=left, runs=10_500)
-    table = [row for row in rows(one) for _ in range(8)]
-    page.write(one, table, [Finding(f"{i}") for i in range(5000)], [], tmp_path / "report.html")
+        group = make_group({"optimizer.lr": i / 500, "model.width": i}, n=20, snapshots=3, seed=i)
+        members.append(with_folders(group, [Path(f"runs/{i}/{j}") for j in range(20)]))
+    skipped = tuple(Skipped(Path(f"runs/bad/{i}"), "damaged", "cut off") for i in range(500))
+    groups = replace(make_groups(*members), skipped=skipped, runs=10_500)
+    table_rows = [row for row in rows(groups) for _ in range(8)]
+    page.write(groups, table_rows, [Finding(f"{i}") for i in range(5000)], [], tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
-    text = "\n".join(Reader((tmp_path / "report.html").read_text("utf-8")).texts)
-    for said in (
+    text = "\n".join(ParsedPage((tmp_path / "report.html").read_text("utf-8")).texts)
+    for words in (
         "10,500 runs found; 10,000 replicas in 500 groups",
         "damaged",
         "and 200 more runs",
@@ -329,62 +329,64 @@ def test_ten_thousand_runs_leave_it_usable(tmp_path: Path) -> None:
         "The first 2,000 of 4,000 rows",
         "and 4,900 more",
     ):
-        assert said in text, said
+        assert words in text, words
 
 
-def test_pictures_that_would_make_it_too_large_are_linked(tmp_path: Path) -> None:
+def test_pictures_that_would_make_the_page_too_large_are_linked(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     files = []
     for i in range(3):
         files.append(tmp_path / "pictures" / f"big {i}.png")
         files[-1].parent.mkdir(exist_ok=True)
         files[-1].write_bytes(b"\x89PNG\r\n\x1a\n" + random.bytes(900_000))
-    page.write(study(group({}, n=1)), [], [], files, tmp_path / "report.html")
+    page.write(make_groups(make_group({}, n=1)), [], [], files, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
-    found = Reader((tmp_path / "report.html").read_text("utf-8"))
+    found = ParsedPage((tmp_path / "report.html").read_text("utf-8"))
     assert len(found.all("img")) == 2
     assert [given["href"] for given in found.all("a") if "big" in str(given["href"])] == ["./pictures/big%202.png"]
 
 
-def test_the_smaller_drawing_is_taken_and_both_say_the_same(tmp_path: Path) -> None:
-    one = study(*(group({"optimizer": "ädäm €"}, n=3, seed=i) for i in range(2)))
-    files = pictures.write(one, tmp_path, ["png", "svg"])
+def test_the_smaller_file_of_a_picture_is_embedded_and_both_have_the_same_metadata(tmp_path: Path) -> None:
+    groups = make_groups(*(make_group({"optimizer": "ädäm €"}, n=3, seed=i) for i in range(2)))
+    files = pictures.write(groups, tmp_path, ["png", "svg"])
     for kind in ("png", "svg"):
         alone = inline_images.inline([path for path in files if path.suffix == f".{kind}"])
-        assert [each.title for each in alone] == [picture.title for picture in pictures.drawn(one)]
-        assert [each.words for each in alone] == [picture.words for picture in pictures.drawn(one)]
-        assert {each.size for each in alone} <= {(960, 600)} | {each.size for each in alone if each.size[1] > 600}
-    for each in inline_images.inline(files):
-        other = each.path.with_suffix({".png": ".svg", ".svg": ".png"}[each.path.suffix])
-        assert each.path.stat().st_size <= other.stat().st_size
+        assert [image.title for image in alone] == [picture.title for picture in pictures.draw_pictures(groups)]
+        assert [image.description for image in alone] == [
+            picture.description for picture in pictures.draw_pictures(groups)
+        ]
+        assert {image.size for image in alone} <= {(960, 600)} | {image.size for image in alone if image.size[1] > 600}
+    for image in inline_images.inline(files):
+        other = image.path.with_suffix({".png": ".svg", ".svg": ".png"}[image.path.suffix])
+        assert image.path.stat().st_size <= other.stat().st_size
 
 
-def test_numbers_have_four_digits() -> None:
-    assert digits(0.0123456) == "0.01235"
-    assert digits(-1.0) == "−1"
-    assert digits(12) == "12"
-    assert digits(1234567) == "1,234,567"
-    assert digits(float("inf")) == "∞"
-    assert digits(float("nan")) == "–"
+def test_floats_have_four_digits_and_integers_all() -> None:
+    assert format_number(0.0123456) == "0.01235"
+    assert format_number(-1.0) == "−1"
+    assert format_number(12) == "12"
+    assert format_number(1234567) == "1,234,567"
+    assert format_number(float("inf")) == "∞"
+    assert format_number(float("nan")) == "–"
 
 
-def test_an_empty_report_is_a_page_too(tmp_path: Path, shown: Callable[..., Any]) -> None:
+def test_a_report_without_runs_has_a_page(tmp_path: Path, shown: Callable[..., Any]) -> None:
     page.write(Groups((Path("logs"),), (), (), (), 0), [], [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html")
     assert "0 runs found; 0 replicas in 0 groups." in view.text_content("header")
     assert view.locator("section").count() == 0
 
 
-def test_what_cannot_be_written_is_named_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_named_in_the_error_and_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
-        page.write(study(group({}, n=1)), [], [], [], tmp_path / "report.html")
+        page.write(make_groups(make_group({}, n=1)), [], [], [], tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_new_report_replaces_the_old_one(tmp_path: Path) -> None:
+def test_a_new_page_replaces_the_old_one(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        page.write(study(group({"optimizer": name}, n=1)), [], [], [], tmp_path / "report.html")
+        page.write(make_groups(make_group({"optimizer": name}, n=1)), [], [], [], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "second" in text
     assert "first" not in text

@@ -1,4 +1,4 @@
-"""Runs that are damaged, unfinished, diverged, repeated, linked or old: they are named, and the rest is right."""
+"""Damaged, unfinished, diverged, repeated, linked and old runs are named in a report; the other runs are correct."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from reluviz.analysis import load_run
 from reluviz.analysis.report import collect as report_collect
 from reluviz.analysis.report.collect import collect
 from reluviz.analysis.report.groups import Group, Skipped
-from reluviz.record import event_reader, replica_reader, tags
+from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +34,8 @@ def train(*words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`original(name)`: a run, trained when it is first asked for."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`trained(name)` returns a run, trained at the first call."""
     base = tmp_path_factory.mktemp("originals")
     words = {
         "three": ("+exp=relu", *SHORT, "seeds=[4,0,7]"),
@@ -55,20 +55,20 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return get
 
 
-def change(run: Path, **changed: Any) -> None:
-    """Change metrics.json."""
+def change_metrics(run: Path, **changed: Any) -> None:
+    """Change values in metrics.json."""
     path = run / "metrics.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
 
-def metrics_of(run: Path) -> dict[str, Any]:
+def read_metrics(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text())
 
 
 def one_group(folder: Path) -> tuple[Group, tuple[Skipped, ...]]:
     found = collect([folder])
     (group,) = found.groups
-    return group, found.left
+    return group, found.skipped
 
 
 # Damage
@@ -83,29 +83,34 @@ def benchmarks() -> Any:
 
 
 @pytest.fixture(scope="module")
-def nine(tmp_path_factory: pytest.TempPathFactory, benchmarks: Any) -> list[Path]:
+def templates(tmp_path_factory: pytest.TempPathFactory, benchmarks: Any) -> list[Path]:
     return list(benchmarks.templates(tmp_path_factory.mktemp("nine"), *SHORT))
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_every_kind_of_damage_is_counted_and_named_and_the_rest_is_right(
-    benchmarks: Any, nine: list[Path], tmp_path: Path, processes: int, monkeypatch: pytest.MonkeyPatch
+def test_every_kind_of_damage_is_counted_and_named_and_other_runs_are_correct(
+    benchmarks: Any, templates: list[Path], tmp_path: Path, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # from one run on, other processes read
-    monkeypatch.setattr(report_collect, "ALONE", 1 if processes > 1 else 10_000)
-    tree = benchmarks.write(tmp_path / "runs", nine, 72, damaged=len(benchmarks.DAMAGE) / 72)
+    # read in other processes from one run on
+    monkeypatch.setattr(report_collect, "MIN_RUNS_FOR_PROCESSES", 1 if processes > 1 else 10_000)
+    tree = benchmarks.write(tmp_path / "runs", templates, 72, damaged=len(benchmarks.DAMAGE) / 72)
     found = collect([tmp_path / "runs"])
     assert found.runs == 72
-    assert {left.folder: left.why for left in found.left} == tree.left
-    assert Counter(left.why for left in found.left) == {"damaged": 14, "unfinished": 1, "diverged": 1, "failed": 1}
-    assert all(left.detail and "\n" not in left.detail for left in found.left)
+    assert {skipped.folder: skipped.why for skipped in found.skipped} == tree.left
+    assert Counter(skipped.why for skipped in found.skipped) == {
+        "damaged": 14,
+        "unfinished": 1,
+        "diverged": 1,
+        "failed": 1,
+    }
+    assert all(skipped.detail and "\n" not in skipped.detail for skipped in found.skipped)
     assert found.keys == ("model.width", "optimizer")
     for group in found.groups:
-        wanted = tree.final[f"width-{group.settings['model.width']}_optimizer-{group.settings['optimizer']}"]
+        expected = tree.final[f"width-{group.settings['model.width']}_optimizer-{group.settings['optimizer']}"]
         final = group.final["loss/test"]
-        assert sorted(final[~np.isnan(final)]) == sorted(wanted)
-    # the unfinished one is in a group, without an end
-    (unfinished,) = (left.folder for left in found.left if left.why == "unfinished")
+        assert sorted(final[~np.isnan(final)]) == sorted(expected)
+    # the unfinished run is in a group, without final values
+    (unfinished,) = (skipped.folder for skipped in found.skipped if skipped.why == "unfinished")
     (value,) = (
         value
         for group in found.groups
@@ -131,17 +136,19 @@ def test_every_kind_of_damage_is_counted_and_named_and_the_rest_is_right(
         ("unfinished", "at update 20 of 20"),
     ],
 )
-def test_what_is_wrong_is_said(benchmarks: Any, nine: list[Path], tmp_path: Path, damage: str, detail: str) -> None:
-    shutil.copytree(nine[0], tmp_path / "good")
-    spoilt = Path(shutil.copytree(nine[0], tmp_path / "spoilt"))
-    why, harm = benchmarks.DAMAGE[damage]
-    harm(spoilt)
-    (left,) = (left for left in collect([tmp_path]).left if left.why != "repeat")
-    assert (left.folder, left.why) == (spoilt, why)
-    assert left.detail.startswith(detail)
+def test_the_kind_of_damage_is_named(
+    benchmarks: Any, templates: list[Path], tmp_path: Path, damage: str, detail: str
+) -> None:
+    shutil.copytree(templates[0], tmp_path / "good")
+    damaged_run = Path(shutil.copytree(templates[0], tmp_path / "spoilt"))
+    why, damage_run = benchmarks.DAMAGE[damage]
+    damage_run(damaged_run)
+    (skipped,) = (skipped for skipped in collect([tmp_path]).skipped if skipped.why != "repeat")
+    assert (skipped.folder, skipped.why) == (damaged_run, why)
+    assert skipped.detail.startswith(detail)
 
 
-def test_metrics_that_do_not_fit_their_seeds_are_damaged(original: Callable[[str], Path], tmp_path: Path) -> None:
+def test_metrics_that_do_not_match_their_seeds_are_damaged(trained: Callable[[str], Path], tmp_path: Path) -> None:
     for name, changed in {
         "a": {"loss/test": [1.0]},
         "b": {"loss/train": "none"},
@@ -149,15 +156,15 @@ def test_metrics_that_do_not_fit_their_seeds_are_damaged(original: Callable[[str
         "d": {"seeds": [1, 2]},
         "e": {"updates": "many"},
     }.items():
-        change(Path(shutil.copytree(original("three"), tmp_path / name)), **changed)
+        change_metrics(Path(shutil.copytree(trained("three"), tmp_path / name)), **changed)
     found = collect([tmp_path])
     assert found.groups == ()
-    assert [left.why for left in found.left] == ["damaged"] * 5
-    assert all("metrics" in left.detail for left in found.left)
+    assert [skipped.why for skipped in found.skipped] == ["damaged"] * 5
+    assert all("metrics" in skipped.detail for skipped in found.skipped)
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "detail"),
     [
         ({"loss/train": [0.1, float("nan"), 0.2]}, "is damaged"),
         ({"updates": float("inf")}, "is damaged"),
@@ -170,23 +177,23 @@ def test_metrics_that_do_not_fit_their_seeds_are_damaged(original: Callable[[str
         ({"seeds": [4.5, 0, 7]}, "does not hold what it should (seeds is no list of whole numbers)"),
     ],
 )
-def test_metrics_of_the_wrong_kind_are_damaged(
-    original: Callable[[str], Path], tmp_path: Path, changed: dict[str, Any], said: str
+def test_metrics_of_the_wrong_type_are_damaged(
+    trained: Callable[[str], Path], tmp_path: Path, changed: dict[str, Any], detail: str
 ) -> None:
-    change(run := Path(shutil.copytree(original("three"), tmp_path / "a")), **changed)
-    (left,) = collect([tmp_path]).left
-    assert (left.folder, left.why, left.detail) == (run, "damaged", f"metrics.json {said}")
+    change_metrics(run := Path(shutil.copytree(trained("three"), tmp_path / "a")), **changed)
+    (skipped,) = collect([tmp_path]).skipped
+    assert (skipped.folder, skipped.why, skipped.detail) == (run, "damaged", f"metrics.json {detail}")
 
 
 @pytest.mark.parametrize("key", ["status", "updates", "seeds", "loss/train", "loss/test"])
-def test_metrics_that_lack_a_key_are_damaged(original: Callable[[str], Path], tmp_path: Path, key: str) -> None:
-    path = Path(shutil.copytree(original("three"), tmp_path / "a")) / "metrics.json"
+def test_metrics_that_lack_a_key_are_damaged(trained: Callable[[str], Path], tmp_path: Path, key: str) -> None:
+    path = Path(shutil.copytree(trained("three"), tmp_path / "a")) / "metrics.json"
     path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
-    (left,) = collect([tmp_path]).left
-    assert left.detail == f"metrics.json does not hold what it should ({key} is missing)"
+    (skipped,) = collect([tmp_path]).skipped
+    assert skipped.detail == f"metrics.json does not hold what it should ({key} is missing)"
 
 
-def in_place_of(path: Path, how: str) -> None:
+def replace_file(path: Path, how: str) -> None:
     content = path.read_bytes()
     path.unlink()
     match how:
@@ -202,7 +209,7 @@ def in_place_of(path: Path, how: str) -> None:
             path.write_bytes(re.sub(rb"^replicas: 1$", b"replicas: 1" + b"0" * 20, content, flags=re.M))
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("name", "how", "detail"),
@@ -221,40 +228,40 @@ def in_place_of(path: Path, how: str) -> None:
         (".hydra/hydra.yaml", "a pipe", ".hydra/hydra.yaml is damaged"),
     ],
 )
-def test_what_is_no_file_of_its_kind_is_named_and_not_waited_for(
-    original: Callable[[str], Path], tmp_path: Path, name: str, how: str, detail: str
+def test_folders_pipes_and_wrong_encodings_are_named_as_damaged_and_do_not_block(
+    trained: Callable[[str], Path], tmp_path: Path, name: str, how: str, detail: str
 ) -> None:
-    shutil.copytree(original("one"), tmp_path / "good")
-    spoilt = Path(shutil.copytree(original("wide"), tmp_path / "spoilt"))
-    (path,) = spoilt.glob(name)
-    in_place_of(path, how)
-    group, (left,) = one_group(tmp_path)
-    assert (left.folder, left.why, left.detail) == (spoilt, "damaged", detail.format(path.name))
+    shutil.copytree(trained("one"), tmp_path / "good")
+    damaged_run = Path(shutil.copytree(trained("wide"), tmp_path / "spoilt"))
+    (path,) = damaged_run.glob(name)
+    replace_file(path, how)
+    group, (skipped,) = one_group(tmp_path)
+    assert (skipped.folder, skipped.why, skipped.detail) == (damaged_run, "damaged", detail.format(path.name))
     assert [replica.folder.name for replica in group.replicas] == ["good"]
 
 
-def test_damage_that_nobody_has_thought_of_costs_no_other_run(
-    original: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_unforeseen_error_affects_one_run_only(
+    trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(original("one"), tmp_path / "a")
-    shutil.copytree(original("wide"), tmp_path / "b")
-    read = replica_reader.read
+    shutil.copytree(trained("one"), tmp_path / "a")
+    shutil.copytree(trained("wide"), tmp_path / "b")
+    read = replica_reader.read_replicas
 
-    def stumbles(paths: list[Path]) -> replica_reader.Replicas:
+    def failing_read(paths: list[Path]) -> replica_reader.ReplicaSeries:
         if paths[0].parent.name == "b":
             raise AttributeError("no such thing\x1b[31m")
         return read(paths)
 
-    monkeypatch.setattr(replica_reader, "read", stumbles)
-    _, (left,) = one_group(tmp_path)
-    assert left.detail == "cannot be understood (AttributeError: no such thing?[31m)"
+    monkeypatch.setattr(replica_reader, "read_replicas", failing_read)
+    _, (skipped,) = one_group(tmp_path)
+    assert skipped.detail == "cannot be understood (AttributeError: no such thing?[31m)"
 
 
-def test_a_record_that_is_cut_off_is_said_to_be(original: Callable[[str], Path], tmp_path: Path) -> None:
-    (path,) = Path(shutil.copytree(original("one"), tmp_path / "a")).glob("events*")
+def test_a_truncated_record_is_named(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    (path,) = Path(shutil.copytree(trained("one"), tmp_path / "a")).glob("events*")
     os.truncate(path, path.stat().st_size - 7)
-    (left,) = collect([tmp_path]).left
-    assert left.detail == "the last record of its event file is cut off"
+    (skipped,) = collect([tmp_path]).skipped
+    assert skipped.detail == "the last record of its event file is cut off"
 
 
 NOT_ALLOWED = """
@@ -262,23 +269,23 @@ import ctypes, sys
 from pathlib import Path
 from reluviz.analysis.report.collect import collect
 
-# root may read everything, unless it gives that up: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+# root may read everything unless it drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 header = (ctypes.c_uint32 * 2)(0x20080522, 0)
 data = (ctypes.c_uint32 * 6)()
 libc = ctypes.CDLL(None, use_errno=True)
 libc.capget(header, data)
 data[0] &= ~0b110
 libc.capset(header, data)
-for left in collect([Path(sys.argv[1])]).left:
-    print(left.folder.name, left.why, left.detail)
+for skipped in collect([Path(sys.argv[1])]).skipped:
+    print(skipped.folder.name, skipped.why, skipped.detail)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="says how root gives up its rights on Linux")
-def test_a_folder_that_may_not_be_read_is_named(original: Callable[[str], Path], tmp_path: Path) -> None:
-    shutil.copytree(original("one"), tmp_path / "good")
+@pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root as on Linux")
+def test_a_folder_that_may_not_be_read_is_named(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(trained("one"), tmp_path / "good")
     for name in ("run", "runs"):
-        shutil.copytree(original("wide"), tmp_path / name / ("a" * (name == "runs")))
+        shutil.copytree(trained("wide"), tmp_path / name / ("a" * (name == "runs")))
         (tmp_path / name).chmod(0)
     try:
         words = [sys.executable, "-c", NOT_ALLOWED, str(tmp_path)]
@@ -289,34 +296,34 @@ def test_a_folder_that_may_not_be_read_is_named(original: Callable[[str], Path],
     assert found.splitlines() == [f"{name} damaged cannot be read (Permission denied)" for name in ("run", "runs")]
 
 
-def test_names_and_reasons_hold_no_commands_to_a_terminal(
-    original: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_names_and_reasons_are_printed_without_terminal_control_characters(
+    trained: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(original("one"), tmp_path / "good")
-    spoilt = Path(shutil.copytree(original("wide"), tmp_path / "two\nlines\x1b[31m"))
-    (spoilt / "failure.json").write_text(json.dumps({"reason": "\x1b[2Jtoo\nwide"}))
+    shutil.copytree(trained("one"), tmp_path / "good")
+    damaged_run = Path(shutil.copytree(trained("wide"), tmp_path / "two\nlines\x1b[31m"))
+    (damaged_run / "failure.json").write_text(json.dumps({"reason": "\x1b[2Jtoo\nwide"}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", "report", str(tmp_path), "--pictures", "none"])
         patch.setenv("COLUMNS", "500")
         assert __main__.main() == 0
-    for said in (capsys.readouterr().out, (tmp_path / "report" / "findings.md").read_text().replace("\\", "")):
-        assert "two?lines?[31m: ?[2Jtoo wide\n" in said
-        assert "\x1b[" not in said
+    for text in (capsys.readouterr().out, (tmp_path / "report" / "findings.md").read_text().replace("\\", "")):
+        assert "two?lines?[31m: ?[2Jtoo wide\n" in text
+        assert "\x1b[" not in text
 
 
-# Runs that did not come to their end
+# Runs that did not end
 
 
-def test_an_unfinished_run_has_curves_and_no_end(original: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+def test_an_unfinished_run_has_curves_and_no_final_values(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
     (run / "metrics.json").unlink()
     whole = one_group(tmp_path)[0]
-    (path,) = event_reader.files(run)
-    before = path.stat().st_size - sum(len(event.SerializeToString()) + 16 for event in _since(run, 20))
-    # killed while it wrote the last snapshot
+    (path,) = event_file.event_files(run)
+    before = path.stat().st_size - sum(len(event.SerializeToString()) + 16 for event in _events_from(run, 20))
+    # as if killed while it wrote the last snapshot
     os.truncate(path, before + 100)
-    group, left = one_group(tmp_path)
-    assert left == (Skipped(run, "unfinished", "at update 10 of 20"),)
+    group, skipped = one_group(tmp_path)
+    assert skipped == (Skipped(run, "unfinished", "at update 10 of 20"),)
     assert [(replica.seed, replica.status) for replica in group.replicas] == [
         (seed, "unfinished") for seed in (0, 4, 7)
     ]
@@ -325,65 +332,67 @@ def test_an_unfinished_run_has_curves_and_no_end(original: Callable[[str], Path]
     np.testing.assert_array_equal(group.curves["loss/test"], whole.curves["loss/test"][:, :3])
 
 
-def _since(run: Path, update: int) -> list[Event]:
-    """Return the last snapshot of a run and all events after it."""
-    found = [event for path in event_reader.files(run) for event in event_reader.events(path)]
+def _events_from(run: Path, update: int) -> list[Event]:
+    """Return the events of a run from the first one at an update on."""
+    found = [event for path in event_file.event_files(run) for event in event_file.read_events(path)]
     first = next(i for i, event in enumerate(found) if event.step == update)
     return found[first:]
 
 
-def test_an_interrupted_run_is_unfinished(original: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
-    change(run, status="interrupted", updates=20)
+def test_an_interrupted_run_is_unfinished(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
+    change_metrics(run, status="interrupted", updates=20)
     config = run / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("updates: 20\n", "updates: 30\n"))
-    group, left = one_group(tmp_path)
-    assert left == (Skipped(run, "unfinished", "interrupted at update 20 of 30"),)
+    group, skipped = one_group(tmp_path)
+    assert skipped == (Skipped(run, "unfinished", "interrupted at update 20 of 30"),)
     assert group.final == {}
     assert [replica.status for replica in group.replicas] == ["interrupted"] * 3
     np.testing.assert_allclose(group.curves["loss/test"], load_run(run).loss("test").T[[1, 0, 2]], rtol=1e-12)
-    # a finished one that is to go further, and does
-    change(run, status="finished")
+    # a finished run that is resumed for more updates
+    change_metrics(run, status="finished")
     assert one_group(tmp_path)[1] == (Skipped(run, "unfinished", "at update 20 of 30"),)
 
 
-def test_a_diverged_replica_is_infinite_and_the_others_are_as_far_as_they_came(
-    original: Callable[[str], Path], tmp_path: Path
+def test_a_diverged_replica_is_infinite_and_the_other_replicas_keep_their_last_values(
+    trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
-    losses = metrics_of(run)["loss/test"]
-    change(run, status="diverged", **{"loss/train": [0.1, None, 0.1], "loss/test": [losses[0], 1e30, losses[2]]})
-    group, (left,) = one_group(tmp_path)
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
+    losses = read_metrics(run)["loss/test"]
+    change_metrics(
+        run, status="diverged", **{"loss/train": [0.1, None, 0.1], "loss/test": [losses[0], 1e30, losses[2]]}
+    )
+    group, (skipped,) = one_group(tmp_path)
     assert [replica.seed for replica in group.replicas] == [0, 4, 7]
     assert group.final["loss/test"].tolist() == [np.inf, losses[0], losses[2]]
     assert group.diverged == 1
     assert np.isnan(group.final["units/dead"]).tolist() == [True, False, False]
-    assert left == Skipped(run, "diverged", "at update 20 of 20: seed 0; the other 2 stopped there")
-    # beyond a million times what it began with, or var(y), it has diverged too
-    change(run, **{"loss/train": [0.1, 0.1, 1e8]})
+    assert skipped == Skipped(run, "diverged", "at update 20 of 20: seed 0; the other 2 stopped there")
+    # a loss beyond a million times the first one or var(y) has diverged too
+    change_metrics(run, **{"loss/train": [0.1, 0.1, 1e8]})
     assert one_group(tmp_path)[0].final["loss/test"].tolist() == [1e30, losses[0], np.inf]
     assert np.isinf(one_group(tmp_path)[0].quartiles("loss/test")).tolist() == [False, False, True]
 
 
 def test_runs_that_diverged_count_as_infinite_in_medians_and_bands(
-    original: Callable[[str], Path], tmp_path: Path
+    trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    shutil.copytree(original("diverged"), tmp_path / "a")
-    group, (left,) = one_group(tmp_path)
+    shutil.copytree(trained("diverged"), tmp_path / "a")
+    group, (skipped,) = one_group(tmp_path)
     assert group.final["loss/train"].tolist() == [np.inf, np.inf]
     assert group.final["theta"].tolist() == [np.inf, np.inf]
-    assert left.detail == "at update 11 of 50: seeds 0, 1"
+    assert skipped.detail == "at update 11 of 50: seeds 0, 1"
     assert group.quartiles("loss/test").tolist() == [np.inf] * 3
-    # together with runs of the same settings that go on, the band rises where they end
-    other = Path(shutil.copytree(original("diverged"), tmp_path / "b"))
+    # grouped with a longer run, they are infinite after their end, so the band rises
+    other = Path(shutil.copytree(trained("diverged"), tmp_path / "b"))
     longer = EventFile(str(other))
-    (value,) = (value for value in _last_of(other) if value.tag == tags.REPLICAS)
+    (value,) = (value for value in _last_values(other) if value.tag == tags.REPLICAS)
     for update in (12, 50):
         event = Event(step=update)
         event.summary.value.append(value)
         longer.add_event(event)
     longer.close()
-    change(other, status="finished", updates=50, seeds=[2, 3])
+    change_metrics(other, status="finished", updates=50, seeds=[2, 3])
     found = collect([tmp_path])
     (group,) = found.groups
     assert group.updates.tolist()[-2:] == [12, 50]
@@ -392,79 +401,79 @@ def test_runs_that_diverged_count_as_infinite_in_medians_and_bands(
     assert np.isfinite(group.band("loss/test")[0, -3:]).tolist() == [True, True, True]
 
 
-def _last_of(run: Path) -> Any:
-    found = [event for path in event_reader.files(run) for event in event_reader.events(path)]
+def _last_values(run: Path) -> Any:
+    found = [event for path in event_file.event_files(run) for event in event_file.read_events(path)]
     return [event for event in found if any(value.tag == tags.REPLICAS for value in event.summary.value)][
         -1
     ].summary.value
 
 
-# Seeds and places
+# Seeds and folders
 
 
-def test_no_seed_counts_twice(original: Callable[[str], Path], tmp_path: Path) -> None:
-    first = Path(shutil.copytree(original("three"), tmp_path / "a"))
-    second = Path(shutil.copytree(original("one"), tmp_path / "b"))
-    change(second, **{"loss/test": [9.0]})
-    group, left = one_group(tmp_path)
+def test_no_seed_counts_twice(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    first = Path(shutil.copytree(trained("three"), tmp_path / "a"))
+    second = Path(shutil.copytree(trained("one"), tmp_path / "b"))
+    change_metrics(second, **{"loss/test": [9.0]})
+    group, skipped = one_group(tmp_path)
     assert [replica.seed for replica in group.replicas] == [0, 4, 7]
     assert {replica.folder for replica in group.replicas} == {first}
-    assert left == (Skipped(second, "repeat", f"seed 4: counted once, as in {first}"),)
-    assert group.final["loss/test"].tolist() == [metrics_of(first)["loss/test"][row] for row in (1, 0, 2)]
-    # of two runs the one that came to its end counts, wherever it is
+    assert skipped == (Skipped(second, "repeat", f"seed 4: counted once, as in {first}"),)
+    assert group.final["loss/test"].tolist() == [read_metrics(first)["loss/test"][row] for row in (1, 0, 2)]
+    # the run that ended counts, even if it is not the first
     (first / "metrics.json").unlink()
     found = collect([tmp_path])
     (group,) = found.groups
     assert group.final["loss/test"][1] == 9.0
     assert np.isnan(group.final["loss/test"][[0, 2]]).all()
-    assert {(one.folder, one.why) for one in found.left} == {(first, "unfinished"), (first, "repeat")}
+    assert {(run.folder, run.why) for run in found.skipped} == {(first, "unfinished"), (first, "repeat")}
 
 
-def test_runs_of_other_settings_may_have_the_same_seed(original: Callable[[str], Path], tmp_path: Path) -> None:
+def test_runs_of_other_settings_may_have_the_same_seed(trained: Callable[[str], Path], tmp_path: Path) -> None:
     for name in ("one", "wide"):
-        shutil.copytree(original(name), tmp_path / name)
+        shutil.copytree(trained(name), tmp_path / name)
     found = collect([tmp_path])
     assert [dict(group.settings) for group in found.groups] == [{"model.width": 20}, {"model.width": 30}]
-    assert found.left == ()
+    assert found.skipped == ()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes links")
-def test_a_run_is_found_once_whichever_ways_lead_to_it(original: Callable[[str], Path], tmp_path: Path) -> None:
-    real = Path(shutil.copytree(original("three"), tmp_path / "with a space" / "run"))
+def test_a_run_that_several_links_lead_to_is_found_once(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    real = Path(shutil.copytree(trained("three"), tmp_path / "with a space" / "run"))
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "link").symlink_to(real.parent)
     (real.parent / "loop").symlink_to(tmp_path / "logs")
     (real.parent / "gone").symlink_to(tmp_path / "nowhere")
     found = collect([tmp_path / "logs", real.parent, real, tmp_path])
     assert found.runs == 1
-    assert found.left == ()
+    assert found.skipped == ()
     (group,) = found.groups
     assert group.replicas[0].folder == tmp_path / "logs" / "link" / "run"
 
 
-def test_an_empty_folder_is_a_run_only_beside_runs(original: Callable[[str], Path], tmp_path: Path) -> None:
-    shutil.copytree(original("three"), tmp_path / "sweep" / "a")
+def test_an_empty_folder_counts_as_a_run_only_next_to_runs(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(trained("three"), tmp_path / "sweep" / "a")
     (tmp_path / "sweep" / "b").mkdir()
     (tmp_path / "notes" / "old").mkdir(parents=True)
     found = collect([tmp_path])
     assert found.runs == 2
-    assert found.left == (Skipped(tmp_path / "sweep" / "b", "damaged", "there is nothing in it"),)
+    assert found.skipped == (Skipped(tmp_path / "sweep" / "b", "damaged", "there is nothing in it"),)
 
 
-def test_events_of_others_are_no_runs(original: Callable[[str], Path], tmp_path: Path) -> None:
-    shutil.copytree(original("three"), tmp_path / "a")
+def test_folders_with_foreign_event_files_are_no_runs(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(trained("three"), tmp_path / "a")
     EventFile(str(tmp_path / "foreign")).close()
     found = collect([tmp_path])
-    assert (found.runs, found.left) == (1, ())
+    assert (found.runs, found.skipped) == (1, ())
 
 
-# Where the numbers come from
+# Sources of the values
 
 
-def strip(run: Path, tag: str) -> None:
-    """Take the summaries of a tag out of a run's events."""
-    (path,) = event_reader.files(run)
-    found = list(event_reader.events(path))
+def remove_tag(run: Path, tag: str) -> None:
+    """Remove the values of a tag from the event files of a run."""
+    (path,) = event_file.event_files(run)
+    found = list(event_file.read_events(path))
     path.unlink()
     file = EventFile(str(run))
     for event in found:
@@ -476,14 +485,14 @@ def strip(run: Path, tag: str) -> None:
     file.close()
 
 
-def test_of_an_old_run_of_one_replica_its_scalars_are_its_curves(
-    original: Callable[[str], Path], tmp_path: Path
+def test_the_curves_of_an_old_run_of_one_replica_are_its_scalars(
+    trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
+    run = Path(shutil.copytree(trained("one"), tmp_path / "a"))
     new = one_group(tmp_path)[0]
-    strip(run, tags.REPLICAS)
-    old, left = one_group(tmp_path)
-    assert left == ()
+    remove_tag(run, tags.REPLICAS)
+    old, skipped = one_group(tmp_path)
+    assert skipped == ()
     assert set(old.curves) == set(new.curves)
     assert old.updates.tolist() == new.updates.tolist() == [0, 1, 10, 20]
     for tag, curve in new.curves.items():
@@ -493,104 +502,106 @@ def test_of_an_old_run_of_one_replica_its_scalars_are_its_curves(
     }
 
 
-def test_of_an_old_run_of_several_replicas_the_ends_are_known(original: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
-    strip(run, tags.REPLICAS)
-    group, left = one_group(tmp_path)
-    assert left == ()
-    assert group.final["loss/test"].tolist() == [metrics_of(run)["loss/test"][row] for row in (1, 0, 2)]
+def test_an_old_run_of_several_replicas_has_final_values_and_no_curves(
+    trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
+    remove_tag(run, tags.REPLICAS)
+    group, skipped = one_group(tmp_path)
+    assert skipped == ()
+    assert group.final["loss/test"].tolist() == [read_metrics(run)["loss/test"][row] for row in (1, 0, 2)]
     assert all(np.isnan(curve).all() for curve in group.curves.values())
 
 
-def test_a_run_without_event_files_has_its_end(original: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
-    (path,) = event_reader.files(run)
+def test_a_run_without_event_files_has_final_values(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
+    (path,) = event_file.event_files(run)
     path.unlink()
-    group, left = one_group(tmp_path)
-    assert left == ()
+    group, skipped = one_group(tmp_path)
+    assert skipped == ()
     assert len(group.final["loss/test"]) == 3
 
 
-def test_a_run_of_somebody_s_own_trainer_is_taken_by_what_it_told(
-    original: Callable[[str], Path], tmp_path: Path
+def test_the_settings_of_a_run_without_the_command_line_are_read_from_its_events(
+    trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    run = Path(shutil.copytree(original("three"), tmp_path / "a"))
+    run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
     shutil.rmtree(run / ".hydra")
-    ends = metrics_of(run)["loss/test"]
+    ends = read_metrics(run)["loss/test"]
     (run / "metrics.json").unlink()
-    wide = Path(shutil.copytree(original("wide"), tmp_path / "wide"))
+    wide = Path(shutil.copytree(trained("wide"), tmp_path / "wide"))
     found = collect([tmp_path])
-    assert found.left == ()
+    assert found.skipped == ()
     assert found.keys == ("model.width", "trainer.accelerator", "trainer.devices", "trainer.precision")
     (group,) = (group for group in found.groups if group.settings["model.width"] == 20)
     assert group.final["loss/test"].tolist() == [ends[row] for row in (1, 0, 2)]
     assert wide.is_dir()
 
 
-def test_what_a_run_that_went_on_has_written_again_counts(original: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
-    last = next(value for value in _last_of(run) if value.tag == tags.REPLICAS)
+def test_a_resumed_run_overwrites_its_earlier_snapshots(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained("one"), tmp_path / "a"))
+    last = next(value for value in _last_values(run) if value.tag == tags.REPLICAS)
     again = EventFile(str(run))
     again.add_event(Event(step=10, session_log=SessionLog(status=SessionLog.START)))
     event = Event(step=20)
     event.summary.value.append(last)
     again.add_event(event)
     again.close()
-    found = replica_reader.read(event_reader.files(run))
+    found = replica_reader.read_replicas(event_file.event_files(run))
     assert found.updates.tolist() == [0, 1, 20]
     assert found.values.shape == (3, 1, 6)
-    assert found.whole
+    assert found.complete
 
 
-def test_a_record_is_stepped_over_unless_it_begins_as_one_of_ours(
-    original: Callable[[str], Path], tmp_path: Path
+def test_large_records_of_other_tags_are_skipped_without_checking_them(
+    trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    run = Path(shutil.copytree(original("one"), tmp_path / "a"))
+    run = Path(shutil.copytree(trained("one"), tmp_path / "a"))
     picture = Event(step=20)
     picture.summary.value.add(tag="fit").image.encoded_image_string = os.urandom(300_000)
     file = EventFile(str(run))
     file.add_event(picture)
     file.close()
-    before = replica_reader.read(event_reader.files(run))
-    assert before.whole
-    path = event_reader.files(run)[-1]
+    before = replica_reader.read_replicas(event_file.event_files(run))
+    assert before.complete
+    path = event_file.event_files(run)[-1]
     data = bytearray(path.read_bytes())
-    # nobody has looked at what is within the picture
+    # a damaged byte inside the skipped picture is not noticed
     data[-1000] ^= 0xFF
     path.write_bytes(data)
-    after = replica_reader.read(event_reader.files(run))
+    after = replica_reader.read_replicas(event_file.event_files(run))
     assert after.updates.tolist() == before.updates.tolist()
     path.write_bytes(bytes(data[:-10]))
-    assert not replica_reader.read(event_reader.files(run)).whole
+    assert not replica_reader.read_replicas(event_file.event_files(run)).complete
 
 
-def test_of_very_many_numbers_every_other_snapshot_is_kept(
-    original: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_very_many_values_only_every_second_or_fourth_snapshot_is_kept(
+    trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Path(shutil.copytree(original("linear"), tmp_path / "a"))
+    run = Path(shutil.copytree(trained("linear"), tmp_path / "a"))
     whole = one_group(tmp_path)[0]
     assert len(whole.updates) == 51
-    monkeypatch.setattr(report_collect, "NUMBERS", 1)
-    monkeypatch.setattr(report_collect, "FEWEST", 100)
-    some = one_group(tmp_path)[0]
-    # 2 replicas, 3 fields: 51, 26 and 13 snapshots would be 306, 156 and 78 numbers
-    assert some.updates.tolist() == [*range(0, 50, 4), 50]
-    for tag, curve in some.curves.items():
-        np.testing.assert_array_equal(curve, whole.curves[tag][:, some.updates])
-    # a finer one beside it is brought to the same snapshots
+    monkeypatch.setattr(report_collect, "MAX_VALUES", 1)
+    monkeypatch.setattr(report_collect, "MIN_VALUES_PER_RUN", 100)
+    thinned = one_group(tmp_path)[0]
+    # with 2 replicas and 3 fields, 51, 26 and 13 snapshots are 306, 156 and 78 values
+    assert thinned.updates.tolist() == [*range(0, 50, 4), 50]
+    for tag, curve in thinned.curves.items():
+        np.testing.assert_array_equal(curve, whole.curves[tag][:, thinned.updates])
+    # a run with more snapshots in the same group is reduced to the same snapshots
     other = Path(shutil.copytree(run, tmp_path / "b"))
-    change(other, seeds=[5], **{key: [1.0] for key in ("loss/train", "loss/test", "theta")})
-    (path,) = event_reader.files(other)
+    change_metrics(other, seeds=[5], **{key: [1.0] for key in ("loss/train", "loss/test", "theta")})
+    (path,) = event_file.event_files(other)
     _first_replica(other, path)
     both = one_group(tmp_path)[0]
     assert [replica.seed for replica in both.replicas] == [0, 1, 5]
-    assert both.updates.tolist() == some.updates.tolist()
+    assert both.updates.tolist() == thinned.updates.tolist()
     assert not np.isnan(both.curves["loss/test"]).any()
 
 
 def _first_replica(run: Path, path: Path) -> None:
-    """Leave only the first replica in a run's events."""
-    found = list(event_reader.events(path))
+    """Remove all replicas except the first one from the event files of a run."""
+    found = list(event_file.read_events(path))
     path.unlink()
     file = EventFile(str(run))
     for event in found:

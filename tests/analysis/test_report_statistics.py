@@ -1,4 +1,4 @@
-"""Percentiles, the interval of the median and the paired test are what numpy, resampling and counting say."""
+"""Percentiles, the interval of the median and the paired tests agree with NumPy, resampling and enumeration."""
 
 import itertools
 import math
@@ -13,13 +13,13 @@ INF = np.inf
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 30, 101])
-def test_percentiles_of_numbers_are_numpys_to_the_last_bit(n: int) -> None:
+def test_percentiles_of_numbers_equal_those_of_numpy_exactly(n: int) -> None:
     values = np.random.default_rng(n).lognormal(size=(n, 7))
     np.testing.assert_array_equal(percentiles(values, Q), np.percentile(values, Q, axis=0))
     np.testing.assert_array_equal(percentiles(values[:, 0], Q), np.percentile(values[:, 0], Q))
 
 
-def test_percentiles_leave_out_nan_in_each_column_by_itself() -> None:
+def test_percentiles_ignore_nan_in_each_column() -> None:
     values = np.random.default_rng(0).normal(size=(9, 4))
     values[2:5, 1] = values[:8, 2] = values[:, 3] = np.nan
     found = percentiles(values, Q)
@@ -39,27 +39,27 @@ def test_percentiles_leave_out_nan_in_each_column_by_itself() -> None:
         ([INF, np.nan, 1.0, 1.0], [1.0, 1.0, INF]),
     ],
 )
-def test_what_lies_between_a_number_and_infinity_is_infinity_without_warnings(
+def test_interpolation_between_a_number_and_infinity_is_infinite_without_warnings(
     values: list[float], wanted: list[float]
 ) -> None:
-    # a warning would be an error here
+    # pytest turns warnings into errors
     assert percentiles(np.array(values), Q).tolist() == wanted
 
 
 @pytest.mark.parametrize("n", [5, 6, 29, 30])
-def test_the_interval_is_that_of_resampling(n: int) -> None:
+def test_the_interval_agrees_with_resampling(n: int) -> None:
     values = np.random.default_rng(n).lognormal(size=n)
     low, high = median_interval(values)
     draws = np.random.default_rng(1).integers(n, size=(200_000, n))
     medians = np.median(values[draws], axis=1)
     tail = (100 - CONFIDENCE) / 2
-    # by ranks among the resampled medians, since the values themselves lie anyhow
+    # compare ranks among the resampled medians, since the gaps between the values are arbitrary
     for found, wanted in ((low, tail), (high, 100 - tail)):
         below, upto = 100 * (medians < found - 1e-9).mean(), 100 * (medians <= found + 1e-9).mean()
         assert below - 0.4 <= wanted <= upto + 0.4
 
 
-def test_the_interval_depends_on_nothing_but_the_values() -> None:
+def test_the_interval_depends_on_the_values_alone() -> None:
     values = np.random.default_rng(3).normal(size=40)
     first = median_interval(values)
     median_interval(np.arange(7.0))
@@ -69,19 +69,19 @@ def test_the_interval_depends_on_nothing_but_the_values() -> None:
     assert first[0] < np.median(values) < first[1]
 
 
-def test_the_interval_knows_infinity_and_needs_no_more_memory_for_a_million_values() -> None:
+def test_the_interval_works_with_infinities_and_with_a_million_values() -> None:
     low, high = median_interval(np.array([1.0] * 11 + [INF] * 9))
     assert (low, high) == (1.0, INF)
     assert median_interval(np.array([2.5])) == (2.5, 2.5)
     assert all(map(math.isnan, median_interval(np.array([np.nan]))))
     many = np.random.default_rng(0).normal(size=1_000_000)
     low, high = median_interval(many)
-    # the median of n normal values has the variance pi / 2n
+    # the median of n normal values has variance pi / 2n
     spread = 1.96 * math.sqrt(math.pi / 2e6)
     assert (high - low) / 2 == pytest.approx(spread, rel=0.05)
 
 
-def test_the_sign_test_counts_the_ways_in_which_coins_fall() -> None:
+def test_the_sign_test_agrees_with_enumerated_coin_throws() -> None:
     for n in range(1, 11):
         heads = np.array([sum(way) for way in itertools.product((0, 1), repeat=n)])
         for wins in range(n + 1):
@@ -90,12 +90,12 @@ def test_the_sign_test_counts_the_ways_in_which_coins_fall() -> None:
             assert sign_test(wins, n - wins) == pytest.approx(wanted, rel=1e-12)
     assert sign_test(0, 0) == 1
     assert sign_test(30, 0) == 2 / 2**30
-    # far beyond what a float holds, it follows the normal distribution
+    # 2^n exceeds the range of a float; the normal approximation holds
     assert sign_test(5100, 4900) == pytest.approx(math.erfc(199 / 100 / math.sqrt(2)), rel=1e-3)
 
 
-def test_holm_is_that_of_the_paper() -> None:
-    # 4 x 0.01, 3 x 0.013 -> no less than before, 2 x 0.04, then 0.2 as it is
+def test_holm_adjusts_p_values_as_in_the_paper() -> None:
+    # 4 x 0.01, then 3 x 0.013 raised to 0.04, 2 x 0.04, 1 x 0.2
     assert holm([0.04, 0.01, 0.2, 0.013]) == pytest.approx([0.08, 0.04, 0.2, 0.04])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []

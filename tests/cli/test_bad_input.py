@@ -13,7 +13,7 @@ from torch import nn
 from reluviz.__main__ import main
 from reluviz.data import piecewise_linear
 
-WHOLE = "must be a whole number of at least"
+WHOLE_NUMBER = "must be a whole number of at least"
 FILES = {
     "good.csv": "x,y\n0,1\n1,2\n2,0\n",
     "words.csv": "x,y\n0,1\none,2\n",
@@ -28,9 +28,9 @@ FILES = {
     "text.npz": "x,y\n0,1\n",
 }
 
-# id: what is given after `train` (IN is the folder of inputs), and what the one line must hold
+# id: the words after `train` (IN is the folder of inputs), and parts of the one line of output
 CASES: dict[str, tuple[str, ...]] = {
-    # keys and choices that there are not
+    # keys and choices that do not exist
     "unknown_key": ("widht=20", "widht=20: ", "did you mean model.width?"),
     "unknown_key_of_a_group": ("model.widht=20", "model.widht=20: ", "did you mean model.width?"),
     "unknown_group": ("optimiser.lr=1", "optimiser.lr=1: ", "did you mean optimizer.lr?"),
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "key_that_the_model_lacks": ("+model.foo=1", "model.foo", "no such argument", "width, elbows"),
     "key_that_the_optimizer_lacks": ("+optimizer.foo=1", "optimizer.foo", "SGD has no such argument", "momentum"),
     "key_that_the_trainer_lacks": ("+trainer.foo=1", "trainer.foo", "no argument of Lightning's Trainer"),
-    "key_that_is_ours": ("+trainer.max_steps=3", "trainer.max_steps", "set by reluviz itself"),
+    "key_that_reluviz_sets": ("+trainer.max_steps=3", "trainer.max_steps", "set by reluviz itself"),
     "key_without_value": ("updates", "updates: ", "key=value"),
     "value_without_key": ("=3", "=3: ", "key=value"),
     "experiment": ("+exp=rleu", "exp=rleu: must be one of batch, constant, course,", "did you mean relu?"),
@@ -82,13 +82,13 @@ CASES: dict[str, tuple[str, ...]] = {
     "n_of_a_file": ("data=file data.n=3", "data.n=3: data=file has no n", "data=piecewise_linear or data=sine"),
     "nesterov_of_sgd": ("optimizer.nesterov=true", "optimizer=sgd has no nesterov", "optimizer=nesterov"),
     # numbers
-    "width_negative": ("model.width=-1", "model.width=-1: ", WHOLE),
-    "width_zero": ("model.width=0", "model.width=0: ", WHOLE),
-    "width_fraction": ("model.width=2.5", "model.width=2.5: ", WHOLE),
-    "width_word": ("model.width=abc", "model.width=abc: ", WHOLE),
-    "width_null": ("model.width=null", "model.width=null: ", WHOLE),
-    "width_bool": ("model.width=true", "model.width=True: ", WHOLE),
-    "width_list": ("model.width=[1,2]", "model.width=[1, 2]: ", WHOLE),
+    "width_negative": ("model.width=-1", "model.width=-1: ", WHOLE_NUMBER),
+    "width_zero": ("model.width=0", "model.width=0: ", WHOLE_NUMBER),
+    "width_fraction": ("model.width=2.5", "model.width=2.5: ", WHOLE_NUMBER),
+    "width_word": ("model.width=abc", "model.width=abc: ", WHOLE_NUMBER),
+    "width_null": ("model.width=null", "model.width=null: ", WHOLE_NUMBER),
+    "width_bool": ("model.width=true", "model.width=True: ", WHOLE_NUMBER),
+    "width_list": ("model.width=[1,2]", "model.width=[1, 2]: ", WHOLE_NUMBER),
     "width_huge": ("model.width=1e9", "model.width=1000000000.0: ", "at most 100,000"),
     "width_missing": ("model.width=???", "model.width"),
     "lr_negative": ("optimizer.lr=-1", "optimizer.lr=-1: must be a finite number above 0"),
@@ -97,32 +97,32 @@ CASES: dict[str, tuple[str, ...]] = {
     "lr_nan": ("optimizer.lr=nan", "optimizer.lr=nan: must be a finite number above 0"),
     "lr_inf": ("optimizer.lr=inf", "optimizer.lr=inf: must be a finite number above 0"),
     "lr_empty": ("optimizer.lr=", "optimizer.lr=: must be a finite number above 0"),
-    "updates_negative": ("updates=-1", "updates=-1: ", f"{WHOLE} 1"),
-    "updates_zero": ("updates=0", "updates=0: ", f"{WHOLE} 1"),
-    "updates_fraction": ("updates=2.5", "updates=2.5: ", f"{WHOLE} 1"),
-    "updates_word": ("updates=many", "updates=many: ", f"{WHOLE} 1"),
-    "updates_inf": ("updates=inf", "updates=inf: ", f"{WHOLE} 1"),
+    "updates_negative": ("updates=-1", "updates=-1: ", f"{WHOLE_NUMBER} 1"),
+    "updates_zero": ("updates=0", "updates=0: ", f"{WHOLE_NUMBER} 1"),
+    "updates_fraction": ("updates=2.5", "updates=2.5: ", f"{WHOLE_NUMBER} 1"),
+    "updates_word": ("updates=many", "updates=many: ", f"{WHOLE_NUMBER} 1"),
+    "updates_inf": ("updates=inf", "updates=inf: ", f"{WHOLE_NUMBER} 1"),
     "updates_interpolation": ("updates=${foo}", "updates: Interpolation key 'foo' not found"),
-    "every": ("snapshots.every=0", "snapshots.every=0: ", f"{WHOLE} 1"),
-    "per_decade": ("snapshots=log snapshots.per_decade=0", "snapshots.per_decade=0: ", f"{WHOLE} 1"),
-    "n": ("data.n=1", "data.n=1: ", f"{WHOLE} 2"),
+    "every": ("snapshots.every=0", "snapshots.every=0: ", f"{WHOLE_NUMBER} 1"),
+    "per_decade": ("snapshots=log snapshots.per_decade=0", "snapshots.per_decade=0: ", f"{WHOLE_NUMBER} 1"),
+    "n": ("data.n=1", "data.n=1: ", f"{WHOLE_NUMBER} 2"),
     "noise": ("data.noise=-1", "data.noise=-1: must be a finite number of at least 0"),
-    "data_seed": ("data.seed=-1", "data.seed=-1: ", f"{WHOLE} 0"),
-    "seed_negative": ("seed=-1", "seed=-1: ", f"{WHOLE} 0"),
-    "seed_word": ("seed=a", "seed=a: ", f"{WHOLE} 0"),
+    "data_seed": ("data.seed=-1", "data.seed=-1: ", f"{WHOLE_NUMBER} 0"),
+    "seed_negative": ("seed=-1", "seed=-1: ", f"{WHOLE_NUMBER} 0"),
+    "seed_word": ("seed=a", "seed=a: ", f"{WHOLE_NUMBER} 0"),
     "seed_beyond_numpy": ("seed=4294967296", "seed=4294967296: ", "at most 4,294,967,295"),
     "start": ("model=linear model.start=abc", "model.start=abc: must be a finite number"),
     "ridge": ("model.ridge=-1", "model.ridge=-1: must be a finite number of at least 0"),
     "momentum": ("optimizer=momentum optimizer.momentum=1", "optimizer.momentum=1: ", "below 1"),
-    "pictures": ("callbacks.snapshots.pictures=-1", "callbacks.snapshots.pictures=-1: ", f"{WHOLE} 0"),
+    "pictures": ("callbacks.snapshots.pictures=-1", "callbacks.snapshots.pictures=-1: ", f"{WHOLE_NUMBER} 0"),
     "histograms": ("callbacks.snapshots.histograms=3", "callbacks.snapshots.histograms=3: must be true or false"),
     # replicas
-    "replicas_zero": ("replicas=0", "replicas=0: ", f"{WHOLE} 1"),
-    "replicas_fraction": ("replicas=1.5", "replicas=1.5: ", f"{WHOLE} 1"),
+    "replicas_zero": ("replicas=0", "replicas=0: ", f"{WHOLE_NUMBER} 1"),
+    "replicas_fraction": ("replicas=1.5", "replicas=1.5: ", f"{WHOLE_NUMBER} 1"),
     "seeds_twice": ("seeds=[1,1]", "seeds=[1, 1]: must be a list of different whole numbers"),
     "seeds_none": ("seeds=[]", "seeds=[]: must be a list of different whole numbers"),
     "seeds_no_list": ("seeds=3", "seeds=3: must be a list of different whole numbers, as in [0,5,17]"),
-    "seeds_negative": ("seeds=[-1]", "seeds=[-1]: ", f"{WHOLE} 0"),
+    "seeds_negative": ("seeds=[-1]", "seeds=[-1]: ", f"{WHOLE_NUMBER} 0"),
     "seeds_and_replicas": ("seeds=[1,2] replicas=3", "replicas=3: seeds=[1, 2] has 2; leave one out"),
     # minibatches
     "batch_beyond_n": (
@@ -134,8 +134,8 @@ CASES: dict[str, tuple[str, ...]] = {
         "sampler=epoch takes each at most once",
     ),
     "batch_beyond_file": ("data=file data.path=IN/good.csv sampler=epoch", "sampler.batch_size=40: ", "the 3 points"),
-    "batch_zero": ("sampler.batch_size=0", "sampler.batch_size=0: ", f"{WHOLE} 1"),
-    "batch_negative": ("sampler.batch_size=-3", "sampler.batch_size=-3: ", f"{WHOLE} 1"),
+    "batch_zero": ("sampler.batch_size=0", "sampler.batch_size=0: ", f"{WHOLE_NUMBER} 1"),
+    "batch_negative": ("sampler.batch_size=-3", "sampler.batch_size=-3: ", f"{WHOLE_NUMBER} 1"),
     # the user's own points
     "no_path": ("data=file", "data.path", "data=file data.path=points.csv"),
     "file_missing": ("data=file data.path=IN/none.csv", "data.path=IN/none.csv: no such file"),
@@ -180,7 +180,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "ckpt_missing": ("ckpt_path=IN/none", "ckpt_path=IN/none: no such file or folder"),
     "ckpt_no_run": ("ckpt_path=IN/folder", "ckpt_path=IN/folder: belongs to no run"),
     "ckpt_file_of_no_run": ("ckpt_path=IN/good.csv", "ckpt_path=IN/good.csv: belongs to no run"),
-    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has left no checkpoint"),
+    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has no checkpoint"),
     "ckpt_damaged": ("ckpt_path=IN/damaged updates=9", "ckpt_path=IN/damaged: last.ckpt is not a checkpoint"),
     "ckpt_of_another_model": ("ckpt_path=IN/mixed updates=9", "ckpt_path=IN/mixed: holds a relu model"),
     "ckpt_done": ("ckpt_path=IN/linear", "ckpt_path=IN/linear: has made its 2 updates", "updates=4"),
@@ -198,14 +198,14 @@ CASES: dict[str, tuple[str, ...]] = {
     "name_empty": ("name=", "name=: must be a name of letters, digits"),
     "name_with_equals": ("name=a=b", "name=a=b: ", "key=value"),
     # Hydra's grammar
-    "quotes": ('name="a', 'name="a: ', "quote what has special characters"),
+    "quotes": ('name="a', 'name="a: ', "quote values with special characters"),
     "brackets": ("seeds=[3", "seeds=[3: ", "key=value"),
     "interpolation": ("name=${", "name=${: ", "key=value"),
     "sweep_without_m": ("seed=0,1", "seed=0,1: several values need -m"),
     "range_without_m": ("model.width=range(1,3)", "model.width=range(1,3): several values need -m"),
     "sweep_of_one_value_twice": ("-m seed=1,1", "seed=1,1: holds a value twice"),
     "sweep_of_an_unknown_key": ("-m model.widht=1,2", "model.widht=1: ", "did you mean model.width?"),
-    "sweep_from_a_bad_value": ("-m seed=-1,1", "seed=-1: ", f"{WHOLE} 0"),
+    "sweep_from_a_bad_value": ("-m seed=-1,1", "seed=-1: ", f"{WHOLE_NUMBER} 0"),
     "accelerator": ("trainer.accelerator=nope", "trainer"),
     "devices": ("trainer.devices=0", "trainer"),
     "key_that_the_logger_lacks": ("+logger.foo=1", "logger.foo"),
@@ -213,14 +213,15 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 
 
-# the same, but not so yet
 def reluviz(*words):
+    """Run the command line in this process, and return its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *words])
         return main()
 
 
-def everything_in(folder):
+def files_below(folder):
+    """Return path and size of everything below a folder."""
     return sorted((path, path.stat().st_size) for path in folder.rglob("*"))
 
 
@@ -255,7 +256,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_bad_input_gives_one_line_and_status_2_and_creates_nothing(case, inputs, tmp_path, capsys):
     words, *parts = (part.replace("IN", str(inputs)) for part in case)
-    before = everything_in(inputs)
+    before = files_below(inputs)
     capsys.readouterr()
     assert reluviz("train", *words.split(" ")) == 2
     out, err = capsys.readouterr()
@@ -266,11 +267,11 @@ def test_bad_input_gives_one_line_and_status_2_and_creates_nothing(case, inputs,
     for part in parts:
         assert part in err
     assert list(tmp_path.iterdir()) == []
-    assert everything_in(inputs) == before
+    assert files_below(inputs) == before
 
 
 @pytest.mark.parametrize("word", ["name=a\nb", "foo=a\nb"])
-def test_a_line_break_in_a_value_does_not_break_the_line(word, tmp_path, capsys):
+def test_a_line_break_in_a_value_is_not_printed(word, tmp_path, capsys):
     assert reluviz("train", word) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"reluviz: {word[:4]}")
@@ -278,7 +279,7 @@ def test_a_line_break_in_a_value_does_not_break_the_line(word, tmp_path, capsys)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_where_logs_would_be_is_refused(tmp_path, capsys):
+def test_a_file_in_the_place_of_the_logs_folder_is_refused(tmp_path, capsys):
     (tmp_path / "logs").write_text("mine")
     assert reluviz("train", "+exp=linear") == 2
     out, err = capsys.readouterr()
@@ -290,18 +291,18 @@ def test_a_file_where_logs_would_be_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
-def test_a_folder_that_refuses_is_named(capsys):
+def test_a_folder_that_cannot_be_written_to_is_named(capsys):
     assert reluviz("train", "hydra.run.dir=/proc/run") == 2
     assert capsys.readouterr().err.startswith("reluviz: hydra.run.dir=/proc/run: cannot be written to (")
 
 
-def test_nothing_is_logged_beside_the_line(caplog, monkeypatch):
+def test_no_log_record_accompanies_the_line(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("hydra.utils"), "disabled", False)
     assert reluviz("train", "model._target_=reluviz.models.Nothing") == 2
     assert caplog.records == []
 
 
-def test_a_process_ends_with_the_line_alone(tmp_path):
+def test_a_process_prints_only_the_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "reluviz", "train", "engine=fast"], capture_output=True, text=True, check=False
     )
@@ -310,7 +311,7 @@ def test_a_process_ends_with_the_line_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_traceback_is_there_for_who_asks(tmp_path):
+def test_hydra_full_error_shows_the_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "reluviz", "train", "foo=1"],
         capture_output=True,
@@ -326,6 +327,7 @@ def test_the_traceback_is_there_for_who_asks(tmp_path):
 
 
 def diverge(words, tmp_path, capsys, seed=""):
+    """Train until the run diverges; return the line of the error and the metrics."""
     assert reluviz("train", *words.split()) == 3
     out, err = capsys.readouterr()
     assert err.count("\n") == 1
@@ -346,7 +348,7 @@ def test_divergence_of_the_linear_model_names_its_limit(tmp_path, capsys):
     assert f"1/mean(x^2) = {1 / np.mean(x * x):.6g}\n" in err
     assert "theta has left every bound" in err
     assert "optimizer.lr=5.0" in err
-    # theta_u - theta* = (1 - 2 lr mean(x^2))^u (0 - theta*), and a loss of 10^6 times the first one is the end
+    # theta_u - theta* = (1 - 2 lr mean(x^2))^u (0 - theta*), and the run ends at 10^6 times the first loss
     data = piecewise_linear()
     moment, star = np.mean(data.x**2), np.mean(data.x * data.y) / np.mean(data.x**2)
     u = np.arange(100)
@@ -366,7 +368,7 @@ def test_divergence_of_the_network_names_a_parameter(tmp_path, capsys):
         "+exp=relu optimizer.lr=50 updates=2000 snapshots.every=10 callbacks=minimal", tmp_path, capsys
     )
     assert any(f" {name} has left" in err for name in ("input_slope", "bias", "output_weight", "output_bias"))
-    # at the start, for these data: what `explain` says too
+    # at the start, for these data; `explain` prints the same limit
     assert "optimizer.lr=50.0 is beyond the largest stable step size, 2/lambda_max at the start = 0.74" in err
     assert metrics["updates"] < 2000
 

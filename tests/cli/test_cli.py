@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "help.txt"
 COMMAND = [sys.executable, "-m", "reluviz"]
 SHORT = ("updates=4", "snapshots.every=2", "callbacks=minimal")
 COMMON = ["name", "status", "engine", "updates", "seeds", "loss/train", "loss/test", "reference"]
-OWN = {
+MODEL_KEYS = {
     "relu": ["elbow", "input_slope", "bias", "output_weight", "output_bias", "units"],
     "constant": ["theta", "theta/optimum"],
     "linear": ["theta", "theta/optimum"],
@@ -29,12 +29,14 @@ OWN = {
 
 
 def reluviz(*words):
+    """Run the command line in this process, and return its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *words])
         return main()
 
 
-def process(*words):
+def run_process(*words):
+    """Run the command line in a process of its own."""
     return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
 
 
@@ -42,15 +44,16 @@ def metrics_of(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def trained(logs, *words, status=0):
-    """Train, and return the folders of the runs by their names."""
+def train(logs, *words, status=0):
+    """Train, and return the folders of the runs, name -> path."""
     before = set(logs.glob("**/metrics.json"))
     assert reluviz("train", *words) == status
     return {path.parent.name: path.parent for path in sorted(set(logs.glob("**/metrics.json")) - before)}
 
 
-def one(logs, *words):
-    (folder,) = trained(logs, *words).values()
+def train_one(logs, *words):
+    """Train one run, and return its folder."""
+    (folder,) = train(logs, *words).values()
     return folder
 
 
@@ -66,8 +69,8 @@ def logs(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory):
-    """A run of its own process without a terminal, as the user sees it: (process, folder it ran in)."""
+def finished_process(tmp_path_factory):
+    """A run in a process of its own without a terminal: (process, the folder in which it ran)."""
     folder = tmp_path_factory.mktemp("process")
     words = ["train", "+exp=relu", "updates=20", "snapshots.every=10", "replicas=3"]
     return subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True, check=False), folder
@@ -77,13 +80,13 @@ def ended(tmp_path_factory):
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_the_version_is_the_packages(flag, capsys):
+def test_the_version_is_that_of_the_package(flag, capsys):
     assert reluviz(flag) == 0
     assert capsys.readouterr() == (f"reluviz {version('reluviz')}\n", "")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]], ids=["nothing", "--help", "-h", "help"])
-def test_the_help_is_the_pinned_text(words, capsys):
+def test_the_help_text_is_the_recorded_one(words, capsys):
     assert reluviz(*words) == 0
     assert capsys.readouterr() == (GOLDEN.read_text(), "")
 
@@ -102,7 +105,7 @@ def test_an_unknown_verb_is_refused(word, line, capsys):
 
 
 @pytest.mark.parametrize("flag", ["--version", "--help", "trian"])
-def test_nothing_heavy_is_imported_to_say_so_little(flag):
+def test_version_help_and_errors_import_no_large_package(flag):
     code = (
         "import sys; from reluviz.__main__ import main; main();"
         "print({'torch', 'lightning', 'hydra', 'matplotlib', 'numpy', 'rich'} & set(sys.modules))"
@@ -111,14 +114,14 @@ def test_nothing_heavy_is_imported_to_say_so_little(flag):
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "set()")
 
 
-def test_the_console_script_is_the_module():
+def test_the_console_script_runs_the_module():
     script = Path(sys.executable).with_name("reluviz")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"reluviz {version('reluviz')}\n")
 
 
 def test_the_help_of_train_names_choices_and_keys_and_creates_nothing(tmp_path):
-    done = process("train", "--help")
+    done = run_process("train", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "model: constant, linear, relu\n" in done.stdout
     assert "exp: batch, constant, course," in done.stdout
@@ -136,8 +139,8 @@ def test_cfg_shows_the_settings_and_creates_nothing(words, tmp_path, capsys):
 
 
 def test_info_shows_where_the_settings_come_from_and_creates_nothing(tmp_path):
-    # an override that follows is none of --info's values
-    done = process("train", "--info", "+exp=relu")
+    # the override that follows is not the value of --info
+    done = run_process("train", "--info", "+exp=relu")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Config search path" in done.stdout
     assert "Defaults List" in done.stdout
@@ -145,78 +148,79 @@ def test_info_shows_where_the_settings_come_from_and_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# what is said at the end
+# what is printed at the end
 
 
 def five_lines(text):
+    """Return the five lines of a run, label -> text."""
     lines = text.splitlines()
     assert [line.split()[0] for line in lines] == ["trained", "loss", "time", "folder", "view"]
     return {line.split()[0]: line[8:] for line in lines}
 
 
-def test_a_process_without_a_terminal_prints_five_lines_and_nothing_else(ended):
-    done, _ = ended
+def test_a_process_without_a_terminal_prints_five_lines_and_nothing_else(finished_process):
+    done, _ = finished_process
     assert (done.returncode, done.stderr) == (0, "")
     five_lines(done.stdout)
     assert "\x1b" not in done.stdout
 
 
-def test_the_five_lines_say_what_metrics_json_says(ended):
-    done, ran_in = ended
-    said = five_lines(done.stdout)
-    folder = ran_in / said["folder"]
-    assert said["view"] == f"python -m reluviz view {said['folder']}"
-    assert re.fullmatch(r"logs/relu/[0-9_-]+", said["folder"])
+def test_the_five_lines_agree_with_metrics_json(finished_process):
+    done, ran_in = finished_process
+    printed = five_lines(done.stdout)
+    folder = ran_in / printed["folder"]
+    assert printed["view"] == f"python -m reluviz view {printed['folder']}"
+    assert re.fullmatch(r"logs/relu/[0-9_-]+", printed["folder"])
     metrics = metrics_of(folder)
-    assert said["trained"] == "20 ReLUs: 20 updates by SGD, lr 0.02, 3 replicas (engine fused)"
+    assert printed["trained"] == "20 ReLUs: 20 updates by SGD, lr 0.02, 3 replicas (engine fused)"
     least = metrics["reference"]["least_squares"]
     medians = [
         sorted(values)[1]
         for values in (metrics["loss/train"], metrics["loss/test"], least["loss/train"], least["loss/test"])
     ]
     train, test, best_train, best_test = (f"{value:.4g}" for value in medians)
-    assert said["loss"] == f"train {train}, test {test}; least squares: train {best_train}, test {best_test}"
-    assert said["time"].startswith(f"{metrics['seconds']['total']:.1f} s, of which ")
+    assert printed["loss"] == f"train {train}, test {test}; least squares: train {best_train}, test {best_test}"
+    assert printed["time"].startswith(f"{metrics['seconds']['total']:.1f} s, ")
 
 
 def test_the_five_lines_of_a_one_parameter_model_name_the_optimum(logs, capsys):
-    metrics = metrics_of(one(logs, "+exp=linear", "callbacks=minimal"))
-    said = five_lines(capsys.readouterr().out)
-    assert said["trained"] == "y = theta x: 50 updates by SGD, lr 0.2 (engine exact)"
+    metrics = metrics_of(train_one(logs, "+exp=linear", "callbacks=minimal"))
+    printed = five_lines(capsys.readouterr().out)
+    assert printed["trained"] == "y = theta x: 50 updates by SGD, lr 0.2 (engine exact)"
     theta, star = metrics["theta"][0], metrics["theta/optimum"][0]
     best = metrics["reference"]["loss/train"][0]
-    assert said["loss"] == (
+    assert printed["loss"] == (
         f"train {metrics['loss/train'][0]:.4g}, test {metrics['loss/test'][0]:.4g};"
         f" theta {theta:.4g}; optimum {star:.4g} with {best:.4g}"
     )
 
 
 def in_a_terminal(*words, columns=80):
-    """Run in a pseudo-terminal and return status and all that was written to it."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    """Run in a pseudo-terminal, and return the exit status and everything that was written to it."""
+    test_end, process_end = os.openpty()
+    fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color"}
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
         env.pop(name, None)
-    started = subprocess.Popen([*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
-    os.close(theirs)
+    started = subprocess.Popen([*COMMAND, *words], stdin=process_end, stdout=process_end, stderr=process_end, env=env)
+    os.close(process_end)
     written = b""
     while True:
         try:
-            part = os.read(ours, 65536)
-        except OSError:  # what Linux says once the other end is closed
+            part = os.read(test_end, 65536)
+        except OSError:  # raised on Linux when the other end is closed
             break
         if not part:
             break
         written += part
-    os.close(ours)
+    os.close(test_end)
     return started.wait(), written.decode()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_lines():
     status, text = in_a_terminal(
-        # the reference engine, since the fast ones are done before the bar is drawn again
+        # the reference engine, because the fast ones finish before the bar is drawn again
         "train",
         "+exp=relu",
         "updates=1500",
@@ -237,23 +241,23 @@ def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_l
     assert re.search(r"loss \d\.\d{3}e-\d\d", bars[-1])
     assert not re.search("batch|it/s|epoch", plain, re.IGNORECASE)
     assert [line.split()[0] for line in lines if line not in bars] == ["trained", "loss", "time", "folder", "view"]
-    # the bar is gone: its line is erased before the five lines
+    # the line of the bar is erased before the five lines
     assert text.index("\x1b[2K", text.rindex("of 1,500")) < text.index("trained")
 
 
-# what a run leaves
+# the files of a run
 
 
 @pytest.mark.parametrize("name", ["relu", "constant", "linear"])
-def test_metrics_have_the_keys_of_the_interface_and_a_list_for_each_replica(name, logs):
-    metrics = metrics_of(one(logs, f"+exp={name}", *SHORT, "replicas=3", "seed=5"))
-    assert list(metrics) == [*COMMON, *OWN[name], "seconds", "versions", "distribution"]
+def test_metrics_have_the_documented_keys_and_a_value_for_each_replica(name, logs):
+    metrics = metrics_of(train_one(logs, f"+exp={name}", *SHORT, "replicas=3", "seed=5"))
+    assert list(metrics) == [*COMMON, *MODEL_KEYS[name], "seconds", "versions", "distribution"]
     assert metrics["name"] == name
     assert metrics["status"] == "finished"
     assert metrics["engine"] == {"relu": "fused"}.get(name, "exact")
     assert metrics["updates"] == 4
     assert metrics["seeds"] == [5, 6, 7]
-    for key in ("loss/train", "loss/test", *OWN[name]):
+    for key in ("loss/train", "loss/test", *MODEL_KEYS[name]):
         values = metrics[key].values() if key == "units" else [metrics[key]]
         assert all(len(value) == 3 for value in values)
     if name == "relu":
@@ -266,8 +270,8 @@ def test_metrics_have_the_keys_of_the_interface_and_a_list_for_each_replica(name
     assert metrics["versions"]["reluviz"] == version("reluviz")
 
 
-def test_a_folder_holds_what_the_design_says(logs):
-    folder = one(logs, "+exp=linear", *SHORT)
+def test_a_run_s_folder_holds_the_documented_files(logs):
+    folder = train_one(logs, "+exp=linear", *SHORT)
     assert folder.parent == logs / "linear"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
     names = {re.sub(r"(tfevents)\..*", r"\1", path.name) for path in folder.iterdir()}
@@ -280,22 +284,22 @@ def test_a_folder_holds_what_the_design_says(logs):
     ]
 
 
-def test_runs_that_start_in_the_same_second_have_folders_of_their_own(logs, monkeypatch):
-    class Stopped(datetime):
+def test_runs_that_start_in_the_same_second_have_different_folders(logs, monkeypatch):
+    class FixedTime(datetime):
         @classmethod
         def now(cls, tz=None):
             return cls(2026, 1, 31, 23, 59, 59)
 
-    monkeypatch.setattr("hydra.core.utils.datetime", Stopped)
-    first, *others = [one(logs, "+exp=linear", *SHORT) for _ in range(3)]
+    monkeypatch.setattr("hydra.core.utils.datetime", FixedTime)
+    first, *others = [train_one(logs, "+exp=linear", *SHORT) for _ in range(3)]
     assert first.name == "2026-01-31_23-59-59"
     assert [folder.name for folder in others] == [f"{first.name}-2", f"{first.name}-3"]
-    sweeps = [trained(logs, "-m", "+exp=linear", *SHORT, "seed=0,1") for _ in range(2)]
+    sweeps = [train(logs, "-m", "+exp=linear", *SHORT, "seed=0,1") for _ in range(2)]
     assert [len(sweep) for sweep in sweeps] == [2, 2]
     assert {folder.parent.name for sweep in sweeps for folder in sweep.values()} == {first.name, f"{first.name}-2"}
 
 
-def test_a_folder_can_be_chosen(tmp_path, capsys):
+def test_the_folder_of_a_run_can_be_chosen(tmp_path, capsys):
     assert reluviz("train", "+exp=linear", *SHORT, "hydra.run.dir=mine/first") == 0
     assert metrics_of(tmp_path / "mine/first")["updates"] == 4
     assert not (tmp_path / "logs").exists()
@@ -306,18 +310,18 @@ def test_a_folder_can_be_chosen(tmp_path, capsys):
 # seeds
 
 
-def test_a_seed_of_zero_is_a_seed(logs):
-    first = metrics_of(one(logs, "+exp=relu", *SHORT))
-    second = metrics_of(one(logs, "+exp=relu", *SHORT, "seed=0"))
-    other = metrics_of(one(logs, "+exp=relu", *SHORT, "seed=1"))
+def test_seed_zero_is_the_default_seed(logs):
+    first = metrics_of(train_one(logs, "+exp=relu", *SHORT))
+    second = metrics_of(train_one(logs, "+exp=relu", *SHORT, "seed=0"))
+    other = metrics_of(train_one(logs, "+exp=relu", *SHORT, "seed=1"))
     assert first["seeds"] == second["seeds"] == [0]
     assert first["input_slope"] == second["input_slope"]
     assert first["input_slope"] != other["input_slope"]
 
 
-def test_seeds_are_a_list_or_follow_the_first(logs):
-    listed = metrics_of(one(logs, "+exp=relu", *SHORT, "seeds=[0,5,17]"))
-    counted = metrics_of(one(logs, "+exp=relu", *SHORT, "replicas=3", "seed=4"))
+def test_seeds_are_listed_or_counted_from_the_first(logs):
+    listed = metrics_of(train_one(logs, "+exp=relu", *SHORT, "seeds=[0,5,17]"))
+    counted = metrics_of(train_one(logs, "+exp=relu", *SHORT, "replicas=3", "seed=4"))
     assert listed["seeds"] == [0, 5, 17]
     assert counted["seeds"] == [4, 5, 6]
     assert listed["output_weight"][1] == counted["output_weight"][1]
@@ -337,15 +341,15 @@ def test_seeds_are_a_list_or_follow_the_first(logs):
     ids=" ".join,
 )
 def test_flags_may_stand_anywhere(words, logs, capsys):
-    folders = trained(logs, *words, *SHORT)
+    folders = train(logs, *words, *SHORT)
     assert list(folders) == ["seed-0", "seed-1"]
     assert [metrics_of(folder)["seeds"] for folder in folders.values()] == [[0], [1]]
     assert {folder.parent.parent for folder in folders.values()} == {logs / "sweeps"}
     assert capsys.readouterr().err == ""
 
 
-def test_a_grid_makes_a_folder_for_each_pair(logs, capsys):
-    folders = trained(logs, "-m", "+exp=linear", *SHORT, "seed=0,1", "optimizer.lr=0.1,0.5")
+def test_a_grid_makes_a_folder_for_each_combination(logs, capsys):
+    folders = train(logs, "-m", "+exp=linear", *SHORT, "seed=0,1", "optimizer.lr=0.1,0.5")
     assert list(folders) == ["seed-0_lr-0.1", "seed-0_lr-0.5", "seed-1_lr-0.1", "seed-1_lr-0.5"]
     for name, folder in folders.items():
         cfg = OmegaConf.load(folder / ".hydra/config.yaml")
@@ -359,18 +363,18 @@ def test_a_grid_makes_a_folder_for_each_pair(logs, capsys):
     assert re.fullmatch(r"sweep   4 finished in \d+\.\d s", out.splitlines()[-3])
 
 
-def test_a_bad_job_is_told_in_one_line_while_the_others_go_on(logs, capsys):
-    folders = trained(logs, "-m", "+exp=relu", *SHORT, "sampler=epoch", "sampler.batch_size=40,500,20", status=2)
+def test_a_job_with_a_bad_value_fails_in_one_line_and_the_other_jobs_run(logs, capsys):
+    folders = train(logs, "-m", "+exp=relu", *SHORT, "sampler=epoch", "sampler.batch_size=40,500,20", status=2)
     assert list(folders) == ["batch_size-20", "batch_size-40"]
     out, err = capsys.readouterr()
     assert "2 finished, 1 failed" in out
-    told, again = err.splitlines()
-    assert told.startswith("reluviz: sampler.batch_size=500: more than the 200 points there are")
-    assert again == f"reluviz: batch_size-500: {told.removeprefix('reluviz: ')}"
+    at_the_job, at_the_end = err.splitlines()
+    assert at_the_job.startswith("reluviz: sampler.batch_size=500: more than the 200 points there are")
+    assert at_the_end == f"reluviz: batch_size-500: {at_the_job.removeprefix('reluviz: ')}"
 
 
-def test_a_job_that_diverges_is_an_outcome(logs, capsys):
-    folders = trained(logs, "-m", "+exp=linear", "optimizer.lr=5,0.1", "updates=50", "callbacks=minimal")
+def test_a_job_that_diverges_has_not_failed(logs, capsys):
+    folders = train(logs, "-m", "+exp=linear", "optimizer.lr=5,0.1", "updates=50", "callbacks=minimal")
     assert {name: metrics_of(folder)["status"] for name, folder in folders.items()} == {
         "lr-5": "diverged",
         "lr-0.1": "finished",
@@ -382,13 +386,13 @@ def test_a_job_that_diverges_is_an_outcome(logs, capsys):
 
 
 def test_an_experiment_that_is_a_sweep_needs_no_flag(logs):
-    folders = trained(logs, "+exp=stepsize", "updates=2", "callbacks=minimal")
+    folders = train(logs, "+exp=stepsize", "updates=2", "callbacks=minimal")
     assert set(folders) == {f"lr-{lr}" for lr in ("0.05", "0.5", "1.5", "3.0", "3.1", "5.0")}
     assert {folder.parent.parent for folder in folders.values()} == {logs / "sweeps"}
 
 
-def test_names_of_a_sweep_hold_no_equals_sign_and_no_comma(logs):
-    folders = trained(logs, "-m", "+exp=relu", *SHORT, "seeds=[0,1],[2,3]")
+def test_folder_names_of_a_sweep_hold_no_equals_sign_and_no_comma(logs):
+    folders = train(logs, "-m", "+exp=relu", *SHORT, "seeds=[0,1],[2,3]")
     assert len(folders) == 2
     assert not [name for name in folders if re.search(r"[=,\[\] ]", name)]
     assert sorted(metrics_of(folder)["seeds"] for folder in folders.values()) == [[0, 1], [2, 3]]
@@ -401,8 +405,8 @@ def test_a_value_given_twice_is_refused(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("where", [None, "here/it.json"])
-def test_a_full_disk_is_told_of_in_one_line(monkeypatch, capsys, where):
+@pytest.mark.parametrize("where", [None, "folder/it.json"])
+def test_a_full_disk_gives_one_line(monkeypatch, capsys, where):
     def full(rest):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
 
@@ -417,7 +421,7 @@ def test_a_full_disk_is_told_of_in_one_line(monkeypatch, capsys, where):
     [(["+exp=linear", "updates=20"], 1), (["-m", "+exp=linear", "updates=20", "seed=0,1,2"], 3), (["--help"], 0)],
     ids=["run", "sweep", "help"],
 )
-def test_a_reader_who_goes_away_stops_nothing(tmp_path: Path, words: list[str], runs: int) -> None:
+def test_a_reader_that_closes_the_pipe_stops_no_training(tmp_path: Path, words: list[str], runs: int) -> None:
     command = [sys.executable, "-m", "reluviz", "train", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -430,7 +434,7 @@ def test_a_reader_who_goes_away_stops_nothing(tmp_path: Path, words: list[str], 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
 @pytest.mark.parametrize("verb", ["train", "explain"])
-def test_closed_streams_do_no_harm(tmp_path: Path, verb: str) -> None:
+def test_a_run_works_with_closed_streams(tmp_path: Path, verb: str) -> None:
     updates = ["updates=20"] if verb == "train" else []
     words = " ".join([shlex.quote(sys.executable), "-m reluviz", verb, "+exp=linear", *updates])
     for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
@@ -442,7 +446,7 @@ def test_closed_streams_do_no_harm(tmp_path: Path, verb: str) -> None:
     assert len([*tmp_path.glob("logs/**/metrics.json")]) == (3 if verb == "train" else 0)
 
 
-UNLUCKY = """
+INTERRUPTED_FINALIZER = """
 import time, weakref
 import reluviz.__main__ as command
 
@@ -456,11 +460,11 @@ def main():
     thing = Thing()
     watched = weakref.ref(thing, interrupts)
     try:
-        # what is raised while an object goes is ignored by Python
+        # Python ignores an exception that is raised while it finalizes an object
         del thing
         time.sleep(10)
     except KeyboardInterrupt:
-        # and this one goes when all is over
+        # this object is finalized when the process exits
         command.last = Thing()
         command.watched = weakref.ref(command.last, interrupts)
         command.atexit.register(vars(command).pop, "last")
@@ -472,6 +476,6 @@ command.process()
 """
 
 
-def test_ctrl_c_is_not_lost_where_python_ignores_exceptions() -> None:
-    done = subprocess.run([sys.executable, "-c", UNLUCKY], capture_output=True, text=True, check=False)
+def test_ctrl_c_is_not_lost_while_python_ignores_exceptions() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_FINALIZER], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

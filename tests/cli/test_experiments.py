@@ -33,28 +33,31 @@ EXPERIMENTS = {
     "gd_vs_sgd": 4,
     "stepsize": 6,
 }
-"""How many runs each makes."""
+"""Experiment -> the number of its runs."""
 CHOICES = [
     (group, choice) for group in config.groups() if group not in ("exp", "hydra") for choice in config.choices(group)
 ]
 FEW = ("updates=2", "snapshots.every=1", "data.n=50")
 FIXED = {"settings", "folder", "purge_step"}
-"""Arguments that a run gives, and no config."""
+"""Arguments that are not set by a configuration but by the run."""
 DOCUMENTED_NULLS = {"init_from", "positions", "path", "test_path"}
 
 
 def reluviz(*words):
+    """Run the command line in this process, and return its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *words])
         return main()
 
 
 def composed(*overrides):
+    """Return a composed configuration without Hydra's node, and without resolving it."""
     cfg = config.compose_checked(list(overrides))
     return {key: value for key, value in OmegaConf.to_container(cfg, resolve=False).items() if key != "hydra"}
 
 
 def finished(folder):
+    """Check that a run of two updates has finished, and return its metrics."""
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["status"] == "finished"
     assert metrics["updates"] == 2
@@ -68,13 +71,13 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     (tmp_path / "points.csv").write_text("x,y\n" + "".join(f"{i / 50},{i % 7}\n" for i in range(50)))
 
 
-def test_there_is_a_test_for_every_experiment():
+def test_every_experiment_is_tested():
     assert set(EXPERIMENTS) == set(config.choices("exp"))
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """`ran(name)`: the logs of an experiment that was run for two updates."""
+def logs_of(tmp_path_factory):
+    """`logs_of(name)`: the logs of an experiment that was run for two updates."""
     folder, done = tmp_path_factory.mktemp("experiments"), {}
 
     def run(name):
@@ -90,8 +93,8 @@ def ran(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_composes_and_runs_two_snapshots(name, ran, capsys):
-    logs = ran(name)
+def test_every_experiment_runs_for_two_updates(name, logs_of, capsys):
+    logs = logs_of(name)
     assert capsys.readouterr().err == ""
     sweep = EXPERIMENTS[name] > 1
     folders = sorted(path.parent for path in logs.glob("**/metrics.json"))
@@ -114,23 +117,23 @@ def test_every_experiment_composes_and_runs_two_snapshots(name, ran, capsys):
         ("linear", {"sampler": {"_target_": "reluviz.data.Full"}, "snapshots.every": 1, "updates": 50}),
     ],
 )
-def test_an_experiment_sets_what_it_says(name, wanted):
+def test_an_experiment_sets_its_values(name, wanted):
     cfg = config.compose_checked([f"+exp={name}"])
     found = {key: OmegaConf.select(cfg, key) for key in wanted}
     assert {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in found.items()} == wanted
 
 
-def test_the_course_is_three_widths_times_two_regimes(ran):
+def test_the_course_is_three_widths_times_two_regimes(logs_of):
     found = set()
-    for file in ran("course").glob("sweeps/*/*/.hydra/config.yaml"):
+    for file in logs_of("course").glob("sweeps/*/*/.hydra/config.yaml"):
         cfg = OmegaConf.load(file)
         found.add((cfg.model.width, cfg.model.train, cfg.optimizer.lr))
     assert found == {(w, *regime) for w in (10, 20, 40) for regime in (("output", 0.2), ("all", 0.02))}
 
 
-def test_optimizers_are_three_at_three_widths_with_30_replicas(ran):
+def test_optimizers_are_three_at_three_widths_with_30_replicas(logs_of):
     found, updates = {}, 0
-    for file in ran("optimizers").glob("sweeps/*/*/.hydra/config.yaml"):
+    for file in logs_of("optimizers").glob("sweeps/*/*/.hydra/config.yaml"):
         cfg = OmegaConf.load(file)
         found[cfg.model.width, cfg.optimizer._target_, cfg.optimizer.get("momentum", 0)] = cfg.optimizer.lr
         preset = config.compose_checked(["+exp=optimizers"])
@@ -143,7 +146,7 @@ def test_optimizers_are_three_at_three_widths_with_30_replicas(ran):
 
 
 def test_all_optimizers_start_from_the_same_weights_and_see_the_same_minibatches(monkeypatch):
-    """Replica r of each, bit for bit; and no two replicas alike."""
+    """Replica r of each starts and draws bit for bit the same; different replicas differ."""
     seen = {}
     original = Fused.run
 
@@ -156,7 +159,7 @@ def test_all_optimizers_start_from_the_same_weights_and_see_the_same_minibatches
         return original(self, state, optimizer, piece, *rest)
 
     monkeypatch.setattr(Fused, "run", run)
-    # which makes an update of a copy
+    # warming up makes an update of a copy of the model
     monkeypatch.setattr("reluviz.training.prepare.warm_up", lambda prepared: None)
     assert reluviz("train", "+exp=optimizers", "updates=3", "snapshots.every=2", "callbacks=minimal") == 0
     assert sorted(seen) == [10, 20, 40]
@@ -172,14 +175,14 @@ def test_all_optimizers_start_from_the_same_weights_and_see_the_same_minibatches
         assert drawn[0].shape == (30, 3, 40)
         assert len(drawn[0].unique(dim=0)) == 30
         assert all(torch.equal(one, drawn[0]) for one in drawn[1:])
-        # what a replica sees is what a run with its seed alone would see
+        # a replica draws what a run with its seed alone would draw
         for r in (0, 29):
             assert torch.equal(drawn[0][r], torch.from_numpy(WithReplacement(40).draw([r], 0, 3, 200)[0]))
     assert torch.equal(*(seen[width]["Adam", 0][0][1] for width in (10, 40)))
 
 
-def test_handpicked_elbows_are_the_targets_corners(ran):
-    (folder,) = ran("handpicked").glob("handpicked/*")
+def test_handpicked_elbows_are_at_the_corners_of_the_target(logs_of):
+    (folder,) = logs_of("handpicked").glob("handpicked/*")
     assert finished(folder)["elbow"][0] == pytest.approx([k / 10 for k in range(1, 10)], abs=1e-6)
 
 
@@ -188,13 +191,13 @@ def test_every_choice_trains(group, choice, tmp_path, capsys):
     words = [f"{group}={choice}", "updates=2"]
     if f"{group}={choice}" == "data=file":
         words.append("data.path=points.csv")
-    if why := launchers.missing(group, choice):
-        # what a test of clusters installs
+    if message := launchers.missing_package(group, choice):
+        # the tests of clusters install it
         assert reluviz("train", *words) == 2
-        assert capsys.readouterr().err == f"reluviz: {why}\n"
+        assert capsys.readouterr().err == f"reluviz: {message}\n"
         return
     assert reluviz("train", *words, *(["callbacks=minimal"] if group != "callbacks" else [])) == 0
-    # whichever test comes first on a computer waits for the compiler, and is told
+    # the first run on a computer prints that it compiles
     assert capsys.readouterr().err in (
         "",
         "compiling the engine for such runs, once on this computer: a few seconds\n",
@@ -218,22 +221,22 @@ TARGETS = [
 @pytest.mark.parametrize(
     ("group", "choice", "key", "node"), TARGETS, ids=[f"{g}={c}{k and '.' + k}" for g, c, k, _ in TARGETS]
 )
-def test_a_config_agrees_with_the_signature_it_feeds(group, choice, key, node):
-    """Every key is an argument, its default is the argument's, and no argument of ours is left out."""
+def test_a_configuration_agrees_with_the_signature_of_its_target(group, choice, key, node):
+    """Every key is an argument with the same default, and no argument of reluviz's own targets is missing."""
     found = get_object(node["_target_"])
     arguments = inspect.signature(found).parameters
     keys = set(node) - {"_target_"}
     foreign = not node["_target_"].startswith("reluviz.")
     assert keys <= set(arguments)
     if foreign:
-        # torch's own defaults are not ours, but a key that only repeats them must repeat them rightly
+        # defaults may differ from torch's, but keys that only repeat torch's defaults must agree with them
         for name in keys & {"betas", "eps", "alpha"}:
             default = arguments[name].default
             assert node[name] == (list(default) if isinstance(default, tuple) else default)
         return
-    handed_over = {"seeds", "optimizer", "scheduler", "engine", "domain"} if group == "model" else FIXED
-    assert keys == set(arguments) - handed_over
-    # the presets minimal and everything are there to differ
+    set_by_run = {"seeds", "optimizer", "scheduler", "engine", "domain"} if group == "model" else FIXED
+    assert keys == set(arguments) - set_by_run
+    # the presets minimal and everything differ from the defaults on purpose
     for name in keys if choice not in ("minimal", "everything") else ():
         default = arguments[name].default
         if node[name] is None:
@@ -244,7 +247,7 @@ def test_a_config_agrees_with_the_signature_it_feeds(group, choice, key, node):
             assert type(node[name]) is type(default) or {type(node[name]), type(default)} == {int, float}
 
 
-def test_the_defaults_of_a_run_are_those_of_the_interface():
+def test_the_defaults_of_a_run_are_the_documented_ones():
     cfg = composed()
     assert cfg["data"] == {"_target_": "reluviz.data.piecewise_linear", "n": 200, "noise": 0.1, "seed": 1}
     assert cfg["sampler"] == {"_target_": "reluviz.data.WithReplacement", "batch_size": 40}
@@ -279,13 +282,13 @@ def test_defaults_in_python_are_those_in_conf():
     assert signature["seeds"].default == (cfg["seed"],)
 
 
-def test_the_presets_of_the_callback_differ_in_how_much_they_look():
+def test_the_presets_of_callbacks_differ_only_in_how_much_they_record():
     presets = {name: composed(f"callbacks={name}")["callbacks"] for name in ("minimal", "default", "everything")}
-    looks = {
+    recorded = {
         name: [preset["snapshots"][key] for key in ("pictures", "histograms", "contributions")]
         for name, preset in presets.items()
     }
-    assert looks == {"minimal": [0, False, False], "default": [10, True, False], "everything": [50, True, True]}
+    assert recorded == {"minimal": [0, False, False], "default": [10, True, False], "everything": [50, True, True]}
     assert len({json.dumps({**preset, "snapshots": 0}) for preset in presets.values()}) == 1
 
 
@@ -297,9 +300,9 @@ def test_conf_is_found_from_any_folder(folder, tmp_path):
     assert OmegaConf.create(done.stdout).name == "linear"
 
 
-def test_a_conf_in_the_working_directory_is_not_mistaken_for_ours(tmp_path):
+def test_a_folder_conf_in_the_working_directory_is_ignored(tmp_path):
     Path("conf").mkdir()
-    Path("conf/config.yaml").write_text("name: theirs\n")
+    Path("conf/config.yaml").write_text("name: other\n")
     assert composed()["name"] == "run"
 
 
@@ -317,7 +320,7 @@ def test_a_conf_in_the_working_directory_is_not_mistaken_for_ours(tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_an_experiment_leaves_regime_and_optimiser_their_say(words, train, lr):
+def test_regime_and_optimiser_keep_their_values_in_an_experiment(words, train, lr):
     cfg = config.compose_checked(words)
     assert cfg.model.get("train") == train
     assert cfg.optimizer.lr == lr

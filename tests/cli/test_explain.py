@@ -30,7 +30,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def explained(capsys: pytest.CaptureFixture[str]) -> Explain:
-    """What `explain --json` prints, read as strict JSON."""
+    """`explained(*overrides)`: the output of `explain --json`, read as strict JSON."""
 
     def run(*overrides: str) -> dict[str, Any]:
         assert explain.main([*overrides, "--json"]) == 0
@@ -48,13 +48,13 @@ def text(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def csv(folder: Path, x: list[float], y: list[float]) -> list[str]:
+def write_csv(folder: Path, x: list[float], y: list[float]) -> list[str]:
     rows = [f"{a!r},{b!r}" for a, b in zip(x, y, strict=True)]
     (folder / "points.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
     return ["data=file", "data.path=points.csv"]
 
 
-def network(found: dict[str, Any]) -> dict[str, torch.Tensor]:
+def parameters_of(found: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {
         name: torch.tensor([found["parameters"][name]], dtype=torch.float64, requires_grad=True)
         for name in PARAMETERS["relu"]
@@ -66,7 +66,7 @@ def features(found: dict[str, Any], x: np.ndarray) -> np.ndarray:
     return np.column_stack([np.maximum(0, np.outer(x, w) + b), np.ones(len(x))])
 
 
-def test_constant_in_numbers(explained: Explain) -> None:
+def test_the_numbers_of_the_constant_model(explained: Explain) -> None:
     found = explained("+exp=constant")
     assert found["optimum"]["theta"] == pytest.approx(Y.mean())
     assert found["optimum"]["loss/train"] == pytest.approx(Y.var())
@@ -87,7 +87,7 @@ def test_constant_in_numbers(explained: Explain) -> None:
     assert found["effective_votes"] == pytest.approx(np.abs(Y).sum() ** 2 / (Y**2).sum())
 
 
-def test_linear_in_numbers(explained: Explain) -> None:
+def test_the_numbers_of_the_linear_model(explained: Explain) -> None:
     found = explained("+exp=linear", "model.start=2")
     best, m2, residual = (X * Y).sum() / (X**2).sum(), (X**2).mean(), 2 * X - Y
     assert found["optimum"]["theta"] == pytest.approx(best)
@@ -115,7 +115,9 @@ def test_linear_in_numbers(explained: Explain) -> None:
         ("linear", 4, None, False),
     ],
 )
-def test_updates_to_one_percent(exp: str, lr: float, updates: int | None, stable: bool, explained: Explain) -> None:
+def test_updates_until_one_percent_of_the_error(
+    exp: str, lr: float, updates: int | None, stable: bool, explained: Explain
+) -> None:
     step = explained(f"+exp={exp}", f"optimizer.lr={lr}")["step"]
     assert (step["updates_to_one_percent"], step["stable"]) == (updates, stable)
 
@@ -123,61 +125,61 @@ def test_updates_to_one_percent(exp: str, lr: float, updates: int | None, stable
 @pytest.mark.parametrize(
     ("sampler", "factor"), [("with_replacement", 1.0), ("without_replacement", (N - 10) / (N - 1))]
 )
-def test_stationary_variance_of_the_constant(sampler: str, factor: float, explained: Explain) -> None:
+def test_the_stationary_variance_of_the_constant_model(sampler: str, factor: float, explained: Explain) -> None:
     found = explained("+exp=constant", f"sampler={sampler}", "sampler.batch_size=10")
     assert found["step"]["stationary_variance"] == pytest.approx(0.1 * Y.var() * factor / (10 * 0.9))
 
 
-def test_mean_square_limit_of_the_linear_model(explained: Explain) -> None:
+def test_the_mean_square_limit_of_the_linear_model(explained: Explain) -> None:
     limit = (X**2).mean() / (X**4).mean()
     sgd = ("+exp=linear", "sampler=with_replacement", "sampler.batch_size=1")
-    inside, beyond = (explained(*sgd, f"optimizer.lr={factor * limit}")["step"] for factor in (0.5, 1.1))
-    assert inside["largest_mean_square_step"] == pytest.approx(limit)
+    below, beyond = (explained(*sgd, f"optimizer.lr={factor * limit}")["step"] for factor in (0.5, 1.1))
+    assert below["largest_mean_square_step"] == pytest.approx(limit)
     eps = Y - X * (X * Y).sum() / (X**2).sum()
-    assert inside["stationary_variance"] == pytest.approx(limit * (X**2 * eps**2).mean() / (X**2).mean())
+    assert below["stationary_variance"] == pytest.approx(limit * (X**2 * eps**2).mean() / (X**2).mean())
     assert beyond["stationary_variance"] is None
     assert beyond["stable"], "gradient descent itself would still converge"
 
 
-def test_limits_know_momentum_and_nothing_of_adam(explained: Explain) -> None:
-    heavy = explained("+exp=linear", "optimizer=momentum", "optimizer.momentum=0.5")
-    assert heavy["step"]["largest_stable_step"] == pytest.approx(1.5 / (X**2).mean())
-    assert heavy["step"]["contraction_factor"] is None
+def test_the_limit_includes_momentum_and_is_unknown_for_adam(explained: Explain) -> None:
+    momentum = explained("+exp=linear", "optimizer=momentum", "optimizer.momentum=0.5")
+    assert momentum["step"]["largest_stable_step"] == pytest.approx(1.5 / (X**2).mean())
+    assert momentum["step"]["contraction_factor"] is None
     adam = explained("+exp=linear", "optimizer=adam")
     assert adam["step"]["largest_stable_step"] is None
     assert "Adam" in adam["notes"][0]
 
 
 def test_a_point_at_zero_asks_for_nothing(empty_folder: Path, explained: Explain, text: Callable[..., str]) -> None:
-    arguments = ["+exp=linear", *csv(empty_folder, [2, 0, 1], [3, 5, 1])]
+    arguments = ["+exp=linear", *write_csv(empty_folder, [2, 0, 1], [3, 5, 1])]
     points = explained(*arguments)["points"]
     assert points["x"] == [0, 1, 2], "points are sorted"
     assert points["candidate"] == [None, 1, 1.5]
     assert points["leverage"] == pytest.approx([0, 0.2, 0.8])
     shown = text(*arguments)
     assert "θ* = 1.4" in shown
-    assert "The point at x = 0 asks for nothing" in shown
-    assert "1.25" not in shown.split("Step size")[0], "no candidate is made up for it"
+    assert "The point at x = 0 asks for nothing and has weight 0" in shown
+    assert "1.25" not in shown.split("Step size")[0], "it has no candidate"
 
 
-def test_points_equally_far_from_zero_are_heard_alike(empty_folder: Path, text: Callable[..., str]) -> None:
-    assert "Here yes" in text("+exp=linear", *csv(empty_folder, [-2, 2], [1, 3]))
-    assert "Here yes" not in text("+exp=linear", *csv(empty_folder, [-2, 3], [1, 3]))
+def test_points_equally_far_from_zero_have_the_same_weight(empty_folder: Path, text: Callable[..., str]) -> None:
+    assert "Here yes" in text("+exp=linear", *write_csv(empty_folder, [-2, 2], [1, 3]))
+    assert "Here yes" not in text("+exp=linear", *write_csv(empty_folder, [-2, 3], [1, 3]))
 
 
-def test_without_a_gradient_there_are_no_shares(
+def test_without_a_gradient_there_are_no_vote_shares(
     empty_folder: Path, explained: Explain, text: Callable[..., str]
 ) -> None:
-    arguments = ["+exp=constant", *csv(empty_folder, [0, 1], [0, 0])]
+    arguments = ["+exp=constant", *write_csv(empty_folder, [0, 1], [0, 0])]
     found = explained(*arguments)
     assert found["points"]["vote_share"] == [None, None]
     assert found["effective_votes"] is None
     assert "no point contributes" in text(*arguments)
 
 
-def test_relu_votes_follow_autograd(explained: Explain) -> None:
+def test_the_votes_of_the_network_agree_with_autograd(explained: Explain) -> None:
     found = explained("+exp=relu")
-    p = network(found)
+    p = parameters_of(found)
     residual = predict("relu", p, torch.from_numpy(X))[0] - torch.from_numpy(Y)
     rows = []
     for one in residual:
@@ -194,7 +196,7 @@ def test_relu_votes_follow_autograd(explained: Explain) -> None:
     assert found["gradient_noise_scale"] == pytest.approx(noise / (mean @ mean))
 
 
-def test_relu_units(explained: Explain) -> None:
+def test_the_units_of_the_network(explained: Explain) -> None:
     found = explained("+exp=relu", "model.elbows=torch", "model.width=50")
     units = found["units"]
     w, b, v = (np.array(units[name]) for name in ("input_slope", "bias", "output_weight"))
@@ -205,12 +207,12 @@ def test_relu_units(explained: Explain) -> None:
     status = np.where(on.all(0), "linear", np.where(on.any(0), "bent", "dead"))
     assert units["unit_status"] == status.tolist()
     assert found["unit_counts"] == {name: int((status == name).sum()) for name in STATUS}
-    assert min(found["unit_counts"].values()) > 0, "the case has every kind"
+    assert min(found["unit_counts"].values()) > 0, "this case has units of every status"
 
 
-def test_relu_sharpness_is_that_of_the_hessian(explained: Explain) -> None:
+def test_the_sharpness_is_the_largest_eigenvalue_of_the_hessian(explained: Explain) -> None:
     found = explained("+exp=relu", "model.width=4", "optimizer.lr=0.1", "optimizer=momentum")
-    p = network(found)
+    p = parameters_of(found)
     sizes = [value.numel() for value in p.values()]
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
@@ -225,7 +227,7 @@ def test_relu_sharpness_is_that_of_the_hessian(explained: Explain) -> None:
     assert found["step"]["largest_stable_step"] == pytest.approx(2 * 1.9 / largest)
 
 
-def test_relu_output_layer_solved_and_its_limit(explained: Explain) -> None:
+def test_the_solved_output_layer_and_its_limit(explained: Explain) -> None:
     found = explained("+exp=relu_output", "model.width=3", "model.ridge=0.1")
     phi = features(found, X)
     s = np.linalg.svd(phi, compute_uv=False)
@@ -246,14 +248,14 @@ def test_relu_output_layer_solved_and_its_limit(explained: Explain) -> None:
     assert best["expected_test_error"] == pytest.approx(0.1**2 * 4 / N)
 
 
-def test_elbows_at_data_are_where_training_puts_them(explained: Explain) -> None:
+def test_elbows_at_data_are_the_ones_of_training(explained: Explain) -> None:
     found = explained("+exp=relu_output", "model.elbows=at_data", "model.width=3")
     assert found["units"]["elbow"] == pytest.approx(X[[50, 100, 149]], abs=1e-6)
     largest = np.linalg.norm(features(found, X), 2)
     assert found["step"]["largest_stable_step"] == pytest.approx(N / largest**2)
 
 
-def test_wide_networks_leave_the_hessian_out(explained: Explain, text: Callable[..., str]) -> None:
+def test_the_hessian_of_a_wide_network_is_left_out(explained: Explain, text: Callable[..., str]) -> None:
     wide = ("+exp=relu", "model.width=1000")
     step = explained(*wide)["step"]
     assert step["sharpness"] is step["largest_stable_step"] is None
@@ -262,13 +264,13 @@ def test_wide_networks_leave_the_hessian_out(explained: Explain, text: Callable[
     assert "left out" in shown
 
 
-def test_default_is_the_relu_network(explained: Explain) -> None:
+def test_the_default_is_the_relu_network(explained: Explain) -> None:
     default, named = explained(), explained("exp=relu")
     assert default["units"] == named["units"]
     assert default["step"] == named["step"]
 
 
-def test_first_replica_is_the_run_with_its_seed(explained: Explain) -> None:
+def test_the_first_replica_is_the_run_with_its_seed(explained: Explain) -> None:
     many, one = explained("+exp=relu", "seeds=[7,3]"), explained("+exp=relu", "seed=7")
     assert many["seeds"] == [7, 3]
     assert many["units"] == one["units"]
@@ -276,7 +278,7 @@ def test_first_replica_is_the_run_with_its_seed(explained: Explain) -> None:
     assert one["notes"] == []
 
 
-def test_a_sweep_counts_with_its_first_run(explained: Explain) -> None:
+def test_the_first_run_of_a_sweep_is_explained(explained: Explain) -> None:
     first, chosen = explained("+exp=stepsize"), explained("+exp=stepsize", "optimizer.lr=3")
     assert first["step"]["lr"] == 0.05
     assert "sweep over optimizer.lr" in first["notes"][0]
@@ -284,23 +286,23 @@ def test_a_sweep_counts_with_its_first_run(explained: Explain) -> None:
     assert len(explained("+exp=course")["units"]["elbow"]) == 10
 
 
-def test_text_has_the_numbers(text: Callable[..., str]) -> None:
+def test_the_text_has_the_numbers(text: Callable[..., str]) -> None:
     shown = text("+exp=linear")
     assert f"θ* = {(X * Y).sum() / (X**2).sum():.6g}" in shown
     assert f"η < {1 / (X**2).mean():.6g}" in shown
     assert f"ρ = {1 - 0.4 * (X**2).mean():.4g}" in shown
-    assert "η = 0.2 is inside" in shown
-    assert f"{100 * X[-1] ** 2 / (X**2).sum():.3g} % of the weight" in shown
+    assert "η = 0.2 is below the limit" in shown
+    assert f"{100 * X[-1] ** 2 / (X**2).sum():.3g} % of the total" in " ".join(shown.split())
     assert "is beyond" in text("+exp=linear", "optimizer.lr=4")
     constant = " ".join(text("+exp=constant", "sampler=with_replacement").split())
     assert f"standard deviation {math.sqrt(0.1 * Y.var() / (40 * 0.9)):.4g}" in constant
-    assert "with weight 1/N = 0.5 %" in constant
+    assert "the same weight, 1/N = 0.5 %" in constant
     relu = " ".join(text("+exp=relu").split())
     assert "160 effective votes of 200" in relu
     assert "7.03e+10" in relu
 
 
-def test_table_shows_all_of_few_points_and_the_loudest_of_many(text: Callable[..., str]) -> None:
+def test_the_table_shows_all_of_few_points_and_the_largest_votes_of_many(text: Callable[..., str]) -> None:
     def rows(shown: str) -> list[list[str]]:
         lines = [line.split() for line in shown.split("──\n")[1].split("Step size")[0].splitlines()]
         return [line for line in lines if line and (line[0].isdigit() or line[0] in ("others", "all"))]
@@ -308,11 +310,11 @@ def test_table_shows_all_of_few_points_and_the_loudest_of_many(text: Callable[..
     few = rows(text("+exp=linear", "data.n=20"))
     assert [row[0] for row in few] == [*map(str, range(20)), "all"]
     many = rows(text("+exp=linear"))
-    loudest = np.argsort(-np.abs(X * Y))[:10]
-    assert [row[0] for row in many] == [*map(str, loudest), "others", "all"]
+    largest = np.argsort(-np.abs(X * Y))[:10]
+    assert [row[0] for row in many] == [*map(str, largest), "others", "all"]
     contributions = -2 * X * Y / N
-    assert float(many[0][6]) == pytest.approx(contributions[loudest[0]], abs=1e-5)
-    others = contributions.sum() - contributions[loudest].sum()
+    assert float(many[0][6]) == pytest.approx(contributions[largest[0]], abs=1e-5)
+    others = contributions.sum() - contributions[largest].sum()
     assert float(many[-2][2]) == pytest.approx(others, abs=1e-5)
     assert float(many[-1][3]) == pytest.approx(contributions.sum(), abs=1e-5)
 
@@ -333,7 +335,7 @@ def test_table_shows_all_of_few_points_and_the_loudest_of_many(text: Callable[..
     ],
     ids=" ".join,
 )
-def test_fits_into_80_columns(overrides: list[str], text: Callable[..., str], empty_folder: Path) -> None:
+def test_the_text_fits_into_80_columns(overrides: list[str], text: Callable[..., str], empty_folder: Path) -> None:
     shown = text(*overrides)
     assert max(map(len, shown.splitlines())) <= 79
     assert "…" not in shown, "a cell of a table was cut"
@@ -343,16 +345,18 @@ def test_fits_into_80_columns(overrides: list[str], text: Callable[..., str], em
 
 @pytest.mark.parametrize("size", [1e-9, 1e9])
 @pytest.mark.parametrize("exp", ["constant", "linear", "relu"])
-def test_fits_whatever_the_units(exp: str, size: float, text: Callable[..., str], empty_folder: Path) -> None:
+def test_very_small_and_large_numbers_fit_into_80_columns(
+    exp: str, size: float, text: Callable[..., str], empty_folder: Path
+) -> None:
     generator = np.random.default_rng(0)
     x, y = size * generator.normal(size=(2, 50))
-    shown = text(f"+exp={exp}", *csv(empty_folder, x.tolist(), y.tolist()))
+    shown = text(f"+exp={exp}", *write_csv(empty_folder, x.tolist(), y.tolist()))
     assert max(map(len, shown.splitlines())) <= 79
     assert "…" not in shown
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["-m", "+exp=linear"], "-m: explain has no such option"),
         (["--cfg", "job"], "--cfg: explain has no such option"),
@@ -366,29 +370,29 @@ def test_fits_whatever_the_units(exp: str, size: float, text: Callable[..., str]
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["reluviz", "explain", *arguments])
     assert __main__.main() == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
 def test_numbers_beyond_float64_are_bad_input(empty_folder: Path) -> None:
     for size in (1e200, 1e-200):
         with pytest.raises(explain.UserError, match=r"points\.csv"):
-            explain.main(["+exp=linear", *csv(empty_folder, [0, size], [1, 2])])
+            explain.main(["+exp=linear", *write_csv(empty_folder, [0, size], [1, 2])])
 
 
-def test_help_names_every_experiment(text: Callable[..., str]) -> None:
+def test_the_help_names_options_and_experiments(text: Callable[..., str]) -> None:
     shown = text("+exp=linear", "--help")
     assert all(name in shown for name in ("--json", "constant", "relu_output", "stepsize"))
     assert max(map(len, shown.splitlines())) <= 79
 
 
-def test_a_reader_may_leave_early(empty_folder: Path) -> None:
+def test_a_reader_may_close_the_pipe_early(empty_folder: Path) -> None:
     command = [sys.executable, "-m", "reluviz", "explain", "+exp=linear", "data.n=20000", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -5,7 +5,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from reluviz.__main__ import main
-from reluviz.cli import composed_configs, config, hydra_run
+from reluviz.cli import config, hydra_run
 
 SHORT = ("updates=4", "snapshots.every=2", "callbacks=minimal")
 
@@ -22,8 +22,8 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
-class Counting(composed_configs.Loader):
-    """Counts what is composed."""
+class CountingLoader(hydra_run.WrappedLoader):
+    """Counts the configurations that are composed."""
 
     count = 0
 
@@ -32,8 +32,8 @@ class Counting(composed_configs.Loader):
         return self.loader.load_configuration(*args, **kwargs)
 
 
-def everything(cfg):
-    """Return all of a configuration, its flags, and what it says once resolved."""
+def content(cfg):
+    """Return a configuration as text, its flags, and the text without Hydra's node after resolving."""
     task = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
     flags = [OmegaConf.is_struct(cfg), OmegaConf.is_readonly(cfg), OmegaConf.is_struct(cfg.hydra)]
     return OmegaConf.to_yaml(cfg), flags, OmegaConf.to_yaml(task, resolve=True)
@@ -47,75 +47,75 @@ def everything(cfg):
         ([[f"model.width={width}", f"regime={regime}"] for width in (10, 20) for regime in ("output", "all")], 2),
         ([["model.elbows='even'", "name=1"], ["model.elbows=torch", "name=true"], ["model.elbows=a", "name=a b"]], 1),
         ([["step_size=${updates}"], ["step_size=0.5"], ["step_size=${seed}"]], 1),
-        # values that do more than to replace one
+        # values that do more than replace one value
         ([["seeds=[0,1]"], ["seeds=[2]"]], 2),
         ([["optimizer={lr:1,weight_decay:2}"], ["optimizer={lr:3}"]], 2),
         ([["+optimizer.eps=1"], ["+optimizer.eps=2"]], 2),
         ([["~optimizer.lr"], ["~optimizer.weight_decay"]], 2),
-        # what is given twice, or a part of which is given
+        # a key that is set twice, or as a part of another value
         ([["seed=0", "seed=1"], ["seed=0", "seed=2"], ["seed=3", "seed=2"]], 3),
         ([["optimizer.lr=1", "optimizer={lr:2}"], ["optimizer.lr=3", "optimizer={lr:2}"]], 2),
-        # other keys, and another order
+        # different keys, or in a different order
         ([["seed=0"], ["seed=0", "replicas=2"], ["replicas=2", "seed=0"], ["replicas=3", "seed=1"]], 3),
         # groups
         ([["optimizer=adam"], ["optimizer=sgd"], ["optimizer=adam"]], 2),
         ([["sampler=epoch", "sampler.batch_size=10"], ["sampler=full"], ["sampler=epoch", "sampler.batch_size=9"]], 2),
     ],
 )
-def test_a_jobs_configuration_is_the_one_that_hydra_composes(jobs, composed):
-    with config.initialized() as known:
+def test_the_configuration_of_a_job_is_the_one_that_hydra_composes(jobs, composed):
+    with config.initialized_hydra() as instance:
         fixed = ["hydra.sweep.dir=there", "hydra.job.config.override_dirname.exclude_keys=[seed]"]
-        sweep = known.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
-        counting = Counting(known.config_loader)
-        reusing = composed_configs.ReusingLoader(counting)
-        found = [reusing.load_sweep_config(sweep, job) for job in jobs]
+        sweep = instance.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
+        counting = CountingLoader(instance.config_loader)
+        caching = hydra_run.CachingLoader(counting)
+        found = [caching.load_sweep_config(sweep, job) for job in jobs]
         for cfg, job in zip(found, jobs, strict=True):
-            assert everything(cfg) == everything(known.config_loader.load_sweep_config(sweep, job))
+            assert content(cfg) == content(instance.config_loader.load_sweep_config(sweep, job))
         assert counting.count == composed
 
 
-def test_a_job_changes_nothing_of_the_jobs_after_it():
-    with config.initialized() as known:
-        sweep = known.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
-        reusing = composed_configs.ReusingLoader(known.config_loader)
+def test_changes_of_a_job_s_configuration_do_not_reach_later_jobs():
+    with config.initialized_hydra() as instance:
+        sweep = instance.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
+        caching = hydra_run.CachingLoader(instance.config_loader)
         for seed in range(3):
-            cfg = reusing.load_sweep_config(sweep, [f"seed={seed}"])
-            expected = everything(known.config_loader.load_sweep_config(sweep, [f"seed={seed}"]))
-            assert everything(cfg) == expected
+            cfg = caching.load_sweep_config(sweep, [f"seed={seed}"])
+            expected = content(instance.config_loader.load_sweep_config(sweep, [f"seed={seed}"]))
+            assert content(cfg) == expected
             OmegaConf.set_struct(cfg, False)
             cfg.model.width = 7
             cfg.hydra.job.num = 5
             del cfg["data"]
 
 
-def test_a_group_may_lie_elsewhere(tmp_path):
+def test_a_group_may_come_from_hydra_s_search_path(tmp_path):
     for name, text in {"exp/mine": "defaults: [/extra: a]", "extra/a": "x: 1", "extra/b": "y: 2"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
-    with config.initialized() as known:
+    with config.initialized_hydra() as instance:
         fixed = [f"hydra.searchpath=[file://{tmp_path}]"]
-        sweep = known.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
-        reusing = composed_configs.ReusingLoader(known.config_loader)
-        found = [reusing.load_sweep_config(sweep, ["+exp=mine", f"extra={one}"]) for one in "ab"]
+        sweep = instance.config_loader.load_configuration("config", fixed, RunMode.MULTIRUN)
+        caching = hydra_run.CachingLoader(instance.config_loader)
+        found = [caching.load_sweep_config(sweep, ["+exp=mine", f"extra={one}"]) for one in "ab"]
     assert [(cfg.get("x"), cfg.get("y"), cfg.get("extra")) for cfg in found] == [(1, None, None), (None, 2, None)]
 
 
-def test_few_configurations_are_kept():
-    with config.initialized() as known:
-        sweep = known.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
-        reusing = composed_configs.ReusingLoader(known.config_loader)
-        for seed in range(composed_configs.MOST + 3):
-            assert reusing.load_sweep_config(sweep, [f"seeds=[{seed}]"]).seeds == [seed]
-        assert len(reusing.composed) == composed_configs.MOST
+def test_the_number_of_cached_configurations_is_limited():
+    with config.initialized_hydra() as instance:
+        sweep = instance.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
+        caching = hydra_run.CachingLoader(instance.config_loader)
+        for seed in range(hydra_run.MAX_CACHED_CONFIGS + 3):
+            assert caching.load_sweep_config(sweep, [f"seeds=[{seed}]"]).seeds == [seed]
+        assert len(caching.cache) == hydra_run.MAX_CACHED_CONFIGS
 
 
-# as Hydra's own entry point does it
+# compared with Hydra's own entry point
 
 
-def files(folder):
-    """Return what Hydra has written below a folder."""
+def hydra_files(folder):
+    """Return the files that Hydra has written below a folder, path -> content."""
     paths = [*folder.glob("**/.hydra/*"), *folder.glob("**/multirun.yaml")]
-    return {path.relative_to(folder): path.read_text().replace(str(folder), "HERE") for path in paths}
+    return {path.relative_to(folder): path.read_text().replace(str(folder), "FOLDER") for path in paths}
 
 
 @pytest.mark.parametrize(
@@ -128,34 +128,37 @@ def files(folder):
     ],
     ids=["run", "hydra", "preset", "grid"],
 )
-def test_hydras_files_are_those_of_its_entry_point(words, count, tmp_path, monkeypatch, capsys):
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+def test_the_files_of_hydra_are_those_that_its_entry_point_writes(words, count, tmp_path, monkeypatch, capsys):
+    direct, by_entry_point = tmp_path / "direct", tmp_path / "by_entry_point"
     called = []
-    for folder in (ours, theirs):
+    entry = hydra_run.run_entry_point
+    for folder in (direct, by_entry_point):
         folder.mkdir()
         monkeypatch.chdir(folder)
-        if folder == theirs:
-            monkeypatch.setattr(hydra_run, "run", lambda cfg, *rest: called.append(hydra_run.entry([], *rest)))
+        if folder == by_entry_point:
+            monkeypatch.setattr(hydra_run, "run_single", lambda cfg, *rest: called.append(entry([], *rest)))
             monkeypatch.setattr(
                 hydra_run,
-                "multirun",
-                lambda told, own, job, _: called.append(hydra_run.entry(["-m"], [*told, *own], job)),
+                "run_multirun",
+                lambda overrides, more, job, _: called.append(entry(["-m"], [*overrides, *more], job)),
             )
         assert reluviz("train", *words, *SHORT) == 0
     assert len(called) == 1
-    assert len(files(ours)) == count
-    assert files(ours) == files(theirs)
-    # the first run on a computer may say that it compiles
+    assert len(hydra_files(direct)) == count
+    assert hydra_files(direct) == hydra_files(by_entry_point)
+    # the first run on a computer may print that it compiles
     assert capsys.readouterr().err in (
         "",
         "compiling the engine for such runs, once on this computer: a few seconds\n",
     )
 
 
-def test_a_flag_of_hydras_leads_to_its_entry_point(monkeypatch):
+def test_a_flag_of_hydra_s_needs_its_entry_point(monkeypatch):
     flags = []
-    entry = hydra_run.entry
-    monkeypatch.setattr(hydra_run, "entry", lambda given, *rest: (flags.append(given), entry(given, *rest))[1])
+    entry = hydra_run.run_entry_point
+    monkeypatch.setattr(
+        hydra_run, "run_entry_point", lambda words, *rest: (flags.append(words), entry(words, *rest))[1]
+    )
     assert reluviz("train", "--run", "+exp=linear", *SHORT) == 0
     assert reluviz("train", "+exp=linear", *SHORT) == 0
     assert flags == [["--run"]]

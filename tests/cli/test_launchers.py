@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from reluviz.cli import config
-from reluviz.cli.sweep.launchers import NEEDS, missing
+from reluviz.cli.sweep.launchers import REQUIRED_PACKAGES, missing_package
 
 ROOT = Path(__file__).parents[2]
 TRAIN = [sys.executable, "-m", "reluviz", "train", "-m", "+exp=relu", "callbacks=minimal"]
@@ -23,12 +23,12 @@ NAMES = sorted(f"width-{width}_seed-{seed}" for width in (5, 10) for seed in ran
 
 
 def results(sweep):
-    """Return what each job found, apart from how long it took."""
+    """Return the metrics of each job without the times."""
     found = {path.parent.name: json.loads(path.read_text()) for path in sorted(sweep.glob("*/metrics.json"))}
     return {name: {k: v for k, v in one.items() if k != "seconds"} for name, one in found.items()}
 
 
-def started(folder, *words):
+def start(folder, *words):
     return subprocess.Popen(
         [*TRAIN, *words],
         cwd=folder,
@@ -49,15 +49,15 @@ def alive(group):
 
 
 @pytest.mark.parametrize("launcher", [choice for choice in config.choices("launcher") if choice != "none"])
-def test_a_preset_is_what_its_launcher_understands_and_has_an_extra(launcher):
+def test_a_preset_composes_for_its_launcher_and_has_an_extra(launcher):
     extras = re.search(r"optional-dependencies\]\n(.*?)\n\n", (ROOT / "pyproject.toml").read_text(), re.S)
     assert extras is not None
     assert re.search(rf"^{launcher} = \[", extras[1], re.M)
-    assert ("launcher", launcher) in NEEDS
-    if why := missing("launcher", launcher):
-        pytest.skip(why)
+    assert ("launcher", launcher) in REQUIRED_PACKAGES
+    if message := missing_package("launcher", launcher):
+        pytest.skip(message)
     cfg = config.compose_checked(["+exp=relu", f"launcher={launcher}", "hydra.sweep.dir=/x"])
-    assert str(cfg.hydra.launcher._target_).startswith(NEEDS["launcher", launcher])
+    assert str(cfg.hydra.launcher._target_).startswith(REQUIRED_PACKAGES["launcher", launcher])
 
 
 @pytest.mark.parametrize(
@@ -71,37 +71,37 @@ def test_a_preset_is_what_its_launcher_understands_and_has_an_extra(launcher):
         ("ray", "ray.remote.max_retries", 0),
     ],
 )
-def test_a_preset_sets_what_a_sweep_relies_on(launcher, key, wanted):
-    if why := missing("launcher", launcher):
-        pytest.skip(why)
+def test_a_preset_sets_the_values_that_a_sweep_needs(launcher, key, wanted):
+    if message := missing_package("launcher", launcher):
+        pytest.skip(message)
     cfg = config.compose_checked(["+exp=relu", f"launcher={launcher}", "hydra.sweep.dir=/x"])
-    # a null has to be there: without it the Ray launcher asks for memory of its own, which a cluster refuses
+    # the null must be there: without it the Ray launcher asks for a size of memory, which a running cluster refuses
     *path, last = key.split(".")
     node = OmegaConf.select(cfg.hydra.launcher, ".".join(path)) if path else cfg.hydra.launcher
     assert last in node
     assert node[last] == wanted
 
 
-def test_two_processes_and_a_pool_of_one_find_the_numbers_of_one(tmp_path):
+def test_two_processes_and_a_pool_of_one_give_the_same_numbers_as_one_process(tmp_path):
     short = ["updates=300", "snapshots.every=100", *GRID]
-    all_ = {"one": started(tmp_path, *short, "hydra.sweep.dir=one")}
-    all_["two"] = started(tmp_path, *short, *TWO, "hydra.sweep.dir=two")
-    # as on a computer of one core, where the jobs run in the process that was started
-    all_["pool"] = started(tmp_path, *short, "launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.sweep.dir=pool")
-    for process in all_.values():
-        said, _ = process.communicate(timeout=200)
-        assert process.returncode == 0, said
-        assert "8 finished in" in said
+    processes = {"one": start(tmp_path, *short, "hydra.sweep.dir=one")}
+    processes["two"] = start(tmp_path, *short, *TWO, "hydra.sweep.dir=two")
+    # as on a computer with one core, where joblib runs the jobs in the main process
+    processes["pool"] = start(tmp_path, *short, "launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.sweep.dir=pool")
+    for process in processes.values():
+        output, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, output
+        assert "8 finished in" in output
     assert sorted(results(tmp_path / "one")) == NAMES
     assert results(tmp_path / "two") == results(tmp_path / "pool") == results(tmp_path / "one")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_leaves_no_process_and_what_had_ended_is_whole(tmp_path, jobs):
+def test_ctrl_c_leaves_no_process_and_keeps_the_runs_that_had_ended(tmp_path, jobs):
     sweep = tmp_path / "sweep"
     pool = ["launcher=joblib", f"hydra.launcher.n_jobs={jobs}"]
-    process = started(
+    process = start(
         tmp_path, "updates=3000", "snapshots.every=1000", "engine=reference", *GRID, *pool, "hydra.sweep.dir=sweep"
     )
     end = time.monotonic() + 120
@@ -110,18 +110,18 @@ def test_ctrl_c_leaves_no_process_and_what_had_ended_is_whole(tmp_path, jobs):
         assert time.monotonic() < end
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    # communicate has read to the end: no process has the pipe any more, but one could have closed it
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    # communicate has read to the end, so no process has the pipe open; one could still run with the pipe closed
     end = time.monotonic() + 20
     while alive(process.pid):
         assert time.monotonic() < end
         time.sleep(0.1)
-    whole = [name for name, one in results(sweep).items() if one["status"] == "finished"]
-    assert 2 <= len(whole) < 8
-    assert f"stopped: {len(whole)} finished" in said
-    assert "sweep.resume=sweep" in said
-    assert "Traceback" not in said
+    finished = [name for name, one in results(sweep).items() if one["status"] == "finished"]
+    assert 2 <= len(finished) < 8
+    assert f"stopped: {len(finished)} finished" in output
+    assert "sweep.resume=sweep" in output
+    assert "Traceback" not in output
 
 
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
@@ -132,17 +132,17 @@ COMMANDS = re.findall(r"^.*python -m reluviz train (-m .*)$", PAGE, re.M)
 def test_a_command_of_the_page_on_sweeps_can_be_composed(command):
     words = command.split()[1:]
     launcher = next((word.partition("=")[2] for word in words if word.startswith("launcher=")), "none")
-    if why := missing("launcher", launcher):
-        pytest.skip(why)
+    if message := missing_package("launcher", launcher):
+        pytest.skip(message)
     config.compose_checked(words)
 
 
-def test_the_page_on_sweeps_knows_every_launcher():
+def test_the_page_on_sweeps_lists_every_launcher():
     assert re.findall(r"^\| `(\w+)` \|", PAGE, re.M) == ["none", "joblib", "slurm", "ray"]
     assert sorted(config.choices("launcher")) == ["joblib", "none", "ray", "slurm"]
 
 
-def test_a_measured_table_takes_the_place_of_the_one_before(tmp_path, monkeypatch):
+def test_a_measured_table_replaces_the_earlier_one(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.launchers import fill
 

@@ -10,19 +10,19 @@ from reluviz.cli import lazy_imports
 OPTIMIZERS = ("SGD", "NAdam", "Adagrad", "RMSprop", "AdamW", "RAdam", "Rprop", "ASGD", "LBFGS")
 
 
-def ran(code, cwd, *words):
-    """Run code in a process of its own, and return what it printed."""
+def output_of(code, cwd, *words):
+    """Run code in a process of its own, and return its output."""
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-# a package that is postponed
+# a lazy package
 
 
 @pytest.fixture
-def box(tmp_path, monkeypatch):
-    """A postponed package `box`, which writes down what of it is run; the list of that."""
+def modules_run(tmp_path, monkeypatch):
+    """`modules_run()`: the modules of the lazy package `box` that have run, in order."""
     (tmp_path / "box").mkdir()
     note = f"with open({str(tmp_path / 'log')!r}, 'a') as log: log.write(__name__ + ' ')\n"
     (tmp_path / "box/__init__.py").write_text(f"{note}import box\nfrom box import inner\nanswer = 42\nbox.inner\n")
@@ -31,23 +31,24 @@ def box(tmp_path, monkeypatch):
     (tmp_path / "log").touch()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
-    monkeypatch.setattr(lazy_imports, "PACKAGES", {"box": lazy_imports._StandIn, "nowhere": lazy_imports._StandIn})
-    lazy_imports.postpone()
+    lazy = {"box": lazy_imports._LazyPackage, "nowhere": lazy_imports._LazyPackage}
+    monkeypatch.setattr(lazy_imports, "LAZY_PACKAGES", lazy)
+    lazy_imports.install_lazy_imports()
     yield lambda: (tmp_path / "log").read_text().split()
     for name in [name for name in sys.modules if name.partition(".")[0] == "box"]:
         del sys.modules[name]
 
 
-def test_an_import_alone_runs_nothing(box):
+def test_an_import_alone_runs_no_module(modules_run):
     import box as package
 
     assert package.__name__ == "box"
     assert Path(package.__file__).parts[-2:] == ("box", "__init__.py")
     assert not hasattr(package, "__wrapped__")
-    assert box() == []
+    assert modules_run() == []
 
 
-def test_a_name_runs_the_package_once_and_every_holder_sees_it(box):
+def test_the_use_of_a_name_runs_the_package_once_for_all_its_importers(modules_run):
     import box as first
 
     assert first.answer == 42
@@ -59,11 +60,11 @@ def test_a_name_runs_the_package_once_and_every_holder_sees_it(box):
     assert first.answer == 42
     with pytest.raises(AttributeError):
         _ = first.question
-    assert box() == ["box", "box.inner"]
+    assert modules_run() == ["box", "box.inner"]
 
 
 @pytest.mark.parametrize(("name", "value", "run"), [("inner", 7, ["inner"]), ("outer", 43, ["inner", "outer"])])
-def test_a_submodule_is_run_once_and_belongs_to_the_real_package(box, name, value, run):
+def test_a_submodule_runs_once_and_belongs_to_the_real_package(modules_run, name, value, run):
     import importlib
 
     import box as first
@@ -73,10 +74,10 @@ def test_a_submodule_is_run_once_and_belongs_to_the_real_package(box, name, valu
     assert module.value == value
     assert module.__spec__.name == f"box.{name}"
     assert Path(module.__spec__.origin).name == f"{name}.py"
-    assert box() == ["box", *(f"box.{one}" for one in run)]
+    assert modules_run() == ["box", *(f"box.{one}" for one in run)]
 
 
-def test_what_is_not_there_is_missing_as_ever(box):
+def test_missing_packages_modules_and_names_raise_the_usual_errors(modules_run):
     with pytest.raises(ModuleNotFoundError, match="No module named 'nowhere'"):
         import nowhere  # noqa: F401
     import box as package
@@ -88,7 +89,7 @@ def test_what_is_not_there_is_missing_as_ever(box):
     assert package.answer == 42
 
 
-def test_a_package_that_fails_fails_where_it_is_used(box, tmp_path):
+def test_an_error_in_a_package_is_raised_when_it_is_used(modules_run, tmp_path):
     import box as package
 
     (tmp_path / "box/__init__.py").write_text("raise RuntimeError('broken')\n")
@@ -97,41 +98,40 @@ def test_a_package_that_fails_fails_where_it_is_used(box, tmp_path):
             _ = package.answer
 
 
-def test_postponing_twice_is_postponing_once(box):
-    lazy_imports.postpone()
-    assert sum(isinstance(finder, lazy_imports._Finder) for finder in sys.meta_path) == 1
+def test_installing_lazy_imports_twice_has_no_further_effect(modules_run):
+    lazy_imports.install_lazy_imports()
+    assert sum(isinstance(finder, lazy_imports._LazyFinder) for finder in sys.meta_path) == 1
 
 
-# a run
+# a training run
 
-WITHOUT = "import sys; from reluviz.__main__ import main; sys.exit(main())"
-WITH = f"from reluviz.cli.lazy_imports import postpone; postpone(); {WITHOUT}"
-AFTER = """
+INSTALL = "from reluviz.cli.lazy_imports import install_lazy_imports; install_lazy_imports()"
+MAIN = "import sys; from reluviz.__main__ import main; sys.exit(main())"
+PRINT_LOADED_AT_EXIT = """
 import atexit, sys
 @atexit.register
-def tell():
-    heavy = ("torch._dynamo.eval_frame", "torch.export.dynamic_shapes", "sympy", "boto3.session")
-    print(*(name for name in heavy if name in sys.modules), sep=",")
+def print_loaded():
+    modules = ("torch._dynamo.eval_frame", "torch.export.dynamic_shapes", "sympy", "boto3.session")
+    print(*(name for name in modules if name in sys.modules), sep=",")
 """
 
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
-def test_a_run_does_without_what_is_postponed(tmp_path, engine):
+def test_a_run_loads_no_lazy_package(tmp_path, engine):
     words = ["train", "+exp=relu", "updates=20", f"engine={engine}", "hydra.run.dir=run"]
-    assert ran(AFTER + WITH, tmp_path, *words).splitlines()[-1] == ""
+    assert output_of(f"{PRINT_LOADED_AT_EXIT}{INSTALL}; {MAIN}", tmp_path, *words).splitlines()[-1] == ""
 
 
-def test_only_the_command_line_postpones(tmp_path):
-    look = (
-        "import reluviz, reluviz.training.run; print([one for one in sys.meta_path if type(one).__name__ == '_Finder'])"
-    )
-    assert ran(f"import sys; {look}", tmp_path) == "[]\n"
+def test_only_the_command_line_installs_lazy_imports(tmp_path):
+    finders = "[one for one in sys.meta_path if type(one).__name__ == '_LazyFinder']"
+    look = f"import reluviz, reluviz.training.run; print({finders})"
+    assert output_of(f"import sys; {look}", tmp_path) == "[]\n"
     code = f"import sys, atexit; from reluviz.__main__ import process; {look}; sys.argv[1:] = ['--help']; process()"
-    assert ran(code, tmp_path).startswith("[]\n")
+    assert output_of(code, tmp_path).startswith("[]\n")
 
 
-def test_every_optimizer_ends_with_the_same_numbers_as_without_it(tmp_path):
-    many = """
+def test_every_optimizer_gives_the_same_numbers_as_without_lazy_imports(tmp_path):
+    train_with_each = """
 import sys
 from reluviz.__main__ import main
 shared = "train +exp=relu updates=12 snapshots.every=6 callbacks=minimal engine=reference".split()
@@ -141,9 +141,9 @@ for name in sys.argv[1:]:
     assert main() == 0, name
 """
     found = {}
-    for how, before in (("with", "from reluviz.cli.lazy_imports import postpone; postpone()"), ("without", "")):
+    for how, before in (("with", INSTALL), ("without", "")):
         (tmp_path / how).mkdir()
-        ran(before + many, tmp_path / how, *OPTIMIZERS)
+        output_of(before + train_with_each, tmp_path / how, *OPTIMIZERS)
         found[how] = {name: json.loads((tmp_path / how / name / "metrics.json").read_text()) for name in OPTIMIZERS}
         for metrics in found[how].values():
             del metrics["seconds"]
@@ -151,27 +151,27 @@ for name in sys.argv[1:]:
     assert len({metrics["loss/train"][0] for metrics in found["with"].values()}) == len(OPTIMIZERS)
 
 
-# torch.compile in a process that has postponed it
+# torch.compile in a process with lazy imports
 
 HEAD = """
 import sys, warnings
-from reluviz.cli.lazy_imports import postpone
-postpone()
+from reluviz.cli.lazy_imports import install_lazy_imports
+install_lazy_imports()
 import torch
 import lightning as L
-asleep = lambda: "torch._dynamo.eval_frame" not in sys.modules
-assert asleep()
+loaded = lambda: "torch._dynamo.eval_frame" in sys.modules
+assert not loaded()
 """
 
 
-def test_a_function_is_compiled_and_what_was_disabled_before_is_kept_out(tmp_path):
+def test_functions_that_were_disabled_before_the_import_are_not_compiled(tmp_path):
     code = """
 @torch.compiler.disable
-def apart(x):
+def disabled(x):
     return torch.sin(x)
 
 @torch.compiler.disable(recursive=False)
-def also(x):
+def disabled_alone(x):
     return torch.cos(x)
 
 calls = []
@@ -182,10 +182,10 @@ def backend(graph, inputs):
 def function(x):
     x = torch.tanh(x)
     torch._dynamo.graph_break()
-    return torch.exp(also(apart(x)))
+    return torch.exp(disabled_alone(disabled(x)))
 
 x = torch.linspace(0, 1, 5)
-assert torch.equal(apart(x), torch.sin(x))
+assert torch.equal(disabled(x), torch.sin(x))
 plain = function(x)
 compiled = torch.compile(function, backend=backend)
 assert torch.equal(compiled(x), plain)
@@ -196,10 +196,10 @@ assert config is torch._dynamo.config is sys.modules["torch._dynamo.config"]
 assert torch._dynamo.is_dynamo_supported()
 print("compiled")
 """
-    assert ran(HEAD + code, tmp_path) == "compiled\n"
+    assert output_of(HEAD + code, tmp_path) == "compiled\n"
 
 
-def test_lightning_knows_a_compiled_module_and_trains_it(tmp_path):
+def test_lightning_recognizes_a_compiled_module_and_trains_it(tmp_path):
     code = """
 import logging
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -227,23 +227,23 @@ def fitted(wrap):
     return [value.tolist() for value in module.parameters()]
 
 plain = fitted(lambda module: module)
-assert asleep()
+assert not loaded()
 line = torch.nn.Linear(1, 1)
 assert _unwrap_compiled(line)[0] is line
 compiled = torch.compile(line, backend="eager")
-assert not asleep()
+assert loaded()
 assert _unwrap_compiled(compiled)[0] is line
 assert fitted(lambda module: torch.compile(module, backend="eager")) == plain
 import lightning.fabric.wrappers as wrappers
-class Mine(wrappers.OptimizedModule):
+class Subclass(wrappers.OptimizedModule):
     pass
-assert issubclass(Mine, torch._dynamo.OptimizedModule)
+assert issubclass(Subclass, torch._dynamo.OptimizedModule)
 print("trained")
 """
-    assert ran(HEAD + code, tmp_path).splitlines()[-1] == "trained"
+    assert output_of(HEAD + code, tmp_path).splitlines()[-1] == "trained"
 
 
-def test_an_optimizer_that_has_run_before_is_compiled_as_ever(tmp_path):
+def test_an_optimizer_that_has_run_before_is_compiled_as_usual(tmp_path):
     code = """
 import logging
 import torch
@@ -261,23 +261,23 @@ def step():
     optimizer.step()
 
 step()
-ahead = "torch._dynamo.eval_frame" in sys.modules
+loaded_before_compiling = "torch._dynamo.eval_frame" in sys.modules
 torch._logging.set_logs(all=logging.ERROR)
 compiled = torch.compile(step, backend=backend)
 for _ in range(3):
     compiled()
-print(ahead, value.tolist(), graphs, file=sys.stdout)
+print(loaded_before_compiling, value.tolist(), graphs, file=sys.stdout)
 """
-    without = ran(f"import sys, torch._dynamo{code}", tmp_path)
-    assert ran(f"{HEAD}{code}", tmp_path) == without.replace("True", "False", 1)
+    without = output_of(f"import sys, torch._dynamo{code}", tmp_path)
+    assert output_of(f"{HEAD}{code}", tmp_path) == without.replace("True", "False", 1)
     assert without.startswith("True [0.6")
     assert "truediv" in without
 
 
-def test_a_submodule_of_the_compiler_is_the_one_it_uses(tmp_path):
+def test_an_imported_submodule_of_the_compiler_is_the_one_that_it_uses(tmp_path):
     code = """
 import torch._dynamo.config as config
-assert not asleep()
+assert loaded()
 assert config is torch._dynamo.config is sys.modules["torch._dynamo.config"]
 from torch._dynamo import eval_frame
 assert eval_frame.config is config
@@ -286,23 +286,23 @@ with torch._dynamo.config.patch(recompile_limit=5):
 assert config.recompile_limit != 5
 print("one")
 """
-    assert ran(HEAD + code, tmp_path) == "one\n"
+    assert output_of(HEAD + code, tmp_path) == "one\n"
 
 
-def test_a_network_is_exported(tmp_path):
+def test_a_network_can_be_exported(tmp_path):
     code = """
 network = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.ReLU())
 x = torch.ones(2, 1)
 assert torch.equal(torch.export.export(network, (x,)).module()(x), network(x))
 print("exported")
 """
-    assert ran(HEAD + code, tmp_path) == "exported\n"
+    assert output_of(HEAD + code, tmp_path) == "exported\n"
 
 
-# what metrics are drawn with
+# plots of metrics
 
 
-def test_lightning_needs_no_matplotlib_and_a_metric_is_drawn_all_the_same(tmp_path):
+def test_lightning_loads_no_pyplot_and_a_metric_can_still_be_plotted(tmp_path):
     code = """
 import matplotlib
 assert "torchmetrics.utilities.plot" in sys.modules
@@ -322,4 +322,4 @@ from torchmetrics.utilities.plot import _AX_TYPE
 assert _AX_TYPE is Axes
 print("drawn")
 """
-    assert ran(HEAD + code, tmp_path) == "drawn\n"
+    assert output_of(HEAD + code, tmp_path) == "drawn\n"

@@ -1,4 +1,4 @@
-"""Runs that stop and go on: through the command line, in processes of their own, ended by real signals."""
+"""Runs that stop and are resumed: by the command line, in processes of their own, ended by real signals."""
 
 import contextlib
 import json
@@ -30,12 +30,12 @@ from reluviz.data import EverySchedule
 COMMON = ["engine=reference", "callbacks=minimal", "trainer.precision=64-true"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
 UPDATES, EVERY = 8000, 200
-"""Of the runs that are ended by signals: about two seconds."""
+"""Of the runs that signals end; they take about two seconds."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process ended, and what it had left in its folder just then."""
+class EndedRun:
+    """A process that has ended, and the content of its folder at that time."""
 
     status: int
     out: str
@@ -55,13 +55,13 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def finish(process: "subprocess.Popen[str]", folder: Path) -> Ended:
+def finish(process: "subprocess.Popen[str]", folder: Path) -> EndedRun:
     try:
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     metrics, last = folder / "metrics.json", folder / "checkpoints" / "last.ckpt"
-    return Ended(
+    return EndedRun(
         process.returncode,
         out,
         err,
@@ -71,16 +71,16 @@ def finish(process: "subprocess.Popen[str]", folder: Path) -> Ended:
     )
 
 
-def train(folder: Path, *arguments: str) -> Ended:
+def train(folder: Path, *arguments: str) -> EndedRun:
     return finish(start(*arguments), folder)
 
 
-def end(folder: Path, sent: int, update: int, *arguments: str) -> Ended:
-    """Train, and send a signal once the checkpoint of an update is there."""
+def train_until(folder: Path, sent: int, update: int, *arguments: str) -> EndedRun:
+    """Train, and send a signal as soon as the checkpoint of an update exists."""
     process = start(*arguments)
-    sign = folder / "checkpoints" / f"update-{update:09d}.ckpt"
+    awaited = folder / "checkpoints" / f"update-{update:09d}.ckpt"
     deadline = time.monotonic() + 120
-    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     if process.poll() is None:
         process.send_signal(sent)
@@ -110,8 +110,8 @@ def recorded(folder: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
 
 
 @pytest.fixture(scope="module")
-def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended, Ended, Ended]]:
-    """Runs of 40 updates, the same gone on with to 80, and runs that made 80 at once."""
+def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[EndedRun, EndedRun, EndedRun]]:
+    """Runs of 40 updates, the same runs prolonged to 80, and runs of 80 updates from the start."""
     base = tmp_path_factory.mktemp("prolonged")
     settings = [*COMMON, "updates=40,80", "snapshots.every=10", "callbacks.checkpoints.every=1"]
     kinds = {
@@ -119,11 +119,11 @@ def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended
         "adam": ["optimizer=adam", "optimizer.lr=0.01"],
     }
 
-    def make(kind: str) -> tuple[Ended, Ended, Ended]:
+    def make(kind: str) -> tuple[EndedRun, EndedRun, EndedRun]:
         sweep = base / kind.replace(" ", "-")
         short, long = sweep / "updates-40", sweep / "updates-80"
         swept = train(short, "-m", *settings, *kinds[kind], f"hydra.sweep.dir={sweep}")
-        once = Ended(swept.status, swept.out, swept.err, long, json.loads((long / "metrics.json").read_text()), None)
+        once = EndedRun(swept.status, swept.out, swept.err, long, json.loads((long / "metrics.json").read_text()), None)
         return swept, train(short, f"ckpt_path={short}", "updates=80"), once
 
     with ThreadPoolExecutor(2) as pool:
@@ -131,8 +131,8 @@ def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended
 
 
 @pytest.mark.parametrize("kind", ["momentum and step", "adam"])
-def test_a_finished_run_that_is_prolonged_equals_one_that_was_longer_from_the_start(
-    prolonged: dict[str, tuple[Ended, Ended, Ended]], kind: str
+def test_a_prolonged_run_equals_one_that_was_longer_from_the_start(
+    prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], kind: str
 ) -> None:
     first, second, once = prolonged[kind]
     assert (first.status, second.status, first.err, second.err) == (0, 0, "", "")
@@ -147,7 +147,7 @@ def test_a_finished_run_that_is_prolonged_equals_one_that_was_longer_from_the_st
 
 @pytest.mark.parametrize("kind", ["momentum and step", "adam"])
 def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
-    prolonged: dict[str, tuple[Ended, Ended, Ended]], kind: str
+    prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], kind: str
 ) -> None:
     _, second, once = prolonged[kind]
     scalars, tensors, values = recorded(second.folder)
@@ -155,8 +155,8 @@ def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
     np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
 
 
-def test_a_run_goes_on_from_an_earlier_checkpoint(
-    prolonged: dict[str, tuple[Ended, Ended, Ended]], tmp_path: Path
+def test_a_run_can_be_resumed_from_an_earlier_checkpoint(
+    prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "earlier"
     once = prolonged["momentum and step"][2]
@@ -174,19 +174,19 @@ def test_a_run_goes_on_from_an_earlier_checkpoint(
 
 @dataclass(frozen=True)
 class Signalled:
-    """One run that was never interrupted, one that was twice and went on, one that was killed and went on."""
+    """A run that was never interrupted, one that was interrupted twice and resumed, one that was killed and resumed."""
 
-    once: Ended
-    interrupted: Ended
-    terminated: Ended
-    after: Ended
-    killed: Ended
-    after_killed: Ended
+    once: EndedRun
+    interrupted: EndedRun
+    terminated: EndedRun
+    after: EndedRun
+    killed: EndedRun
+    after_killed: EndedRun
 
 
 @contextlib.contextmanager
-def heard(sent: int) -> Iterator[None]:
-    """Let child processes hear a signal that this process was started to ignore, as in a background job."""
+def not_ignored(sent: int) -> Iterator[None]:
+    """Let child processes receive a signal that this process ignores, as a background job does."""
     before = signal.getsignal(sent)
     if before is signal.SIG_IGN:
         signal.signal(sent, signal.default_int_handler)
@@ -202,15 +202,15 @@ def signalled(tmp_path_factory: pytest.TempPathFactory) -> Signalled:
     a, b, c = base / "a", base / "b", base / "c"
     settings = [*COMMON, f"updates={UPDATES}", f"snapshots.every={EVERY}", "callbacks.checkpoints.every=1"]
     settings += ["optimizer=momentum", "optimizer.lr=0.01"]
-    with heard(signal.SIGINT), ThreadPoolExecutor(2) as pool:
+    with not_ignored(signal.SIGINT), ThreadPoolExecutor(2) as pool:
 
-        def twice() -> tuple[Ended, Ended, Ended]:
-            first = end(a, signal.SIGINT, 2000, *settings, f"hydra.run.dir={a}")
-            return first, end(a, signal.SIGTERM, 4600, f"ckpt_path={a}"), train(a, f"ckpt_path={a}")
+        def twice() -> tuple[EndedRun, EndedRun, EndedRun]:
+            first = train_until(a, signal.SIGINT, 2000, *settings, f"hydra.run.dir={a}")
+            return first, train_until(a, signal.SIGTERM, 4600, f"ckpt_path={a}"), train(a, f"ckpt_path={a}")
 
-        def killed() -> tuple[Ended, Ended]:
+        def killed() -> tuple[EndedRun, EndedRun]:
             often = "callbacks.checkpoints.seconds=0"
-            first = end(b, signal.SIGKILL, 3000, *settings, often, f"hydra.run.dir={b}")
+            first = train_until(b, signal.SIGKILL, 3000, *settings, often, f"hydra.run.dir={b}")
             return first, train(b, f"ckpt_path={b}")
 
         chains = pool.submit(twice), pool.submit(killed)
@@ -218,24 +218,24 @@ def signalled(tmp_path_factory: pytest.TempPathFactory) -> Signalled:
         return Signalled(once, *chains[0].result(), *chains[1].result())
 
 
-def updates_of(ended: Ended) -> int:
+def updates_of(ended: EndedRun) -> int:
     assert ended.checkpoint is not None
     return int(ended.checkpoint["state_dict"]["updates_done"])
 
 
 @POSIX
 @pytest.mark.parametrize(("how", "status"), [("interrupted", 130), ("terminated", 143)])
-def test_a_signal_ends_a_run_with_one_line_a_whole_checkpoint_and_what_was_found(
+def test_a_signal_ends_a_run_with_one_line_a_valid_checkpoint_and_its_metrics(
     signalled: Signalled, how: str, status: int
 ) -> None:
-    ended: Ended = getattr(signalled, how)
+    ended: EndedRun = getattr(signalled, how)
     assert ended.status == status
     assert ended.metrics is not None
     assert ended.metrics["status"] == how
     done = ended.metrics["updates"]
     assert ended.err == f"reluviz: {how} after update {done:,}\n"
     assert f"ckpt_path={ended.folder}" in ended.out
-    # a signal after a segment and before its snapshot leaves the checkpoint one segment ahead
+    # after a signal between a segment and its snapshot the checkpoint is one segment ahead
     assert updates_of(ended) - done in (0, EVERY)
     assert 0 < updates_of(ended) < UPDATES
     assert ended.checkpoint is not None
@@ -256,8 +256,8 @@ def test_a_run_that_was_killed_has_the_checkpoint_of_a_snapshot_and_no_metrics(s
 
 @POSIX
 @pytest.mark.parametrize("after", ["after", "after_killed"])
-def test_a_run_that_was_ended_and_went_on_equals_one_that_never_was(signalled: Signalled, after: str) -> None:
-    ended: Ended = getattr(signalled, after)
+def test_a_resumed_run_equals_one_that_was_never_interrupted(signalled: Signalled, after: str) -> None:
+    ended: EndedRun = getattr(signalled, after)
     assert (ended.status, ended.err) == (0, "")
     assert ended.metrics is not None
     assert ended.metrics["status"] == "finished"
@@ -266,7 +266,7 @@ def test_a_run_that_was_ended_and_went_on_equals_one_that_never_was(signalled: S
 
 @POSIX
 @pytest.mark.parametrize("after", ["after", "after_killed"])
-def test_no_snapshot_is_missing_or_doubled_after_a_signal(signalled: Signalled, after: str) -> None:
+def test_no_snapshot_is_missing_or_doubled_after_resuming(signalled: Signalled, after: str) -> None:
     scalars, tensors, values = recorded(getattr(signalled, after).folder)
     assert tensors == EverySchedule(EVERY).schedule(UPDATES)
     assert scalars == tensors
@@ -277,9 +277,9 @@ def test_no_snapshot_is_missing_or_doubled_after_a_signal(signalled: Signalled, 
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`made(name, *overrides)`: the folder of a run of four updates, made once."""
-    base = tmp_path_factory.mktemp("made")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`make_run(name, *overrides)`: the folder of a run of four updates, trained once."""
+    base = tmp_path_factory.mktemp("runs")
     settings = ["callbacks=minimal", "updates=4", "snapshots.every=2"]
 
     def make(name: str, *overrides: str) -> Path:
@@ -295,7 +295,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`refused(folder, *overrides)`: the one line that is said, where the exit status is 2 and nothing is touched."""
+    """`refused(folder, *overrides)`: the one line of a refusal with exit status 2, which changes no file."""
 
     def refuse(place: Path, *overrides: str) -> str:
         folder = place if place.is_dir() else place.parent.parent
@@ -318,7 +318,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["optimizer.lr=0.5"], "optimizer.lr=0.5: the run in .* has 0.02; only updates can change"),
         (["exp=linear"], "exp=linear: the run in .* has relu; only updates can change"),
@@ -331,31 +331,31 @@ def contents(folder: Path) -> dict[str, bytes]:
         ([], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
         (["updates=8.5"], "updates=8.5: must be a whole number of at least 1"),
         (["updates=lots"], "updates=lots: must be a whole number of at least 1"),
-        (["updates=8,12"], "updates=8,12: holds several values; ckpt_path goes on with one run"),
+        (["updates=8,12"], "updates=8,12: holds several values; ckpt_path resumes a single run"),
         (["updates=[8]"], r"updates=\[8\]: must be a whole number of at least 1"),
         (["updates="], "updates=: must be a whole number of at least 1"),
-        (["-m", "updates=8"], "goes on with one run; leave out -m"),
+        (["-m", "updates=8"], "resumes a single run; leave out -m"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_going_on_changes_nothing_but_a_larger_number_of_updates(
-    made: Callable[..., Path], refused: Callable[..., str], overrides: list[str], said: str
+def test_a_resumed_run_accepts_only_a_larger_number_of_updates(
+    make_run: Callable[..., Path], refused: Callable[..., str], overrides: list[str], message: str
 ) -> None:
-    assert re.search(said, refused(made("relu", "exp=relu"), *overrides))
+    assert re.search(message, refused(make_run("relu", "exp=relu"), *overrides))
 
 
-def test_a_refusal_is_one_line_and_exit_status_2_of_the_process(made: Callable[..., Path]) -> None:
-    folder = made("relu", "exp=relu")
+def test_a_refusal_is_one_line_and_exit_status_2_of_the_process(make_run: Callable[..., Path]) -> None:
+    folder = make_run("relu", "exp=relu")
     ended = train(folder, f"ckpt_path={folder}", "optimizer.lr=0.5", "updates=8")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == f"reluviz: optimizer.lr=0.5: the run in {folder} has 0.02; only updates can change\n"
 
 
-def test_a_schedule_that_would_change_its_past_is_not_prolonged(
-    made: Callable[..., Path], refused: Callable[..., str]
+def test_a_run_whose_schedule_depends_on_updates_cannot_be_prolonged(
+    make_run: Callable[..., Path], refused: Callable[..., str]
 ) -> None:
-    said = refused(made("cosine", "scheduler=cosine"), "updates=8")
-    assert "updates=8: would change scheduler.T_max from 4 to 8" in said
+    message = refused(make_run("cosine", "scheduler=cosine"), "updates=8")
+    assert "updates=8: would change scheduler.T_max from 4 to 8" in message
 
 
 OTHERS = {
@@ -382,17 +382,17 @@ RUNS = {
 
 @pytest.mark.parametrize("case", OTHERS)
 def test_the_checkpoint_of_another_run_is_refused(
-    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, case: str
+    make_run: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, case: str
 ) -> None:
     own, other = OTHERS[case]
     folder = tmp_path / "run"
-    shutil.copytree(made(own, *RUNS[own]), folder)
-    shutil.copy(made(other, *RUNS[other]) / "checkpoints" / "last.ckpt", folder / "checkpoints")
+    shutil.copytree(make_run(own, *RUNS[own]), folder)
+    shutil.copy(make_run(other, *RUNS[other]) / "checkpoints" / "last.ckpt", folder / "checkpoints")
     assert f"ckpt_path={folder}" in refused(folder, "updates=8")
 
 
-class Bad:
-    """Unpickled, it would make a file."""
+class CreatesFile:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -408,43 +408,45 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "zeros within": lambda path: path.write_bytes(path.read_bytes()[:64] + bytes(400) + path.read_bytes()[464:]),
     "another object": lambda path: torch.save([1, 2], path),
     "an empty mapping": lambda path: torch.save({}, path),
-    "code": lambda path: torch.save(Bad(path.with_name("ran")), path),
-    "pickle of code": lambda path: path.write_bytes(pickle.dumps(Bad(path.with_name("ran")))),
+    "code": lambda path: torch.save(CreatesFile(path.with_name("ran")), path),
+    "pickle of code": lambda path: path.write_bytes(pickle.dumps(CreatesFile(path.with_name("ran")))),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_refused_and_its_code_not_run(
-    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, damage: str
+    make_run: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, damage: str
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(made("relu", "exp=relu"), folder)
+    shutil.copytree(make_run("relu", "exp=relu"), folder)
     DAMAGES[damage](folder / "checkpoints" / "last.ckpt")
-    said = refused(folder, "updates=8")
-    assert f"ckpt_path={folder}: last.ckpt is not a checkpoint" in said
+    message = refused(folder, "updates=8")
+    assert f"ckpt_path={folder}: last.ckpt is not a checkpoint" in message
     assert not (folder / "checkpoints" / "ran").exists()
 
 
-def test_what_is_no_run_is_refused(made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_run_is_refused(
+    make_run: Callable[..., Path], refused: Callable[..., str], tmp_path: Path
+) -> None:
     assert "no such file or folder" in refused(tmp_path / "nowhere")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "belongs to no run" in refused(empty)
     alone = tmp_path / "alone.ckpt"
-    shutil.copy(made("relu", "exp=relu") / "checkpoints" / "last.ckpt", alone)
+    shutil.copy(make_run("relu", "exp=relu") / "checkpoints" / "last.ckpt", alone)
     assert "belongs to no run" in refused(alone)
     folder = tmp_path / "run"
-    shutil.copytree(made("relu", "exp=relu"), folder)
+    shutil.copytree(make_run("relu", "exp=relu"), folder)
     (folder / "checkpoints" / "last.ckpt").unlink()
-    assert "this run has left no checkpoint (last.ckpt is missing" in refused(folder, "updates=8")
+    assert "this run has no checkpoint (last.ckpt is missing" in refused(folder, "updates=8")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml"])
 @pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe", b"", b"- 1"], ids=["no yaml", "no text", "empty", "a list"])
 def test_damaged_settings_are_refused(
-    made: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, name: str, content: bytes
+    make_run: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, name: str, content: bytes
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(made("relu", "exp=relu"), folder)
+    shutil.copytree(make_run("relu", "exp=relu"), folder)
     (folder / ".hydra" / name).write_bytes(content)
-    assert "the run's own settings in" in refused(folder, "updates=8")
+    assert "the run's settings in" in refused(folder, "updates=8")

@@ -14,18 +14,19 @@ import pytest
 from reluviz.cli.sweep import heartbeat, launchers, results, slurm
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
-from reluviz.cli.sweep.sweep import Sweep, kept
+from reluviz.cli.sweep.sweep import Sweep, run_overrides
 from reluviz.errors import UserError
 from reluviz.training.outcome import median_loss
 
 
-def wrote(folder, name, content):
+def write(folder, name, content):
+    """Write a file, as JSON unless the content is a text; return its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     return folder
 
 
-# how a job stands
+# the state of a job
 
 
 @pytest.mark.parametrize(
@@ -48,10 +49,10 @@ def wrote(folder, name, content):
     ],
     ids=["nothing", "begun", "finished", "diverged", "no_test", "interrupted", "torn", "no_object", "failed"],
 )
-def test_a_job_stands_as_its_folder_says(tmp_path, files, status, reason, loss):
+def test_the_state_of_a_job_is_read_from_its_folder(tmp_path, files, status, reason, loss):
     for name, content in files.items():
-        wrote((tmp_path / name).parent, Path(name).name, content)
-    found = results.read(tmp_path)
+        write((tmp_path / name).parent, Path(name).name, content)
+    found = results.read_result(tmp_path)
     assert found == JobResult(tmp_path, status, reason, loss)
     assert found.done == (status in ("finished", "diverged"))
 
@@ -61,28 +62,28 @@ def test_the_median_of_an_even_number_of_replicas_lies_between_the_middle_two():
     assert median_loss({"loss/test": None, "loss/train": [None]}) == math.inf
 
 
-# signs of life
+# heartbeats
 
 
-def test_a_pulse_beats_while_it_lasts_and_is_gone_afterwards(tmp_path):
+def test_a_heartbeat_beats_within_its_context_and_leaves_no_file(tmp_path):
     with heartbeat.heartbeat(tmp_path):
-        assert heartbeat.beating([tmp_path, tmp_path / "none"]) == [tmp_path]
-    assert heartbeat.last(tmp_path) is None
+        assert heartbeat.running_folders([tmp_path, tmp_path / "none"]) == [tmp_path]
+    assert heartbeat.last_beat(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pulse_that_a_killed_process_left_does_not_beat(tmp_path):
-    (tmp_path / heartbeat.NAME).write_text("7")
-    assert heartbeat.beating([tmp_path]) == []
+def test_a_heartbeat_file_of_a_killed_process_does_not_count_as_running(tmp_path):
+    (tmp_path / heartbeat.FILE_NAME).write_text("7")
+    assert heartbeat.running_folders([tmp_path]) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes have no parents to lose here")
-def test_a_job_whose_sweep_was_killed_ends(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs the parent of a process")
+def test_a_job_exits_when_its_sweep_is_killed(tmp_path):
     child = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from reluviz.cli.sweep.heartbeat import end_with, heartbeat\n"
-        "end_with(int(sys.argv[2]))\n"
+        "from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat\n"
+        "exit_with_parent(int(sys.argv[2]))\n"
         "with heartbeat(Path(sys.argv[1])):\n"
         "    time.sleep(60)\n"
     )
@@ -96,72 +97,72 @@ def test_a_job_whose_sweep_was_killed_ends(tmp_path):
     with started:
         assert started.stdout is not None
         started.stdout.readline()
-        while heartbeat.last(tmp_path) is None:
+        while heartbeat.last_beat(tmp_path) is None:
             time.sleep(0.05)
         started.kill()
-    assert heartbeat.beating([tmp_path], 3 * heartbeat.SECONDS) == []
+    assert heartbeat.running_folders([tmp_path], 3 * heartbeat.INTERVAL_SECONDS) == []
 
 
-# watching jobs elsewhere
+# following jobs in other processes
 
 
-def test_a_watch_tells_of_each_job_once_and_knows_when_all_have_ended(tmp_path):
+def test_a_monitor_reports_each_job_once_and_knows_when_all_have_ended(tmp_path):
     folders = {3: tmp_path / "a", 5: tmp_path / "b"}
-    told = []
-    watch = Monitor(folders, lambda number, ending: told.append((number, ending.status)))
-    watch.start()
-    wrote(folders[5], "metrics.json", {"status": "finished", "loss/test": [1.0]})
-    wrote(folders[3], "failure.json", {"reason": "x"})
-    watch.settle()
-    watch.stop()
-    assert sorted(told) == [(3, "failed"), (5, "finished")]
-    assert watch.open == {}
+    reported = []
+    monitor = Monitor(folders, lambda number, result: reported.append((number, result.status)))
+    monitor.start()
+    write(folders[5], "metrics.json", {"status": "finished", "loss/test": [1.0]})
+    write(folders[3], "failure.json", {"reason": "x"})
+    monitor.wait_until_settled()
+    monitor.stop()
+    assert sorted(reported) == [(3, "failed"), (5, "finished")]
+    assert monitor.pending == {}
 
 
-def test_a_watch_waits_for_a_job_that_lives_and_gives_up_one_that_died(tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "PATIENCE", 2.5)
-    lives, died = tmp_path / "lives", tmp_path / "died"
-    wrote(died, heartbeat.NAME, "4")
-    lives.mkdir()
+def test_a_monitor_waits_for_a_running_job_and_not_for_a_dead_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 2.5)
+    running, dead = tmp_path / "running", tmp_path / "dead"
+    write(dead, heartbeat.FILE_NAME, "4")
+    running.mkdir()
 
     def job():
-        with heartbeat.heartbeat(lives):
+        with heartbeat.heartbeat(running):
             time.sleep(3.5)
-            wrote(lives, "metrics.json", {"status": "finished", "loss/test": [1.0]})
+            write(running, "metrics.json", {"status": "finished", "loss/test": [1.0]})
 
     thread = threading.Thread(target=job)
     thread.start()
-    told = []
-    watch = Monitor({0: lives, 1: died}, lambda number, ending: told.append((number, ending.status)))
-    watch.start()
-    watch.settle()
-    watch.stop()
+    reported = []
+    monitor = Monitor({0: running, 1: dead}, lambda number, result: reported.append((number, result.status)))
+    monitor.start()
+    monitor.wait_until_settled()
+    monitor.stop()
     thread.join()
-    assert told == [(0, "finished")]
-    assert list(watch.open) == [1]
+    assert reported == [(0, "finished")]
+    assert list(monitor.pending) == [1]
 
 
-def test_a_watch_waits_while_the_scheduler_holds_jobs(tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "PATIENCE", 0.2)
+def test_a_monitor_waits_while_the_scheduler_has_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.2)
     answers = [True, True, True, False]
-    watch = Monitor({0: tmp_path}, lambda number, ending: None, lambda: answers.pop(0) if answers else False)
-    watch.settle()
+    monitor = Monitor({0: tmp_path}, lambda number, result: None, lambda: answers.pop(0) if answers else False)
+    monitor.wait_until_settled()
     assert answers == []
 
 
-def test_the_queue_knows_the_numbers_of_its_jobs_and_is_empty_without_any(tmp_path):
+def test_the_queue_lists_the_numbers_of_its_jobs(tmp_path):
     queue = slurm.Queue(tmp_path)
-    assert queue.ids() == []
-    assert not queue.holds()
+    assert queue.job_ids() == []
+    assert not queue.has_jobs()
     for name in ("12_0", "12_1", "7", "notes"):
         (tmp_path / ".submitit" / name).mkdir(parents=True)
-    assert queue.ids() == ["12", "7"]
+    assert queue.job_ids() == ["12", "7"]
 
 
-def test_a_scheduler_that_does_not_answer_has_not_forgotten_the_jobs(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "BETWEEN", 0.0)
+def test_while_the_scheduler_does_not_answer_its_last_answer_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.0)
     (tmp_path / ".submitit" / "12_0").mkdir(parents=True)
-    says = tmp_path / "squeue"
+    squeue = tmp_path / "squeue"
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     queue = slurm.Queue(tmp_path)
     found = []
@@ -172,18 +173,18 @@ def test_a_scheduler_that_does_not_answer_has_not_forgotten_the_jobs(tmp_path, m
         "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
         "echo down >&2; exit 1",
     ):
-        says.write_text(f"#!/bin/sh\n{script}\n")
-        says.chmod(0o755)
-        found.append(queue.holds())
+        squeue.write_text(f"#!/bin/sh\n{script}\n")
+        squeue.chmod(0o755)
+        found.append(queue.has_jobs())
     assert found == [False, True, True, False, False]
 
 
-# names and identity
+# names and overrides of runs
 
 
-def test_how_a_sweep_is_run_is_no_part_of_a_runs_identity():
-    given = ["+exp=relu", "launcher=joblib", "sweeper=optuna", "sweep.resume=logs", "seed=1", "hydra.verbose=true"]
-    assert kept(given) == ["+exp=relu", "seed=1", "hydra.verbose=true"]
+def test_keys_of_the_sweep_are_not_part_of_a_run_s_identity():
+    overrides = ["+exp=relu", "launcher=joblib", "sweeper=optuna", "sweep.resume=logs", "seed=1", "hydra.verbose=true"]
+    assert run_overrides(overrides) == ["+exp=relu", "seed=1", "hydra.verbose=true"]
 
 
 def test_two_jobs_never_share_a_folder(tmp_path):
@@ -192,28 +193,28 @@ def test_two_jobs_never_share_a_folder(tmp_path):
         sweep.run(None, [["seed=1"], ["seed=1"]])
 
 
-def test_the_command_that_goes_on_names_the_folder_once_whatever_it_is_called(tmp_path, capsys, monkeypatch):
+def test_the_printed_command_to_resume_a_sweep_names_its_folder_once(tmp_path, capsys, monkeypatch):
     from reluviz.cli import terminal
 
     monkeypatch.chdir(tmp_path)
     sweep = Sweep(tmp_path / "my sweep", [], "none", True, None, 1, 1)
     words = ["train", "-m", "+exp=relu", "name=a b", "hydra.sweep.dir=x y", "sweep.resume=my sweep", "seed=0,1"]
-    terminal.sweep(
-        sweep.folder, sweep.before, [JobResult(tmp_path / "seed-0", "unfinished")], True, 1.0, shlex.join(words)
+    terminal.print_sweep(
+        sweep.folder, sweep.done_before, [JobResult(tmp_path / "seed-0", "unfinished")], True, 1.0, shlex.join(words)
     )
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("go on"))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("resume"))
     command = ["python", "-m", "reluviz", "train", "-m", "+exp=relu", "name=a b", "seed=0,1", "sweep.resume=my sweep"]
-    assert shlex.split(line.removeprefix("go on")) == command
+    assert shlex.split(line.removeprefix("resume")) == command
 
 
 @pytest.mark.parametrize("package", ["hydra_plugins.nowhere", "nowhere", "nowhere.at.all"])
-def test_a_choice_says_what_it_needs(package, monkeypatch):
-    monkeypatch.setitem(launchers.NEEDS, ("launcher", "ray"), package)
-    assert launchers.missing("launcher", "ray") == "launcher=ray: needs python -m pip install 'reluviz[ray]'"
-    assert launchers.missing("launcher", "none") is None
-    assert launchers.missing("sweeper", "grid") is None
+def test_a_choice_names_the_extra_that_it_needs(package, monkeypatch):
+    monkeypatch.setitem(launchers.REQUIRED_PACKAGES, ("launcher", "ray"), package)
+    assert launchers.missing_package("launcher", "ray") == "launcher=ray: needs python -m pip install 'reluviz[ray]'"
+    assert launchers.missing_package("launcher", "none") is None
+    assert launchers.missing_package("sweeper", "grid") is None
 
 
-def test_every_extra_of_a_choice_exists():
+def test_the_extra_of_every_choice_exists():
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert {choice for _, choice in launchers.NEEDS} <= set(declared["optional-dependencies"])
+    assert {choice for _, choice in launchers.REQUIRED_PACKAGES} <= set(declared["optional-dependencies"])

@@ -25,18 +25,20 @@ TINY = ("updates=40", "snapshots.every=20", "callbacks=minimal")
 
 
 def reluviz(*words):
+    """Run the command line in this process, and return its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", *words])
         return main()
 
 
 def sweep_of(folder):
+    """Return the folder of the only sweep below a folder."""
     (found,) = (folder / "logs" / "sweeps").iterdir()
     return found
 
 
 def results(sweep):
-    """Return what each job of a sweep found, apart from how long it took."""
+    """Return the metrics of each job of a sweep without the times."""
     found = {}
     for path in sorted(sweep.glob("*/metrics.json")):
         found[path.parent.name] = json.loads(path.read_text())
@@ -50,23 +52,23 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
-# what is shared between jobs
+# the same start for all jobs
 
 
-def test_optimizers_start_alike_and_see_the_same_minibatches(tmp_path, monkeypatch):
+def test_optimizers_start_from_the_same_weights_and_draw_the_same_minibatches(tmp_path, monkeypatch):
     from reluviz.data.samplers import WithReplacement
 
     drawn = []
     draw = WithReplacement.draw
 
-    def kept(self, seeds, start, stop, samples, *fill):
+    def recorded_draw(self, seeds, start, stop, samples, *fill):
         found = draw(self, seeds, start, stop, samples, *fill)
         drawn[-1] |= {(seed, start): one.tobytes() for seed, one in zip(seeds, found, strict=True)}
         return found
 
     begin = SnapshotLogger.on_train_start
     monkeypatch.setattr(SnapshotLogger, "on_train_start", lambda *args: (drawn.append({}), begin(*args))[1])
-    monkeypatch.setattr(WithReplacement, "draw", kept)
+    monkeypatch.setattr(WithReplacement, "draw", recorded_draw)
     assert reluviz("train", "-m", "+exp=optimizers", *TINY) == 0
     sweep = sweep_of(tmp_path)
     runs = {path.name: load_run(path) for path in sorted(sweep.glob("*/")) if path.is_dir()}
@@ -78,13 +80,13 @@ def test_optimizers_start_alike_and_see_the_same_minibatches(tmp_path, monkeypat
         ends = [runs[f"width-{width}_optimizer-{one}"].rows[-1] for one in ("sgd", "momentum", "adam")]
         assert not np.array_equal(ends[0], ends[1])
     assert len(drawn) == 9
-    # after update 1 and after 20 and 40
+    # segments start at updates 0, 1 and 20
     assert set(drawn[0]) == {(seed, start) for seed in range(30) for start in (0, 1, 20)}
     assert sum(map(len, drawn[0].values())) == 30 * 40 * 40 * 8
     assert all(other == drawn[0] for other in drawn[1:])
 
 
-def test_nothing_of_a_job_that_has_ended_is_kept(tmp_path, monkeypatch):
+def test_the_memory_of_ended_jobs_is_released(tmp_path, monkeypatch):
     alive = []
     begin = SnapshotLogger.on_train_start
 
@@ -95,7 +97,7 @@ def test_nothing_of_a_job_that_has_ended_is_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(SnapshotLogger, "on_train_start", counted)
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=range(6)") == 0
-    # its own, and that of the one before it at most
+    # only its own result and that of the job before it
     assert len(alive) == 6
     assert max(alive) <= 2
 
@@ -103,7 +105,7 @@ def test_nothing_of_a_job_that_has_ended_is_kept(tmp_path, monkeypatch):
 # failures
 
 
-def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
+def test_a_job_that_cannot_be_run_writes_the_reason_to_its_folder(tmp_path, capsys):
     words = ["-m", "+exp=relu", *TINY, "sampler=epoch", "sampler.batch_size=40,500"]
     assert reluviz("train", *words) == 2
     sweep = sweep_of(tmp_path)
@@ -118,8 +120,11 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
     ("words", "line"),
     [
         (["optimizer=sgd,addam"], "optimizer=addam: must be one of adam, adamw, momentum, nesterov, rmsprop, sgd"),
-        (["step_size=interval(0.1,1)"], "step_size=interval(0.1,1): an interval goes with sweeper=optuna"),
-        (["seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: leave it out; folders are named by what varies"),
+        (["step_size=interval(0.1,1)"], "step_size=interval(0.1,1): an interval needs sweeper=optuna"),
+        (
+            ["seed=0,1", "hydra.sweep.subdir=x"],
+            "hydra.sweep.subdir: leave it out; folders are named after",
+        ),
         (["seed=0,1", "sweep.resume=nowhere"], "sweep.resume=nowhere: there is no such folder"),
         (["seed=0,1", "sweep.resume=empty"], "sweep.resume=empty: holds no sweep (no multirun.yaml)"),
         (["seed=0,1", "sweep.resume=a,b"], "sweep.resume=a,b: is for the sweep as a whole; give it one value"),
@@ -144,7 +149,7 @@ def test_a_job_that_cannot_be_run_leaves_its_reason(tmp_path, capsys):
         "bounds",
     ],
 )
-def test_a_sweep_that_cannot_be_is_refused(tmp_path, capsys, words, line):
+def test_a_wrong_sweep_is_refused_before_its_first_job(tmp_path, capsys, words, line):
     (tmp_path / "empty").mkdir()
     assert reluviz("train", "-m", "+exp=relu", *TINY, *words) == 2
     out, err = capsys.readouterr()
@@ -154,12 +159,12 @@ def test_a_sweep_that_cannot_be_is_refused(tmp_path, capsys, words, line):
     assert not list(tmp_path.glob("logs/**/metrics.json"))
 
 
-# stopping and going on
+# stopping and resuming
 
 LONG = ("+exp=relu", "callbacks=minimal", "callbacks.checkpoints.seconds=0", "seed=0,1,2", "updates=300000")
 
 
-def started(folder, *words):
+def start(folder, *words):
     return subprocess.Popen(
         [*COMMAND, "train", "-m", *words],
         cwd=folder,
@@ -171,6 +176,7 @@ def started(folder, *words):
 
 
 def wait_for(found, seconds=60.0):
+    """Wait until a function returns something true, and return it."""
     end = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < end
@@ -179,18 +185,18 @@ def wait_for(found, seconds=60.0):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def uninterrupted(tmp_path_factory):
     """The results of a sweep that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("whole")
-    with started(folder, *LONG) as process:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with start(folder, *LONG) as process:
         _, err = process.communicate(timeout=200)
     assert (process.returncode, err) == (0, "")
     return results(sweep_of(folder))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
-def test_a_stopped_sweep_goes_on_where_it_stopped_and_ends_as_if_nothing_had_been(tmp_path, whole, how):
-    with started(tmp_path, *LONG) as process:
+def test_a_sweep_that_is_stopped_and_resumed_has_the_same_results_as_an_uninterrupted_one(tmp_path, uninterrupted, how):
+    with start(tmp_path, *LONG) as process:
         wait_for(lambda: list(tmp_path.glob("logs/sweeps/*/seed-1/checkpoints/last.ckpt")))
         os.killpg(process.pid, how)
         out, err = process.communicate(timeout=60)
@@ -203,39 +209,39 @@ def test_a_stopped_sweep_goes_on_where_it_stopped_and_ends_as_if_nothing_had_bee
         assert f"sweep.resume=logs/sweeps/{sweep.name}" in out
         assert json.loads((sweep / "seed-1" / "metrics.json").read_text())["status"] != "finished"
     events = {path: path.stat().st_size for path in sweep.glob("seed-1/events*")}
-    with started(tmp_path, *LONG, f"sweep.resume={sweep.relative_to(tmp_path)}") as process:
+    with start(tmp_path, *LONG, f"sweep.resume={sweep.relative_to(tmp_path)}") as process:
         out, err = process.communicate(timeout=200)
     assert (process.returncode, err) == (0, "")
     assert "3 finished (1 of them before) in" in out
-    assert results(sweep) == whole
-    # the finished run was not touched, and the other went on in a file of its own
+    assert results(sweep) == uninterrupted
+    # the finished run did not change, and the resumed one wrote a second event file
     assert (sweep / "seed-0" / "metrics.json").read_bytes() == first
     assert len(list(sweep.glob("seed-0/events*"))) == 1
     assert len(list(sweep.glob("seed-1/events*"))) == len(events) + 1
     assert load_run(sweep / "seed-1").updates.tolist() == load_run(sweep / "seed-0").updates.tolist()
-    assert not list(sweep.glob(f"*/{heartbeat.NAME}"))
+    assert not list(sweep.glob(f"*/{heartbeat.FILE_NAME}"))
 
 
-def test_a_sweep_goes_on_with_what_is_missing_and_what_failed(tmp_path, capsys):
+def test_a_resumed_sweep_runs_the_missing_and_the_failed_jobs(tmp_path, capsys):
     words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1,2")
     assert reluviz(*words) == 0
     sweep = sweep_of(tmp_path)
-    whole = results(sweep)
+    expected = results(sweep)
     untouched = (sweep / "seed-0" / "metrics.json").stat().st_mtime_ns
     (sweep / "seed-1" / "metrics.json").unlink()
     (sweep / "seed-2" / "failure.json").write_text('{"overrides": [], "reason": "the disk was full"}')
     capsys.readouterr()
     assert reluviz(*words, f"sweep.resume={sweep}") == 0
     assert "3 finished (1 of them before)" in capsys.readouterr().out
-    assert results(sweep) == whole
+    assert results(sweep) == expected
     assert (sweep / "seed-0" / "metrics.json").stat().st_mtime_ns == untouched
     assert not (sweep / "seed-2" / "failure.json").exists()
-    # nothing left to do
+    # nothing remains to be run
     assert reluviz(*words, f"sweep.resume={sweep}") == 0
     assert "3 finished (3 of them before)" in capsys.readouterr().out
 
 
-def test_a_sweep_is_not_gone_on_with_by_another_command(tmp_path, capsys):
+def test_a_sweep_cannot_be_resumed_with_different_settings(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1", "step_size=0.5") == 0
     sweep = sweep_of(tmp_path)
     before = results(sweep)
@@ -245,44 +251,44 @@ def test_a_sweep_is_not_gone_on_with_by_another_command(tmp_path, capsys):
         (["step_size=0.5", "data.noise=0"], "seed-0 was run without data.noise=0"),
     ]:
         assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1", *words, f"sweep.resume={sweep}") == 2
-        assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}; go on with the same command\n"
+        assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}; resume with the same command\n"
     assert results(sweep) == before
 
 
 @pytest.mark.parametrize("left", ["", "- seed"], ids=["empty", "torn"])
-def test_a_job_that_was_killed_while_its_folder_was_made_is_run(tmp_path, capsys, left):
+def test_a_job_that_was_killed_while_hydra_wrote_its_files_is_run_again(tmp_path, capsys, left):
     words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
     assert reluviz(*words) == 0
     sweep = sweep_of(tmp_path)
-    whole = results(sweep)
-    # what a kill -9 in this moment leaves: Hydra writes the overrides last, and not in one move
+    expected = results(sweep)
+    # as after a kill -9: Hydra writes the overrides last, and not atomically
     for path in (sweep / "seed-1").iterdir():
         if path.name != ".hydra":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (sweep / "seed-1" / ".hydra" / "overrides.yaml").write_text(left)
     assert reluviz(*words, f"sweep.resume={sweep}") == 0
     assert "2 finished (1 of them before)" in capsys.readouterr().out
-    assert results(sweep) == whole
+    assert results(sweep) == expected
 
 
-def test_a_sweep_is_not_gone_on_with_over_other_keys(tmp_path, capsys):
+def test_a_sweep_cannot_be_resumed_over_different_keys(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
     sweep = sweep_of(tmp_path)
     capsys.readouterr()
     for words in (["seed=0"], ["seed=0,1", "data.noise=0,0.1"]):
         assert reluviz("train", "-m", "+exp=linear", *TINY, *words, f"sweep.resume={sweep}") == 2
-        why = "seed-0 is of a sweep over other keys; go on with the same command"
+        why = "seed-0 is of a sweep over other keys; resume with the same command"
         assert capsys.readouterr().err == f"reluviz: sweep.resume={sweep}: {why}\n"
     assert sorted(results(sweep)) == ["seed-0", "seed-1"]
 
 
-def test_one_run_does_not_go_on_with_a_sweep(tmp_path, capsys):
+def test_a_single_run_cannot_resume_a_sweep(tmp_path, capsys):
     assert reluviz("train", "+exp=linear", *TINY, "sweep.resume=logs") == 2
-    assert capsys.readouterr().err.startswith("reluviz: sweep.resume=logs: goes on with a sweep, and needs -m;")
+    assert capsys.readouterr().err.startswith("reluviz: sweep.resume=logs: resumes a sweep, and needs -m;")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_of_which_slurm_still_has_jobs_is_not_gone_on_with(tmp_path, capsys, monkeypatch):
+def test_a_sweep_cannot_be_resumed_while_slurm_has_jobs_of_it(tmp_path, capsys, monkeypatch):
     words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
     assert reluviz(*words) == 0
     sweep = sweep_of(tmp_path)
@@ -302,23 +308,23 @@ def test_a_sweep_of_which_slurm_still_has_jobs_is_not_gone_on_with(tmp_path, cap
     assert reluviz(*words, f"sweep.resume={sweep}") == 0
 
 
-def test_a_sweep_that_is_running_is_not_gone_on_with(tmp_path, capsys):
+def test_a_sweep_cannot_be_resumed_while_it_is_running(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
     sweep = sweep_of(tmp_path)
     capsys.readouterr()
     with heartbeat.heartbeat(sweep / "seed-1"):
         assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1", f"sweep.resume={sweep}") == 2
-    assert "1 of its jobs are still running, seed-1 for one" in capsys.readouterr().err
+    assert "1 of its jobs are still running, such as seed-1" in capsys.readouterr().err
 
 
-def test_a_grown_grid_runs_what_is_new(tmp_path, capsys):
+def test_a_resumed_sweep_with_more_values_runs_the_new_jobs(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
     sweep = sweep_of(tmp_path)
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1,2", f"sweep.resume={sweep}") == 0
     assert sorted(results(sweep)) == ["seed-0", "seed-1", "seed-2"]
 
 
-def test_the_same_run_in_a_sweep_and_alone(tmp_path):
+def test_a_run_of_a_sweep_has_the_same_results_as_the_run_alone(tmp_path):
     assert reluviz("train", "-m", "+exp=relu", *TINY, "seed=3,4") == 0
     swept = results(sweep_of(tmp_path))["seed-3"]
     assert reluviz("train", "+exp=relu", *TINY, "seed=3", "hydra.run.dir=alone") == 0
@@ -333,7 +339,7 @@ def test_the_same_run_in_a_sweep_and_alone(tmp_path):
 STEP = "step_size=tag(log,interval(1e-3,1))"
 
 
-def test_a_search_finds_nearly_the_best_step_size_of_a_grid(tmp_path, capsys):
+def test_a_search_finds_a_step_size_close_to_the_best_of_a_grid(tmp_path, capsys):
     short = ("+exp=relu", "updates=500", "snapshots.every=500", "callbacks=minimal", "replicas=3")
     grid = np.geomspace(1e-3, 1, 20)
     words = ",".join(f"{value:.6g}" for value in grid)
@@ -350,7 +356,7 @@ def test_a_search_finds_nearly_the_best_step_size_of_a_grid(tmp_path, capsys):
     assert found["overrides"][:-1] == list(short)
 
 
-def test_a_search_goes_on_until_it_has_its_trials(tmp_path, capsys):
+def test_a_resumed_search_continues_to_the_new_number_of_trials(tmp_path, capsys):
     words = ["train", "-m", "+exp=linear", *TINY, "sweeper=optuna", STEP, "optimizer=sgd,momentum"]
     assert reluviz(*words, "sweep.trials=3") == 0
     sweep = sweep_of(tmp_path)
@@ -365,20 +371,20 @@ def test_a_search_goes_on_until_it_has_its_trials(tmp_path, capsys):
     }
 
 
-def test_a_search_that_was_killed_makes_as_many_trials_as_one_that_was_not(tmp_path):
+def test_a_search_that_was_killed_and_resumed_has_the_same_number_of_trials(tmp_path):
     words = ["+exp=relu", "callbacks=minimal", "updates=20000", "sweeper=optuna", STEP, "sweep.trials=5"]
     sweep = tmp_path / "search"
     for ended in (1, 3):
-        goes_on = ["sweep.resume=search"] if sweep.exists() else ["hydra.sweep.dir=search"]
-        with started(tmp_path, *words, *goes_on) as process:
-            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{heartbeat.NAME}")))
+        where = ["sweep.resume=search"] if sweep.exists() else ["hydra.sweep.dir=search"]
+        with start(tmp_path, *words, *where) as process:
+            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{heartbeat.FILE_NAME}")))
             process.kill()
             process.communicate()
     before = results(sweep)
     with (sweep / "study.log").open("ab") as journal:
-        # a power cut may leave part of a line
+        # after a power cut the last line may be incomplete
         journal.write(b'{"op_code": 6, "wor')
-    with started(tmp_path, *words, "sweep.resume=search") as process:
+    with start(tmp_path, *words, "sweep.resume=search") as process:
         out, err = process.communicate(timeout=200)
     assert (process.returncode, err) == (0, "")
     found = results(sweep)
@@ -387,7 +393,7 @@ def test_a_search_that_was_killed_makes_as_many_trials_as_one_that_was_not(tmp_p
     assert re.search(r"sweep +5 finished \([34] of them before\)", out)
 
 
-def test_a_search_whose_journal_is_damaged_says_so(tmp_path, capsys):
+def test_a_damaged_journal_of_a_search_is_refused(tmp_path, capsys):
     words = ["train", "-m", "+exp=linear", *TINY, "sweeper=optuna", STEP, "sweep.trials=2"]
     assert reluviz(*words, "hydra.sweep.dir=search") == 0
     (tmp_path / "search" / "study.log").write_text("no line of Optuna's\n" * 3)
@@ -396,7 +402,7 @@ def test_a_search_whose_journal_is_damaged_says_so(tmp_path, capsys):
     assert re.match(r"reluviz: .*study\.log: is damaged; [^\n]*\n$", capsys.readouterr().err)
 
 
-def test_a_search_whose_trials_diverge_still_finds_one_that_does_not(tmp_path):
+def test_a_search_with_diverging_trials_finds_one_that_converges(tmp_path):
     words = ["+exp=linear", "updates=50", "callbacks=minimal", "sweeper=optuna", "sweep.trials=12"]
     assert reluviz("train", "-m", *words, "step_size=tag(log,interval(0.01,100))", "seed=1") == 0
     statuses = {found["status"] for found in results(sweep_of(tmp_path)).values()}

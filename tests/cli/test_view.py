@@ -17,7 +17,7 @@ from reluviz.cli.view import main
 from reluviz.errors import UserError
 
 STEPS = 200
-LONG = 3000
+SCALAR_STEPS = 3000
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def logs(tmp_path_factory):
         for step in range(STEPS):
             writer.add_image("fit", np.full((3, 8, 8), step, dtype=np.uint8), step)
             writer.add_histogram("elbow", random.normal(size=20), step)
-        for step in range(LONG):
+        for step in range(SCALAR_STEPS):
             writer.add_scalar("loss/train", 1 / (1 + step), step)
     return folder
 
@@ -38,14 +38,14 @@ def logs(tmp_path_factory):
 def url(request, tensorboard_server, logs):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "python":
-            # As where TensorBoard has no data server: on Windows, for one.
+            # As on Windows, where TensorBoard has no data server.
             patch.setenv("TENSORBOARD_DATA_SERVER_BINARY", str(logs / "none"))
         with tensorboard_server(logs) as url:
             yield url
 
 
 def steps(url, plugin, tag, count):
-    """The steps that the Time Series tab gets; asked again while TensorBoard is still reading the files."""
+    """Return the steps that the Time Series tab shows; waits until TensorBoard has read `count` steps."""
     query = [{"plugin": plugin, "tag": tag, "run": "relu", "sample": 0}]
     if plugin != "images":
         del query[0]["sample"]
@@ -61,7 +61,7 @@ def steps(url, plugin, tag, count):
 
 @pytest.mark.parametrize(
     ("plugin", "tag", "count"),
-    [("images", "fit", STEPS), ("histograms", "elbow", STEPS), ("scalars", "loss/train", LONG)],
+    [("images", "fit", STEPS), ("histograms", "elbow", STEPS), ("scalars", "loss/train", SCALAR_STEPS)],
 )
 def test_every_snapshot_is_kept(url, plugin, tag, count):
     assert steps(url, plugin, tag, count) == list(range(count))
@@ -80,7 +80,7 @@ def test_the_page_shows_the_run_and_a_slider_over_every_snapshot(browser, view_p
         steps(url, "images", "fit", STEPS)
         page = browser.new_page()
         try:
-            # TensorBoard opens only the first two groups of tags by itself.
+            # TensorBoard opens only the first two groups of tags.
             page.goto(f"{url}?tagFilter=loss|fit#timeseries")
             page.get_by_text("loss/train", exact=True).first.wait_for()
             page.get_by_text("relu", exact=True).first.wait_for()
@@ -95,7 +95,7 @@ def test_the_page_shows_the_run_and_a_slider_over_every_snapshot(browser, view_p
 
 
 def ctrl_c(process):
-    """As a terminal does it: to the data server too."""
+    """Send SIGINT as a terminal does: also to the data server."""
     os.killpg(process.pid, signal.SIGINT)
 
 
@@ -105,30 +105,30 @@ def ctrl_c(process):
     [ctrl_c, lambda process: process.send_signal(signal.SIGINT), subprocess.Popen.terminate],
     ids=["ctrl_c", "sigint", "sigterm"],
 )
-def test_it_stops_when_told_and_leaves_nothing_behind(view_process, logs, stop):
+def test_it_stops_at_a_signal_and_leaves_no_process(view_process, logs, stop):
     with view_process(str(logs), "--port", "0") as (process, line):
         assert re.fullmatch(r"reluviz: TensorBoard on http://localhost:\d+/ \(Ctrl-C stops it\)\n", line)
         stop(process)
-        # The data server holds the same pipes, so that these end only when it has ended as well.
+        # The data server has the same pipes open, so this returns only when it has ended too.
         out, err = process.communicate(timeout=10)
         assert (process.returncode, out, err) == (0, "", "")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the name of the signal")
-def test_a_kill_leaves_no_data_server_behind(view_process, logs):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_kill_leaves_no_data_server(view_process, logs):
     with view_process(str(logs), "--port", "0") as (process, _):
         process.kill()
         process.communicate(timeout=10)
         assert process.returncode == -signal.SIGKILL
 
 
-def test_a_proxy_does_not_come_between_tensorboard_and_its_data_server(view_process, logs, monkeypatch):
+def test_tensorboard_reaches_its_data_server_without_the_proxy(view_process, logs, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "example.org")
         started = time.monotonic()
         with view_process(str(logs), "--port", "0"):
-            # TensorBoard gives its data server up, for a slower reader, after 5 s without an answer.
+            # After 5 s without an answer TensorBoard would use a slower reader instead of its data server.
             assert time.monotonic() - started < 5
 
 
@@ -217,7 +217,7 @@ def test_help_describes_every_argument(capsys):
     assert all(default in text for default in ("(default: logs)", "(default: 6006)", "(default: localhost)"))
 
 
-def test_the_verb_loads_no_torch_of_its_own():
+def test_the_verb_imports_neither_torch_nor_tensorboard_at_its_start():
     code = (
         "import sys, reluviz; before = set(sys.modules); import reluviz.cli.view;"
         "sys.exit(bool({'torch', 'lightning', 'tensorboard'} & (set(sys.modules) - before)))"

@@ -1,3 +1,5 @@
+"""The closed forms of the constant and the linear model, compared with autograd, training and enumeration."""
+
 import itertools
 from collections.abc import Callable
 
@@ -25,17 +27,17 @@ def thetas() -> Tensor:
 X, Y = data()
 M2, M4 = X.square().mean().item(), (X**4).mean().item()
 
-# model -> its functions with the data filled in, so that one test states a fact of both
-Loss = Callable[[Tensor], Tensor]
-LOSS: dict[str, Loss] = {
+# functions of theta for each model, with the data filled in: one test checks the same fact for both models
+FunctionOfTheta = Callable[[Tensor], Tensor]
+LOSS: dict[str, FunctionOfTheta] = {
     "constant": lambda theta: constant.loss(theta, Y),
     "linear": lambda theta: linear.loss(theta, X, Y),
 }
-GRADIENT: dict[str, Loss] = {
+GRADIENT: dict[str, FunctionOfTheta] = {
     "constant": lambda theta: constant.gradient(theta, Y),
     "linear": lambda theta: linear.gradient(theta, X, Y),
 }
-CONTRIBUTIONS: dict[str, Loss] = {
+CONTRIBUTIONS: dict[str, FunctionOfTheta] = {
     "constant": lambda theta: constant.contributions(theta, Y),
     "linear": lambda theta: linear.contributions(theta, X, Y),
 }
@@ -47,7 +49,7 @@ TRAJECTORY: dict[str, Callable[[Tensor, float, int], Tensor]] = {
     "constant": lambda theta, lr, updates: constant.trajectory(theta, Y, lr, updates),
     "linear": lambda theta, lr, updates: linear.trajectory(theta, X, Y, lr, updates),
 }
-LIMIT: dict[str, Callable[[float], float]] = {
+LARGEST_STABLE_STEP: dict[str, Callable[[float], float]] = {
     "constant": constant.largest_stable_step,
     "linear": lambda momentum: linear.largest_stable_step(X, momentum),
 }
@@ -62,7 +64,7 @@ def close(actual: Tensor, expected: Tensor, rtol: float = 1e-12, atol: float = 1
 
 
 def sgd(model: str, theta: Tensor, lr: float, updates: int, momentum: float = 0.0) -> Tensor:
-    """Train with torch's autograd and optimiser; every theta is a replica of its own."""
+    """Return theta after training with torch's autograd and optimiser; every entry of theta is a replica."""
     theta = theta.clone().requires_grad_()
     optimizer = torch.optim.SGD([theta], lr=lr, momentum=momentum)
     for _ in range(updates):
@@ -74,7 +76,7 @@ def sgd(model: str, theta: Tensor, lr: float, updates: int, momentum: float = 0.
 
 
 @both
-def test_gradient_is_that_of_autograd(model: str) -> None:
+def test_the_gradient_equals_that_of_autograd(model: str) -> None:
     theta = thetas().requires_grad_()
     close(GRADIENT[model](theta), torch.autograd.grad(LOSS[model](theta).sum(), theta)[0])
 
@@ -87,7 +89,7 @@ def test_a_scalar_theta_gives_scalars(model: str) -> None:
     close(TRAJECTORY[model](thetas()[0], 0.1, 4), TRAJECTORY[model](thetas(), 0.1, 4)[0])
 
 
-def test_constant_loss_is_the_variance_and_the_squared_distance_from_the_mean() -> None:
+def test_the_constant_loss_is_the_variance_plus_the_squared_distance_from_the_mean() -> None:
     close(constant.loss(thetas(), Y), Y.var(correction=0) + (thetas() - Y.mean()).square())
 
 
@@ -95,7 +97,7 @@ def test_constant_optimum_is_the_mean() -> None:
     close(OPTIMUM["constant"], Y.mean())
 
 
-def test_linear_optimum_is_that_of_least_squares() -> None:
+def test_linear_optimum_is_the_least_squares_solution() -> None:
     close(OPTIMUM["linear"], torch.linalg.lstsq(X.unsqueeze(-1), Y.unsqueeze(-1)).solution.squeeze())
 
 
@@ -105,7 +107,7 @@ def test_gradient_vanishes_at_the_optimum(model: str) -> None:
 
 
 @both
-def test_optimum_is_the_weighted_mean_of_what_the_points_ask_for(model: str) -> None:
+def test_the_optimum_is_the_weighted_mean_of_the_candidates(model: str) -> None:
     close((WEIGHT[model] * CANDIDATE[model]).sum() / WEIGHT[model].sum(), OPTIMUM[model])
 
 
@@ -117,7 +119,7 @@ def test_contribution_is_weight_times_distance_from_the_candidate(model: str) ->
 
 
 @both
-def test_contributions_are_those_of_the_votes(model: str) -> None:
+def test_contributions_equal_those_of_the_votes_module(model: str) -> None:
     g = votes_torch.per_sample_gradients(model, {"theta": thetas()}, X, Y)
     close(CONTRIBUTIONS[model](thetas()), votes_torch.contributions(g)["theta"])
 
@@ -127,7 +129,7 @@ def test_a_point_moves_the_linear_optimum_by_x_over_the_sum_of_squares() -> None
     close(torch.autograd.grad(linear.optimum(X, y), y)[0], X / X.square().sum())
 
 
-def test_a_point_at_0_has_no_weight_and_asks_for_nothing() -> None:
+def test_a_point_at_0_has_weight_0_and_no_candidate() -> None:
     x = torch.tensor([0.0, 2.0], dtype=torch.float64)
     y = torch.tensor([3.0, 1.0], dtype=torch.float64)
     assert linear.candidate(x, y)[0].isnan()
@@ -138,7 +140,7 @@ def test_a_point_at_0_has_no_weight_and_asks_for_nothing() -> None:
 
 @both
 @pytest.mark.parametrize("lr", RATES)
-def test_trajectory_is_that_of_gradient_descent(model: str, lr: float) -> None:
+def test_the_trajectory_equals_that_of_gradient_descent(model: str, lr: float) -> None:
     path = TRAJECTORY[model](thetas(), lr, 12)
     assert path.shape == (4, 13)
     close(path[:, 0], thetas())
@@ -156,34 +158,36 @@ def test_an_update_multiplies_the_error_by_the_contraction_factor(model: str, lr
 
 
 @both
-def test_half_the_largest_stable_step_arrives_in_one_update(model: str) -> None:
-    close(UPDATE[model](thetas(), LIMIT[model](0.0) / 2), OPTIMUM[model].expand(4))
+def test_half_the_largest_stable_step_reaches_the_optimum_in_one_update(model: str) -> None:
+    close(UPDATE[model](thetas(), LARGEST_STABLE_STEP[model](0.0) / 2), OPTIMUM[model].expand(4))
 
 
 @both
-def test_the_largest_stable_step_is_a_two_cycle(model: str) -> None:
-    lr = LIMIT[model](0.0)
+def test_the_largest_stable_step_gives_a_two_cycle(model: str) -> None:
+    lr = LARGEST_STABLE_STEP[model](0.0)
     once = UPDATE[model](thetas(), lr)
     close(once, 2 * OPTIMUM[model] - thetas())
     close(UPDATE[model](once, lr), thetas())
 
 
-def test_the_limits_are_1_and_1_over_the_mean_square() -> None:
-    assert LIMIT["constant"](0.0) == 1
-    assert LIMIT["linear"](0.0) == pytest.approx(1 / M2, rel=1e-12)
+def test_the_largest_stable_steps_are_1_and_1_over_the_mean_square() -> None:
+    assert LARGEST_STABLE_STEP["constant"](0.0) == 1
+    assert LARGEST_STABLE_STEP["linear"](0.0) == pytest.approx(1 / M2, rel=1e-12)
 
 
 @both
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_gradient_descent_converges_below_the_limit_and_diverges_above_it(model: str, momentum: float) -> None:
+def test_gradient_descent_converges_below_the_largest_stable_step_and_diverges_above_it(
+    model: str, momentum: float
+) -> None:
     start = OPTIMUM[model] + torch.ones(1, dtype=torch.float64)
     for factor, converges in [(0.99, True), (1.01, False)]:
-        end = sgd(model, start, factor * LIMIT[model](momentum), 1500, momentum)
+        end = sgd(model, start, factor * LARGEST_STABLE_STEP[model](momentum), 1500, momentum)
         distance = (end - OPTIMUM[model]).abs().item()
         assert distance < 1e-2 if converges else distance > 1e2
 
 
-def test_stationary_variance_has_the_form_of_the_sheet() -> None:
+def test_the_stationary_variance_equals_its_formula() -> None:
     variance = Y.var(correction=0).item()
     expected = 0.2 * variance / (4 * (1 - 0.2))
     assert constant.stationary_variance(Y, 0.2, 4) == pytest.approx(expected, rel=1e-12)
@@ -214,7 +218,7 @@ def test_stationary_variance_is_a_fixed_point_of_the_exact_average_over_batches(
 
 
 def chains(x: Tensor, lr: float, draw: Callable[[], Tensor], start: Tensor, updates: int) -> Tensor:
-    """SGD of many independent chains; theta after each update, [updates, chains]."""
+    """Return theta of many independent SGD chains after each update, [updates, chains]."""
     theta, path = start, []
     for _ in range(updates):
         batch = draw()
@@ -226,7 +230,7 @@ def chains(x: Tensor, lr: float, draw: Callable[[], Tensor], start: Tensor, upda
 
 @pytest.mark.parametrize("replacement", [True, False])
 @both
-def test_stationary_variance_is_that_of_thousands_of_chains(model: str, replacement: bool) -> None:
+def test_the_stationary_variance_equals_that_of_thousands_of_sgd_chains(model: str, replacement: bool) -> None:
     generator, lr, size = torch.Generator().manual_seed(3), 0.2, 6
 
     def draw() -> Tensor:
@@ -272,7 +276,7 @@ def test_largest_mean_square_step_is_m2_over_m4_for_a_batch_of_1() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_the_mean_square_error_shrinks_below_the_limit_and_grows_above_it(size: int) -> None:
+def test_the_mean_squared_distance_shrinks_below_the_largest_mean_square_step_and_grows_above_it(size: int) -> None:
     batch = torch.tensor(list(itertools.product(range(N), repeat=size)))
     for factor, shrinks in [(0.99, True), (1.01, False)]:
         lr = factor * linear.largest_mean_square_step(X, size)
@@ -284,7 +288,7 @@ ZERO = torch.zeros(3, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: linear.optimum(ZERO, ZERO), "every x is 0"),
         (lambda: linear.largest_stable_step(ZERO), "every x is 0"),
@@ -299,7 +303,7 @@ ZERO = torch.zeros(3, dtype=torch.float64)
         (lambda: linear.stationary_variance(X, Y, 0.1, 0), "batch size 0"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_line(call: Callable[[], object], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as error:
+def test_bad_arguments_raise_an_error_of_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)

@@ -1,3 +1,5 @@
+"""The closed forms of the ReLU network, compared with autograd, training and sampling."""
+
 from collections.abc import Callable
 
 import pytest
@@ -25,19 +27,19 @@ def uniform(generator: torch.Generator, low: float, high: float, *shape: int) ->
 
 
 def network(seed: int = 0, width: int = W, replicas: int = R, elbows: bool = True) -> dict[str, Tensor]:
-    """torch's default initial layers, with elbows uniform on [0, 1] unless they are left untouched."""
+    """Return torch's default initial layers; with `elbows`, the biases put the elbows uniformly on [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     w = uniform(generator, -1, 1, replicas, width)
-    anywhere = uniform(generator, -1, 1, replicas, width)
+    default_bias = uniform(generator, -1, 1, replicas, width)
     return {
         "input_slope": w,
-        "bias": -(anywhere + 1) / 2 * w if elbows else anywhere,
+        "bias": -(default_bias + 1) / 2 * w if elbows else default_bias,
         "output_weight": uniform(generator, -1, 1, replicas, width) / width**0.5,
         "output_bias": uniform(generator, -1, 1, replicas) / width**0.5,
     }
 
 
-def course_inputs() -> Tensor:
+def uniform_inputs() -> Tensor:
     return uniform(torch.Generator().manual_seed(1), 0, 1, 200).sort().values
 
 
@@ -48,12 +50,12 @@ def data() -> tuple[Tensor, Tensor]:
 
 
 def well_conditioned() -> Tensor:
-    """Features of small condition number: [R, N, 4]."""
+    """Return features with a small condition number, [R, N, 4]."""
     return torch.randn(R, N, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 
 def rank_deficient() -> Tensor:
-    """The features of a network with two equal units and a dead one, [R, N, W + 1], of rank at most W - 1."""
+    """Return the features of a network with two equal units and a dead one, [R, N, W + 1], of rank at most W - 1."""
     p = network(5)
     for name in ("input_slope", "bias"):
         p[name][:, 1] = p[name][:, 0]
@@ -62,6 +64,7 @@ def rank_deficient() -> Tensor:
 
 
 def outputs(p: dict[str, Tensor]) -> Tensor:
+    """Return (v, c) in the order of the columns of Phi, [R, W + 1]."""
     return torch.cat([p["output_weight"], p["output_bias"].unsqueeze(-1)], -1)
 
 
@@ -73,7 +76,7 @@ def train(
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
     trained: tuple[str, ...] = NAMES,
 ) -> dict[str, Tensor]:
-    """Full-batch training by torch's autograd and optimisers."""
+    """Return the parameters after full-batch training with torch's autograd and optimiser."""
     leaves = {name: value.clone().requires_grad_(name in trained) for name, value in p.items()}
     step = optimizer([leaves[name] for name in trained])
     for _ in range(updates):
@@ -87,7 +90,7 @@ def close(actual: Tensor, expected: Tensor, atol: float = 1e-12, rtol: float = 0
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
 
 
-def test_every_sgd_update_changes_the_balance_by_eta_squared_times_the_balance_of_the_gradient() -> None:
+def test_an_sgd_update_changes_the_balance_by_eta_squared_times_the_balance_of_the_gradient() -> None:
     (x, y), lr, p = data(), 0.05, network()
     generator = torch.Generator().manual_seed(2)
     for _ in range(20):
@@ -101,39 +104,39 @@ def test_every_sgd_update_changes_the_balance_by_eta_squared_times_the_balance_o
         p = after
 
 
-def test_drift_of_the_balance_over_a_fixed_time_is_proportional_to_the_step() -> None:
+def test_the_change_of_the_balance_over_a_fixed_time_is_proportional_to_the_learning_rate() -> None:
     (x, y), p = data(), network()
-    drifts = [
+    changes = [
         (votes_torch.balance(train(p, x, y, updates, lambda v, lr=lr: torch.optim.SGD(v, lr))) - votes_torch.balance(p))
         .abs()
         .max()
         .item()
         for lr, updates in [(0.02, 50), (0.01, 100)]
     ]
-    assert drifts[0] / drifts[1] == pytest.approx(2, rel=0.1)
+    assert changes[0] / changes[1] == pytest.approx(2, rel=0.1)
 
 
-def test_weight_decay_lets_the_balance_decay_exponentially() -> None:
+def test_with_weight_decay_the_balance_decays_exponentially() -> None:
     (x, y), p, lr, decay, updates = data(), network(), 1e-3, 0.5, 400
     after = train(p, x, y, updates, lambda v: torch.optim.SGD(v, lr, weight_decay=decay))
     expected = votes_torch.balance(p) * torch.exp(torch.tensor(-2 * decay * lr * updates, dtype=torch.float64))
     close(votes_torch.balance(after), expected, atol=1e-3)
 
 
-def test_momentum_and_adam_break_the_balance_that_sgd_keeps() -> None:
+def test_momentum_and_adam_change_the_balance_much_more_than_sgd() -> None:
     (x, y), p = data(), network()
     optimizers: dict[str, Callable[[list[Tensor]], torch.optim.Optimizer]] = {
         "sgd": lambda v: torch.optim.SGD(v, 0.01),
         "momentum": lambda v: torch.optim.SGD(v, 0.01, momentum=0.9),
         "adam": lambda v: torch.optim.Adam(v, 0.01),
     }
-    drift = {
+    change = {
         name: (votes_torch.balance(train(p, x, y, 300, make)) - votes_torch.balance(p)).abs().max().item()
         for name, make in optimizers.items()
     }
-    assert drift["sgd"] < 0.02
-    assert drift["momentum"] > 5 * drift["sgd"]
-    assert drift["adam"] > 5 * drift["momentum"]
+    assert change["sgd"] < 0.02
+    assert change["momentum"] > 5 * change["sgd"]
+    assert change["adam"] > 5 * change["momentum"]
 
 
 def test_gradient_is_the_tangent_applied_to_the_residual() -> None:
@@ -160,7 +163,7 @@ def test_a_small_update_changes_f_by_the_tangent_kernel_applied_to_the_residual(
     close((after - before) / lr, predicted, atol=1e-5)
 
 
-def test_tangent_kernel_is_that_of_torch_func() -> None:
+def test_the_tangent_kernel_equals_that_of_torch_func() -> None:
     p, (x, _) = network(), data()
     one = {name: value[0] for name, value in p.items()}
 
@@ -173,7 +176,7 @@ def test_tangent_kernel_is_that_of_torch_func() -> None:
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-def test_hessian_is_that_of_autograd(trained: str) -> None:
+def test_the_hessian_equals_that_of_autograd(trained: str) -> None:
     (x, y), p, names = data(), network(), TRAINED[trained]
     h = relu.hessian(p, x, y, names)
     for r in range(R):
@@ -190,7 +193,7 @@ def test_hessian_is_that_of_autograd(trained: str) -> None:
     close(relu.hessian_sharpness(p, x, y, names), torch.linalg.eigvalsh(h).max(-1).values)
 
 
-def test_hessian_beyond_the_tangent_couples_a_unit_with_itself_only() -> None:
+def test_the_residual_term_of_the_hessian_couples_only_parameters_of_the_same_unit() -> None:
     (x, y), p = data(), network()
     j = torch.cat([value.reshape(R, N, -1) for value in tangent("relu", p, x).values()], -1)
     rest = relu.hessian(p, x, y, NAMES) - 2 / N * j.mT @ j
@@ -206,14 +209,14 @@ def test_hessian_beyond_the_tangent_couples_a_unit_with_itself_only() -> None:
     assert rest[:, allowed].abs().max() > 1e-3
 
 
-def test_sharpness_of_the_output_layer_gives_its_largest_stable_step() -> None:
+def test_the_largest_stable_step_of_the_output_layer_is_2_over_its_sharpness() -> None:
     (x, y), p = data(), network()
     limit = relu.largest_stable_step_output(features(p, x))
     close(2 / relu.hessian_sharpness(p, x, y, TRAINED["output"]), limit, atol=1e-10)
 
 
 @pytest.mark.parametrize("lr", [0.1, 0.9])
-def test_output_trajectory_is_that_of_gradient_descent(lr: float) -> None:
+def test_the_output_trajectory_equals_that_of_gradient_descent(lr: float) -> None:
     (x, y), p = data(), network()
     phi = features(p, x)
     lr *= relu.largest_stable_step_output(phi).min().item()
@@ -225,7 +228,7 @@ def test_output_trajectory_is_that_of_gradient_descent(lr: float) -> None:
         close(path[:, t], outputs(after), atol=1e-11)
 
 
-def test_functions_of_the_features_work_without_replicas() -> None:
+def test_functions_of_the_features_work_without_a_replica_axis() -> None:
     (x, y), p = data(), network()
     phi = features(p, x)
     assert relu.least_squares(phi[0], y).solution.shape == (W + 1,)
@@ -234,7 +237,7 @@ def test_functions_of_the_features_work_without_replicas() -> None:
     close(relu.ridge(phi[0, :, :-1], y, 0.1)[0], relu.ridge(phi[..., :-1], y, 0.1)[0][0])
 
 
-def test_gradient_descent_tends_to_the_solution_nearest_to_its_start() -> None:
+def test_gradient_descent_converges_to_the_solution_nearest_to_its_start() -> None:
     y, phi = data()[1], well_conditioned()
     phi = torch.cat([phi, phi[..., :1] + phi[..., 1:2]], -1)
     start = torch.randn(R, 5, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
@@ -248,7 +251,7 @@ def test_gradient_descent_tends_to_the_solution_nearest_to_its_start() -> None:
     assert ((end - from_zero).norm(dim=-1) > 1e-2).all()
 
 
-def test_the_null_space_part_of_the_start_never_moves() -> None:
+def test_the_null_space_component_of_the_start_never_changes() -> None:
     y, phi = data()[1], rank_deficient()
     null = torch.linalg.svd(phi).Vh[:, -2:]
     start = torch.ones(R, W + 1, dtype=torch.float64)
@@ -257,7 +260,9 @@ def test_the_null_space_part_of_the_start_never_moves() -> None:
 
 
 @pytest.mark.parametrize(("factor", "converges"), [(0.99, True), (1.01, False)])
-def test_output_layer_converges_below_its_limit_and_diverges_above_it(factor: float, converges: bool) -> None:
+def test_the_output_layer_converges_below_its_largest_stable_step_and_diverges_above_it(
+    factor: float, converges: bool
+) -> None:
     y, phi = data()[1], well_conditioned()[:1]
     lr = factor * relu.largest_stable_step_output(phi).item()
     best = relu.least_squares(phi, y).solution
@@ -269,7 +274,7 @@ def test_output_layer_converges_below_its_limit_and_diverges_above_it(factor: fl
     close(relu.output_trajectory(phi, y, torch.zeros_like(best), lr, [1500])[:, 0], theta, rtol=1e-6)
 
 
-def test_weight_decay_on_the_output_weights_has_the_fixed_point_of_ridge() -> None:
+def test_training_with_weight_decay_on_v_converges_to_ridge_regression() -> None:
     y, phi, lr, decay = data()[1], well_conditioned(), 0.1, 0.3
     v, c = torch.zeros(R, 4, dtype=torch.float64), torch.zeros(R, dtype=torch.float64)
     for _ in range(500):
@@ -282,7 +287,7 @@ def test_weight_decay_on_the_output_weights_has_the_fixed_point_of_ridge() -> No
 
 
 @pytest.mark.parametrize("case", ["well conditioned", "rank deficient"])
-def test_least_squares_is_the_pseudo_inverse(case: str) -> None:
+def test_least_squares_equals_the_pseudo_inverse(case: str) -> None:
     y = data()[1]
     phi = well_conditioned() if case == "well conditioned" else rank_deficient()
     found = relu.least_squares(phi, y)
@@ -302,7 +307,7 @@ def test_ridge_solves_its_normal_equations_with_c_not_penalised() -> None:
     close(r.sum(-1), torch.zeros_like(c), atol=1e-11)
 
 
-def test_ridge_without_penalty_is_the_least_squares_of_shortest_v() -> None:
+def test_ridge_without_penalty_is_the_least_squares_solution_with_the_smallest_v() -> None:
     y, phi = data()[1], rank_deficient()
     v, c = relu.ridge(phi[..., :-1], y, 0.0)
     plain = relu.least_squares(phi, y).solution
@@ -312,7 +317,7 @@ def test_ridge_without_penalty_is_the_least_squares_of_shortest_v() -> None:
     close(relu.ridge(phi[..., :-1], y, 1e-12)[0], v, rtol=1e-4, atol=1e-4)
 
 
-def test_large_penalty_leaves_the_mean() -> None:
+def test_a_large_penalty_leaves_the_mean() -> None:
     y = data()[1]
     v, c = relu.ridge(well_conditioned(), y, 1e15)
     close(v, torch.zeros_like(v))
@@ -328,8 +333,8 @@ def test_effective_condition_number_ignores_the_null_space() -> None:
     assert relu.effective_condition_number(torch.stack([phi, 3 * phi])).tolist() == pytest.approx([16, 16])
 
 
-def test_the_output_layer_of_the_course_is_badly_conditioned() -> None:
-    x = course_inputs()
+def test_the_output_layer_is_badly_conditioned_for_200_points_and_uniform_elbows() -> None:
+    x = uniform_inputs()
     hessian = {
         width: relu.effective_condition_number(features(network(11, width, replicas=21), x)).square()
         for width in (3, 20)
@@ -338,14 +343,14 @@ def test_the_output_layer_of_the_course_is_badly_conditioned() -> None:
     assert 1e9 < hessian[20].median() < 1e12
 
 
-def test_noise_floor_is_the_realised_noise_and_the_error_that_least_squares_keeps() -> None:
+def test_the_noise_floor_is_the_realised_noise_and_the_expected_error_of_least_squares() -> None:
     floor = relu.noise_floor(torch.tensor([0.3, -0.1], dtype=torch.float64), rank=1, sigma=0.2)
     assert floor.training == pytest.approx(0.05)
     assert floor.test == pytest.approx(0.02)
     assert relu.noise_floor(torch.ones(2), rank=1).test is None
 
 
-def test_least_squares_leaves_the_expected_training_and_noise_free_errors() -> None:
+def test_least_squares_has_the_expected_training_and_noise_free_errors() -> None:
     generator, sigma = torch.Generator().manual_seed(12), 0.3
     phi = rank_deficient()[0]
     target = phi @ torch.linspace(-1, 1, W + 1, dtype=torch.float64)
@@ -360,7 +365,7 @@ def test_least_squares_leaves_the_expected_training_and_noise_free_errors() -> N
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_dead_units_do_not_move_bit_for_bit(momentum: float) -> None:
+def test_dead_units_stay_the_same_bit_for_bit(momentum: float) -> None:
     (x, y), p = data(), network(elbows=False, width=20)
     dead = unit_status(p["input_slope"], p["bias"], x) == STATUS.index("dead")
     assert dead.any()
@@ -370,7 +375,7 @@ def test_dead_units_do_not_move_bit_for_bit(momentum: float) -> None:
         assert not torch.equal(after[name], p[name])
 
 
-def test_weight_decay_shrinks_dead_units_and_leaves_their_elbows() -> None:
+def test_weight_decay_shrinks_dead_units_but_does_not_move_their_elbows() -> None:
     (x, y), p, lr, decay = data(), network(elbows=False, width=20), 0.01, 0.5
     dead = unit_status(p["input_slope"], p["bias"], x) == STATUS.index("dead")
     after = train(p, x, y, 50, lambda v: torch.optim.SGD(v, lr, weight_decay=decay))
@@ -380,7 +385,7 @@ def test_weight_decay_shrinks_dead_units_and_leaves_their_elbows() -> None:
     close(elbows[0], elbows[1], rtol=1e-12)
 
 
-def test_torch_puts_an_elbow_inside_the_interval_in_a_quarter_of_its_units() -> None:
+def test_a_quarter_of_the_units_of_torch_default_layers_have_their_elbow_inside_the_interval() -> None:
     torch.manual_seed(0)
     layer = torch.nn.Linear(1, 100_000)
     w, b = layer.weight.detach().T, layer.bias.detach().unsqueeze(0)
@@ -393,7 +398,7 @@ Y = torch.zeros(N, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: relu.ridge(well_conditioned(), Y, -1.0), "lambda"),
         (lambda: relu.expected_training_error(0.1, 61, 60), "rank"),
@@ -402,7 +407,7 @@ Y = torch.zeros(N, dtype=torch.float64)
         (lambda: relu.hessian_sharpness(network(), *data(), ()), "trained must name"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_line(call: Callable[[], object], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as error:
+def test_bad_arguments_raise_an_error_of_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)

@@ -1,3 +1,5 @@
+"""Per-sample gradients and votes, compared with autograd, torch.func and enumeration."""
+
 import itertools
 
 import pytest
@@ -25,7 +27,7 @@ def uniform(generator: torch.Generator, low: float, high: float, *shape: int) ->
 
 
 def parameters(model: str, seed: int = 0) -> dict[str, Tensor]:
-    """torch's default initial layers with elbows uniform on [0, 1]; theta uniform on [-1, 1]."""
+    """Return torch's default initial layers with elbows uniform on [0, 1], or theta uniform on [-1, 1]."""
     generator = torch.Generator().manual_seed(seed)
     if model != "relu":
         return {"theta": uniform(generator, -1, 1, R)}
@@ -49,14 +51,14 @@ def gradients(model: str = "relu", trained: tuple[str, ...] | None = None) -> di
 
 
 def autograd(model: str, p: Parameters, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The gradient of the mean squared residual over the last axis of x and y, by torch's autograd."""
+    """Return the gradient of the mean squared residual over the last axis of x and y, by torch's autograd."""
     leaves = {name: value.clone().requires_grad_() for name, value in p.items()}
     (predict(model, leaves, x) - y).square().mean(-1).sum().backward()
     return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
 
 
 def elbow_velocity(p: Parameters, gradient: Parameters) -> Tensor:
-    """d beta/dt under gradient flow, by the chain rule with torch's derivatives of the elbow, [R, W]."""
+    """Return d beta/dt under gradient flow, by the chain rule with torch's derivatives of the elbow, [R, W]."""
     w, b = p["input_slope"].clone().requires_grad_(), p["bias"].clone().requires_grad_()
     by_w, by_b = torch.autograd.grad(elbow(w, b).sum(), (w, b))
     return -(by_w * gradient["input_slope"] + by_b * gradient["bias"])
@@ -74,11 +76,11 @@ def test_per_sample_gradients_equal_those_of_torch_func(model: str) -> None:
         one = {name: value.unsqueeze(0) for name, value in p.items()}
         return (predict(model, one, x.unsqueeze(0)) - y).square().sum()
 
-    oracle = vmap(vmap(grad(squared_residual), (None, 0, 0)), (0, None, None))(p, x, y)
+    expected = vmap(vmap(grad(squared_residual), (None, 0, 0)), (0, None, None))(p, x, y)
     g = votes_torch.per_sample_gradients(model, p, x, y)
     assert set(g) == set(p)
     for name, value in g.items():
-        close(value, oracle[name])
+        close(value, expected[name])
 
 
 def test_relu_gradients_equal_those_of_a_torch_module() -> None:
@@ -96,16 +98,16 @@ def test_relu_gradients_equal_those_of_a_torch_module() -> None:
             "2.weight": p["output_weight"][r].unsqueeze(0),
             "2.bias": p["output_bias"][r].unsqueeze(0),
         }
-        oracle = vmap(grad(squared_residual), (None, 0, 0))(state, x, y)
+        expected = vmap(grad(squared_residual), (None, 0, 0))(state, x, y)
         for name, key in zip(PARAMETERS["relu"], state, strict=True):
-            close(g[name][r].flatten(), oracle[key].flatten())
+            close(g[name][r].flatten(), expected[key].flatten())
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_contributions_sum_to_the_gradient(model: str) -> None:
-    oracle = autograd(model, parameters(model), *data())
+    expected = autograd(model, parameters(model), *data())
     for name, value in votes_torch.contributions(gradients(model)).items():
-        close(value.sum(1), oracle[name])
+        close(value.sum(1), expected[name])
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
@@ -114,14 +116,14 @@ def test_contributions_of_a_batch_with_repeated_samples_sum_to_its_gradient(mode
     x, y = data()
     batch = torch.tensor([[0, 0, 0, 5, 39], [7, 8, 8, 20, 21], [1, 1, 1, 1, 1]])
     multiplicity = torch.nn.functional.one_hot(batch, N).sum(1).to(dtype)
-    oracle = autograd(model, parameters(model), x[batch], y[batch])
+    expected = autograd(model, parameters(model), x[batch], y[batch])
     c = votes_torch.contributions(gradients(model), multiplicity)
     for name, value in c.items():
-        close(value.sum(1), oracle[name])
+        close(value.sum(1), expected[name])
         assert (value[multiplicity == 0] == 0).all()
 
 
-def test_each_replica_may_have_inputs_of_its_own() -> None:
+def test_each_replica_may_have_different_inputs() -> None:
     p, (x, y) = parameters("relu"), data(R * N)
     together = votes_torch.per_sample_gradients("relu", p, x.reshape(R, N), y.reshape(R, N))
     for r in range(R):
@@ -132,20 +134,20 @@ def test_each_replica_may_have_inputs_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-def test_frozen_parameters_have_no_gradient_and_no_weight_in_the_norms(trained: str) -> None:
-    g, everything = gradients(trained=TRAINED[trained]), gradients()
+def test_frozen_parameters_have_no_gradient_and_do_not_count_in_the_norms(trained: str) -> None:
+    g, all_gradients = gradients(trained=TRAINED[trained]), gradients()
     assert set(g) == set(TRAINED[trained])
-    squares = torch.stack([everything[name].reshape(R, N, -1).square().sum(-1) for name in g]).sum(0)
+    squares = torch.stack([all_gradients[name].reshape(R, N, -1).square().sum(-1) for name in g]).sum(0)
     close(votes_torch.squared_norms(g), squares)
     close(votes_torch.squared_gradient_norm(votes_torch.mean_gradient(g)).sqrt(), _flat(g).mean(1).norm(dim=-1))
 
 
 def test_a_sample_that_does_not_activate_a_unit_has_no_vote_on_it() -> None:
     p, (x, _) = parameters("relu"), data()
-    silent = p["input_slope"].unsqueeze(1) * x[:, None] + p["bias"].unsqueeze(1) <= 0
-    assert silent.any()
+    inactive = p["input_slope"].unsqueeze(1) * x[:, None] + p["bias"].unsqueeze(1) <= 0
+    assert inactive.any()
     for name in ("input_slope", "bias", "output_weight"):
-        assert (gradients()[name][silent] == 0).all()
+        assert (gradients()[name][inactive] == 0).all()
 
 
 def test_w_g_w_plus_b_g_b_equals_v_g_v_for_each_sample_and_unit() -> None:
@@ -159,7 +161,7 @@ def test_vote_shares_sum_to_1(model: str) -> None:
     close(votes_torch.vote_share(gradients(model)).sum(-1), torch.ones(R, dtype=torch.float64))
 
 
-def test_vote_share_is_the_projection_on_the_gradient() -> None:
+def test_the_vote_share_is_the_projection_onto_the_gradient() -> None:
     g = _flat(gradients())
     mean = g.mean(1)
     expected = torch.einsum("rnp,rp->rn", g, mean) / (N * mean.square().sum(-1, keepdim=True))
@@ -182,14 +184,14 @@ def test_effective_votes_lie_between_1_and_n(trained: str) -> None:
     assert (effective <= N).all()
 
 
-def test_effective_votes_reach_both_of_their_bounds() -> None:
+def test_effective_votes_reach_both_bounds() -> None:
     theta, x = {"theta": torch.zeros(1)}, torch.ones(4)
     alike = votes_torch.per_sample_gradients("constant", theta, x, torch.tensor([1.0, -1.0, 1.0, -1.0]))
     alone = votes_torch.per_sample_gradients("constant", theta, x, torch.tensor([0.0, 0.0, 5.0, 0.0]))
-    nobody = votes_torch.per_sample_gradients("constant", theta, x, torch.zeros(4))
+    zero = votes_torch.per_sample_gradients("constant", theta, x, torch.zeros(4))
     assert votes_torch.effective_votes(alike).tolist() == [4]
     assert votes_torch.effective_votes(alone).tolist() == [1]
-    assert votes_torch.effective_votes(nobody).isnan().all()
+    assert votes_torch.effective_votes(zero).isnan().all()
 
 
 def test_elbow_votes_sum_to_the_velocity_of_the_elbow_under_gradient_flow() -> None:
@@ -200,8 +202,8 @@ def test_elbow_votes_sum_to_the_velocity_of_the_elbow_under_gradient_flow() -> N
     beta = elbow(p["input_slope"], p["bias"]).unsqueeze(1)
     on = p["input_slope"].unsqueeze(1) * x[:, None] + p["bias"].unsqueeze(1) > 0
     r = (predict("relu", p, x) - y).unsqueeze(-1)
-    by_hand = 2 * (p["output_weight"] / (N * p["input_slope"])).unsqueeze(1) * on * r * (1 + beta * x[:, None])
-    close(moved, by_hand)
+    from_formula = 2 * (p["output_weight"] / (N * p["input_slope"])).unsqueeze(1) * on * r * (1 + beta * x[:, None])
+    close(moved, from_formula)
 
 
 @pytest.mark.parametrize("frozen", ["input_slope", "bias"])
@@ -229,7 +231,7 @@ def test_elbow_votes_are_nan_where_w_is_0(trained: str) -> None:
     assert missing.sum() == R * N
 
 
-def test_noise_scale_gives_the_mean_squared_gradient_of_every_batch_that_can_be_drawn() -> None:
+def test_the_noise_scale_gives_the_mean_squared_gradient_over_all_possible_batches() -> None:
     n, size = 5, 3
     x, y = data(n)
     g = votes_torch.per_sample_gradients("relu", parameters("relu"), x, y)
@@ -245,7 +247,7 @@ def test_gradient_diversity_is_1_plus_the_noise_scale_over_n() -> None:
     torch.testing.assert_close(diversity, (1 + votes_torch.gradient_noise_scale(g)) / N, rtol=1e-12, atol=0)
 
 
-def test_a_small_update_on_one_sample_changes_the_loss_of_another_by_their_inner_product() -> None:
+def test_a_small_update_on_one_sample_changes_the_loss_of_another_by_the_inner_product_of_their_gradients() -> None:
     p, (x, y) = parameters("relu"), data()
     g, eta = gradients(), 1e-7
     inner = _flat(g) @ _flat(g).mT
@@ -259,7 +261,7 @@ def test_a_small_update_on_one_sample_changes_the_loss_of_another_by_their_inner
 
 @pytest.mark.parametrize("entries", [1, 200, 10**6])
 @pytest.mark.parametrize("trained", TRAINED)
-def test_summary_in_chunks_equals_the_definitions(trained: str, entries: int) -> None:
+def test_a_summary_computed_in_chunks_equals_the_definitions(trained: str, entries: int) -> None:
     p, (x, y) = parameters("relu"), data()
     names = TRAINED[trained]
     recorded = torch.tensor([3, 0, 39, 17])
@@ -278,7 +280,7 @@ def test_summary_in_chunks_equals_the_definitions(trained: str, entries: int) ->
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_summary_records_every_sample_by_default(model: str) -> None:
+def test_a_summary_has_every_sample_by_default(model: str) -> None:
     summary = votes_torch.summarize(model, parameters(model), *data(), PARAMETERS[model])
     close(summary.share, votes_torch.vote_share(gradients(model)))
     close(summary.share.sum(-1), torch.ones(R, dtype=torch.float64))
@@ -290,5 +292,5 @@ def test_balance_is_w2_plus_b2_minus_v2() -> None:
 
 
 def _flat(g: dict[str, Tensor]) -> Tensor:
-    """All gradients of a sample in one row, [R, n, P]."""
+    """Return all gradients of a sample concatenated, [R, n, P]."""
     return torch.cat([value.reshape(*value.shape[:2], -1) for value in g.values()], -1)

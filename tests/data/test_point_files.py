@@ -1,3 +1,5 @@
+"""CSV and NPZ files are read, and invalid files are refused in one line."""
+
 import contextlib
 import io
 import os
@@ -33,8 +35,8 @@ GOOD_CSV = {
     "spaces and quotes": 'x, "y"\n2, "0.5"\n0.25, "-1e-3"\n',
     "commas at the ends of lines": "x,y\n2,0.5,\n0.25,-1e-3,,\n",
     "commas at the ends of all lines": "x,y,,\n2,0.5,,\n0.25,-1e-3,,\n",
-    "Excel's own first line": "sep=;\nx;y\n2;0,5\n0,25;-1e-3\n",
-    "Excel's own first line with a tab": "sep=\t\r\nx\ty\r\n2\t0,5\r\n0,25\t-1e-3\r\n",
+    "the separator line of Excel": "sep=;\nx;y\n2;0,5\n0,25;-1e-3\n",
+    "the separator line of Excel with a tab": "sep=\t\r\nx\ty\r\n2\t0,5\r\n0,25\t-1e-3\r\n",
     "comments": "# measured on Monday, at noon\nx,y\n2,0.5\n# a pause\n0.25,-1e-3\n",
     "NumPy's header": "# x,y\n2,0.5\n0.25,-1e-3\n",
     "NumPy's header after a comment": "# from savetxt\n#x,y\n2,0.5\n0.25,-1e-3\n",
@@ -49,7 +51,7 @@ BAD_CSV = {
     "no header": ("0.1,0.2\n0.3,0.4\n", "has no column x in its header, line 1 ('0.1', '0.2'); one x and one y"),
     "no column y": ("x,z\n1,2\n", "has no column y in its header, line 1 ('x', 'z'); one x and one y are needed"),
     "x twice": ("x,y,x\n1,2,3\n", "has more than one column x in its header, line 1 ('x', 'y', 'x')"),
-    "x twice but for its case": ("x,y,X\n1,2,3\n", "has more than one column x in its header"),
+    "x twice in different case": ("x,y,X\n1,2,3\n", "has more than one column x in its header"),
     "a header below a title": ("My data\nx,y\n1,2\n", "has no column x in its header, line 1 ('my data')"),
     "spaces between columns": (
         "x y\n1 2\n2 3\n",
@@ -59,7 +61,7 @@ BAD_CSV = {
     "a word": ("x,y\n1,2\n3,four\n", "line 3: y is 'four'; a plain number such as 1234.5 is needed"),
     "a word after blank lines": ("\n\nx,y\n\n1,2\nthree,4\n", "line 6: x is 'three'"),
     "a word after Excel's line": ("sep=;\nx;y\n1;2\nthree;4\n", "line 4: x is 'three'"),
-    "a number with its unit": ("x,y\n1,2\n3 m,4\n", "line 3: x is '3 m'"),
+    "a number with a unit": ("x,y\n1,2\n3 m,4\n", "line 3: x is '3 m'"),
     "an empty field": ("x,y\n1,2\n,4\n", "line 3: x is ''; a plain number"),
     "a missing field": ("x,y\n1,2\n3\n", "line 3: y is missing"),
     "not a number": ("x,y\n1,2\n3,NaN\n", "line 3: y is NaN; a finite number is needed"),
@@ -68,7 +70,7 @@ BAD_CSV = {
     "one x only": ("x,y\n1.5,2\n1.5,4\n", "every x is 1.5; at least two different x are needed"),
     "decimal commas between commas": (
         "x,y\n0,5,1,2\n",
-        "line 2 has 4 columns and the header 2; as many are needed (with",
+        "line 2 has 4 columns and the header 2; equal numbers are needed (with",
     ),
     "row names without a header": ("x,y\na,0.5,1.2\n", "line 2 has 3 columns and the header 2"),
     "thousands": ('x,y\n"1,000.5",2\n3,4\n', "line 2: x is '1,000.5'; a plain number such as 1234.5 is needed"),
@@ -112,7 +114,7 @@ GOOD_NPZ = {
     "float32": npz(x=X.astype(np.float32), y=Y),
     "big-endian": npz(x=X.astype(">f8"), y=Y.astype(">f8")),
     "more arrays": npz(x=X, y=Y, z=np.array(["a", "b"]), unit=np.array("m")),
-    "objects that are not asked for": npz(x=X, y=Y, notes=np.array([None, "a"], dtype=object)),
+    "objects in another array": npz(x=X, y=Y, notes=np.array([None, "a"], dtype=object)),
 }
 DAMAGED = "is damaged, or no NPZ file of number arrays"
 BAD_NPZ = {
@@ -121,7 +123,7 @@ BAD_NPZ = {
     "arrays without names": (npz(arr_0=X, arr_1=Y), "has no array x and no array y (it has 'arr_0', 'arr_1')"),
     "a column": (npz(x=X[:, None], y=Y), "array x has shape (3, 1); one dimension is needed"),
     "one number": (npz(x=X, y=1.0), "array y has shape (); one dimension is needed"),
-    "different lengths": (npz(x=X, y=Y[1:]), "x has 3 values and y has 2; as many are needed"),
+    "different lengths": (npz(x=X, y=Y[1:]), "x has 3 values and y has 2; equal numbers are needed"),
     "empty arrays": (npz(x=X[:0], y=Y[:0]), "has 0 rows of data; at least 2 are needed"),
     "one row": (npz(x=X[:1], y=Y[:1]), "has 1 row of data; at least 2 are needed"),
     "one x only": (npz(x=X * 0 + 3, y=Y), "every x is 3; at least two different x are needed"),
@@ -141,8 +143,8 @@ BAD_NPZ = {
 }
 
 
-class Writes:
-    """Unpickling makes a file."""
+class CreatesFile:
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -151,23 +153,23 @@ class Writes:
         return os.close, (os.open(self.path, os.O_CREAT),)
 
 
-def message(*args: str) -> str:
+def error_message(*args: str) -> str:
     with pytest.raises(UserError) as caught:
         file(*args)
-    said = str(caught.value)
-    assert "\n" not in said
-    assert len(said) < 400
-    return said
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
 
 
-def written(path: Path, content: str | bytes) -> str:
+def write_file(path: Path, content: str | bytes) -> str:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return str(path)
 
 
 @pytest.mark.parametrize("content", GOOD_CSV.values(), ids=GOOD_CSV.keys())
-def test_a_csv_is_read_by_value_and_sorted_by_x(content: str, tmp_path: Path) -> None:
-    data = file(written(tmp_path / "points.csv", content))
+def test_a_csv_file_is_read_and_sorted_by_x(content: str, tmp_path: Path) -> None:
+    data = file(write_file(tmp_path / "points.csv", content))
     assert data.x.tolist() == [0.25, 2.0]
     assert data.y.tolist() == [-1e-3, 0.5]
     assert data.x.dtype == data.y.dtype == np.float64
@@ -176,98 +178,102 @@ def test_a_csv_is_read_by_value_and_sorted_by_x(content: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", GOOD_NPZ.values(), ids=GOOD_NPZ.keys())
-def test_an_npz_is_read_by_value_and_sorted_by_x(content: bytes, tmp_path: Path) -> None:
-    data = file(written(tmp_path / "points.NPZ", content))
+def test_an_npz_file_is_read_and_sorted_by_x(content: bytes, tmp_path: Path) -> None:
+    data = file(write_file(tmp_path / "points.NPZ", content))
     assert data.x.tolist() == [0.25, 1.0, 2.0]
     assert data.y.tolist() == [-1e-3, 3.0, 0.5]
     assert data.x.dtype == data.y.dtype == np.float64
     assert data.domain == (0.25, 2.0)
 
 
-def test_whole_numbers_and_truth_values_are_numbers(tmp_path: Path) -> None:
-    data = file(written(tmp_path / "a.npz", npz(x=np.array([3, 1], dtype=np.uint8), y=np.array([True, False]))))
+def test_integers_and_booleans_are_numbers(tmp_path: Path) -> None:
+    data = file(write_file(tmp_path / "a.npz", npz(x=np.array([3, 1], dtype=np.uint8), y=np.array([True, False]))))
     assert (data.x.tolist(), data.y.tolist()) == ([1.0, 3.0], [0.0, 1.0])
 
 
 def test_points_with_the_same_x_keep_their_order(tmp_path: Path) -> None:
-    data = file(written(tmp_path / "a.csv", "x,y\n" + "".join(f"{1 - i % 2},{i}\n" for i in range(200))))
+    data = file(write_file(tmp_path / "a.csv", "x,y\n" + "".join(f"{1 - i % 2},{i}\n" for i in range(200))))
     assert data.x.tolist() == [0] * 100 + [1] * 100
     assert data.y.tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
-@pytest.mark.parametrize(("content", "said"), BAD_CSV.values(), ids=BAD_CSV.keys())
-def test_a_bad_csv_is_refused_in_one_line_that_says_where(content: str, said: str, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", content)
-    assert message(path).startswith(f"data.path={path}: ")
-    assert said in message(path)
+@pytest.mark.parametrize(("content", "message"), BAD_CSV.values(), ids=BAD_CSV.keys())
+def test_an_invalid_csv_file_is_refused_in_one_line_that_names_the_place(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    path = write_file(tmp_path / "a.csv", content)
+    assert error_message(path).startswith(f"data.path={path}: ")
+    assert message in error_message(path)
 
 
 @pytest.mark.parametrize("content", BAD_BYTES.values(), ids=BAD_BYTES.keys())
 def test_a_file_that_is_not_utf_8_is_refused(content: bytes, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", content)
-    assert message(path) == f"data.path={path}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ"
+    path = write_file(tmp_path / "a.csv", content)
+    assert error_message(path) == f"data.path={path}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ"
 
 
-@pytest.mark.parametrize(("content", "said"), BAD_NPZ.values(), ids=BAD_NPZ.keys())
-def test_a_bad_npz_is_refused_in_one_line_that_says_where(content: bytes, said: str, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.npz", content)
-    assert message(path).startswith(f"data.path={path}: ")
-    assert said in message(path)
+@pytest.mark.parametrize(("content", "message"), BAD_NPZ.values(), ids=BAD_NPZ.keys())
+def test_an_invalid_npz_file_is_refused_in_one_line_that_names_the_place(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = write_file(tmp_path / "a.npz", content)
+    assert error_message(path).startswith(f"data.path={path}: ")
+    assert message in error_message(path)
 
 
-def test_a_damaged_npz_never_leaves_another_exception(tmp_path: Path) -> None:
+def test_a_damaged_npz_file_never_raises_another_exception(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.savez_compressed(stream, x=np.arange(9.0), y=np.arange(9.0))
     generator = np.random.default_rng(0)
     for _ in range(300):
         damaged = bytearray(stream.getvalue())
-        for place in generator.integers(len(damaged), size=3):
-            damaged[place] = generator.integers(256)
-        path = written(tmp_path / "a.npz", bytes(damaged))
+        for position in generator.integers(len(damaged), size=3):
+            damaged[position] = generator.integers(256)
+        path = write_file(tmp_path / "a.npz", bytes(damaged))
         with contextlib.suppress(UserError):
             assert len(file(path).x) == 9
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.csv"])
-def test_a_pickle_is_refused_and_its_code_not_run(name: str, tmp_path: Path) -> None:
-    mark = tmp_path / "made by the pickle"
-    plain = pickle.dumps(Writes(mark))
-    objects = npz(x=np.array([Writes(mark), 1], dtype=object), y=np.zeros(2))
-    assert mark.exists(), "making a pickle opens the file once"
+def test_a_pickle_is_refused_and_its_code_is_not_run(name: str, tmp_path: Path) -> None:
+    mark = tmp_path / "created by the pickle"
+    plain = pickle.dumps(CreatesFile(mark))
+    objects = npz(x=np.array([CreatesFile(mark), 1], dtype=object), y=np.zeros(2))
+    assert mark.exists(), "pickling creates the file once"
     mark.unlink()
     for content in (plain, objects, archive(x=plain, y=npy(Y))):
-        assert message(written(tmp_path / name, content)).startswith("data.path=")
+        assert error_message(write_file(tmp_path / name, content)).startswith("data.path=")
         assert not mark.exists()
 
 
-def test_a_missing_path_is_asked_for() -> None:
-    said = "data.path is missing: give a CSV or NPZ file, as in data=file data.path=points.csv"
-    assert message() == said
-    assert message("") == said
+def test_a_missing_path_is_reported() -> None:
+    message = "data.path is missing: give a CSV or NPZ file, as in data=file data.path=points.csv"
+    assert error_message() == message
+    assert error_message("") == message
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.npz", "folder/none.csv"])
 def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    assert message(str(tmp_path / name)) == f"data.path={tmp_path / name}: no such file"
+    assert error_message(str(tmp_path / name)) == f"data.path={tmp_path / name}: no such file"
 
 
 @pytest.mark.parametrize("name", ["folder", "folder.npz"])
 def test_a_folder_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
-    assert message(str(tmp_path / name)) == f"data.path={tmp_path / name}: is a folder; give a CSV or NPZ file"
+    assert error_message(str(tmp_path / name)) == f"data.path={tmp_path / name}: is a folder; give a CSV or NPZ file"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read every file")
 @pytest.mark.parametrize("name", ["a.csv", "a.npz"])
-def test_a_file_that_may_not_be_read_is_refused(name: str, tmp_path: Path) -> None:
-    path = written(tmp_path / name, "x,y\n1,2\n3,4\n")
+def test_an_unreadable_file_is_refused(name: str, tmp_path: Path) -> None:
+    path = write_file(tmp_path / name, "x,y\n1,2\n3,4\n")
     os.chmod(path, 0)
-    assert message(path) == f"data.path={path}: cannot be read (Permission denied)"
+    assert error_message(path) == f"data.path={path}: cannot be read (Permission denied)"
 
 
-def test_test_points_are_read_by_value(tmp_path: Path) -> None:
-    train = written(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
-    data = file(train, written(tmp_path / "test.npz", npz(x=X, y=Y)))
+def test_test_points_are_read_from_their_own_file(tmp_path: Path) -> None:
+    train = write_file(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
+    data = file(train, write_file(tmp_path / "test.npz", npz(x=X, y=Y)))
     assert data.x_test is not None
     assert data.y_test is not None
     assert (data.x_test.tolist(), data.y_test.tolist()) == ([0.25, 1.0, 2.0], [-1e-3, 3.0, 0.5])
@@ -275,15 +281,15 @@ def test_test_points_are_read_by_value(tmp_path: Path) -> None:
 
 
 def test_one_test_point_is_enough(tmp_path: Path) -> None:
-    train = written(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
-    data = file(train, written(tmp_path / "test.csv", "x,y\n5,6\n"))
+    train = write_file(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
+    data = file(train, write_file(tmp_path / "test.csv", "x,y\n5,6\n"))
     assert data.x_test is not None
     assert data.x_test.tolist() == [5]
-    none = written(tmp_path / "none.csv", "x,y\n")
-    assert message(train, none) == f"data.test_path={none}: has 0 rows of data; at least 1 are needed"
+    none = write_file(tmp_path / "none.csv", "x,y\n")
+    assert error_message(train, none) == f"data.test_path={none}: has 0 rows of data; at least 1 are needed"
 
 
-def test_bad_test_points_name_their_own_key(tmp_path: Path) -> None:
-    train = written(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
-    bad = written(tmp_path / "bad.csv", "x,y\n0,a\n")
-    assert message(train, bad).startswith(f"data.test_path={bad}: line 2: y is 'a'")
+def test_an_error_in_the_test_points_names_their_key(tmp_path: Path) -> None:
+    train = write_file(tmp_path / "train.csv", "x,y\n0,1\n1,2\n")
+    bad = write_file(tmp_path / "bad.csv", "x,y\n0,a\n")
+    assert error_message(train, bad).startswith(f"data.test_path={bad}: line 2: y is 'a'")

@@ -1,3 +1,5 @@
+"""Minibatches are reproducible and have the right distribution; pieces and schedules."""
+
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
@@ -18,7 +20,7 @@ from reluviz.data import (
 )
 from reluviz.data import samplers as samplers_module
 from reluviz.data import segments as segments_module
-from reluviz.data.samplers import Fill, Minibatches, OwnRoom, uniform
+from reluviz.data.samplers import Minibatches, RandomFill, ThreadBuffer, uniform
 
 UPDATES, SAMPLES = 60, 30
 POLICIES = {
@@ -34,7 +36,7 @@ policies = pytest.mark.parametrize("sampler", POLICIES.values(), ids=POLICIES.ke
 
 
 def chi_square(counts: "Counter[object]", cells: int) -> float:
-    """Pearson's statistic against equal chances, in standard deviations above its mean."""
+    """Return Pearson's statistic for equal probabilities, in standard deviations above its mean."""
     expected = counts.total() / cells
     seen = sum((count - expected) ** 2 / expected for count in counts.values())
     unseen = (cells - len(counts)) * expected
@@ -42,7 +44,7 @@ def chi_square(counts: "Counter[object]", cells: int) -> float:
     return float((seen + unseen - degrees) / (2 * degrees) ** 0.5)
 
 
-def test_the_raw_numbers_are_a_slice_of_one_stream() -> None:
+def test_uniform_numbers_are_slices_of_one_stream() -> None:
     whole = uniform(3, 1, 0, 100)
     assert ((whole >= 0) & (whole < 1)).all()
     for start in range(12):
@@ -50,18 +52,18 @@ def test_the_raw_numbers_are_a_slice_of_one_stream() -> None:
             assert uniform(3, 1, start, count).tolist() == whole[start : start + count].tolist()
 
 
-def test_the_raw_numbers_keep_their_values() -> None:
+def test_uniform_numbers_have_fixed_values() -> None:
     assert uniform(0, 1, 0, 3).tolist() == [0.8133540609793564, 0.7513314251083365, 0.6716490436969984]
     assert uniform(2**32 - 1, 3, 10**12, 2).tolist() == [0.3513129327712271, 0.38344970121242583]
 
 
-def test_streams_and_seeds_share_no_numbers() -> None:
+def test_different_streams_and_seeds_have_no_numbers_in_common() -> None:
     numbers = [uniform(seed, stream, 0, 200) for seed in (0, 1, 2**32 - 1) for stream in (1, 2, 3, 4)]
     assert len(set(np.concatenate(numbers).tolist())) == 12 * 200
 
 
 @policies
-def test_what_is_drawn_does_not_depend_on_where_segments_end(sampler: Minibatches) -> None:
+def test_minibatches_do_not_depend_on_where_segments_end(sampler: Minibatches) -> None:
     whole = sampler.draw([5], 0, UPDATES, SAMPLES)
     assert whole.shape == (1, UPDATES, sampler.batch_size)
     assert whole.dtype == np.int64
@@ -72,7 +74,7 @@ def test_what_is_drawn_does_not_depend_on_where_segments_end(sampler: Minibatche
 
 
 @policies
-def test_a_replica_draws_what_its_seed_alone_would_draw(sampler: Minibatches) -> None:
+def test_a_replica_draws_the_same_minibatches_as_its_seed_alone(sampler: Minibatches) -> None:
     seeds = [4, 0, 2**32 - 1]
     together = sampler.draw(seeds, 13, 40, SAMPLES)
     assert together.shape == (3, 27, sampler.batch_size)
@@ -81,31 +83,31 @@ def test_a_replica_draws_what_its_seed_alone_would_draw(sampler: Minibatches) ->
 
 
 @policies
-def test_different_seeds_draw_differently(sampler: Minibatches) -> None:
+def test_different_seeds_draw_different_minibatches(sampler: Minibatches) -> None:
     drawn = sampler.draw(range(50), 0, UPDATES, SAMPLES)
-    # there is only one set of all points
+    # with B = N every batch is the same sorted set of all points
     assert len({replica.tobytes() for replica in drawn}) == (1 if sampler == WithoutReplacement(SAMPLES) else 50)
 
 
 @policies
-def test_every_index_is_one_of_the_points(sampler: Minibatches) -> None:
+def test_indices_cover_exactly_the_points(sampler: Minibatches) -> None:
     drawn = sampler.draw([1], 0, 2000, SAMPLES)
     assert (drawn.min(), drawn.max()) == (0, SAMPLES - 1)
 
 
-def test_draws_far_along_a_run_cost_no_more() -> None:
+def test_late_updates_are_drawn_directly() -> None:
     for sampler in POLICIES.values():
         far = 10**12
         whole = sampler.draw([1], far, far + 9, SAMPLES)
         assert (sampler.draw([1], far + 4, far + 9, SAMPLES) == whole[:, 4:]).all()
 
 
-def test_with_replacement_every_point_is_equally_likely_and_independent_of_the_others() -> None:
+def test_with_replacement_every_point_is_equally_likely_and_independent_of_other_points() -> None:
     drawn = WithReplacement(40).draw([0], 0, 5000, 200)[0]
     assert abs(chi_square(Counter(drawn.ravel().tolist()), 200)) < 4
     pairs = Counter(WithReplacement(2).draw([0], 0, 20_000, 5)[0] @ [5, 1])
     assert abs(chi_square(pairs, 25)) < 4
-    # the chance that 40 of 200 are all different is 0.015
+    # the probability that 40 of 200 are all different is 0.015
     different = np.mean([len(set(batch)) == 40 for batch in drawn.tolist()])
     assert different == pytest.approx(np.prod(1 - np.arange(40) / 200), abs=0.006)
 
@@ -114,7 +116,7 @@ def test_with_replacement_every_point_is_equally_likely_and_independent_of_the_o
     ("samples", "batch", "by_order"), [(5, 2, False), (6, 3, False), (5, 5, False), (10, 9, True), (12, 10, True)]
 )
 def test_without_replacement_every_subset_is_equally_likely(samples: int, batch: int, by_order: bool) -> None:
-    # both algorithms: Floyd's, and a random order of all points
+    # covers both algorithms: Floyd's, and a random order of all points
     assert (batch * batch > 8 * samples) == by_order
     drawn = WithoutReplacement(batch).draw([1], 0, 20_000, samples)[0]
     subsets = list(combinations(range(samples), batch))
@@ -125,13 +127,13 @@ def test_without_replacement_every_subset_is_equally_likely(samples: int, batch:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 15, 16, 25, 30])
-def test_without_replacement_no_batch_holds_a_point_twice(batch: int) -> None:
+def test_without_replacement_no_point_is_twice_in_a_batch(batch: int) -> None:
     drawn = np.sort(WithoutReplacement(batch).draw([0, 1], 0, 500, SAMPLES), axis=-1)
     assert (np.diff(drawn, axis=-1) > 0).all()
 
 
 @pytest.mark.parametrize("batch", [1, 6, 7, 29, 30])
-def test_an_epoch_holds_each_point_once(batch: int) -> None:
+def test_an_epoch_contains_each_point_once(batch: int) -> None:
     drawn = Epoch(batch).draw([3], 0, 10 * SAMPLES, SAMPLES).ravel()
     epochs = drawn[: len(drawn) // SAMPLES * SAMPLES].reshape(-1, SAMPLES)
     assert len(epochs) == 10 * batch
@@ -139,16 +141,16 @@ def test_an_epoch_holds_each_point_once(batch: int) -> None:
     assert len({epoch.tobytes() for epoch in epochs}) == len(epochs)
 
 
-def test_an_epoch_s_order_does_not_depend_on_the_batch_size() -> None:
+def test_the_order_of_an_epoch_does_not_depend_on_the_batch_size() -> None:
     assert (Epoch(6).draw([3], 0, 35, SAMPLES).ravel() == Epoch(7).draw([3], 0, 30, SAMPLES).ravel()).all()
 
 
-def test_an_epoch_s_orders_are_equally_likely() -> None:
+def test_all_orders_of_an_epoch_are_equally_likely() -> None:
     orders = Counter(map(tuple, Epoch(4).draw([0], 0, 12_000, 4)[0].tolist()))
     assert abs(chi_square(orders, 24)) < 4
 
 
-def test_full_needs_no_indices() -> None:
+def test_full_batches_need_no_indices() -> None:
     assert Full().draw([0, 1], 0, 10**9, 10**9) is None
     assert Full().batch(123) == 123
 
@@ -163,12 +165,12 @@ def test_full_needs_no_indices() -> None:
     ],
     ids=["with replacement", "without replacement", "without replacement, most of the points", "epoch"],
 )
-def test_a_seed_keeps_its_meaning(sampler: Minibatches, samples: int, numbers: list[list[int]]) -> None:
+def test_a_seed_gives_fixed_minibatches(sampler: Minibatches, samples: int, numbers: list[list[int]]) -> None:
     assert sampler.draw([0], 0, 2, samples)[0].tolist() == numbers
 
 
 @policies
-def test_pieces_join_up_to_the_whole_draw(sampler: Minibatches) -> None:
+def test_pieces_joined_equal_one_draw(sampler: Minibatches) -> None:
     data = piecewise_linear(n=SAMPLES)
     pieces = list(Segment(data, sampler, [0, 9], 17, 3300).pieces())
     assert [piece.start for piece in pieces] == [17, 1017, 2017, 3017]
@@ -179,34 +181,34 @@ def test_pieces_join_up_to_the_whole_draw(sampler: Minibatches) -> None:
     assert (joined.numpy() == sampler.draw([0, 9], 17, 3300, SAMPLES)).all()
 
 
-def test_a_piece_holds_no_more_indices_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments_module, "MOST_INDICES", 700)
+def test_a_piece_has_at_most_the_maximum_number_of_indices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments_module, "MAX_INDICES", 700)
     sampler = POLICIES["with replacement"]
     pieces = list(Segment(piecewise_linear(n=SAMPLES), sampler, [0, 9], 0, 120).pieces())
     # 2 replicas with 7 indices an update each
     assert [len(piece) for piece in pieces] == [50, 50, 20]
     joined = torch.cat([piece.indices for piece in pieces], dim=1)
     assert (joined.numpy() == sampler.draw([0, 9], 0, 120, SAMPLES)).all()
-    monkeypatch.setattr(segments_module, "MOST_INDICES", 5)
+    monkeypatch.setattr(segments_module, "MAX_INDICES", 5)
     assert {len(piece) for piece in Segment(piecewise_linear(n=SAMPLES), sampler, [0, 9], 0, 12).pieces()} == {1}
 
 
-def test_batches_of_most_points_are_drawn_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_batches_without_replacement_are_drawn_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = WithoutReplacement(25).draw([0], 0, 20, SAMPLES)
-    asked: list[int] = []
+    counts: list[int] = []
 
-    def counted(seed: int, stream: int, start: int, count: int, fill: Fill) -> np.ndarray:
-        asked.append(count)
+    def counting_uniform(seed: int, stream: int, start: int, count: int, fill: RandomFill) -> np.ndarray:
+        counts.append(count)
         return uniform(seed, stream, start, count, fill)
 
-    monkeypatch.setattr(samplers_module, "uniform", counted)
-    monkeypatch.setattr(samplers_module, "MOST_KEYS", 100)
+    monkeypatch.setattr(samplers_module, "uniform", counting_uniform)
+    monkeypatch.setattr(samplers_module, "MAX_SORT_KEYS", 100)
     assert (WithoutReplacement(25).draw([0], 0, 20, SAMPLES) == whole).all()
-    assert sum(asked) == 20 * SAMPLES
-    assert max(asked) <= 100
+    assert sum(counts) == 20 * SAMPLES
+    assert max(counts) <= 100
 
 
-def test_full_pieces_hold_no_indices() -> None:
+def test_full_batch_pieces_have_no_indices() -> None:
     pieces = list(Segment(piecewise_linear(n=SAMPLES), Full(), [0], 0, 2500).pieces())
     assert [(piece.start, piece.stop, piece.indices) for piece in pieces] == [
         (0, 1000, None),
@@ -215,7 +217,7 @@ def test_full_pieces_hold_no_indices() -> None:
     ]
 
 
-def test_the_course_s_run_has_152_snapshots() -> None:
+def test_the_course_run_has_152_snapshots() -> None:
     schedule = EverySchedule(1000).schedule(150_000)
     assert len(schedule) == 152
     assert schedule == [0, 1, *range(1000, 150_001, 1000)]
@@ -233,7 +235,7 @@ def test_the_course_s_run_has_152_snapshots() -> None:
         (999, 1000, [0, 1, 999]),
     ],
 )
-def test_linear_snapshots(updates: int, every: int, expected: list[int]) -> None:
+def test_snapshots_at_multiples(updates: int, every: int, expected: list[int]) -> None:
     assert EverySchedule(every).schedule(updates) == expected
 
 
@@ -248,7 +250,7 @@ def test_linear_snapshots(updates: int, every: int, expected: list[int]) -> None
         (25, 10, [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25]),
     ],
 )
-def test_log_snapshots(updates: int, per_decade: int, expected: list[int]) -> None:
+def test_log_spaced_snapshots(updates: int, per_decade: int, expected: list[int]) -> None:
     assert LogSchedule(per_decade).schedule(updates) == expected
 
 
@@ -273,18 +275,18 @@ def test_snapshots_increase_strictly_from_0_and_1_to_the_last_update(snapshots) 
         assert all(a < b for a, b in pairwise(schedule))
 
 
-def test_room_is_used_again_by_its_own_thread_and_changes_nothing() -> None:
-    room = OwnRoom()
+def test_a_thread_buffer_is_reused_by_its_thread_and_does_not_change_the_result() -> None:
+    buffer = ThreadBuffer()
     sampler = WithReplacement(7)
-    first = sampler.draw([0, 1], 0, 50, SAMPLES, room=room)
+    first = sampler.draw([0, 1], 0, 50, SAMPLES, allocate=buffer)
     kept = first.copy()
     np.testing.assert_array_equal(first, sampler.draw([0, 1], 0, 50, SAMPLES))
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(sampler.draw, [2], 0, 50, SAMPLES, room=room).result()
+        other = pool.submit(sampler.draw, [2], 0, 50, SAMPLES, allocate=buffer).result()
     np.testing.assert_array_equal(first, kept)
     assert not np.shares_memory(first, other)
-    again = sampler.draw([2], 0, 50, SAMPLES, room=room)
+    again = sampler.draw([2], 0, 50, SAMPLES, allocate=buffer)
     np.testing.assert_array_equal(again, other)
     assert np.shares_memory(first, again)
-    large = room((OwnRoom.MOST + 1,))
-    assert not np.shares_memory(large, room((3,)))
+    large = buffer((ThreadBuffer.MAX_NUMBERS + 1,))
+    assert not np.shares_memory(large, buffer((3,)))

@@ -1,4 +1,4 @@
-"""The process that compiles a kernel and those that find it on disk get the same numbers, and the first one says so."""
+"""A process that compiles a kernel says so and gets the same numbers as later processes that load it from disk."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-WORDS = "compiling the engine for such runs, once on this computer: a few seconds\n"
+MESSAGE = "compiling the engine for such runs, once on this computer: a few seconds\n"
 
 
 @pytest.mark.parametrize("sampler", ["with_replacement", "full"])
-def test_a_first_run_says_that_it_compiles_and_trains_as_later_ones(tmp_path: Path, sampler: str) -> None:
+def test_only_the_first_run_reports_compiling_and_all_runs_get_the_same_result(tmp_path: Path, sampler: str) -> None:
     found: list[dict[str, Any]] = []
-    for number, words in enumerate([WORDS, ""]):
+    for number, message in enumerate([MESSAGE, ""]):
         folder = tmp_path / str(number)
         command = f"train +exp=relu sampler={sampler} updates=2000 callbacks=minimal ~logger hydra.run.dir={folder}"
         done = subprocess.run(
@@ -24,10 +24,10 @@ def test_a_first_run_says_that_it_compiles_and_trains_as_later_ones(tmp_path: Pa
             capture_output=True,
             text=True,
         )
-        assert (done.returncode, done.stderr) == (0, words)
+        assert (done.returncode, done.stderr) == (0, message)
         found.append(json.loads((folder / "metrics.json").read_text()))
     first, second = found
-    # one kernel, compiled for one type: the first segment has one update, and later ones a thousand
+    # the kernel is compiled for one type only, although the first segment has one update and later ones a thousand
     assert len(list((tmp_path / "cache").rglob("*.nbc"))) == (1 if sampler == "with_replacement" else 2)
     for name in ("input_slope", "bias", "output_weight", "output_bias", "loss/train"):
         assert first[name] == second[name]

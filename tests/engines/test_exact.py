@@ -1,4 +1,4 @@
-"""The engine `exact` follows full-batch autograd in float64, whatever the data and wherever the elbows are."""
+"""The engine `exact` follows full-batch autograd in float64, for all kinds of data and positions of the elbows."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ ADAM: dict[str, Settings] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    # threads that wait for each other on a busy machine take a hundred times as long as the updates
+    # on a busy machine, threads waiting for each other would take a hundred times as long as the updates
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -59,7 +59,7 @@ def settings(name: str, lr: float | None = None) -> Settings:
     return {"_target_": f"torch.optim.{cls}", "lr": lr or 0.003, **ADAM[name]}
 
 
-def points(x: Any, y: Any = None) -> Dataset:
+def make_dataset(x: Any, y: Any = None) -> Dataset:
     x = np.sort(np.asarray(x, dtype=float))
     y = np.sin(5 * (x - x[0])) + np.random.RandomState(2).normal(scale=0.1, size=len(x)) if y is None else np.array(y)
     return Dataset("points", x, y, (float(x[0]), float(x[-1])))
@@ -68,15 +68,15 @@ def points(x: Any, y: Any = None) -> Dataset:
 uniform = np.random.RandomState(3).uniform(size=60)
 DATA = {
     "course": piecewise_linear(50),
-    "repeated": points(np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 7)),
-    "one-place": points(np.full(5, 0.7)),
-    "two": points([0.2, 0.9]),
-    "one": points([0.4]),
-    "symmetric": points(4 * uniform - 2),
-    "steps": points(np.arange(9) / 8),
-    "far": points(1e6 + uniform),
-    "far-y": points(uniform, 1e4 + np.sin(5 * np.sort(uniform))),
-    "wide": points(1e3 * (uniform - 0.5), np.sin(5 * np.sort(uniform))),
+    "repeated": make_dataset(np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 7)),
+    "one-place": make_dataset(np.full(5, 0.7)),
+    "two": make_dataset([0.2, 0.9]),
+    "one": make_dataset([0.4]),
+    "symmetric": make_dataset(4 * uniform - 2),
+    "steps": make_dataset(np.arange(9) / 8),
+    "far": make_dataset(1e6 + uniform),
+    "far-y": make_dataset(uniform, 1e4 + np.sin(5 * np.sort(uniform))),
+    "wide": make_dataset(1e3 * (uniform - 0.5), np.sin(5 * np.sort(uniform))),
 }
 
 
@@ -88,13 +88,13 @@ def network(
     elbows: str = "",
     **more: Any,
 ) -> ReLUModule:
-    """A float64 network whose elbows are on the data's domain, or, by name, somewhere odd."""
+    """Return a float64 network with elbows on the data's domain, or at the special positions that `elbows` names."""
     domain = data.domain if data.domain[0] < data.domain[1] else None
     placed = "torch" if elbows == "torch" else "uniform"
     module = ReLUModule(width, placed, domain=domain, seeds=seeds, optimizer=optimizer, **more).double()
     w, b = module.input_slope.data, module.bias.data
     if elbows == "flat":
-        # w = 0: always on, never on, and on the edge; -0.0 too
+        # w = 0: always active, never active, and on the boundary; also -0.0
         w[:, :4] = torch.tensor([0.0, 0.0, 0.0, -0.0], dtype=torch.float64)
         b[:, :4] = torch.tensor([0.3, -0.3, 0.0, 0.2], dtype=torch.float64)
     elif elbows not in ("", "torch"):
@@ -106,7 +106,7 @@ def network(
             "equal": [middle, middle, middle, middle + 0.1],
             "on-data": [low, high, middle, middle],
         }[elbows]
-        # powers of two, so that w x + b vanishes exactly where it should
+        # powers of two, so that w x + b is exactly 0 at the elbows
         w[:, :4] = torch.tensor([0.5, -1.0, -0.25, 1.0], dtype=torch.float64)
         b[:, :4] = -w[:, :4] * torch.stack(at)
         w[:, 4:], b[:, 4:] = 1.0, -high - length
@@ -125,18 +125,18 @@ def train(
     optimizer = optimizer or module.configure_optimizers()
     assert isinstance(optimizer, Optimizer)
     loss = torch.tensor([])
-    x, y = module.points(data)
+    x, y = module.training_points(data)
     for piece in Segment(data, Full(), module.seeds, start, start + updates).pieces():
         table = np.array([[g["lr"] for g in optimizer.param_groups] for _ in range(piece.start, piece.stop)])
         if rates is not None:
-            # groups differ too, where there are two
+            # also a different rate for each group
             table *= np.outer([rates(k) for k in range(piece.start, piece.stop)], 1 + np.arange(table.shape[1]))
-        loss = engine.run(module.state(), optimizer, piece, table, x, y)
+        loss = engine.run(module.model_state(), optimizer, piece, table, x, y)
     return optimizer, loss
 
 
-def distance(a: RegressionModule, b: RegressionModule) -> float:
-    """The largest difference between two modules' parameters, relative to the largest of that replica's tensor."""
+def largest_difference(a: RegressionModule, b: RegressionModule) -> float:
+    """Return the largest difference between two modules' parameters, relative to the largest value in that tensor."""
     worst = 0.0
     for name in PARAMETERS[a.model]:
         one, two = a.values()[name], b.values()[name]
@@ -160,9 +160,9 @@ def cases() -> list[Case]:
     found = []
 
     def relu(name: str, data: str = "course", optimizer: Settings | None = None, **more: Any) -> None:
-        kept = {key: more.pop(key) for key in ("updates", "bound", "rates") if key in more}
+        case_arguments = {key: more.pop(key) for key in ("updates", "bound", "rates") if key in more}
         chosen = optimizer or settings("momentum")
-        found.append(Case(name, lambda: network(DATA[data], optimizer=chosen, **more), data, **kept))
+        found.append(Case(name, lambda: network(DATA[data], optimizer=chosen, **more), data, **case_arguments))
 
     for name in (*SGD, *ADAM):
         for mode in ("all", "output", "hidden"):
@@ -207,26 +207,26 @@ def test_follows_autograd(case: Case) -> None:
     data = DATA[case.data]
     _, loss = train(Exact(), one, data, case.updates, rates=case.rates)
     _, true_loss = train(Reference(), two, data, case.updates, rates=case.rates)
-    assert distance(case.build(), two) > 0
-    assert distance(one, two) < case.bound
-    # a perfect fit leaves nothing but rounding
+    assert largest_difference(case.build(), two) > 0
+    assert largest_difference(one, two) < case.bound
+    # the loss of a perfect fit is only rounding errors
     assert torch.allclose(loss, true_loss, rtol=1e-9, atol=1e-20)
 
 
-def test_far_from_zero_elbows_move_alike() -> None:
+def test_elbows_far_from_zero_follow_autograd() -> None:
     data = DATA["far"]
     one, two = (network(data, optimizer=settings("momentum", 1e-14)) for _ in range(2))
     before = -one.bias.detach() / one.input_slope.detach()
     train(Exact(), one, data, 500)
     train(Reference(), two, data, 500)
-    ours, theirs = (-m.bias.detach() / m.input_slope.detach() for m in (one, two))
-    assert (ours - before).abs().max() > 0.1
-    # b is about 1e6, so that its last digit is 1e-10
-    assert (ours - theirs).abs().max() < 1e-8
+    exact, autograd = (-m.bias.detach() / m.input_slope.detach() for m in (one, two))
+    assert (exact - before).abs().max() > 0.1
+    # b is about 1e6, so its last digit is about 1e-10
+    assert (exact - autograd).abs().max() < 1e-8
 
 
-def test_far_from_zero_it_is_autograd_that_loses_digits() -> None:
-    # w x + b is about 1e6 - 1e6, which autograd rounds sample by sample
+def test_far_from_zero_the_exact_engine_keeps_digits_that_autograd_loses() -> None:
+    # w x + b is a difference of numbers near 1e6, which autograd rounds for every sample
     data = DATA["far"]
     one, two = (network(data, train="output", optimizer=settings("sgd")) for _ in range(2))
     w, b, v, c = (one.values()[name][0].tolist() for name in PARAMETERS["relu"])
@@ -239,17 +239,17 @@ def test_far_from_zero_it_is_autograd_that_loses_digits() -> None:
         v, c = v - 0.02 * 2 * (residual @ phi) / len(data.x), c - 0.02 * 2 * residual.mean()
     train(Exact(), one, data, 500)
     train(Reference(), two, data, 500)
-    ours, theirs = (float(np.abs(m.output_weight.detach()[0].numpy() - v).max()) for m in (one, two))
-    assert ours < 1e-14
-    assert 1000 * ours < theirs < 1e-9
+    exact, autograd = (float(np.abs(m.output_weight.detach()[0].numpy() - v).max()) for m in (one, two))
+    assert exact < 1e-14
+    assert 1000 * exact < autograd < 1e-9
 
 
-def test_many_points() -> None:
+def test_follows_autograd_on_many_points() -> None:
     data = piecewise_linear(200_000)
     one, two = (network(data, 40, optimizer=settings("momentum")) for _ in range(2))
     _, loss = train(Exact(), one, data, 3)
     _, true_loss = train(Reference(), two, data, 3)
-    assert distance(one, two) < 1e-13
+    assert largest_difference(one, two) < 1e-13
     torch.testing.assert_close(loss, true_loss, rtol=1e-12, atol=0)
 
 
@@ -257,8 +257,8 @@ def test_many_points() -> None:
 @pytest.mark.parametrize("mode", ["all", "output", "hidden"])
 def test_follows_autograd_in_float32(name: str, mode: str) -> None:
     course = DATA["course"]
-    data = points(course.x.astype(np.float32), course.y.astype(np.float32))
-    # where a gradient is as small as Adam's epsilon, larger steps make 1e-3 of float32's rounding
+    data = make_dataset(course.x.astype(np.float32), course.y.astype(np.float32))
+    # for gradients as small as Adam's epsilon, larger steps would amplify float32's rounding to 1e-3
     chosen = settings(name, 0.001 if name in ADAM else None)
     one, two, truth = (network(data, 10, (0, 1), chosen, train=mode).float() for _ in range(3))
     _, loss = train(Exact(), one, data, 100)
@@ -266,12 +266,12 @@ def test_follows_autograd_in_float32(name: str, mode: str) -> None:
     assert loss.dtype == one.bias.dtype == torch.float32
     largest = max(float(value.abs().max()) for value in two.values().values())
     assert max(float((one.values()[name] - two.values()[name]).abs().max()) for name in two.trained) < 1e-4 * largest
-    # it rounds once, where autograd rounds at every update
+    # it rounds once, while autograd rounds at every update
     train(Reference(), truth.double(), data, 100)
-    assert distance(one, truth) < 1e-7
+    assert largest_difference(one, truth) < 1e-7
 
 
-def same_state(one: Optimizer, two: Optimizer, rtol: float) -> None:
+def assert_same_state(one: Optimizer, two: Optimizer, rtol: float) -> None:
     states = [optimizer.state_dict()["state"] for optimizer in (one, two)]
     assert states[0].keys() == states[1].keys()
     for key, expected in states[1].items():
@@ -288,7 +288,7 @@ def same_state(one: Optimizer, two: Optimizer, rtol: float) -> None:
     [(Exact, Exact), (Exact, Reference), (Reference, Exact)],
     ids=["exact-exact", "exact-reference", "reference-exact"],
 )
-def test_engines_can_change_in_mid_run(name: str, first: type[Engine], second: type[Engine]) -> None:
+def test_the_engine_can_change_during_a_run(name: str, first: type[Engine], second: type[Engine]) -> None:
     data = DATA["course"]
     one, two = (network(data, seeds=(0, 1), optimizer=settings(name)) for _ in range(2))
     optimizer, _ = train(first(), one, data, 100)
@@ -296,11 +296,11 @@ def test_engines_can_change_in_mid_run(name: str, first: type[Engine], second: t
     resumed.load_state_dict(optimizer.state_dict())
     train(second(), one, data, 100, start=100, optimizer=resumed)
     expected, _ = train(Reference(), two, data, 200)
-    assert distance(one, two) < 1e-12
-    same_state(resumed, expected, 1e-11)
+    assert largest_difference(one, two) < 1e-12
+    assert_same_state(resumed, expected, 1e-11)
 
 
-def test_where_pieces_end_changes_no_bit_in_float64() -> None:
+def test_the_division_into_pieces_does_not_change_the_result_in_float64() -> None:
     data = DATA["course"]
     one, two = (network(data, seeds=(0, 1), optimizer=settings("adamw")) for _ in range(2))
     train(Exact(), one, data, 60)
@@ -311,7 +311,7 @@ def test_where_pieces_end_changes_no_bit_in_float64() -> None:
         assert torch.equal(a, b)
 
 
-def test_a_replica_is_the_run_with_its_seed_alone() -> None:
+def test_a_replica_equals_the_run_with_its_seed_alone() -> None:
     data = DATA["course"]
     together, alone = (network(data, seeds=seeds, optimizer=settings("adam")) for seeds in ((0, 5, 17), (5,)))
     train(Exact(), together, data, 200)
@@ -320,27 +320,27 @@ def test_a_replica_is_the_run_with_its_seed_alone() -> None:
         assert torch.equal(a[1], b[0])
 
 
-def test_one_engine_serves_one_data_set_after_another() -> None:
+def test_an_engine_can_be_used_for_several_data_sets() -> None:
     engine = Exact()
     for data in (DATA["course"], DATA["steps"]):
         for seeds in ((0,), (0, 1)):
             one, two = (network(data, seeds=seeds, optimizer=settings("sgd")) for _ in range(2))
             train(engine, one, data, 5)
             train(Reference(), two, data, 5)
-            assert distance(one, two) < 1e-14
+            assert largest_difference(one, two) < 1e-14
 
 
-def test_points_out_of_order() -> None:
+def test_unsorted_points_give_the_same_result() -> None:
     data = DATA["course"]
     order = np.random.RandomState(4).permutation(len(data.x))
     shuffled = Dataset("shuffled", data.x[order], data.y[order], data.domain)
     one, two = (network(data, optimizer=settings("sgd")) for _ in range(2))
     train(Exact(), one, shuffled, 20)
     train(Reference(), two, data, 20)
-    assert distance(one, two) < 1e-13
+    assert largest_difference(one, two) < 1e-13
 
 
-def test_dead_units_do_not_change_by_a_bit() -> None:
+def test_dead_units_do_not_change() -> None:
     data = DATA["steps"]
     module = network(data, elbows="outside", optimizer=settings("momentum"))
     before = module.values()
@@ -357,7 +357,7 @@ def test_dead_units_do_not_change_by_a_bit() -> None:
 def test_one_parameter_models_follow_theory(model: type[RegressionModule], facts: Any, lr: float) -> None:
     data = DATA["course"]
     module = model(-2.0, seeds=(0, 1), optimizer={"_target_": "torch.optim.SGD", "lr": lr}).double()  # type: ignore[call-arg]
-    x, y = module.points(data)
+    x, y = module.training_points(data)
     given = (y,) if model is ConstantModule else (x, y)
     path = facts.trajectory(module.theta.detach().clone(), *given, lr, 40)
     for updates in range(1, 41):
@@ -366,8 +366,8 @@ def test_one_parameter_models_follow_theory(model: type[RegressionModule], facts
         torch.testing.assert_close(loss, facts.loss(path[:, updates - 1], *given), rtol=1e-12, atol=0)
 
 
-def test_the_loss_of_a_perfect_fit_keeps_its_digits() -> None:
-    data = points(np.linspace(0, 1, 101), 1e3 + np.maximum(np.linspace(0, 1, 101) - 0.5, 0))
+def test_the_loss_of_a_nearly_perfect_fit_is_accurate() -> None:
+    data = make_dataset(np.linspace(0, 1, 101), 1e3 + np.maximum(np.linspace(0, 1, 101) - 0.5, 0))
     module = network(data, 2, optimizer=settings("sgd", 1e-12))
     with torch.no_grad():
         module.input_slope[:], module.bias[:] = 1.0, -0.5
@@ -377,17 +377,17 @@ def test_the_loss_of_a_perfect_fit_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_what_diverges_ends_as_it_does_in_autograd(name: str) -> None:
+def test_a_diverging_run_ends_with_a_non_finite_loss_as_in_autograd(name: str) -> None:
     data = DATA["course"]
     one, two = (network(data, optimizer=settings(name, 1e200)) for _ in range(2))
     losses = [float(train(engine, m, data, 20)[1]) for engine, m in ((Exact(), one), (Reference(), two))]
     assert not np.isfinite(losses).any()
 
 
-def test_boundaries_from_anywhere() -> None:
+def test_a_boundary_is_found_from_every_hint() -> None:
     from reluviz.engines import full_batch_kernels
 
-    boundary = numba.njit(full_batch_kernels.boundary.py_func)
+    find_boundary = numba.njit(full_batch_kernels.find_boundary.py_func)
     random = np.random.RandomState(5)
     for x in (DATA["repeated"].x, DATA["far"].x, DATA["one"].x, np.arange(9) / 8):
         for _ in range(40):
@@ -395,12 +395,12 @@ def test_boundaries_from_anywhere() -> None:
             b = random.choice([0.0, 1.0, -w * random.choice(x), -w * random.uniform(x[0] - 1, x[-1] + 1)])
             active = w * x + b > 0
             for hint in range(len(x) + 1):
-                j = boundary(float(w), float(b), x, hint)
+                j = find_boundary(float(w), float(b), x, hint)
                 assert np.array_equal(active, np.arange(len(x)) < j if w < 0 else np.arange(len(x)) >= j)
 
 
 @pytest.mark.parametrize("size", [1, 2, 17, 300])
-def test_sorting_what_is_far_from_sorted(size: int) -> None:
+def test_unsorted_keys_are_sorted(size: int) -> None:
     from reluviz.engines import full_batch_kernels
 
     sort = numba.njit(full_batch_kernels.sort.py_func)
@@ -410,7 +410,7 @@ def test_sorting_what_is_far_from_sorted(size: int) -> None:
         assert np.array_equal(keys, expected)
 
 
-def test_prefix_sums_are_as_if_rounded_once() -> None:
+def test_prefix_sums_are_accurate_to_one_rounding() -> None:
     from reluviz.engines.full_batch_kernels import prefix_sums
 
     random = np.random.RandomState(7)
@@ -436,16 +436,16 @@ def test_prefix_sums_are_as_if_rounded_once() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_is_not_supported_is_named(optimizer: Settings, sampler: Sampler | None, reason: str | None) -> None:
+def test_an_unsupported_feature_is_named(optimizer: Settings, sampler: Sampler | None, reason: str | None) -> None:
     module = ReLUModule(3, optimizer=optimizer)
     assert unsupported(module.requirements(sampler)) == reason
 
 
-def test_what_is_not_supported_is_refused() -> None:
+def test_an_unsupported_piece_or_optimizer_is_refused() -> None:
     data = DATA["course"]
-    x, y = (module := network(data, optimizer=settings("sgd"))).points(data)
+    x, y = (module := network(data, optimizer=settings("sgd"))).training_points(data)
     piece = Piece(0, 1, torch.zeros(1, 1, 3, dtype=torch.int64))
     with pytest.raises(UserError, match="engine=exact: a minibatch is not supported"):
-        Exact().run(module.state(), module.configure_optimizers(), piece, np.full((1, 1), 0.1), x, y)
+        Exact().run(module.model_state(), module.configure_optimizers(), piece, np.full((1, 1), 0.1), x, y)
     with pytest.raises(UserError, match="engine=exact: the optimizer Adagrad is not supported"):
         train(Exact(), network(data, optimizer={"_target_": "torch.optim.Adagrad"}), data, 1)

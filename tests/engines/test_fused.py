@@ -1,3 +1,5 @@
+"""The engine `fused` follows the reference engine, with every kernel and optimiser."""
+
 import copy
 import itertools
 from collections.abc import Iterator
@@ -33,7 +35,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its optimiser and its minibatches; B = 0 is full batch."""
+    """A model, its optimiser and its minibatches; B = 0 means full batch."""
 
     model: str = "relu"
     optimizer: str = "sgd"
@@ -55,7 +57,7 @@ class Case:
 
     @property
     def dataset(self) -> Dataset:
-        """Random points, each fifth of them twice."""
+        """Random points; every fifth point occurs twice."""
         generator = np.random.default_rng(3)
         x = generator.uniform(-0.5, 1, self.N)
         x[::5] = x[1::5][: len(x[::5])] if self.N > 5 else x[::5]
@@ -94,7 +96,7 @@ def all_dead(module: ReLUModule, x: Tensor) -> None:
 
 
 def no_slope(module: ReLUModule, x: Tensor) -> None:
-    """w = 0, where a unit is a constant or nothing; some of both."""
+    """Set w = 0 in half of the units; some of them are constant, some are inactive."""
     module.input_slope[:, ::2] = 0.0
     module.bias[:, ::4] = 0.5
     module.bias[:, 2::4] = -0.5
@@ -102,7 +104,7 @@ def no_slope(module: ReLUModule, x: Tensor) -> None:
 
 
 def elbows_on_points(module: ReLUModule, x: Tensor) -> None:
-    """Put h = w x + b exactly to 0 at data points, where the derivative is taken to be 0, facing both ways."""
+    """Set h = w x + b to exactly 0 at data points, where the derivative counts as 0, for both orientations."""
     at = x[torch.linspace(0, len(x) - 1, module.width).long()]
     module.bias.copy_(-(module.input_slope * at))
 
@@ -149,12 +151,12 @@ def cases() -> list[Case]:
     return found
 
 
-def single(case: Case) -> Case:
+def in_float32(case: Case) -> Case:
     return replace(case, dtype=torch.float32, updates=100)
 
 
-def force(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the engine take the dense kernel, or the sorted one."""
+def force_kernel(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the engine use the dense or the sorted kernel."""
     monkeypatch.setattr(fused, "cost", lambda *_: (0.0, 1.0) if kernel == "dense" else (1.0, 0.0))
 
 
@@ -172,7 +174,7 @@ def train(
         rates = np.broadcast_to(np.array(lr, dtype=float), (span[1], len(lr)))
     loss = torch.tensor([])
     for piece in case.pieces(*span):
-        loss = engine.run(module.state(), optimizer, piece, rates[piece.start : piece.stop], x, y)
+        loss = engine.run(module.model_state(), optimizer, piece, rates[piece.start : piece.stop], x, y)
     for group, before in zip(optimizer.param_groups, lr, strict=True):
         group["lr"] = before
     optimizer.zero_grad(set_to_none=True)
@@ -203,9 +205,9 @@ def assert_same_state(optimizer: torch.optim.Optimizer, wanted: torch.optim.Opti
             torch.testing.assert_close(found, value, rtol=tolerance, atol=tolerance * largest)
 
 
-@pytest.mark.parametrize("case", [*cases(), *map(single, cases())], ids=str)
-def test_it_follows_reference(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(case.kernel, monkeypatch)
+@pytest.mark.parametrize("case", [*cases(), *map(in_float32, cases())], ids=str)
+def test_it_follows_the_reference_engine(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    force_kernel(case.kernel, monkeypatch)
     wanted = case.module()
     module = copy.deepcopy(wanted)
     assert unsupported(module.requirements(None)) is None
@@ -219,12 +221,12 @@ def test_it_follows_reference(case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     assert losses[0].dtype == case.dtype
     torch.testing.assert_close(*losses, rtol=100 * tolerance, atol=100 * tolerance)
     assert_close(module, wanted, tolerance)
-    # the second moment is a square, and gradients are differences that lose digits
+    # gradients are differences, which lose digits, and the second moment squares them
     assert_same_state(*optimizers, tolerance=100 * tolerance)
 
 
 @pytest.mark.parametrize("train_mode", ["all", "output", "hidden"])
-def test_only_the_trained_parameters_move(train_mode: str) -> None:
+def test_only_trained_parameters_change(train_mode: str) -> None:
     module = Case(train=train_mode).module()
     before = module.values()
     train(Fused(), module, module.configure_optimizers(), Case(train=train_mode), (0, 20))
@@ -234,40 +236,38 @@ def test_only_the_trained_parameters_move(train_mode: str) -> None:
 
 @pytest.mark.parametrize("kernel", ["dense", "sorted"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_engine_may_change_in_the_middle_of_a_run(
-    optimizer: str, kernel: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    force(kernel, monkeypatch)
+def test_the_engine_can_change_during_a_run(optimizer: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force_kernel(kernel, monkeypatch)
     case = Case(optimizer=optimizer, replicas=2)
     wanted, module = case.module(), case.module()
-    straight, changing = wanted.configure_optimizers(), module.configure_optimizers()
-    train(Reference(), wanted, straight, case, (0, 300))
+    uninterrupted, resumed = wanted.configure_optimizers(), module.configure_optimizers()
+    train(Reference(), wanted, uninterrupted, case, (0, 300))
     for engine, span in ((Reference(), (0, 100)), (Fused(), (100, 200)), (Reference(), (200, 300))):
-        # as a checkpoint would carry it
+        # as if restored from a checkpoint
         again = module.configure_optimizers()
-        again.load_state_dict(copy.deepcopy(changing.state_dict()))
-        changing = again
-        train(engine, module, changing, case, span)
+        again.load_state_dict(copy.deepcopy(resumed.state_dict()))
+        resumed = again
+        train(engine, module, resumed, case, span)
     assert_close(module, wanted, 1e-9)
-    assert_same_state(changing, straight, 1e-7)
+    assert_same_state(resumed, uninterrupted, 1e-7)
 
 
 @pytest.mark.parametrize("kernel", ["dense", "sorted"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
-def test_neither_pieces_nor_other_replicas_change_a_bit(
+def test_pieces_and_other_replicas_do_not_change_the_result(
     optimizer: str, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force(kernel, monkeypatch)
-    monkeypatch.setattr(parallel, "SHORTEST_SHARED", 0.0)
+    force_kernel(kernel, monkeypatch)
+    monkeypatch.setattr(parallel, "MIN_PARALLEL_NANOSECONDS", 0.0)
     monkeypatch.setattr(parallel, "THREADS", 3)
     case = Case(optimizer=optimizer, replicas=3, W=20)
     whole = case.module()
     train(Fused(), whole, whole.configure_optimizers(), case, (0, 200))
     alone = replace(case, replicas=1).module()
-    adapting = alone.configure_optimizers()
+    optimizing = alone.configure_optimizers()
     engine = Fused()
     for span in ((0, 1), (1, 2), (2, 90), (90, 200)):
-        train(engine, alone, adapting, replace(case, replicas=1), span)
+        train(engine, alone, optimizing, replace(case, replicas=1), span)
     for name, value in alone.values().items():
         assert torch.equal(value[0], whole.values()[name][0])
 
@@ -275,11 +275,11 @@ def test_neither_pieces_nor_other_replicas_change_a_bit(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("samples", [30, 2000])
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.02), ("momentum", 0.002), ("adam", 0.003), ("adam", 0.1)])
-def test_units_that_were_moved_stand_as_if_they_were_put_in_order_anew(
+def test_moving_single_units_gives_the_same_order_as_sorting_all(
     optimizer: str, lr: float, samples: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each piece puts them in order; within a piece those that leave their cells are moved, few or most of them."""
-    force("sorted", monkeypatch)
+    """Each piece begins by sorting all units; within a piece, units that leave their cells (few or most) are moved."""
+    force_kernel("sorted", monkeypatch)
     case = Case(optimizer=optimizer, W=70, B=33, N=samples, dtype=dtype)
     whole, cut = case.module(), case.module()
     optimizing = cut.configure_optimizers()
@@ -293,8 +293,10 @@ def test_units_that_were_moved_stand_as_if_they_were_put_in_order_anew(
 
 
 @pytest.mark.parametrize("kernel", ["dense", "sorted"])
-def test_elbows_that_jump_far_and_turn_round_are_followed(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(kernel, monkeypatch)
+def test_elbows_that_move_far_and_units_that_change_orientation_are_followed(
+    kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force_kernel(kernel, monkeypatch)
     case = Case(optimizer="adam", W=40, B=40, N=200)
     wanted, module = case.module(), case.module()
     before = wanted.input_slope.detach().sign()
@@ -307,11 +309,9 @@ def test_elbows_that_jump_far_and_turn_round_are_followed(kernel: str, monkeypat
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 @pytest.mark.parametrize("parameter", ["input_slope", "bias", "output_weight"])
-def test_one_unit_that_is_no_number_shows_in_the_loss(
-    parameter: str, side: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where it is active nowhere: 0 times NaN is NaN."""
-    force("sorted", monkeypatch)
+def test_nan_in_one_unit_shows_in_the_loss(parameter: str, side: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the unit is active on no sample: 0 times NaN is NaN."""
+    force_kernel("sorted", monkeypatch)
     module = Case().module()
     with torch.no_grad():
         module.input_slope.fill_(side)
@@ -322,7 +322,7 @@ def test_one_unit_that_is_no_number_shows_in_the_loss(
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
-def test_every_update_has_its_own_learning_rate(optimizer: str) -> None:
+def test_every_update_and_group_has_its_own_learning_rate(optimizer: str) -> None:
     case = Case(optimizer=optimizer)
     wanted, module = case.module(), case.module()
     groups = len(wanted.configure_optimizers().param_groups)
@@ -332,10 +332,10 @@ def test_every_update_has_its_own_learning_rate(optimizer: str) -> None:
     assert_close(module, wanted, 1e-9)
 
 
-def test_the_output_bias_stands_in_a_group_without_decay() -> None:
+def test_weight_decay_does_not_apply_to_the_output_bias() -> None:
     case = Case(optimizer="decay")
     wanted, module = case.module(), case.module()
-    # far from where the data want it, so that decay would show; and a rate of its own
+    # far from 0, so that decay would show; its group has learning rate 0
     for one in (wanted, module):
         with torch.no_grad():
             one.output_bias.fill_(10.0)
@@ -347,8 +347,8 @@ def test_the_output_bias_stands_in_a_group_without_decay() -> None:
 
 
 @pytest.mark.parametrize("kernel", ["dense", "sorted"])
-def test_a_network_that_diverges_shows_it(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(kernel, monkeypatch)
+def test_nan_in_a_network_shows_in_its_loss_and_parameters(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force_kernel(kernel, monkeypatch)
     case = Case()
     module = case.module()
     with torch.no_grad():
@@ -358,18 +358,18 @@ def test_a_network_that_diverges_shows_it(kernel: str, monkeypatch: pytest.Monke
     assert not module.output_bias.isfinite().any()
 
 
-def test_points_out_of_order_are_never_given_to_the_sorted_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    force("sorted", monkeypatch)
+def test_the_sorted_kernel_is_not_used_for_unsorted_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    force_kernel("sorted", monkeypatch)
     case = Case()
     wanted, module = case.module(), case.module()
     x, y = (values.flip(0) for values in case.points())
     (piece,) = case.pieces(0, 100)
     for engine, one in ((Fused(), module), (Reference(), wanted)):
-        engine.run(one.state(), one.configure_optimizers(), piece, np.full((100, 1), 0.02), x, y)
+        engine.run(one.model_state(), one.configure_optimizers(), piece, np.full((100, 1), 0.02), x, y)
     assert_close(module, wanted, 1e-9)
 
 
-def test_the_sorted_kernel_is_taken_where_it_wins() -> None:
+def test_the_sorted_kernel_is_faster_for_large_widths() -> None:
     for precise, batch, narrow, wide in ((True, 40, 60, 320), (False, 40, 160, 640), (False, 400, 20, 160)):
         dense, ordered = fused.cost(narrow, batch, 200, precise)
         assert dense < ordered
@@ -377,35 +377,35 @@ def test_the_sorted_kernel_is_taken_where_it_wins() -> None:
         assert ordered < dense
 
 
-def test_a_denominator_without_eps_is_left_to_reference() -> None:
-    """0 / 0 is NaN, and units that fill up a vector never move."""
+def test_adam_with_eps_0_is_not_supported() -> None:
+    """The padding has gradient 0, so its update would be 0 / 0 = NaN."""
     settings = {"_target_": "torch.optim.Adam", "lr": 0.001, "eps": 0.0}
     assert unsupported(ReLUModule(3, optimizer=settings).requirements(None)) == "optimizer.eps=0.0"
 
 
-def test_a_number_that_is_no_number_is_left_to_the_optimizer_to_refuse() -> None:
+def test_an_eps_that_is_not_a_number_is_left_for_the_optimizer_to_refuse() -> None:
     assert (
         unsupported(ReLUModule(3, optimizer={"_target_": "torch.optim.Adam", "eps": "small"}).requirements(None))
         is None
     )
 
 
-def test_the_work_of_an_update_grows_no_faster_than_the_width() -> None:
+def test_the_cost_of_an_update_grows_at_most_linearly_with_the_width() -> None:
     for precise in (False, True):
         fast = [min(fused.cost(width, 40, 200, precise)) for width in (40, 640, 10_240)]
         assert fast[1] < 16 * fast[0]
         assert fast[2] < 16 * fast[1]
 
 
-class Own(ConstantModule):
-    """A model with a forward of its own."""
+class CustomForward(ConstantModule):
+    """A model that overrides `forward`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * super().forward(x)
 
 
 @pytest.mark.parametrize(
-    ("module", "what"),
+    ("make_module", "feature"),
     [
         (lambda: ReLUModule(3, optimizer={"_target_": "torch.optim.RMSprop"}), "optimizer._target_=torch.optim.RMS"),
         (lambda: ReLUModule(3, optimizer={"_target_": "mine.SGD"}), "optimizer._target_=mine.SGD"),
@@ -413,21 +413,21 @@ class Own(ConstantModule):
         (lambda: ReLUModule(3, optimizer=OPTIMIZERS["sgd"] | {"maximize": True}), "optimizer.maximize=True"),
         (lambda: ReLUModule(3).to("meta"), "the device meta"),
         (lambda: ReLUModule(3).half(), "torch.float16"),
-        (lambda: Own(), "the model Own"),
+        (lambda: CustomForward(), "the model CustomForward"),
     ],
     ids=["rmsprop", "foreign", "amsgrad", "maximize", "device", "half", "model"],
 )
-def test_what_it_does_not_support_is_named_before_training(module: Any, what: str) -> None:
-    one = module()
+def test_an_unsupported_feature_is_named_before_training(make_module: Any, feature: str) -> None:
+    module = make_module()
     with pytest.raises(UserError, match=r"engine=fused: .* is not supported") as caught:
-        choose("fused", one.requirements(None))
-    assert what in str(caught.value)
-    engine = choose("auto", one.requirements(None))
+        choose("fused", module.requirements(None))
+    assert feature in str(caught.value)
+    engine = choose("auto", module.requirements(None))
     assert engine.name == "reference"
-    assert what in engine.reason
+    assert feature in engine.reason
 
 
-def test_auto_takes_it_where_it_can() -> None:
+def test_auto_chooses_it_if_the_run_is_supported() -> None:
     engine = choose("auto", ReLUModule(3).requirements(WithReplacement(40)))
     assert (engine.name, engine.reason) == ("fused", "")
     assert choose("reference", ReLUModule(3).requirements(None)).reason == ""
@@ -435,7 +435,7 @@ def test_auto_takes_it_where_it_can() -> None:
         choose("fastest", ReLUModule(3).requirements(None))
 
 
-def test_an_optimizer_that_was_made_otherwise_is_refused_at_the_first_update() -> None:
+def test_an_unsupported_optimizer_is_refused_at_the_first_update() -> None:
     case = Case()
     module = case.module()
     with pytest.raises(UserError, match="the optimizer RMSprop is not supported"):
@@ -444,12 +444,12 @@ def test_an_optimizer_that_was_made_otherwise_is_refused_at_the_first_update() -
 
 @pytest.mark.parametrize(("replicas", "moments", "size"), [(1, 0, 4), (3, 2, 145), (2, 1, 5000)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_threads_write_no_memory_that_lies_beside_each_others(dtype, replicas, moments, size) -> None:
+def test_threads_do_not_write_to_adjacent_memory(dtype, replicas, moments, size) -> None:
     given = np.random.default_rng(0).normal(size=(replicas, 1 + moments, size)).astype(dtype)
     loss = np.arange(replicas, dtype=dtype)
-    rows, own_loss, work = minibatch_kernels.padded_copy(given, loss)
+    rows, loss_copies, work = minibatch_kernels.padded_copy(given, loss)
     np.testing.assert_array_equal(rows, given)
-    np.testing.assert_array_equal(own_loss, loss)
+    np.testing.assert_array_equal(loss_copies, loss)
     assert work.shape[0] == 4
     assert work.shape[1] >= max(size, minibatch_kernels.TILE + 8)
     assert not work.any()
@@ -457,8 +457,8 @@ def test_threads_write_no_memory_that_lies_beside_each_others(dtype, replicas, m
     while memory.base is not None:
         memory = memory.base
     begin, end = np.lib.array_utils.byte_bounds(memory)
-    ends = [np.lib.array_utils.byte_bounds(part) for part in (rows, own_loss, work)]
-    assert min(first for first, _ in ends) - begin >= minibatch_kernels.LINE
-    assert end - max(last for _, last in ends) >= minibatch_kernels.LINE
+    ends = [np.lib.array_utils.byte_bounds(part) for part in (rows, loss_copies, work)]
+    assert min(first for first, _ in ends) - begin >= minibatch_kernels.CACHE_LINE_BYTES
+    assert end - max(last for _, last in ends) >= minibatch_kernels.CACHE_LINE_BYTES
     assert all(last <= first for (_, last), (first, _) in itertools.pairwise(ends))
-    assert not any(np.shares_memory(part, other) for part in (rows, own_loss) for other in (given, loss, work))
+    assert not any(np.shares_memory(part, other) for part in (rows, loss_copies) for other in (given, loss, work))

@@ -1,4 +1,4 @@
-"""Replicas are shared between threads: each once, and no longer when something has gone wrong."""
+"""Threads process every replica exactly once, and stop after an exception."""
 
 import threading
 from collections import Counter
@@ -9,35 +9,35 @@ from reluviz.engines import parallel
 
 
 @pytest.fixture
-def four(monkeypatch: pytest.MonkeyPatch) -> None:
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "THREADS", 4)
 
 
-@pytest.mark.usefixtures("four")
+@pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize("nanoseconds", [0.0, 1e9])
-@pytest.mark.parametrize("most", [None, 1, 7])
+@pytest.mark.parametrize("max_replicas", [None, 1, 7])
 @pytest.mark.parametrize("replicas", [1, 2, 3, 40, 1001])
-def test_every_replica_is_worked_on_once(replicas: int, most: int | None, nanoseconds: float) -> None:
+def test_every_replica_is_processed_once(replicas: int, max_replicas: int | None, nanoseconds: float) -> None:
     seen: Counter[int] = Counter()
     lock = threading.Lock()
 
     def run(first: int, last: int) -> None:
-        assert 0 < last - first <= (most or replicas)
+        assert 0 < last - first <= (max_replicas or replicas)
         with lock:
             seen.update(range(first, last))
 
-    parallel.run_in_threads(run, replicas, nanoseconds, most)
+    parallel.run_in_threads(run, replicas, nanoseconds, max_replicas)
     assert seen == Counter(range(replicas))
 
 
-@pytest.mark.usefixtures("four")
-def test_short_work_stays_in_its_thread_and_long_work_is_shared() -> None:
-    together = threading.Barrier(4, timeout=30)
+@pytest.mark.usefixtures("four_threads")
+def test_short_work_stays_in_the_calling_thread_and_long_work_is_distributed() -> None:
+    barrier = threading.Barrier(4, timeout=30)
     seen: set[int] = set()
 
     def meet(first: int, last: int) -> None:
         seen.add(threading.get_ident())
-        together.wait()
+        barrier.wait()
 
     parallel.run_in_threads(meet, 4, 1e9)
     assert len(seen) == 4
@@ -46,16 +46,16 @@ def test_short_work_stays_in_its_thread_and_long_work_is_shared() -> None:
     assert seen == {threading.get_ident()}
 
 
-@pytest.mark.usefixtures("four")
+@pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_after_an_error_nothing_more_is_begun(error: type[BaseException]) -> None:
-    begun = []
+def test_no_further_chunk_starts_after_an_exception(error: type[BaseException]) -> None:
+    started = []
 
     def fail(first: int, last: int) -> None:
-        begun.append(first)
-        raise error("torn")
+        started.append(first)
+        raise error("failed")
 
-    with pytest.raises(error, match="torn"):
-        parallel.run_in_threads(fail, 1000, 1e9, most=1)
-    # each thread ends with its first
-    assert len(begun) <= 4
+    with pytest.raises(error, match="failed"):
+        parallel.run_in_threads(fail, 1000, 1e9, max_replicas=1)
+    # each thread stops at its first chunk
+    assert len(started) <= 4

@@ -1,3 +1,5 @@
+"""The modules: initial states, training, checkpoints, optimisers and schedulers."""
+
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from reluviz.data.datamodule import PiecewiseLinearData, SegmentData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
-from reluviz.models.initialization import course_weights, place
+from reluviz.models.initialization import set_elbows, torch_default_state
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.models.relu import TRAINED
 from reluviz.training.lightning_startup import quiet
@@ -61,35 +63,35 @@ def elbows(module: ReLUModule, replica: int = 0) -> Tensor:
     return (-values["bias"] / values["input_slope"])[replica]
 
 
-def own_data(x: list[float]) -> SegmentData:
+def user_data(x: list[float]) -> SegmentData:
     points = np.array(x)
-    data = Dataset("own", points, np.sin(points), (points[0], points[-1]))
+    data = Dataset("user", points, np.sin(points), (points[0], points[-1]))
     return SegmentData(data, updates=2, sampler=Full())
 
 
 @pytest.mark.parametrize("seed", [0, 1, 17, 2**32 - 1])
 @pytest.mark.parametrize("width", [1, 2, 20, 100])
-def test_the_weights_are_torch_s_under_the_seed_bit_for_bit(seed: int, width: int) -> None:
+def test_the_weights_equal_torchs_defaults_under_the_seed_bit_for_bit(seed: int, width: int) -> None:
     network = torch_default(seed, width).state_dict()
-    state = course_weights(seed, width)
+    state = torch_default_state(seed, width)
     assert torch.equal(state["input_slope"], network["0.weight"][:, 0])
     assert torch.equal(state["bias"], network["0.bias"])
     assert torch.equal(state["output_weight"], network["2.weight"][0])
     assert torch.equal(state["output_bias"], network["2.bias"][0])
 
 
-def test_the_weights_are_float32_whatever_torch_s_default() -> None:
-    before = course_weights(3, W)
+def test_the_weights_are_float32_for_every_default_dtype_of_torch() -> None:
+    before = torch_default_state(3, W)
     torch.set_default_dtype(torch.float64)
     try:
-        after = course_weights(3, W)
+        after = torch_default_state(3, W)
     finally:
         torch.set_default_dtype(torch.float32)
     assert all(torch.equal(before[name], after[name]) and after[name].dtype == torch.float32 for name in before)
 
 
 @pytest.mark.parametrize("placement", ["uniform", "even", "torch"])
-def test_global_generators_are_left_alone(placement: str) -> None:
+def test_global_generators_are_not_changed(placement: str) -> None:
     states = torch.get_rng_state(), np.random.get_state()[1].tolist()
     ReLUModule(width=W, elbows=placement, seeds=[3, 4])
     assert torch.equal(torch.get_rng_state(), states[0])
@@ -97,13 +99,13 @@ def test_global_generators_are_left_alone(placement: str) -> None:
 
 
 @pytest.mark.parametrize(("placement", "settings"), PLACEMENTS.items())
-def test_a_placement_changes_the_biases_only(placement: str, settings: dict[str, Any]) -> None:
+def test_a_placement_changes_only_the_biases(placement: str, settings: dict[str, Any]) -> None:
     module = ReLUModule(width=W, elbows=placement, seeds=[5], **settings)
-    state = course_weights(5, W)
+    state = torch_default_state(5, W)
     for name in ("input_slope", "output_weight"):
         assert torch.equal(getattr(module, name)[0], state[name])
     assert torch.equal(module.output_bias[0], state["output_bias"])
-    # at_data waits for the data
+    # at_data leaves the biases until the data are known
     assert torch.equal(module.bias[0], state["bias"]) == (placement in ("torch", "at_data"))
 
 
@@ -113,7 +115,7 @@ def test_uniform_elbows_are_sorted_draws_on_the_domain(domain: tuple[float, floa
     beta = (elbows(ReLUModule(width=4000, domain=domain)) - low) / (high - low)
     # float32 weights place an elbow to about 1e-7 of its distance from 0
     assert (beta.diff() > -1e-6 * max(1, abs(high) / (high - low))).all()
-    # Kolmogorov and Smirnov: 4,000 draws stay within 1.95 / sqrt(4,000) in 999 of 1,000 samples
+    # Kolmogorov-Smirnov test: 4,000 draws stay within 1.95 / sqrt(4,000) in 999 of 1,000 samples
     assert (beta - (torch.arange(4000) + 0.5) / 4000).abs().max() < 1.95 / math.sqrt(4000)
 
 
@@ -124,8 +126,8 @@ def test_uniform_elbows_differ_between_seeds_and_keep_their_values() -> None:
     assert not np.isin(elbows(module, 0), elbows(module, 1)).any()
 
 
-def test_uniform_elbows_are_not_made_of_the_weights_own_random_numbers() -> None:
-    # torch's float64 draw from a generator whose seed has the same low 32 bits repeats those numbers
+def test_uniform_elbows_do_not_reuse_the_random_numbers_of_the_weights() -> None:
+    # a torch generator with the same low 32 bits of the seed would repeat those numbers in float64
     for seed in range(5):
         repeated = torch.rand(W, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).sort().values
         assert ((elbows(ReLUModule(width=W, seeds=[seed])) - repeated).abs() > 1e-4).any()
@@ -138,7 +140,7 @@ def test_even_elbows_divide_the_domain(domain: tuple[float, float] | None) -> No
     assert elbows(ReLUModule(width=W, elbows="even", domain=domain)).tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_given_elbows_are_where_they_are_given() -> None:
+def test_given_elbows_are_at_the_given_positions() -> None:
     positions = PLACEMENTS["given"]["positions"]
     module = ReLUModule(width=W, elbows="given", positions=positions, seeds=[0, 9])
     for replica in range(2):
@@ -148,37 +150,37 @@ def test_given_elbows_are_where_they_are_given() -> None:
 def test_elbows_at_data_are_training_inputs_evenly_spaced_in_rank() -> None:
     x = [0.0, 0.1, 0.11, 0.12, 0.5, 3.0, 3.5, 7.0, 9.0]
     module = ReLUModule(width=3, elbows="at_data", seeds=[0, 9], optimizer={"_target_": "torch.optim.SGD", "lr": 1e-12})
-    fit(module, own_data(x))
+    fit(module, user_data(x))
     for replica in range(2):
         assert elbows(module, replica).tolist() == pytest.approx([x[2], x[4], x[6]], abs=1e-5)
 
 
 @pytest.mark.parametrize("placement", ["uniform", "even"])
 @pytest.mark.parametrize("x", [[-3.0, 1.0, 5.0], [100.0, 101.0, 140.0]])
-def test_elbows_are_placed_on_the_domain_of_the_data_that_is_fitted(placement: str, x: list[float]) -> None:
-    still = {"_target_": "torch.optim.SGD", "lr": 1e-12}
-    by_data = ReLUModule(width=W, elbows=placement, seeds=[0, 9], optimizer=still)
-    fit(by_data, own_data(x))
-    by_hand = ReLUModule(width=W, elbows=placement, seeds=[0, 9], domain=(x[0], x[-1]))
+def test_elbows_are_placed_on_the_domain_of_the_training_data(placement: str, x: list[float]) -> None:
+    frozen = {"_target_": "torch.optim.SGD", "lr": 1e-12}
+    from_data = ReLUModule(width=W, elbows=placement, seeds=[0, 9], optimizer=frozen)
+    fit(from_data, user_data(x))
+    from_argument = ReLUModule(width=W, elbows=placement, seeds=[0, 9], domain=(x[0], x[-1]))
     for replica in range(2):
-        assert elbows(by_data, replica).tolist() == pytest.approx(elbows(by_hand, replica).tolist(), rel=1e-5)
+        assert elbows(from_data, replica).tolist() == pytest.approx(elbows(from_argument, replica).tolist(), rel=1e-5)
 
 
-def test_a_domain_that_is_given_outweighs_the_data_s() -> None:
+def test_a_given_domain_overrides_that_of_the_data() -> None:
     module = ReLUModule(
         width=W, elbows="even", domain=(0.0, 8.0), optimizer={"_target_": "torch.optim.SGD", "lr": 1e-12}
     )
-    fit(module, own_data([-3.0, 1.0, 5.0]))
+    fit(module, user_data([-3.0, 1.0, 5.0]))
     assert elbows(module).tolist() == pytest.approx([1, 2, 3, 4, 5, 6, 7], abs=1e-5)
 
 
-def test_torch_s_own_elbows_are_mostly_outside_the_unit_interval() -> None:
+def test_most_of_torchs_default_elbows_are_outside_the_unit_interval() -> None:
     width, x = 200_000, torch.linspace(0, 1, 200)
-    state = course_weights(0, width)
+    state = torch_default_state(0, width)
     w, b = state["input_slope"], state["bias"]
     beta = -b / w
     inside = (beta > 0) & (beta < 1)
-    # a line is positive on the interval if it is at both ends
+    # a line is positive on the whole interval if it is positive at both ends
     ends = torch.stack([w * x[0] + b, w * x[-1] + b]) > 0
     fractions = {"inside": inside, "dead": ~ends.any(0), "always on": ends.all(0)}
     for name, expected in {"inside": 0.25, "dead": 0.375, "always on": 0.375}.items():
@@ -186,7 +188,7 @@ def test_torch_s_own_elbows_are_mostly_outside_the_unit_interval() -> None:
         assert fractions[name].float().mean().item() == pytest.approx(expected, abs=tolerance), name
 
 
-def test_replicas_start_as_their_seeds_alone_would() -> None:
+def test_a_replica_starts_as_the_run_with_its_seed_alone() -> None:
     together = ReLUModule(width=W, seeds=[0, 5, 17]).values()
     for r, seed in enumerate([0, 5, 17]):
         alone = ReLUModule(width=W, seeds=[seed]).values()
@@ -194,7 +196,7 @@ def test_replicas_start_as_their_seeds_alone_would() -> None:
 
 
 @pytest.mark.parametrize("train", TRAINED)
-def test_what_is_not_trained_stays_bit_for_bit(train: str) -> None:
+def test_untrained_parameters_do_not_change(train: str) -> None:
     module = ReLUModule(width=W, train=train, seeds=[0, 1])
     assert module.trained == TRAINED[train]
     before = module.values()
@@ -206,7 +208,7 @@ def test_what_is_not_trained_stays_bit_for_bit(train: str) -> None:
 
 @pytest.mark.parametrize("start", [0.0, -2.5])
 @pytest.mark.parametrize("cls", [ConstantModule, LinearModule])
-def test_a_model_with_one_parameter_starts_where_it_is_told(cls: type[Any], start: float) -> None:
+def test_a_one_parameter_model_starts_at_the_given_value(cls: type[Any], start: float) -> None:
     module = cls(start=start, seeds=[0, 4])
     assert module.values()["theta"].tolist() == [start, start]
     assert module.trained == ("theta",)
@@ -215,7 +217,7 @@ def test_a_model_with_one_parameter_starts_where_it_is_told(cls: type[Any], star
     assert module(x).tolist() == [expected, expected]
 
 
-def test_one_gradient_step_of_the_constant_model_moves_by_2_eta_times_the_mean_residual() -> None:
+def test_one_gradient_step_of_the_constant_model_is_2_eta_times_the_mean_residual() -> None:
     module = ConstantModule(start=3.0, optimizer={"_target_": "torch.optim.SGD", "lr": 0.1})
     data = PiecewiseLinearData(updates=1, sampler=Full())
     fit(module, data, precision="64-true")
@@ -223,20 +225,20 @@ def test_one_gradient_step_of_the_constant_model_moves_by_2_eta_times_the_mean_r
 
 
 @pytest.mark.parametrize(("placement", "settings"), PLACEMENTS.items())
-def test_the_plain_network_computes_the_same_function(placement: str, settings: dict[str, Any]) -> None:
+def test_the_sequential_network_computes_the_same_function(placement: str, settings: dict[str, Any]) -> None:
     module = ReLUModule(width=W, elbows=placement, seeds=[0, 9], **settings)
     x = torch.linspace(-2, 3, 101)
     for replica in range(2):
         network = module.to_sequential(replica)
         torch.testing.assert_close(network(x[:, None])[:, 0], module(x)[replica])
-        # weights of its own
+        # its weights are copies
         with torch.no_grad():
             network[0].weight.fill_(7)
         assert (module.input_slope != 7).all()
 
 
 @pytest.mark.parametrize("form", ["state_dict", "plain dict", "parameters", "double", "half", "old format"])
-def test_the_state_of_a_plain_network_makes_the_round_trip(form: str, tmp_path: Path) -> None:
+def test_the_state_of_a_sequential_network_survives_a_round_trip(form: str, tmp_path: Path) -> None:
     network = torch_default(123, W)
     if form in ("double", "half"):
         network = getattr(network, form)()
@@ -257,12 +259,12 @@ def test_the_state_of_a_plain_network_makes_the_round_trip(form: str, tmp_path: 
     assert module.trained == PARAMETERS["relu"]
 
 
-def test_weights_from_a_file_are_not_placed_again(tmp_path: Path) -> None:
+def test_elbows_from_a_file_are_not_moved(tmp_path: Path) -> None:
     network = torch_default(123, W)
     torch.save(network.state_dict(), tmp_path / "network.pt")
-    still = {"_target_": "torch.optim.SGD", "lr": 1e-12}
-    module = ReLUModule(width=W, init_from=str(tmp_path / "network.pt"), optimizer=still)
-    fit(module, own_data([-3.0, 1.0, 5.0]))
+    frozen = {"_target_": "torch.optim.SGD", "lr": 1e-12}
+    module = ReLUModule(width=W, init_from=str(tmp_path / "network.pt"), optimizer=frozen)
+    fit(module, user_data([-3.0, 1.0, 5.0]))
     torch.testing.assert_close(module.to_sequential()[0].bias, network[0].bias)
 
 
@@ -278,13 +280,13 @@ def broken(**changes: Any) -> "OrderedDict[str, Any]":
 
 
 BAD_STATES: dict[str, tuple[Any, str]] = {
-    "another width": (torch_default(0, 3).state_dict(), "0.weight has shape (3, 1); model.width=7 needs (7, 1)"),
-    "a key missing": (broken(**{"2_bias": None}), "holds '0.weight', '0.bias', '2.weight'; the keys 0.weight, 0.bias"),
-    "a key too many": (
+    "wrong width": (torch_default(0, 3).state_dict(), "0.weight has shape (3, 1); model.width=7 needs (7, 1)"),
+    "missing key": (broken(**{"2_bias": None}), "holds '0.weight', '0.bias', '2.weight'; the keys 0.weight, 0.bias"),
+    "extra key": (
         broken(**{"4_weight": torch.ones(1)}),
         "'4.weight'; the keys 0.weight, 0.bias, 2.weight, 2.bias",
     ),
-    "another transposition": (broken(**{"0_weight": torch.ones(1, W)}), "0.weight has shape (1, 7); model.width=7"),
+    "transposed": (broken(**{"0_weight": torch.ones(1, W)}), "0.weight has shape (1, 7); model.width=7"),
     "a number for a tensor": (broken(**{"2_bias": 3.0}), "2.bias has shape float; model.width=7 needs (1,)"),
     "not a number": (broken(**{"2_bias": torch.tensor([math.nan])}), "2.bias holds values that are not finite numbers"),
     "whole numbers": (broken(**{"2_bias": torch.tensor([1])}), "2.bias holds values that are not finite numbers"),
@@ -296,52 +298,52 @@ BAD_STATES: dict[str, tuple[Any, str]] = {
 }
 
 
-def refusal(path: Path) -> str:
+def error_message(path: Path) -> str:
     with pytest.raises(UserError) as caught:
         ReLUModule(width=W, init_from=str(path))
-    said = str(caught.value)
-    assert "\n" not in said
-    assert len(said) < 400
-    assert said.startswith(f"model.init_from={path}: ")
-    return said
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    assert message.startswith(f"model.init_from={path}: ")
+    return message
 
 
-@pytest.mark.parametrize(("state", "said"), BAD_STATES.values(), ids=BAD_STATES.keys())
-def test_a_state_of_another_network_is_refused_in_one_line(state: Any, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("state", "message"), BAD_STATES.values(), ids=BAD_STATES.keys())
+def test_a_state_that_does_not_fit_is_refused_in_one_line(state: Any, message: str, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "network.pt")
-    assert said in refusal(tmp_path / "network.pt")
+    assert message in error_message(tmp_path / "network.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04", bytes(range(256))])
-def test_a_file_that_torch_did_not_write_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_not_written_by_torch_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "network.pt").write_bytes(content)
-    assert "is not a file of torch.save(network.state_dict(), file)" in refusal(tmp_path / "network.pt")
+    assert "is not a file of torch.save(network.state_dict(), file)" in error_message(tmp_path / "network.pt")
 
 
-def test_a_missing_state_is_named(tmp_path: Path) -> None:
-    assert "no such file" in refusal(tmp_path / "network.pt")
-    assert "no such file" in refusal(tmp_path)
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "no such file" in error_message(tmp_path / "network.pt")
+    assert "no such file" in error_message(tmp_path)
 
 
 @pytest.mark.parametrize("new_format", [True, False])
-def test_a_damaged_state_never_leaves_another_exception(new_format: bool, tmp_path: Path) -> None:
+def test_a_damaged_file_never_raises_another_exception(new_format: bool, tmp_path: Path) -> None:
     path = tmp_path / "network.pt"
     torch.save(broken(), path, _use_new_zipfile_serialization=new_format)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
     for _ in range(80):
         damaged = bytearray(whole)
-        for place_ in generator.integers(min(len(damaged), 800), size=2):
-            damaged[place_] = generator.integers(256)
+        for position in generator.integers(min(len(damaged), 800), size=2):
+            damaged[position] = generator.integers(256)
         path.write_bytes(damaged)
         try:
             ReLUModule(width=W, init_from=str(path))
         except UserError:
-            refusal(path)
+            error_message(path)
 
 
-class Runs:
-    """Unpickling makes a file."""
+class CreatesFile:
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -351,14 +353,14 @@ class Runs:
 
 
 @pytest.mark.parametrize("new_format", [True, False])
-def test_code_in_a_state_is_never_run(new_format: bool, tmp_path: Path) -> None:
-    mark = tmp_path / "made by the pickle"
+def test_code_in_a_file_is_never_run(new_format: bool, tmp_path: Path) -> None:
+    mark = tmp_path / "created by the pickle"
     path = tmp_path / "network.pt"
-    torch.save(broken(**{"2_bias": Runs(mark)}), path, _use_new_zipfile_serialization=new_format)
-    assert "is not a file of torch.save" in refusal(path)
+    torch.save(broken(**{"2_bias": CreatesFile(mark)}), path, _use_new_zipfile_serialization=new_format)
+    assert "is not a file of torch.save" in error_message(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)
-    assert mark.exists(), "the file does hold code"
+    assert mark.exists(), "the file contains code"
 
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
@@ -373,16 +375,16 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "ridge": ({"ridge": -1}, "model.ridge=-1: must be at least 0"),
     "no seeds": ({"seeds": []}, "seeds=[]: must be different whole numbers of at least 0"),
-    "a seed twice": ({"seeds": [1, 1]}, "seeds=[1, 1]: must be different whole numbers of at least 0"),
-    "a seed below 0": ({"seeds": [-1]}, "seeds=[-1]: must be different whole numbers of at least 0"),
+    "repeated seed": ({"seeds": [1, 1]}, "seeds=[1, 1]: must be different whole numbers of at least 0"),
+    "negative seed": ({"seeds": [-1]}, "seeds=[-1]: must be different whole numbers of at least 0"),
 }
 
 
-@pytest.mark.parametrize(("settings", "said"), SETTINGS.values(), ids=SETTINGS.keys())
-def test_settings_that_do_not_fit_are_refused_in_one_line(settings: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("settings", "message"), SETTINGS.values(), ids=SETTINGS.keys())
+def test_invalid_settings_are_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         ReLUModule(**settings)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 def is_plain(value: Any) -> bool:
@@ -394,7 +396,7 @@ def is_plain(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("cls", MODULES)
-def test_hyper_parameters_are_plain_values_and_rebuild_the_module(cls: type[Any]) -> None:
+def test_hyper_parameters_are_plain_values_from_which_the_module_can_be_rebuilt(cls: type[Any]) -> None:
     module = cls(seeds=[3, 4], optimizer={"_target_": "torch.optim.Adam", "betas": [0.8, 0.9]})
     hparams = dict(module.hparams)
     assert is_plain(hparams)
@@ -405,7 +407,7 @@ def test_hyper_parameters_are_plain_values_and_rebuild_the_module(cls: type[Any]
 
 
 @pytest.mark.parametrize("cls", MODULES)
-def test_a_checkpoint_of_a_real_fit_loads_without_running_code(cls: type[Any], tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_run_loads_with_weights_only(cls: type[Any], tmp_path: Path) -> None:
     optimizer = {"_target_": "torch.optim.SGD", "lr": 0.02, "momentum": 0.9}
     module = cls(seeds=[3, 4], optimizer=optimizer)
     data = PiecewiseLinearData(updates=30)
@@ -421,7 +423,7 @@ def test_a_checkpoint_of_a_real_fit_loads_without_running_code(cls: type[Any], t
     assert loaded.optimizer_settings == optimizer
 
 
-def test_a_checkpoint_loads_where_the_initial_state_s_file_is_gone(tmp_path: Path) -> None:
+def test_a_checkpoint_loads_without_the_file_of_the_initial_state(tmp_path: Path) -> None:
     torch.save(torch_default(1, W).state_dict(), tmp_path / "network.pt")
     module = ReLUModule(width=W, init_from=str(tmp_path / "network.pt"))
     lightning = trainer(max_steps=1)
@@ -434,7 +436,7 @@ def test_a_checkpoint_loads_where_the_initial_state_s_file_is_gone(tmp_path: Pat
 
 @pytest.mark.parametrize("limit", [{}, {"max_epochs": 1}, {"max_epochs": -1}, {"max_epochs": 3}, {"max_steps": 1000}])
 @pytest.mark.filterwarnings("ignore:.max_epochs. was not set")
-def test_a_trainer_without_a_number_of_steps_ends_after_the_schedule(limit: dict[str, int]) -> None:
+def test_a_trainer_without_a_step_limit_stops_after_the_last_segment(limit: dict[str, int]) -> None:
     module = ReLUModule(width=20)
     lightning = trainer(**limit)
     lightning.fit(module, PiecewiseLinearData(updates=50, snapshots=EverySchedule(20)))
@@ -442,55 +444,55 @@ def test_a_trainer_without_a_number_of_steps_ends_after_the_schedule(limit: dict
     assert lightning.current_epoch == 1
 
 
-def test_what_is_learned_does_not_depend_on_when_snapshots_are_taken() -> None:
-    often, seldom = (
+def test_the_result_does_not_depend_on_the_snapshot_schedule() -> None:
+    frequent, rare = (
         fit(ReLUModule(width=W, seeds=[2]), PiecewiseLinearData(updates=60, snapshots=EverySchedule(every))).values()
         for every in (7, 1000)
     )
-    assert all(torch.equal(often[name], seldom[name]) for name in often)
+    assert all(torch.equal(frequent[name], rare[name]) for name in frequent)
 
 
-def test_the_network_learns() -> None:
+def test_training_reduces_the_loss() -> None:
     data = PiecewiseLinearData(updates=200)
     module = ReLUModule(width=20, optimizer={"_target_": "torch.optim.Adam", "lr": 0.01})
-    x, y = module.points(data.dataset)
+    x, y = module.training_points(data.dataset)
     before = (module(x) - y).square().mean().item()
     fit(module, data)
     assert (module(x) - y).square().mean().item() < 0.8 * before
 
 
 @pytest.mark.parametrize("cls", MODULES)
-def test_double_precision_is_the_trainer_s_choice(cls: type[Any]) -> None:
+def test_the_trainer_chooses_double_precision(cls: type[Any]) -> None:
     module = cls()
     start = module.values()
     fit(module, precision="64-true")
     for name in PARAMETERS[cls.model]:
         value = getattr(module, name)
         assert value.dtype == torch.float64
-        # more digits than float32 holds
+        # the value needs more digits than float32 has
         assert not torch.equal(value.float().double(), value)
         assert value.isfinite().all()
         assert not torch.equal(value, start[name])
 
 
-def test_in_double_precision_elbows_are_placed_on_the_data_to_double_precision() -> None:
-    still = {"_target_": "torch.optim.SGD", "lr": 1e-300}
+def test_in_double_precision_elbows_are_placed_to_double_precision() -> None:
+    frozen = {"_target_": "torch.optim.SGD", "lr": 1e-300}
     module = fit(
-        ReLUModule(width=1, elbows="at_data", optimizer=still), own_data([-3.0, 0.1, 5.0]), precision="64-true"
+        ReLUModule(width=1, elbows="at_data", optimizer=frozen), user_data([-3.0, 0.1, 5.0]), precision="64-true"
     )
     assert elbows(module).tolist() == pytest.approx([0.1], abs=1e-15)
 
 
-def test_double_and_single_precision_start_alike_and_agree_to_rounding() -> None:
+def test_double_and_single_precision_agree_to_rounding() -> None:
     single = fit(ReLUModule(width=W)).values()
     double = fit(ReLUModule(width=W), precision="64-true").values()
     for name in single:
         torch.testing.assert_close(single[name], double[name], rtol=1e-4, atol=1e-5)
 
 
-def test_a_bias_is_placed_at_minus_elbow_times_slope() -> None:
+def test_a_bias_is_minus_elbow_times_slope() -> None:
     state = {"input_slope": torch.tensor([2.0, -3.0]), "bias": torch.zeros(2)}
-    place(state, "given", 0, 0.0, 1.0, [0.25, 0.5], None)
+    set_elbows(state, "given", 0, 0.0, 1.0, [0.25, 0.5], None)
     assert state["bias"].tolist() == [-0.5, 1.5]
 
 
@@ -517,7 +519,7 @@ def test_every_shipped_optimiser_builds_with_its_settings(settings: dict[str, An
 
 @pytest.mark.parametrize("settings", SHIPPED.values(), ids=SHIPPED.keys())
 @pytest.mark.parametrize("cls", MODULES)
-def test_under_every_shipped_optimiser_replicas_learn_apart(cls: type[Any], settings: dict[str, Any]) -> None:
+def test_replicas_are_independent_under_every_shipped_optimiser(cls: type[Any], settings: dict[str, Any]) -> None:
     data = PiecewiseLinearData(updates=20, snapshots=EverySchedule(1000))
     together = fit(cls(seeds=[4, 11], optimizer=settings), data, precision="64-true").values()
     for r, seed in enumerate([4, 11]):
@@ -527,13 +529,13 @@ def test_under_every_shipped_optimiser_replicas_learn_apart(cls: type[Any], sett
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
-def test_weight_decay_leaves_the_output_bias_alone(name: str) -> None:
+def test_weight_decay_does_not_apply_to_the_output_bias(name: str) -> None:
     named = output_layer()
     optimizer = build_optimizer({"_target_": f"torch.optim.{name}", "lr": 0.1, "weight_decay": 0.5}, named, replicas=1)
-    decayed, free = optimizer.param_groups
+    decayed, undecayed = optimizer.param_groups
     assert [id(p) for p in decayed["params"]] == [id(named["output_weight"])]
-    assert [id(p) for p in free["params"]] == [id(named["output_bias"])]
-    assert (decayed["weight_decay"], free["weight_decay"], decayed["lr"], free["lr"]) == (0.5, 0, 0.1, 0.1)
+    assert [id(p) for p in undecayed["params"]] == [id(named["output_bias"])]
+    assert (decayed["weight_decay"], undecayed["weight_decay"], decayed["lr"], undecayed["lr"]) == (0.5, 0, 0.1, 0.1)
     for value in named.values():
         value.grad = torch.zeros_like(value)
     optimizer.step()
@@ -541,7 +543,7 @@ def test_weight_decay_leaves_the_output_bias_alone(name: str) -> None:
     assert (named["output_bias"] == 1).all()
 
 
-def test_weight_decay_of_sgd_shrinks_by_1_minus_eta_wd() -> None:
+def test_weight_decay_of_sgd_multiplies_by_1_minus_eta_times_decay() -> None:
     named = output_layer()
     optimizer = build_optimizer({**SGD, "weight_decay": 0.5}, named, replicas=1)
     named["output_weight"].grad = torch.zeros(1, 3)
@@ -554,7 +556,7 @@ def test_without_weight_decay_there_is_one_group(decay: dict[str, float]) -> Non
     assert len(build_optimizer({**SGD, **decay}, output_layer(), replicas=1).param_groups) == 1
 
 
-def test_weight_decay_of_a_model_with_one_parameter_acts_on_it() -> None:
+def test_weight_decay_applies_to_the_parameter_of_a_one_parameter_model() -> None:
     module = ConstantModule(optimizer={**SGD, "weight_decay": 0.5})
     (group,) = module.configure_optimizers().param_groups
     assert (group["params"], group["weight_decay"]) == ([module.theta], 0.5)
@@ -567,7 +569,7 @@ BAD_OPTIMIZERS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown class": ({"_target_": "torch.optim.SDG"}, "optimizer._target_=torch.optim.SDG: there is no such class"),
     "an unknown module": ({"_target_": "torch.optima.SGD"}, "torch.optima.SGD: there is no such class"),
     "a relative name": ({"_target_": "..SGD"}, "optimizer._target_=..SGD: there is no such class"),
-    "no optimiser": (
+    "not an optimiser": (
         {"_target_": "torch.nn.Linear"},
         "optimizer._target_=torch.nn.Linear: is not a class of the kind of",
     ),
@@ -576,10 +578,10 @@ BAD_OPTIMIZERS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown argument": ({**SGD, "beta": 1}, "optimizer.beta: SGD has no such argument (it takes lr, momentum, "),
     "a wrong value": ({**SGD, "lr": -1.0}, "optimizer.lr=-1.0: SGD does not accept this: Invalid learning rate: -1.0"),
     "a wrong type": ({**SGD, "lr": "fast"}, "optimizer.lr=fast: SGD does not accept this: "),
-    "values at odds": ({**SGD, "nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
+    "contradictory values": ({**SGD, "nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
     "too few betas": ({"_target_": "torch.optim.Adam", "betas": [0.9]}, "optimizer.betas=[0.9]: Adam does not accept"),
     "one beta": ({"_target_": "torch.optim.Adam", "betas": 0.9}, "optimizer.betas=0.9: Adam does not accept this: "),
-    "both of two ways": (
+    "fused and foreach": (
         {"_target_": "torch.optim.Adam", "fused": True, "foreach": True},
         "optimizer.fused=True optimizer.foreach=True: Adam does not accept this: ",
     ),
@@ -588,17 +590,17 @@ BAD_OPTIMIZERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("settings", "said"), BAD_OPTIMIZERS.values(), ids=BAD_OPTIMIZERS.keys())
-def test_an_optimiser_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("settings", "message"), BAD_OPTIMIZERS.values(), ids=BAD_OPTIMIZERS.keys())
+def test_an_invalid_optimiser_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         build_optimizer(settings, output_layer(), replicas=1)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("optimizer")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Adafactor", "Muon"])
-def test_an_optimiser_that_couples_numbers_takes_one_replica(name: str) -> None:
+def test_an_optimiser_that_couples_replicas_is_refused_for_several_replicas(name: str) -> None:
     with pytest.raises(UserError, match=f"^optimizer._target_=torch.optim.{name}: would couple the replicas"):
         build_optimizer({"_target_": f"torch.optim.{name}"}, output_layer(2), replicas=2)
 
@@ -628,16 +630,16 @@ SCHEDULERS = [
 
 
 def rates(optimizer: torch.optim.Optimizer, scheduled: Any, updates: int) -> list[float]:
-    seen = []
+    found = []
     for _ in range(updates):
-        seen.append(optimizer.param_groups[0]["lr"])
+        found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduled.step()
-    return seen
+    return found
 
 
 @pytest.mark.parametrize("settings", SCHEDULERS, ids=lambda settings: settings["_target_"].rpartition(".")[2])
-def test_a_scheduler_gives_torch_s_learning_rates_from_the_first_update_on(settings: dict[str, Any]) -> None:
+def test_a_scheduler_gives_the_learning_rates_of_torch_from_the_first_update(settings: dict[str, Any]) -> None:
     optimizer = build_optimizer({**SGD, "momentum": 0.9}, output_layer(), replicas=1)
     found = rates(optimizer, build_scheduler(settings, optimizer), 20)
     plain = torch.optim.SGD(output_layer().values(), lr=0.1, momentum=0.9)
@@ -657,7 +659,7 @@ def test_every_shipped_scheduler_builds() -> None:
         assert build_scheduler(settings, optimizer).get_last_lr() == [0.1]
 
 
-def test_a_scheduler_counts_updates_and_not_segments() -> None:
+def test_a_scheduler_counts_updates_not_segments() -> None:
     found = []
     for every in (7, 1000):
         module = ReLUModule(width=W, optimizer=SGD, scheduler=scheduler("ExponentialLR", gamma=0.9))
@@ -667,11 +669,11 @@ def test_a_scheduler_counts_updates_and_not_segments() -> None:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-MOMENTUM_TOO = "changes more than the learning rate; where it is the momentum, add +scheduler.cycle_momentum=false"
+CHANGES_MOMENTUM = "changes more than the learning rate; where it is the momentum, add +scheduler.cycle_momentum=false"
 BAD_SCHEDULERS: dict[str, tuple[dict[str, Any], str]] = {
     "needs a metric": (scheduler("ReduceLROnPlateau"), "ReduceLROnPlateau: needs a metric at every update"),
-    "OneCycleLR": (scheduler("OneCycleLR", max_lr=0.1, total_steps=10), f"lr_scheduler.OneCycleLR: {MOMENTUM_TOO}"),
-    "CyclicLR": (scheduler("CyclicLR", base_lr=0.1, max_lr=1.0), f"lr_scheduler.CyclicLR: {MOMENTUM_TOO}"),
+    "OneCycleLR": (scheduler("OneCycleLR", max_lr=0.1, total_steps=10), f"lr_scheduler.OneCycleLR: {CHANGES_MOMENTUM}"),
+    "CyclicLR": (scheduler("CyclicLR", base_lr=0.1, max_lr=1.0), f"lr_scheduler.CyclicLR: {CHANGES_MOMENTUM}"),
     "no target": ({"gamma": 0.9}, "scheduler._target_ is missing: the name of a class"),
     "an unknown class": (
         scheduler("StepRate"),
@@ -694,25 +696,23 @@ BAD_SCHEDULERS: dict[str, tuple[dict[str, Any], str]] = {
         "scheduler.gamma=slow: ExponentialLR does not accept this: ",
     ),
     "no function": (scheduler("LambdaLR", lr_lambda="x"), "scheduler.lr_lambda=x: LambdaLR does not accept this: "),
-    "takes schedulers": (scheduler("ChainedScheduler"), "scheduler: ChainedScheduler does not accept this: "),
+    "needs schedulers": (scheduler("ChainedScheduler"), "scheduler: ChainedScheduler does not accept this: "),
 }
 
 
 @pytest.mark.parametrize("momentum", [0.8, 0.9, 0.95])
-@pytest.mark.parametrize(("settings", "said"), BAD_SCHEDULERS.values(), ids=BAD_SCHEDULERS.keys())
-def test_a_scheduler_that_cannot_be_is_refused_in_one_line(
-    settings: dict[str, Any], said: str, momentum: float
-) -> None:
-    # 0.9 and 0.95 are the momenta with which the cycles begin
+@pytest.mark.parametrize(("settings", "message"), BAD_SCHEDULERS.values(), ids=BAD_SCHEDULERS.keys())
+def test_an_invalid_scheduler_is_refused_in_one_line(settings: dict[str, Any], message: str, momentum: float) -> None:
+    # the cycles begin with momentum 0.9 or 0.95
     optimizer = build_optimizer({**SGD, "momentum": momentum}, output_layer(), replicas=1)
     with pytest.raises(UserError) as caught:
         build_scheduler(settings, optimizer)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("scheduler")
     assert "\n" not in str(caught.value)
 
 
-def test_a_float64_checkpoint_loads_with_all_its_digits(tmp_path: Path) -> None:
+def test_a_float64_checkpoint_loads_with_full_precision(tmp_path: Path) -> None:
     module = ConstantModule().double()
     with torch.no_grad():
         module.theta.fill_(1 / 3)
@@ -723,7 +723,7 @@ def test_a_float64_checkpoint_loads_with_all_its_digits(tmp_path: Path) -> None:
     assert loaded.theta.item() == 1 / 3
 
 
-def test_numpy_settings_become_plain_ones() -> None:
+def test_numpy_settings_become_plain_python_values() -> None:
     module = ReLUModule(width=2, elbows="given", positions=np.array([0.25, 0.5]), seeds=np.array([3]))
     assert module.hparams["positions"] == [0.25, 0.5]
     assert type(module.hparams["seeds"][0]) is int

@@ -1,4 +1,4 @@
-"""The code is formatted, linted and typed; what is one fact stands in one place."""
+"""The code passes the linter, the formatter and the type checker; pins, versions and commands agree across files."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
     [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
     ids=["lint", "format", "types"],
 )
-def test_the_code_is_clean(command: list[str]) -> None:
+def test_the_code_passes_the_check(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -23,18 +23,18 @@ def test_the_code_is_clean(command: list[str]) -> None:
 def test_every_dependency_is_pinned() -> None:
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     project = (ROOT / "pyproject.toml").read_text()
-    named = re.findall(r'^\s*"([a-z-]+)[>=]', project, re.M) + re.findall(r'"([a-z]+)[>=]=[\d.]+"', project)
-    assert {"torch", "lightning", "pytest", "ruff"} <= set(named)
-    assert set(named) - pinned == set()
+    required = re.findall(r'^\s*"([a-z-]+)[>=]', project, re.M) + re.findall(r'"([a-z]+)[>=]=[\d.]+"', project)
+    assert {"torch", "lightning", "pytest", "ruff"} <= set(required)
+    assert set(required) - pinned == set()
 
 
-def test_the_version_stands_in_the_changelog() -> None:
+def test_the_changelog_has_a_section_for_the_current_version() -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     assert version is not None
     assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_continuous_integration_runs_the_readme_s_own_test_command() -> None:
+def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     pattern = re.search(r"grep -m 1 -E '(.+)' README.md", script)
     assert pattern is not None

@@ -1,4 +1,4 @@
-"""Every command and every program in the README runs."""
+"""Every command and program in the README and in docs/ runs; the versions in pip lines are those we test with."""
 
 import re
 import shlex
@@ -14,12 +14,31 @@ from reluviz.cli.config import choices
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
-RUNS = [line.rpartition("&& ")[2] for line in COMMANDS if "reluviz" in line]
-VERB = re.compile(r" (train|explain|export|report) ")
+# the commands of docs/sweeps.md that need other launchers are run by tests/cli
+PAGES = {
+    path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
 RUN = "logs/relu/TIME"
 SWEEP = "logs/sweeps/TIME"
 SMALL = ["updates=2", "callbacks=minimal"]
+OTHER_LAUNCHERS = re.compile(r"launcher=(joblib|slurm|ray)|python -m tests\.|-m cluster")
+
+
+def console(text: str) -> list[str]:
+    """Return the command lines of a page's console blocks."""
+    return [line for block in re.findall(r"```console\n(.*?)```", text, re.S) for line in block.splitlines()]
+
+
+def in_tables(text: str) -> list[str]:
+    """Return the command lines that stand in tables and sentences."""
+    return re.findall(r"`(python -m reluviz [^`]+)`", text)
+
+
+LINES = {line: None for text in PAGES.values() for line in [*console(text), *in_tables(text)]}
+COMMANDS = [
+    line.rpartition("&& ")[2] for line in LINES if "python -m reluviz" in line and not OTHER_LAUNCHERS.search(line)
+]
+VIEWS = [line for line in COMMANDS if line.startswith("python -m reluviz view")]
 
 
 @pytest.fixture
@@ -30,90 +49,130 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def reluviz(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["reluviz", *words])
+    return main()
+
+
 def trained(work: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Train a short run, and return its folder, for which the README writes RUN."""
-    monkeypatch.setattr(sys, "argv", ["reluviz", "train", "+exp=relu", *SMALL])
-    assert main() == 0
+    """Train a short run, and return its folder, which the pages call RUN."""
+    assert reluviz(monkeypatch, "train", "+exp=relu", *SMALL) == 0
     (run,) = (work / "logs" / "relu").iterdir()
     return str(run.relative_to(work))
 
 
-@pytest.mark.parametrize("command", [line for line in RUNS if VERB.search(line)])
-def test_the_readme_s_command_runs(command: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def swept(work: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """Run a short sweep, and return its folder, which the pages call SWEEP."""
+    assert reluviz(monkeypatch, "train", "-m", *words, *SMALL) == 0
+    (sweep,) = (work / "logs" / "sweeps").iterdir()
+    return str(sweep.relative_to(work))
+
+
+def shortened(words: list[str], command: str) -> list[str]:
+    """Return the words of a command for the short runs of these tests."""
+    if words[0] == "export" and "--at" in words:
+        assert "--at 0,1000,last" in command
+        words[words.index("--at") + 1] = "0,1,last"
+    elif words[0] == "train" and any(word.startswith("ckpt_path=") for word in words):
+        assert words[-1] == "updates=200000"
+        words[-1] = "updates=3"
+    elif words[0] == "train" and not {"--help", "--cfg"} & set(words):
+        # the last value of a key counts
+        words = [word for word in words if not word.startswith(("updates=", "replicas="))] + SMALL
+        if "sweeper=optuna" in words:
+            words.append("sweep.trials=2")
+    return words
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line not in VIEWS])
+def test_a_command_of_the_documentation_runs(command: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "reluviz"]
-    arguments = words[3:]
-    if RUN in command or arguments[0] == "export":
+    words = words[3:]
+    if RUN in command or words[0] == "export" or "ckpt_path=last" in words:
         folder = trained(work, monkeypatch)
-        arguments = [word.replace(RUN, folder) for word in arguments]
-    if arguments[0] == "report":
-        monkeypatch.setattr(sys, "argv", ["reluviz", "train", "-m", "+exp=linear", "seed=0,1", *SMALL])
-        assert main() == 0
-        (sweep,) = (work / "logs" / "sweeps").iterdir()
-        arguments = [word.replace(SWEEP, str(sweep.relative_to(work))) for word in arguments]
-    if arguments[0] == "export" and "--at" in arguments:
-        assert "--at 0,1000,last" in command
-        # the run here is shorter than the README's
-        arguments[arguments.index("--at") + 1] = "0,1,last"
-    elif arguments[0] == "train" and command.endswith(f"ckpt_path={RUN} updates=200000"):
-        # as far as the README goes the run would take a minute
-        arguments[-1] = "updates=3"
-    elif arguments[0] == "train" and "--help" not in arguments:
-        arguments += SMALL
+        words = [word.replace(RUN, folder) for word in words]
+    if words[0] == "report":
+        folder = swept(work, monkeypatch, "+exp=linear", "seed=0,1")
+        words = [word.replace(SWEEP, folder) for word in words]
+    if any(word.startswith("sweep.resume=") for word in words):
+        folder = swept(work, monkeypatch, *[word for word in words[2:] if not word.startswith("sweep.resume=")])
+        words = [word.replace(SWEEP, folder) for word in words]
+    words = shortened(words, command)
     before = set(work.rglob("*"))
-    monkeypatch.setattr(sys, "argv", ["reluviz", *arguments])
-    assert main() == 0
-    if arguments[0] == "report":
-        assert {"report.html", "table.csv", "findings.md"} <= {path.name for path in set(work.rglob("*")) - before}
-    if arguments[0] == "export":
-        made = {path.suffix.removeprefix(".") for path in set(work.rglob("*")) - before if path.is_file()}
-        assert made == {word.removeprefix("--") for word in words if word in ("--html", "--gif", "--png", "--csv")}
+    assert reluviz(monkeypatch, *words) == 0
+    made = {path for path in set(work.rglob("*")) - before if path.is_file()}
+    if words[0] == "report":
+        assert {"report.html", "table.csv", "findings.md"} <= {path.name for path in made}
+    if words[0] == "export" and "--help" not in words:
+        kinds = {word.removeprefix("--") for word in words if word in ("--html", "--gif", "--png", "--csv")}
+        assert {path.suffix.removeprefix(".") for path in made} == kinds
 
 
-def test_the_readme_s_view_command_is_the_only_other_one(view_process, work: Path) -> None:  # type: ignore[no-untyped-def]
-    others = [line for line in RUNS if not VERB.search(line)]
-    assert others == ["python -m reluviz view"]
-    (work / "logs").mkdir()
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter("logs/run") as writer:
-        writer.add_scalar("loss/train", 1.0, 0)
-    with view_process("logs", "--port", "0") as (_, line):
+@pytest.mark.parametrize("command", VIEWS)
+def test_a_view_command_of_the_documentation_serves(  # type: ignore[no-untyped-def]
+    command: str, view_process, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(work, monkeypatch)
+    (work / "logs").rename(work / "lightning_logs") if "lightning_logs" in command else None
+    with view_process(*shlex.split(command)[4:], "--port", "0") as (_, line):
         assert "http://localhost:" in line
 
 
-def test_the_install_commands_name_files_that_exist() -> None:
-    installs = [line for line in COMMANDS if "pip install" in line]
-    assert len(installs) == 2
-    assert all("-c constraints.txt" in line for line in installs)
-    assert (ROOT / "constraints.txt").is_file()
+def test_the_readme_has_two_commands_after_the_one_for_a_small_torch() -> None:
+    installs = [line for line in console(README) if "pip install" in line]
+    assert len(installs) == 3
+    torch, run, test = installs
+    assert re.fullmatch(r"python -m pip install torch==[\d.]+ --index-url \S+/cpu", torch)
+    assert run == "python -m pip install -c constraints.txt -e . && python -m reluviz train +exp=relu"
+    assert test == 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest'
+    assert README.count("\n") <= 110
 
 
-def test_the_programs_run(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_versions_in_pip_lines_are_those_of_the_constraints_file() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    lines = [line for text in PAGES.values() for line in console(text) if "pip install" in line]
+    versions = [pair for line in lines for pair in re.findall(r"([\w.-]+)==([\w.]+)", line)]
+    assert versions
+    assert all(pinned[name] == version for name, version in versions)
+    assert all("-c constraints.txt" in line for line in lines if "-e " in line)
+    options = {word for line in lines for word in re.findall(r"\.\[([\w,]+)\]", line)}
+    project = (ROOT / "pyproject.toml").read_text()
+    for name in {name for option in options for name in option.split(",")}:
+        assert re.search(rf"^{name} = \[", project, re.M)
+
+
+def test_the_programs_of_the_documentation_run(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from reluviz.training.lightning_startup import quiet
 
-    reads, trains = re.findall(r"```python\n(.*?)```", README, re.S)
-    run(reads, {RUN: trained(work, monkeypatch), "run.plot(1000)": "run.plot(1)"})
-    assert (work / "fit.png").is_file()
+    trains, reads = re.findall(r"```python\n(.*?)```", PAGES["python.md"], re.S)
     with quiet(), warnings.catch_warnings():
         # Lightning finds two segments few for its own logging
         warnings.filterwarnings("ignore", "The number of training batches")
         run(trains, {"updates=2_000": "updates=2"})
     assert "Linear(in_features=20, out_features=1" in capsys.readouterr().out
+    trained(work, monkeypatch)
+    run(reads, {"run.plot(1000)": "run.plot(1)"})
+    assert (work / "fit.png").is_file()
 
 
 def run(program: str, shorter: dict[str, str]) -> None:
-    for there, here in shorter.items():
-        assert there in program
-        program = program.replace(there, here)
-    exec(compile(program, "README.md", "exec"), {})
+    for written, short in shorter.items():
+        assert written in program
+        program = program.replace(written, short)
+    exec(compile(program, "docs/python.md", "exec"), {})
 
 
-def test_every_experiment_stands_in_the_table() -> None:
-    table = README.partition("## Experiments")[2].partition("```")[0]
+def test_the_table_of_experiments_is_complete() -> None:
+    table = PAGES["settings.md"].partition("## Experiments")[2].partition("## Keys")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.M)) == choices("exp")
 
 
-def test_every_picture_exists() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).is_file()
+@pytest.mark.parametrize("page", [*PAGES, "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_link_and_picture_of_a_page_exists(page: str) -> None:
+    folder = ROOT / "docs" if (ROOT / "docs" / page).exists() else ROOT
+    links = re.findall(r"\]\(([^)#]+)\)", (folder / page).read_text(encoding="utf-8"))
+    for link in links:
+        assert link.startswith("https://") or (folder / link).exists(), link

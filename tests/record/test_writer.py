@@ -1,4 +1,4 @@
-"""Every tag that a run promises is read back from its event files, as TensorBoard's own loader finds it."""
+"""TensorBoard's own loader reads every tag of a run back from its event files, with the right values."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib import image as pictures
+from matplotlib import image as matplotlib_image
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR
 from tensorboard.plugins.custom_scalar import layout_pb2
@@ -23,7 +23,7 @@ from reluviz.core import elbows, votes_torch
 from reluviz.core.functions_torch import PARAMETERS, predict
 from reluviz.data import piecewise_linear
 from reluviz.record.histograms import BINS, count
-from reluviz.record.snapshot_events import MOST_COUNTED, spread, three
+from reluviz.record.snapshot_events import MAX_HISTOGRAM_VALUES, median_and_quartiles, replica_statistics
 from reluviz.record.tags import REPLICAS
 
 DATA = piecewise_linear()
@@ -52,13 +52,13 @@ RUNS = {
 
 @dataclasses.dataclass
 class Run:
-    """What is in a run's folder: metrics.json, and the events one by one as (step, tag -> value)."""
+    """The content of a run's folder: metrics.json, and the events as (step, tag -> value)."""
 
     metrics: dict[str, Any]
     events: list[tuple[int, dict[str, Any]]]
 
     def of(self, kind: str) -> dict[str, dict[int, Any]]:
-        """Tag -> step -> value, for one kind of summary: simple_value, image, histo or tensor."""
+        """Return tag -> step -> value, for one kind of summary: simple_value, image, histo or tensor."""
         found: dict[str, dict[int, Any]] = defaultdict(dict)
         for step, values in self.events:
             for tag, value in values.items():
@@ -82,7 +82,7 @@ class Run:
         return json.loads(first.metadata.plugin_data.content)
 
     def parameters(self, step: int) -> dict[str, torch.Tensor]:
-        """The parameters at a snapshot, name -> [R] or [R, W], cut out of the tensor as its own metadata say."""
+        """Return the parameters at a snapshot, name -> [R] or [R, W], split as the tensor's metadata say."""
         rows = torch.from_numpy(self.tensors("reluviz/params")[step].astype(np.float64))
         fields = self.content("reluviz/params")["fields"]
         parts = rows.split([count for _, count in fields], dim=1)
@@ -94,7 +94,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """`run(name)`: one of `RUNS`, trained when it is first asked for."""
+    """Return a function: run(name) is one of `RUNS`, trained on the first call."""
     folder, done = tmp_path_factory.mktemp("runs"), {}
     dead = {
         "0.weight": [[1.0], [0.0], [-1.0]],
@@ -123,7 +123,7 @@ def run(tmp_path_factory):
     return get
 
 
-def test_a_network_has_the_promised_scalars_and_no_others(run):
+def test_a_network_has_the_documented_scalars_and_no_others(run):
     assert set(run("relu").scalars) == SCALARS | UNITS
 
 
@@ -134,7 +134,7 @@ def test_a_one_parameter_model_has_theta_and_its_optimum(run, name):
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear", "everything", "minimal"])
-def test_all_scalars_histograms_and_tensors_of_a_snapshot_sit_in_one_event(run, name):
+def test_all_scalars_histograms_and_tensors_of_a_snapshot_are_one_event(run, name):
     snapshots = [(step, values) for step, values in run(name).events if "loss/train" in values]
     steps = [step for step, _ in snapshots]
     assert steps == ([0, 1, 2, 3] if name in ("constant", "linear") else [0, 1, 10, 20])
@@ -148,8 +148,8 @@ def test_all_scalars_histograms_and_tensors_of_a_snapshot_sit_in_one_event(run, 
 def test_the_x_axis_is_the_number_of_updates_and_steps_increase(run):
     for series in run("relu").scalars.values():
         assert list(series) in ([0, 1, 10, 20], [1, 10, 20])
-    # of one tag, which is what TensorBoard asks for: a picture may be encoded while later snapshots are written. The
-    # HParams tab's own summaries all stand at 0.
+    # Within one tag, as TensorBoard requires: a picture may be encoded while later snapshots are written. All summaries
+    # of the HParams tab are at step 0.
     steps = defaultdict(list)
     for step, values in run("relu").events:
         for tag in values:
@@ -160,12 +160,12 @@ def test_the_x_axis_is_the_number_of_updates_and_steps_increase(run):
         assert series == sorted(series)
 
 
-def test_the_loss_of_a_batch_has_no_value_before_the_first_update(run):
+def test_there_is_no_batch_loss_before_the_first_update(run):
     assert list(run("relu").scalars["loss/batch"]) == [1, 10, 20]
     assert list(run("relu").scalars["loss/train"]) == [0, 1, 10, 20]
 
 
-def test_scalars_say_what_metrics_json_says(run):
+def test_the_last_scalars_equal_metrics_json(run):
     for name in ("relu", "constant", "linear"):
         found, metrics = run(name), run(name).metrics
         last = {tag: series[metrics["updates"]] for tag, series in found.scalars.items()}
@@ -201,7 +201,7 @@ def test_scalars_follow_from_the_parameters_at_every_snapshot(run):
             assert found.scalars[tag][step] == pytest.approx(float(value), rel=1e-5), tag
 
 
-def test_replicas_have_the_median_and_numpys_quantiles(run):
+def test_scalars_of_replicas_are_numpys_median_and_quartiles(run):
     found = run("replicas")
     assert found.metrics["seeds"] == [0, 1, 2]
     base = SCALARS | UNITS
@@ -221,7 +221,7 @@ def test_replicas_have_the_median_and_numpys_quantiles(run):
             assert found.scalars[f"{tag}/q{q}"][20] == pytest.approx(wanted, rel=1e-5), tag
 
 
-def test_the_parameters_are_those_of_metrics_json_to_the_last_bit(run):
+def test_the_parameters_equal_metrics_json_bit_for_bit(run):
     for name, kind in (("relu", np.float32), ("replicas", np.float32), ("everything", np.float64)):
         found = run(name)
         rows = found.tensors("reluviz/params")
@@ -237,7 +237,7 @@ def test_the_parameters_are_those_of_metrics_json_to_the_last_bit(run):
         assert run(name).parameters(3)["theta"].tolist() == run(name).metrics["theta"]
 
 
-def test_tensors_are_summaries_that_tensorboard_hands_to_the_plugin(run):
+def test_tensors_have_the_metadata_that_brings_them_to_the_plugin(run):
     tags = {"reluviz/data", "reluviz/params", "reluviz/replicas", "reluviz/votes"}
     for name, wanted in (("relu", tags), ("everything", {*tags, "reluviz/contributions"})):
         ours = {tag: series for tag, series in run(name).of("tensor").items() if tag.startswith("reluviz/")}
@@ -248,7 +248,7 @@ def test_tensors_are_summaries_that_tensorboard_hands_to_the_plugin(run):
                 assert value.metadata.plugin_data.plugin_name == "reluviz"
 
 
-def test_every_replica_has_its_own_losses_and_units_first_in_each_event(run):
+def test_each_event_begins_with_the_losses_and_unit_counts_of_every_replica(run):
     for name, test in (("relu", ["loss/test"]), ("replicas", ["loss/test"]), ("constant", ["loss/test"])):
         found = run(name)
         fields = found.content("reluviz/replicas")["fields"]
@@ -260,7 +260,7 @@ def test_every_replica_has_its_own_losses_and_units_first_in_each_event(run):
             assert series[last][tag].tolist() == found.metrics[tag]
         for status in elbows.STATUS if units else ():
             assert series[last][f"units/{status}"].tolist() == found.metrics["units"][status]
-        # there is no minibatch before the first update
+        # before the first update there is no minibatch
         assert np.isnan(series[0]["loss/batch"]).all()
         for step, values in series.items():
             for tag, value in values.items():
@@ -269,7 +269,7 @@ def test_every_replica_has_its_own_losses_and_units_first_in_each_event(run):
         assert all(next(iter(values)) == REPLICAS for _, values in found.events if "loss/train" in values)
 
 
-def test_a_replica_whose_loss_is_no_number_has_an_infinite_one(run):
+def test_a_loss_that_is_nan_is_recorded_as_infinite(run):
     last = run("not_finite").tensors(REPLICAS)[run("not_finite").metrics["updates"]]
     assert last[0, 0] == np.inf
 
@@ -298,7 +298,7 @@ def test_the_data_can_be_read_back_exactly(run):
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear"])
-def test_votes_are_residual_norm_and_share_of_every_sample(run, name):
+def test_the_votes_tensor_has_residual_norm_and_share_of_every_sample(run, name):
     found = run(name)
     model = name if name in ("constant", "linear") else "relu"
     assert found.content("reluviz/votes")["fields"] == ["residual", "norm", "share"]
@@ -327,7 +327,7 @@ def test_contributions_sum_to_the_gradient_of_the_trained_parameters(run, name, 
         np.testing.assert_allclose(matrix.astype(np.float64).sum((0, 1)), gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_pictures_decode(run):
+def test_pictures_are_valid_png_files(run):
     for name in ("relu", "replicas", "constant", "linear"):
         found, last = run(name), run(name).metrics["updates"]
         images = found.of("image")
@@ -338,19 +338,19 @@ def test_pictures_decode(run):
         }
         for series in images.values():
             for value in series.values():
-                pixels = pictures.imread(io.BytesIO(value.image.encoded_image_string), format="png")
+                pixels = matplotlib_image.imread(io.BytesIO(value.image.encoded_image_string), format="png")
                 assert pixels.shape[:2] == (value.image.height, value.image.width)
                 assert pixels[..., :3].std() > 0.01
 
 
-def test_pictures_say_how_many_channels_they_have(run):
+def test_image_summaries_have_the_right_number_of_channels(run):
     for series in run("relu").of("image").values():
         for value in series.values():
-            pixels = pictures.imread(io.BytesIO(value.image.encoded_image_string), format="png")
+            pixels = matplotlib_image.imread(io.BytesIO(value.image.encoded_image_string), format="png")
             assert pixels.shape[2] == value.image.colorspace
 
 
-def test_histograms_hold_every_value(run):
+def test_histograms_count_every_value(run):
     for name, replicas in (("relu", 1), ("replicas", 3)):
         found = run(name)
         histograms = found.of("histo")
@@ -379,7 +379,7 @@ def charts(found: Run) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["relu", "replicas", "constant", "linear"])
-def test_every_line_of_the_custom_scalars_matches_a_tag(run, name):
+def test_every_custom_scalars_chart_matches_existing_tags(run, name):
     found = run(name)
     for chart in charts(found).values():
         for expression in chart.multiline.tag:
@@ -389,7 +389,7 @@ def test_every_line_of_the_custom_scalars_matches_a_tag(run, name):
             assert (series.lower, series.upper) == (f"{series.value}/q25", f"{series.value}/q75")
 
 
-def test_a_chart_of_units_has_one_line_a_unit(run):
+def test_charts_of_units_have_one_line_for_each_unit(run):
     for name in ("relu", "replicas"):
         (expression,) = charts(run(name))["elbows"].multiline.tag
         lines = {tag for tag in run(name).scalars if re.search(expression, tag)}
@@ -399,13 +399,13 @@ def test_a_chart_of_units_has_one_line_a_unit(run):
     assert lines == {"units/dead", "units/linear", "units/bent"}
 
 
-def test_replicas_have_charts_with_margins(run):
+def test_losses_of_replicas_have_charts_with_quartile_margins(run):
     margins = [chart for chart in charts(run("replicas")).values() if chart.margin.series]
     assert [chart.margin.series[0].value for chart in margins] == ["loss/train", "loss/test", "loss/batch"]
     assert not any(chart.margin.series for chart in charts(run("relu")).values())
 
 
-def test_hparams_have_a_session_with_settings_and_metrics(run):
+def test_the_hparams_session_has_settings_metrics_and_a_success_status(run):
     parts = {}
     for step, values in run("relu").events:
         for tag, value in values.items():
@@ -430,13 +430,13 @@ def test_hparams_have_a_session_with_settings_and_metrics(run):
     assert status == 1, "STATUS_SUCCESS"
 
 
-def test_the_metrics_of_hparams_are_never_made_up(run):
-    # a 0 written at the start would stand as the final metric of a run that was killed
+def test_hparams_metrics_are_never_placeholders(run):
+    # a 0 written at the start would look like the final metric of a run that was killed
     for name in ("relu", "diverged"):
         assert 0.0 not in run(name).scalars["loss/train"].values()
 
 
-def test_the_text_is_a_summary_of_the_run_in_markdown(run):
+def test_the_text_tab_has_settings_and_results_in_markdown(run):
     texts = {}
     for step, value in run("relu").of("tensor")["run/text_summary"].items():
         assert value.metadata.plugin_data.plugin_name == "text"
@@ -451,11 +451,11 @@ def test_the_text_is_a_summary_of_the_run_in_markdown(run):
 
 @pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
 @pytest.mark.parametrize("quantities", [1, 3])
-def test_histograms_count_as_numpy_does(scale, quantities):
+def test_histograms_equal_numpy_s(scale, quantities):
     random = np.random.default_rng(0)
     for values in (
         random.normal(size=4000),
-        np.abs(random.normal(size=20_000)) * (random.random(20_000) > 0.5),  # half of them the least one
+        np.abs(random.normal(size=20_000)) * (random.random(20_000) > 0.5),  # half of them the smallest value
         random.normal(size=400) + 1e6,
         random.integers(0, 31, 200).astype(float),  # on the edges of the bins
         np.linspace(-3, 4, 31),
@@ -472,7 +472,7 @@ def test_histograms_count_as_numpy_does(scale, quantities):
         np.testing.assert_allclose(found.squares, np.sum(np.square(rows), axis=1), rtol=1e-12)
 
 
-def test_values_that_are_divided_are_counted_as_their_quotients():
+def test_a_divisor_gives_the_histogram_of_the_quotients():
     values = np.random.default_rng(0).normal(size=(2, 5000))
     found, wanted = count(list(values), 200), count(list(values / 200))
     np.testing.assert_array_equal(found.counts, wanted.counts)
@@ -481,14 +481,14 @@ def test_values_that_are_divided_are_counted_as_their_quotients():
 
 
 @pytest.mark.parametrize("divisor", [1.0, 200.0])
-def test_values_almost_alike_have_bins_of_their_own_width(divisor):
+def test_the_bins_of_almost_equal_values_have_total_width_1(divisor):
     for alike in ([2.0, 2.0, 2.0], [0.0, 5e-324]):
         found = count([np.array(alike)], divisor)
         assert found.counts.sum() == len(alike)
         assert found.edges[0, -1] - found.edges[0, 0] == 1
 
 
-def test_what_is_not_finite_is_not_counted():
+def test_values_that_are_not_finite_are_not_counted():
     found = count([np.array([1.0, np.nan, 3.0, np.inf]), np.full(4, np.nan), np.array([1e200, 1.0, 2.0, 4.0])])
     assert found.count.tolist() == [2, 0, 3]
     assert found.counts.sum(1)[[0, 2]].tolist() == [2, 3]
@@ -499,14 +499,14 @@ def test_quartiles_of_infinite_losses_are_infinite():
     tags = ["loss/train", "elbow/00", "elbow/01", "elbow/02"]
     nan = np.nan
     values = np.array([[1.0, nan, nan], [1.0, 1.0, 1.0], [nan, 2.0, nan], [nan, nan, nan]])
-    found, there = spread(tags, values)
+    found, exists = replica_statistics(tags, values)
     assert found[:2].tolist() == [[np.inf, np.inf, np.inf], [1, 1, 1]]
-    # of a quantity that one replica has there are no quartiles
+    # a quantity that only one replica has has no quartiles
     assert found[2, 0] == 2
-    assert there.tolist() == [[True] * 3, [True] * 3, [True, False, False], [False] * 3]
+    assert exists.tolist() == [[True] * 3, [True] * 3, [True, False, False], [False] * 3]
 
 
-def test_minimal_has_neither_pictures_nor_histograms(run):
+def test_minimal_callbacks_record_neither_pictures_nor_histograms(run):
     found = run("minimal")
     assert found.of("image") == {}
     assert found.of("histo") == {}
@@ -514,7 +514,7 @@ def test_minimal_has_neither_pictures_nor_histograms(run):
     assert found.scalars == run("relu").scalars
 
 
-def test_a_run_that_diverges_keeps_all_its_snapshots_and_a_picture_of_the_end(run):
+def test_a_diverged_run_has_all_its_snapshots_and_a_last_picture(run):
     found = run("diverged")
     assert found.metrics["status"] == "diverged"
     last = found.metrics["updates"]
@@ -525,7 +525,7 @@ def test_a_run_that_diverges_keeps_all_its_snapshots_and_a_picture_of_the_end(ru
     assert "_hparams_/session_end_info" in {tag for _, values in found.events for tag in values}
 
 
-def test_a_run_that_is_no_longer_finite_can_be_read_back(run):
+def test_a_run_with_parameters_that_are_not_finite_can_be_read_back(run):
     found = run("not_finite")
     assert found.metrics["loss/train"] == [None]
     last = found.metrics["updates"]
@@ -537,10 +537,10 @@ def test_a_run_that_is_no_longer_finite_can_be_read_back(run):
         assert not np.isnan(list(series.values())).any()
     for tag in ("fit", "votes", "votes/history"):
         png = found.of("image")[tag][last].image.encoded_image_string
-        assert pictures.imread(io.BytesIO(png), format="png").ndim == 3
+        assert matplotlib_image.imread(io.BytesIO(png), format="png").ndim == 3
 
 
-def test_a_unit_without_slope_has_no_elbow(run):
+def test_a_unit_with_input_slope_0_has_no_elbow_scalar(run):
     found = run("dead")
     assert found.metrics["elbow"][0][1] is None
     assert "elbow/00" in found.scalars
@@ -550,31 +550,31 @@ def test_a_unit_without_slope_has_no_elbow(run):
     assert found.of("histo")["elbow"][2].histo.num == 2
 
 
-def test_a_wide_network_has_scalars_for_some_of_its_units(run):
+def test_a_wide_network_has_scalars_of_100_of_its_units(run):
     found = run("wide")
-    own = sorted(tag for tag in found.scalars if tag.startswith("elbow/"))
-    assert len(own) == 100
-    assert (own[0], own[-1]) == ("elbow/000", "elbow/119")
+    elbow_tags = sorted(tag for tag in found.scalars if tag.startswith("elbow/"))
+    assert len(elbow_tags) == 100
+    assert (elbow_tags[0], elbow_tags[-1]) == ("elbow/000", "elbow/119")
     assert found.parameters(2)["input_slope"].shape == (1, 120)
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 4, 5, 30, 1000])
-def test_quartiles_are_numpy_s(replicas):
+def test_quartiles_equal_numpy_s(replicas):
     values = np.random.default_rng(replicas).normal(size=(50, replicas))
     wanted = np.quantile(values, [0.5, 0.25, 0.75], axis=1).T
-    np.testing.assert_allclose(three(values), wanted, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(median_and_quartiles(values), wanted, rtol=1e-13, atol=1e-15)
 
 
-def test_histograms_of_votes_count_the_first_replicas_as_many_as_fit(run):
+def test_histograms_of_votes_count_as_many_of_the_first_replicas_as_fit(run):
     found = run("replicas")
-    assert MOST_COUNTED // (200 * 10) > 3
+    assert MAX_HISTOGRAM_VALUES // (200 * 10) > 3
     assert found.of("histo")["votes/bias"][20].histo.num == 3 * 200 * 3
     many = run("many")
-    counted = MOST_COUNTED // (200 * (3 * 40 + 1))
+    counted = MAX_HISTOGRAM_VALUES // (200 * (3 * 40 + 1))
     assert 1 < counted < 30
     counts = many.of("histo")["votes/bias"][2].histo
     assert counts.num == counted * 200 * 40
     assert many.of("histo")["elbow"][2].histo.num == 30 * 40
     p = {name: value[:counted] for name, value in many.parameters(2).items()}
-    own = votes_torch.per_sample_gradients("relu", p, X, Y)["bias"] / 200
-    assert (counts.min, counts.max) == pytest.approx((float(own.min()), float(own.max())), rel=1e-4)
+    gradients = votes_torch.per_sample_gradients("relu", p, X, Y)["bias"] / 200
+    assert (counts.min, counts.max) == pytest.approx((float(gradients.min()), float(gradients.max())), rel=1e-4)

@@ -1,4 +1,4 @@
-"""Runs for the tests of the tab, written as training writes them but without training: any parameters, any length."""
+"""Runs for the tests of the tab, written as training writes them, with any parameters and any length."""
 
 import time
 from pathlib import Path
@@ -14,14 +14,14 @@ from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear
 from reluviz.record import tags
 from reluviz.record.logger import EventFileWriter
-from reluviz.record.snapshot_events import tensor
+from reluviz.record.snapshot_events import tensor_value
 from reluviz.record.writer import RunWriter
 
 Array = NDArray[np.float64]
 
 
 class Writer:
-    """Writes a run's data set, then snapshots."""
+    """Writes a run's data set, then its snapshots."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Writer:
         width: int = 20,
         replicas: int = 1,
         dataset: Dataset | None = None,
-        begin: bool = True,
+        write_data: bool = True,
         purge_step: int | None = None,
         trained: tuple[str, ...] | None = None,
         lr: float = 0.02,
@@ -42,33 +42,33 @@ class Writer:
         self.recorder = RunWriter(self.writer, model)
         sizes = {"input_slope": width, "bias": width, "output_weight": width}
         self.fields = [[name, sizes.get(name, 1)] for name in PARAMETERS[model]]
-        if begin:
+        if write_data:
             seeds = list(range(replicas))
-            self.recorder.data(self.dataset, self.trained, seeds, {"name": folder.name, "optimizer.lr": lr})
+            self.recorder.write_data(self.dataset, self.trained, seeds, {"name": folder.name, "optimizer.lr": lr})
             self.writer.flush()
 
     def close(self) -> None:
-        """Close the file, as the end of a run does."""
+        """Close the event file."""
         self.writer.file_writer.event_writer.close()
 
     def snapshot(self, update: int, values: Array) -> None:
         """Write the parameters [R, P] after an update, and a loss."""
-        told: dict[str, Any] = {"fields": self.fields, "model": self.model}
+        content: dict[str, Any] = {"fields": self.fields, "model": self.model}
         loss = Summary.Value(tag=tags.LOSS_TRAIN, simple_value=1 / (1 + update))
-        summary = Summary(value=[tensor(tags.PARAMS, values.astype(np.float32), told), loss])
+        summary = Summary(value=[tensor_value(tags.PARAMS, values.astype(np.float32), content), loss])
         event = Event(wall_time=time.time(), step=update, summary=summary)
         self.writer.file_writer.event_writer.add_event(event)
 
 
-def walk(snapshots: int, width: int = 20, replicas: int = 1, seed: int = 0) -> Array:
-    """Return parameters of ReLU networks that wander, [S, R, P]: some units dead, some linear, one without a slope."""
+def drifting_networks(snapshots: int, width: int = 20, replicas: int = 1, seed: int = 0) -> Array:
+    """Return parameters of ReLU networks that drift, [S, R, P]: one unit has w = 0, one is dead, one linear."""
     random = np.random.default_rng(seed)
-    start = network(random, width, replicas)
+    start = random_network(random, width, replicas)
     drift = random.normal(size=start.shape) * 0.3
     return start + np.linspace(0, 1, snapshots)[:, None, None] * drift
 
 
-def network(random: np.random.Generator, width: int, replicas: int = 1) -> Array:
+def random_network(random: np.random.Generator, width: int, replicas: int = 1) -> Array:
     """Return the parameters of random networks, [R, P], in the order of `PARAMETERS`."""
     w = random.normal(size=(replicas, width)) * 2
     beta = random.uniform(-0.3, 1.3, size=(replicas, width))
@@ -81,8 +81,8 @@ def network(random: np.random.Generator, width: int, replicas: int = 1) -> Array
 
 
 def write_run(folder: Path, snapshots: int, width: int = 20, replicas: int = 1, seed: int = 0) -> Array:
-    """Write a whole run, a snapshot at every hundredth update; return its parameters [S, R, P]."""
-    values = walk(snapshots, width, replicas, seed)
+    """Write a complete run with a snapshot after every 100 updates; return its parameters [S, R, P]."""
+    values = drifting_networks(snapshots, width, replicas, seed)
     writer = Writer(folder, width=width, replicas=replicas)
     for s, value in enumerate(values):
         writer.snapshot(100 * s, value)

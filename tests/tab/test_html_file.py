@@ -1,4 +1,4 @@
-"""The page of its own: opened from a file with the network off, it is the same view."""
+"""The HTML page, opened from a file without a network, is the same view as the tab."""
 
 import re
 from pathlib import Path
@@ -6,23 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import STATIC, needs_browser, opened, state, until
-from tab_runs import network, walk
+from browser import current_state, open_page, require_browser, wait_for_state
+from tab_runs import drifting_networks, random_network
 
 from reluviz.core.functions_torch import PARAMETERS
 from reluviz.data.targets import piecewise_linear
 from reluviz.tab import html_file, series, wire_format
+from reluviz.tab.static_files import read_static, resolve_import, static_files
 
-MOST = 500_000
+MAX_BYTES = 500_000
 
 
 def blobs(values: Any, name: str = "relu") -> dict[str, bytes]:
-    """A run of S snapshots [S, R, P] as the page takes it."""
+    """The blobs of a run of S snapshots [S, R, P], as the page embeds them."""
     data = piecewise_linear()
     width = (values.shape[2] - 1) // 3
     arrays = {"x": data.x, "y": data.y, "target": data.target(data.x), "x_test": data.x_test, "y_test": data.y_test}
-    told = {"model": "relu", "name": name, "domain": [0, 1], "trained": list(PARAMETERS["relu"])}
-    told |= {"seeds": list(range(values.shape[1])), "settings": {"optimizer.lr": 0.02}, "dtype": "float32"}
+    header = {"model": "relu", "name": name, "domain": [0, 1], "trained": list(PARAMETERS["relu"])}
+    header |= {"seeds": list(range(values.shape[1])), "settings": {"optimizer.lr": 0.02}, "dtype": "float32"}
     count = len(values)
     fields = [[key, 1 if key == "output_bias" else width] for key in PARAMETERS["relu"]]
     updates = np.array([0, 1, *(1000.0 * np.arange(1, count - 1))])[:count]
@@ -31,113 +32,126 @@ def blobs(values: Any, name: str = "relu") -> dict[str, bytes]:
     losses = {f"v{i}": random.uniform(size=count).astype(np.float32) for i in range(3)}
     tags = ["loss/train", "loss/test", "loss/batch"]
     return {
-        "data": wire_format.encode({**arrays, "recorded": np.arange(len(data.x), dtype=np.int32)}, **told),
+        "data": wire_format.encode({**arrays, "recorded": np.arange(len(data.x), dtype=np.int32)}, **header),
         "params": wire_format.encode(params, fields=fields),
         "scalars": wire_format.encode({**losses, **{f"u{i}": updates for i in range(3)}}, tags=tags),
     }
 
 
-def noise(snapshots: int) -> Any:
-    """Parameters that no compression makes smaller than a real run's."""
-    return walk(snapshots) + np.random.default_rng(1).normal(size=(snapshots, 1, 61)) * 0.01
+def incompressible(snapshots: int) -> Any:
+    """Parameters that compress no better than those of a real run."""
+    return drifting_networks(snapshots) + np.random.default_rng(1).normal(size=(snapshots, 1, 61)) * 0.01
 
 
 @pytest.fixture
 def offline(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """`offline(html)` opens a page from a file with the network off; what it reports as an error fails the test."""
-    needs_browser()
+    """`offline(html)` opens a page from a file with the network off; errors that it reports fail the test."""
+    require_browser()
     browser = request.getfixturevalue("browser")
-    with opened(browser, offline=True) as view:
-        asked: list[str] = []
-        view.on("request", lambda made: asked.append(made.url))
+    with open_page(browser, offline=True) as view:
+        requested: list[str] = []
+        view.on("request", lambda made: requested.append(made.url))
 
         def offline(html: str, link: str = "") -> Any:
             file = tmp_path / "page.html"
             file.write_text(html, "utf-8")
             view.goto(f"{file.as_uri()}{link}")
-            until(view, "s => s.ready")
+            wait_for_state(view, "s => s.ready")
             return view
 
         yield offline
-        assert all(url.startswith("file:") for url in asked), asked
+        assert all(url.startswith("file:") for url in requested), requested
 
 
-def test_it_is_small_and_shows_the_run_without_a_network(offline: Any) -> None:
-    values = noise(152)
+def test_the_page_is_small_and_shows_the_run_without_a_network(offline: Any) -> None:
+    values = incompressible(152)
     html = html_file.html({"relu": blobs(values)})
-    assert len(html.encode()) < MOST
+    assert len(html.encode()) < MAX_BYTES
     assert not re.search(r"""(?:src|href)\s*=\s*["']?https?:|@import|url\(""", html)
     view = offline(html)
-    found = state(view)
+    found = current_state(view)
     assert (len(found["snapshots"]), found["update"]) == (152, 150_000)
     assert found["net"]["w"] == values[-1, 0, :20].astype(np.float32).tolist()
     assert sum(found["share"]) == pytest.approx(1)
     view.locator("body").press("Home")
     view.locator("body").press("Space")
-    assert until(view, "s => s.update > 3000 && s.frames.count > 10")["playing"]
+    assert wait_for_state(view, "s => s.update > 3000 && s.frames.count > 10")["playing"]
 
 
-def test_a_link_into_it_selects_and_what_if_works(offline: Any) -> None:
-    values = noise(20)
+def test_the_address_selects_run_unit_and_point_and_what_if_works(offline: Any) -> None:
+    values = incompressible(20)
     html = html_file.html({"one": blobs(values), "two </script> & é": blobs(values + 0.1)}, title="a <title>")
     view = offline(html, "#runs=one&step=5000&unit=7&point=50&scale=log")
-    found = state(view)
+    found = current_state(view)
     assert [found[key] for key in ("selected", "update", "unit", "point", "scale")] == [["one"], 5000, 7, 50, "log"]
     assert found["runs"] == ["one", "two </script> & é"]
     assert view.title() == "a <title>"
     view.get_by_role("button", name="Solve output weights").click()
-    assert state(view)["lossTrain"] < found["lossTrain"]
+    assert current_state(view)["lossTrain"] < found["lossTrain"]
     view.get_by_role("button", name="Light or dark").click()
-    assert state(view)["dark"] != found["dark"]
+    assert current_state(view)["dark"] != found["dark"]
 
 
-def test_all_runs_of_a_page_are_shown_at_once_and_without_losses_too(offline: Any) -> None:
-    some = {name: kinds for name, kinds in blobs(noise(5)).items() if name != "scalars"}
+def test_a_page_shows_all_its_runs_at_once_even_without_losses(offline: Any) -> None:
+    some = {name: kinds for name, kinds in blobs(incompressible(5)).items() if name != "scalars"}
     view = offline(html_file.html({"one": some, "two": some}))
-    assert state(view)["selected"] == ["one", "two"]
+    assert current_state(view)["selected"] == ["one", "two"]
 
 
-def test_an_empty_page_says_what_to_do(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    needs_browser()
+def test_an_empty_page_shows_the_command_that_makes_a_run(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    require_browser()
     (tmp_path / "page.html").write_text(html_file.html({}), "utf-8")
-    with opened(request.getfixturevalue("browser")) as view:
+    with open_page(request.getfixturevalue("browser")) as view:
         view.goto((tmp_path / "page.html").as_uri())
         view.get_by_text("python -m reluviz train +exp=relu").wait_for()
 
 
 def test_a_thousand_units_are_drawn(offline: Any) -> None:
     random = np.random.default_rng(0)
-    values = np.stack([network(random, 1000) for _ in range(3)])
+    values = np.stack([random_network(random, 1000) for _ in range(3)])
     view = offline(html_file.html({"wide": blobs(values)}))
-    assert len(state(view)["elbows"]) == 1000
+    assert len(current_state(view)["elbows"]) == 1000
 
 
-def test_printing_is_one_page_and_light_on_any_screen(offline: Any) -> None:
-    view = offline(html_file.html({"relu": blobs(noise(5))}))
+def test_a_printed_page_is_one_sheet_in_light_colours(offline: Any) -> None:
+    view = offline(html_file.html({"relu": blobs(incompressible(5))}))
     view.emulate_media(color_scheme="dark")
-    until(view, "s => s.dark")
+    wait_for_state(view, "s => s.dark")
     view.set_viewport_size({"width": 800, "height": 600})
     pages = re.findall(rb"/Type\s*/Page\b", view.pdf(prefer_css_page_size=True))
     assert len(pages) == 1
-    assert state(view)["dark"]
+    assert current_state(view)["dark"]
 
 
-def test_a_page_of_many_points_computes_with_the_recorded_ones(offline: Any) -> None:
+def test_a_page_with_many_points_computes_with_the_recorded_points(offline: Any) -> None:
     n = 5000
-    kinds = blobs(noise(3))
+    kinds = blobs(incompressible(3))
     _, header = wire_format.decode(kinds["data"])
     x = np.linspace(0, 1, n)
-    recorded = np.linspace(0, n - 1, series.MOST_POINTS).round().astype(np.int32)
+    recorded = np.linspace(0, n - 1, series.MAX_POINTS).round().astype(np.int32)
     more = {"x": x, "y": np.sin(x), "recorded": recorded}
-    told = {key: value for key, value in header.items() if key != "arrays"}
-    view = offline(html_file.html({"many": {**kinds, "data": wire_format.encode(more, **told)}}))
-    assert len(state(view)["residual"]) == series.MOST_POINTS
+    header = {key: value for key, value in header.items() if key != "arrays"}
+    view = offline(html_file.html({"many": {**kinds, "data": wire_format.encode(more, **header)}}))
+    assert len(current_state(view)["residual"]) == series.MAX_POINTS
     view.get_by_text("with 2\u2009000 of its 5\u2009000 points").wait_for()
 
 
-def test_every_module_is_in_the_page_and_every_import_is_known() -> None:
+def test_the_script_holds_every_module_in_its_own_variable_and_no_import() -> None:
     script = html_file.script()
-    for file in STATIC.glob("*.js"):
-        if file.name != "index.js":
-            assert f"const m_{file.stem} = " in script, file.name
+    modules = [path for path in static_files() if path.endswith(".js") and path != "app/index.js"]
+    variables = re.findall(r"^const (m_\w+) = \(\(\) =>", script, re.M)
+    assert "m_core_math" in variables
+    assert len(variables) == len(set(variables)) == len(modules)
     assert not re.search(r"^\s*(?:import|export)\b", script, re.M)
+
+
+@pytest.mark.parametrize("target", ["../../secret.js", "../../../etc/passwd", "../x/../../html_file.py", "/etc/passwd"])
+def test_an_import_from_outside_of_static_is_refused(target: str) -> None:
+    with pytest.raises(ValueError, match=r"core/math\.js imports .* outside of static/"):
+        resolve_import("core/math.js", target)
+
+
+def test_an_import_of_a_missing_file_is_refused() -> None:
+    assert resolve_import("views/votes.js", "../core/math.js") == "core/math.js"
+    with pytest.raises(ValueError, match=r"there is no core/none\.js in static/"):
+        read_static(resolve_import("core/math.js", "./none.js"))

@@ -1,12 +1,12 @@
-"""The view's mathematics, run in a real browser, is Python's."""
+"""The JavaScript twins in static/core, run in a real browser, return the same numbers as the Python code."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from browser import modules, needs_browser
-from tab_runs import network
+from browser import javascript_modules, require_browser
+from tab_runs import random_network
 from torch import Tensor
 
 from reluviz.core import elbows, functions_torch, theory, votes_torch
@@ -26,8 +26,8 @@ NET = """
 
 @pytest.fixture(scope="module")
 def run(request: pytest.FixtureRequest) -> Any:
-    needs_browser()
-    with modules(request.getfixturevalue("browser")) as run:
+    require_browser()
+    with javascript_modules(request.getfixturevalue("browser")) as run:
         yield run
 
 
@@ -35,14 +35,14 @@ def numbers(values: Any) -> Tensor:
     return torch.tensor([float(one) for one in values], dtype=torch.float64)
 
 
-def close(mine: Any, theirs: Tensor) -> None:
-    torch.testing.assert_close(numbers(mine), theirs.reshape(-1), rtol=1e-6, atol=1e-6, equal_nan=True)
+def assert_close(found: Any, expected: Tensor) -> None:
+    torch.testing.assert_close(numbers(found), expected.reshape(-1), rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[str, Tensor], Tensor, Tensor]:
     """A random network with w = 0, dead and linear units, for JavaScript and for Python, and data."""
     random = np.random.default_rng(seed)
-    row = network(random, width)[0]
+    row = random_network(random, width)[0]
     w, b, v = (row[i * width : (i + 1) * width] for i in range(3))
     parts = {"w": w.tolist(), "b": b.tolist(), "v": v.tolist(), "c": float(row[-1])}
     p = dict(zip(ALL, (torch.from_numpy(part).reshape(1, -1) for part in (w, b, v)), strict=False))
@@ -54,7 +54,7 @@ def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[s
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_function_elbows_bends_and_status(run: Any, seed: int) -> None:
+def test_function_elbows_slopes_and_status(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     found = run(
         NET
@@ -65,12 +65,12 @@ def test_function_elbows_bends_and_status(run: Any, seed: int) -> None:
         given,
     )
     w, b, v = (p[name] for name in ALL[:3])
-    close(found["f"], functions_torch.predict("relu", p, x))
-    close([found["loss"]], functions_torch.mean_squared_error("relu", p, x, y))
-    close(found["elbow"], elbows.elbow(w, b))
-    close(found["jump"], elbows.slope_jump(w, v))
-    close(found["slope"], elbows.active_slope(w, v))
-    close(found["balance"], votes_torch.balance(p))
+    assert_close(found["f"], functions_torch.predict("relu", p, x))
+    assert_close([found["loss"]], functions_torch.mean_squared_error("relu", p, x, y))
+    assert_close(found["elbow"], elbows.elbow(w, b))
+    assert_close(found["jump"], elbows.slope_jump(w, v))
+    assert_close(found["slope"], elbows.active_slope(w, v))
+    assert_close(found["balance"], votes_torch.balance(p))
     assert found["status"] == elbows.unit_status(w, b, x)[0].tolist()
     assert {elbows.STATUS[code] for code in found["status"]} == {"dead", "linear", "bent"}
 
@@ -80,16 +80,16 @@ def test_corners_and_staircase(run: Any, seed: int) -> None:
     given, p, _, _ = case(seed)
     found = run(NET + "return {...math.corners(p, -0.2, 1.1), steps: math.staircase(p, -0.2, 1.1)}", given)
     x = numbers(found["x"])
-    close(found["y"], functions_torch.predict("relu", p, x))
+    assert_close(found["y"], functions_torch.predict("relu", p, x))
     # f is linear between corners
     middle = (x[1:] + x[:-1]) / 2
-    close(
+    assert_close(
         ((numbers(found["y"])[1:] + numbers(found["y"])[:-1]) / 2).tolist(), functions_torch.predict("relu", p, middle)
     )
     edges, heights = (part[0] for part in elbows.staircase(p, -0.2, 1.1))
     wide = edges.diff() > 0
-    close(found["steps"]["heights"], heights[wide])
-    close(found["steps"]["edges"], torch.cat([edges[:-1][wide], edges[-1:]]))
+    assert_close(found["steps"]["heights"], heights[wide])
+    assert_close(found["steps"]["edges"], torch.cat([edges[:-1][wide], edges[-1:]]))
 
 
 @pytest.mark.parametrize("trained", ["all", "output", "hidden"])
@@ -107,34 +107,35 @@ def test_votes(run: Any, seed: int, trained: str) -> None:
             motion: list(Array.from(p.w, (_, k) => math.unitMotion(p, found.gradient, k).elbow))}""",
         {**given, "names": list(names)},
     )
-    theirs = votes_torch.summarize("relu", p, x, y, names)
-    close(found["residual"], theirs.residual)
-    close(found["norm"], theirs.norm)
-    close(found["share"], theirs.share)
+    expected = votes_torch.summarize("relu", p, x, y, names)
+    assert_close(found["residual"], expected.residual)
+    assert_close(found["norm"], expected.norm)
+    assert_close(found["share"], expected.share)
     assert sum(found["share"]) == pytest.approx(1)
-    close([found["size"]], theirs.gradient_norm)
-    close([found["effective"]], theirs.effective)
-    close(found["w"], theirs.gradient.get("input_slope", torch.zeros(1, 8, dtype=torch.float64)))
+    assert_close([found["size"]], expected.gradient_norm)
+    assert_close([found["effective"]], expected.effective)
+    assert_close(found["w"], expected.gradient.get("input_slope", torch.zeros(1, 8, dtype=torch.float64)))
     g = votes_torch.per_sample_gradients("relu", p, x, y, names)
     moved = votes_torch.elbow_votes(g, p["input_slope"], p["bias"])[0]
-    close(found["elbow"], moved.T)
-    close(found["motion"], moved.sum(0))
+    assert_close(found["elbow"], moved.T)
+    assert_close(found["motion"], moved.sum(0))
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_effect_of_obeying_one_point(run: Any, seed: int) -> None:
+def test_the_effect_of_one_update_on_one_point(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     i, rate = 7, 0.05
     found = run(
-        NET + f"return list(math.predict(math.obey(p, x, y, {i}, {rate}, given.names), x))", {**given, "names": ALL}
+        NET + f"return list(math.predict(math.updateOnPoint(p, x, y, {i}, {rate}, given.names), x))",
+        {**given, "names": ALL},
     )
     g = votes_torch.per_sample_gradients("relu", p, x[i : i + 1], y[i : i + 1])
     after = {name: p[name] - rate * g[name][:, 0] for name in ALL}
-    close(found, functions_torch.predict("relu", after, x))
+    assert_close(found, functions_torch.predict("relu", after, x))
 
 
 @pytest.mark.parametrize("model", ["constant", "linear"])
-def test_the_models_with_one_parameter(run: Any, model: str) -> None:
+def test_votes_and_optimum_of_the_models_with_one_parameter(run: Any, model: str) -> None:
     data = piecewise_linear()
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     p = {"theta": torch.tensor([0.3], dtype=torch.float64)}
@@ -143,47 +144,47 @@ def test_the_models_with_one_parameter(run: Any, model: str) -> None:
         NET
         + """const found = math.votes(p, x, y, ['theta']);
           return {share: list(found.share), norm: list(found.norm), gradient: found.gradient.theta,
-            star: math.optimum(p.model, x, y), loss: math.loss(p, x, y),
-            asked: list(x.map((one, i) => math.candidate(p.model, one, y[i]) * math.weight(p.model, one)))}""",
+            optimum: math.optimum(p.model, x, y), loss: math.loss(p, x, y),
+            asked: list(x.map((xi, i) => math.candidate(p.model, xi, y[i]) * math.weight(p.model, xi)))}""",
         given,
     )
-    theirs = votes_torch.summarize(model, p, x, y, ("theta",))
-    close(found["share"], theirs.share)
-    close(found["norm"], theirs.norm)
-    close([found["gradient"]], theirs.gradient["theta"])
+    expected = votes_torch.summarize(model, p, x, y, ("theta",))
+    assert_close(found["share"], expected.share)
+    assert_close(found["norm"], expected.norm)
+    assert_close([found["gradient"]], expected.gradient["theta"])
     best = optimum(model, data)
     assert best is not None
-    close([found["star"]], best)
-    close([found["loss"]], functions_torch.mean_squared_error(model, p, x, y))
-    # theta* is the mean of what is asked for, weighted by how hard
+    assert_close([found["optimum"]], best)
+    assert_close([found["loss"]], functions_torch.mean_squared_error(model, p, x, y))
+    # theta* is the weighted mean of the candidates
     total = float((x * x).sum()) if model == "linear" else len(x)
     assert sum(found["asked"]) / total == pytest.approx(float(best))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_least_squares_is_torch_s_and_the_shortest(run: Any, seed: int) -> None:
+def test_least_squares_returns_the_minimum_norm_solution_of_torch(run: Any, seed: int) -> None:
     given, p, x, y = case(seed, width=6, n=60)
     code = """const {net, rank} = math.solveOutput(p, x, y);
       return {v: list(net.v), c: net.c, rank, f: list(math.predict(net, x))}"""
     found = run(NET + code, given)
     phi = functions_torch.features(p, x)[0]
-    theirs = theory.relu.least_squares(phi, y)
-    # the dead unit and the one that is constant make the features rank-deficient
-    assert found["rank"] == int(theirs.rank) < 7
-    close([*found["v"], found["c"]], theirs.solution)
-    close(found["f"], phi @ torch.linalg.lstsq(phi, y.unsqueeze(-1), driver="gelsd").solution[:, 0])
+    expected = theory.relu.least_squares(phi, y)
+    # the dead unit and the constant unit make the features rank-deficient
+    assert found["rank"] == int(expected.rank) < 7
+    assert_close([*found["v"], found["c"]], expected.solution)
+    assert_close(found["f"], phi @ torch.linalg.lstsq(phi, y.unsqueeze(-1), driver="gelsd").solution[:, 0])
 
 
-def test_least_squares_on_the_course_s_badly_conditioned_features(run: Any) -> None:
+def test_least_squares_on_badly_conditioned_features(run: Any) -> None:
     data = piecewise_linear()
     given, p, _, _ = case(1, width=20)
     given |= {"x": data.x.tolist(), "y": data.y.tolist()}
     found = run(NET + "return list(math.predict(math.solveOutput(p, x, y).net, x))", given)
     phi = functions_torch.features(p, torch.from_numpy(data.x))[0]
-    close(found, phi @ theory.relu.least_squares(phi, torch.from_numpy(data.y)).solution)
+    assert_close(found, phi @ theory.relu.least_squares(phi, torch.from_numpy(data.y)).solution)
 
 
-def test_arrays_arrive_as_they_were_sent(run: Any) -> None:
+def test_javascript_decodes_the_arrays_that_python_encodes(run: Any) -> None:
     arrays = {
         "a": np.array([[1.5, np.nan], [np.inf, -2]], dtype=np.float32),
         "b": np.arange(3, dtype=np.int32),

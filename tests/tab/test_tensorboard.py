@@ -1,4 +1,4 @@
-"""What a person sees: each tab of a real TensorBoard, in a real browser, has something of every model in it."""
+"""Each standard tab of a real TensorBoard, in a real browser, shows data of every model."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from reluviz.__main__ import main
 
 MODELS = ("constant", "linear", "relu")
-SMALL = ["updates=4", "snapshots.every=1", "hydra.run.dir=${name}"]
+SMALL_RUN = ["updates=4", "snapshots.every=1", "hydra.run.dir=${name}"]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for model in MODELS:
-            patch.setattr(sys, "argv", ["reluviz", "train", f"+exp={model}", "replicas=2", *SMALL])
+            patch.setattr(sys, "argv", ["reluviz", "train", f"+exp={model}", "replicas=2", *SMALL_RUN])
             assert main() == 0
     return folder
 
@@ -32,7 +32,7 @@ def page(browser, tensorboard_server, logs) -> Iterator:  # type: ignore[no-unty
     page.close()
 
 
-def test_the_scalars_tab_opens_on_the_elbows_and_lists_the_losses(page) -> None:
+def test_the_scalars_tab_shows_the_elbows_first_and_lists_every_group(page) -> None:
     shown = page("scalars")
     shown.get_by_text("elbow/00", exact=True).first.wait_for()
     for group in ("grad", "loss", "slope_jump", "theta", "units", "votes"):
@@ -43,7 +43,7 @@ def test_the_images_tab_has_a_slider_over_the_pictures_of_each_model(page) -> No
     shown = page("images")
     shown.get_by_text("tag: fit").nth(len(MODELS) - 1).wait_for()
     assert shown.get_by_text("tag: fit").count() == len(MODELS)
-    # five snapshots: updates 0 to 4, the last of them shown, once a card has loaded its pictures
+    # five snapshots, updates 0 to 4; a card shows the last one after it has loaded its pictures
     shown.get_by_text("step 4").nth(len(MODELS) - 1).wait_for()
 
 

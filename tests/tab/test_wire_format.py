@@ -1,4 +1,4 @@
-"""What a browser is sent comes back as it was."""
+"""Encoding and decoding return the same arrays."""
 
 import json
 import struct
@@ -9,7 +9,7 @@ import pytest
 from reluviz.tab import wire_format
 
 
-def test_arrays_and_content_come_back() -> None:
+def test_decode_returns_the_encoded_arrays_and_content() -> None:
     sent = {
         "update": np.array([0, 1, 1000], dtype=np.int32),
         "theta": np.array([[1.5], [np.nan], [-np.inf]], dtype=np.float32),
@@ -35,11 +35,11 @@ def test_every_array_begins_at_a_multiple_of_eight_bytes() -> None:
     assert struct.unpack_from("<d", data, 4 + length + 8) == (0.25,)
 
 
-def test_big_endian_arrays_are_sent_little_endian() -> None:
+def test_big_endian_arrays_are_encoded_little_endian() -> None:
     arrays, _ = wire_format.decode(wire_format.encode({"a": np.array([1.0, 2.0], dtype=">f4")}))
     assert arrays["a"].tolist() == [1.0, 2.0]
 
 
-def test_what_has_no_place_in_a_browser_is_refused() -> None:
+def test_a_dtype_that_javascript_cannot_read_is_refused() -> None:
     with pytest.raises(ValueError, match="a: i8 is none of f4, f8, i4, u1"):
         wire_format.encode({"a": np.arange(3)})

@@ -1,4 +1,4 @@
-"""A run of a thousand replicas: each is the run of its own seed, and what it leaves stays small."""
+"""A run of a thousand replicas: each replica equals the run with its seed alone, and the run's files stay small."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from reluviz import load_run
 from reluviz.__main__ import main
 from reluviz.core.distribution import distribution
 from reluviz.core.functions_torch import mean_squared_error
-from reluviz.core.snapshot import MOST_SHOWN
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.data import WithReplacement
 from reluviz.engines.fused import Fused
 
@@ -31,12 +31,12 @@ def train(folder, *words):
     drawn, original = [], Fused.run
 
     def run(self, state, optimizer, piece, *rest):
-        drawn.append(piece.of(0, state.replicas, _philox()).copy())
+        drawn.append(piece.replica_indices(0, state.replicas, _philox()).copy())
         return original(self, state, optimizer, piece, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fused, "run", run)
-        # which makes an update of a copy
+        # the warm-up would add an update of a copy of the model
         patch.setattr("reluviz.training.prepare.warm_up", lambda prepared: None)
         patch.setattr(sys, "argv", ["reluviz", "train", *WORDS, *words, f"hydra.run.dir={folder}"])
         assert main() == 0
@@ -46,7 +46,7 @@ def train(folder, *words):
 def _philox():
     from reluviz.engines import philox
 
-    return philox.fill
+    return philox.fill_random
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def last(tmp_path_factory):
 
 
 def test_the_last_replica_is_the_run_with_its_seed(many, last):
-    """Bit for bit in its start and its minibatches, and to rounding after some updates."""
+    """Its start and minibatches are equal bit for bit, its parameters to rounding."""
     together, alone = load_run(many[0]), load_run(last[0])
     assert many[1].shape == (R, UPDATES, 40)
     assert (many[1][-1] == last[1][0]).all()
@@ -76,25 +76,25 @@ def test_the_last_replica_is_the_run_with_its_seed(many, last):
         assert (value[-1] != value[0]).any()
 
 
-def test_every_replica_s_parameters_are_kept_and_the_votes_of_the_first(many):
+def test_the_parameters_of_all_replicas_and_the_votes_of_the_first_are_recorded(many):
     run = load_run(many[0])
     assert run.rows.shape == (4, R, 25)
     assert len(np.unique(run.rows[-1], axis=0)) == R
-    assert run.votes.shape == (4, MOST_SHOWN, 3, 200)
-    every = run.snapshot(10).votes
-    assert every.share.shape == (R, 200)
-    for figure, recorded in (("residual", run.residual), ("norm", run.norm), ("share", run.vote_share)):
-        np.testing.assert_allclose(getattr(every, figure)[:MOST_SHOWN], recorded[2], rtol=1e-6, atol=1e-12)
+    assert run.votes.shape == (4, MAX_SHOWN_REPLICAS, 3, 200)
+    computed = run.snapshot(10).votes
+    assert computed.share.shape == (R, 200)
+    for name, recorded in (("residual", run.residual), ("norm", run.norm), ("share", run.vote_share)):
+        np.testing.assert_allclose(getattr(computed, name)[:MAX_SHOWN_REPLICAS], recorded[2], rtol=1e-6, atol=1e-12)
     assert run.contributions(10)["bias"].shape == (R, 200, 8)
 
 
-def test_the_losses_of_all_replicas_follow_from_what_is_kept(many):
+def test_the_losses_of_all_replicas_follow_from_the_recorded_parameters(many):
     run, metrics = load_run(many[0]), json.loads((many[0] / "metrics.json").read_text())
     for which in ("train", "test"):
         np.testing.assert_allclose(run.loss(which)[-1], metrics[f"loss/{which}"], rtol=1e-12)
     p = {name: torch.from_numpy(value[-1]) for name, value in run.parameters.items()}
-    own = mean_squared_error("relu", p, torch.from_numpy(run.data.x), torch.from_numpy(run.data.y))
-    np.testing.assert_allclose(own, metrics["loss/train"], rtol=1e-12)
+    loss = mean_squared_error("relu", p, torch.from_numpy(run.data.x), torch.from_numpy(run.data.y))
+    np.testing.assert_allclose(loss, metrics["loss/train"], rtol=1e-12)
 
 
 def test_metrics_end_with_the_distribution_of_the_losses(many):
@@ -105,9 +105,9 @@ def test_metrics_end_with_the_distribution_of_the_losses(many):
         assert len(values) == R
         assert (found["n"], found["diverged"]) == (R, 0)
         assert found["mean"] == pytest.approx(np.mean(values), rel=1e-12)
-        places = [found[name] for name in ("min", "q25", "median", "q75", "max")]
-        np.testing.assert_allclose(places, np.percentile(values, [0, 25, 50, 75, 100]), rtol=1e-15)
-        assert places == sorted(set(places))
+        quartiles = [found[name] for name in ("min", "q25", "median", "q75", "max")]
+        np.testing.assert_allclose(quartiles, np.percentile(values, [0, 25, 50, 75, 100]), rtol=1e-15)
+        assert quartiles == sorted(set(quartiles))
 
 
 def test_median_and_quartiles_are_logged(many):
@@ -118,21 +118,21 @@ def test_median_and_quartiles_are_logged(many):
         assert values[-1] == pytest.approx(metrics["distribution"]["loss/test"][name], rel=1e-6)
 
 
-def test_references_are_solved_for_the_replicas_that_are_shown(many):
+def test_references_are_solved_for_the_shown_replicas_only(many):
     metrics = json.loads((many[0] / "metrics.json").read_text())
     best = metrics["reference"]["least_squares"]["loss/train"]
-    assert len(best) == MOST_SHOWN
-    assert all(least <= loss for least, loss in zip(best, metrics["loss/train"][:MOST_SHOWN], strict=True))
+    assert len(best) == MAX_SHOWN_REPLICAS
+    assert all(least <= loss for least, loss in zip(best, metrics["loss/train"][:MAX_SHOWN_REPLICAS], strict=True))
 
 
-def test_the_event_files_hold_little_more_than_the_parameters(many):
+def test_the_event_files_hold_little_more_than_the_parameters_and_votes(many):
     size = sum(path.stat().st_size for path in many[0].glob("events*"))
     parameters = 4 * R * 25 * 8
-    votes = 4 * MOST_SHOWN * 3 * 200 * 4
+    votes = 4 * MAX_SHOWN_REPLICAS * 3 * 200 * 4
     assert parameters + votes < size < parameters + votes + 1_000_000
 
 
-def test_a_diverged_replica_is_counted_and_flatters_nobody():
+def test_the_loss_of_a_diverged_replica_counts_as_infinite():
     losses = np.array([3.0, np.nan, 1.0, 2.0, np.inf])
     found = distribution(losses, np.array([True, False, True, True, False]))
     assert found == {

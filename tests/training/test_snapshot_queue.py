@@ -1,9 +1,8 @@
-"""Snapshots are worked out beside the training: none is lost, none comes late, and trouble there ends the run."""
+"""Threads compute the snapshots during training: none is lost, none is late, and an error in a thread ends the run."""
 
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -14,13 +13,13 @@ from tensorboard.compat.proto.event_pb2 import Event
 from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
 from reluviz.analysis import load_run
 from reluviz.core.snapshot import RawSnapshot, largest_loss
-from reluviz.core.snapshot_torch import take
+from reluviz.core.snapshot_torch import compute_snapshot
 from reluviz.data import piecewise_linear
 from reluviz.data.schedules import EverySchedule
 from reluviz.errors import UserError
 from reluviz.models import ConstantModule, LinearModule
-from reluviz.record import event_reader
-from reluviz.record.event_file import PREFIX, EventFile
+from reluviz.record import event_file
+from reluviz.record.event_file import EVENT_FILE_PREFIX, EventFile
 from reluviz.record.logger import RunLogger
 from reluviz.training import snapshot_queue, snapshot_worker
 from reluviz.training.callbacks import checkpoints
@@ -28,69 +27,66 @@ from reluviz.training.lightning_startup import quiet
 from reluviz.training.vote_history import VoteHistory
 
 DATA = piecewise_linear()
-REACH, HEIGHT = float(np.abs(DATA.x).max()), float(np.abs(DATA.y).max())
+MAX_X, MAX_Y = float(np.abs(DATA.x).max()), float(np.abs(DATA.y).max())
 UNKNOWN = np.full(2, np.nan)
 MODULES = {"constant": ConstantModule, "linear": LinearModule, "relu": lambda seeds: ReLUModule(width=5, seeds=seeds)}
 
 
 @pytest.mark.parametrize("model", MODULES)
-def test_what_is_surely_sound_is_sound(model: str) -> None:
+def test_a_snapshot_that_cannot_have_diverged_has_not(model: str) -> None:
     module = MODULES[model](seeds=[0, 1])
     unknown = torch.from_numpy(UNKNOWN)
-    initial = take(model, module.values(), module.trained, DATA, 0, unknown).loss_train
+    initial = compute_snapshot(model, module.values(), module.trained, DATA, 0, unknown).loss_train
     bound = largest_loss(initial.numpy(), DATA.y)
     generator = torch.Generator().manual_seed(0)
-    surely = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for power in np.linspace(-1, 4, 200):
         values = {
             name: value + 10**power * torch.randn(value.shape, generator=generator, dtype=torch.float64)
             for name, value in module.values().items()
         }
-        snapshot = take(model, values, module.trained, DATA, 1, unknown)
+        snapshot = compute_snapshot(model, values, module.trained, DATA, 1, unknown)
         arrays = {name: value.numpy() for name, value in values.items()}
-        sure = RawSnapshot(1, 0.0, arrays, UNKNOWN).surely_sound(model, REACH, HEIGHT, bound)
-        surely[sure] += 1
-        assert not sure or snapshot.sound(initial).all()
-    # neither answer is given every time
-    assert min(surely.values()) > 20
+        certain = RawSnapshot(1, 0.0, arrays, UNKNOWN).cannot_have_diverged(model, MAX_X, MAX_Y, bound)
+        counts[certain] += 1
+        assert not certain or snapshot.not_diverged(initial).all()
+    # both answers occur
+    assert min(counts.values()) > 20
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
-def test_what_is_not_finite_is_not_surely_sound(value: float) -> None:
+def test_parameters_that_are_not_finite_may_have_diverged(value: float) -> None:
     for model, make in MODULES.items():
         for name in make(seeds=[0, 1]).values():
             values = values_of(make(seeds=[0, 1]))
             values[name].reshape(2, -1)[1, 0] = value
-            taken = RawSnapshot(1, 0.0, values, np.zeros(2))
-            assert not taken.surely_sound(model, REACH, HEIGHT, np.full(2, 1e6)), (model, name)
+            raw = RawSnapshot(1, 0.0, values, np.zeros(2))
+            assert not raw.cannot_have_diverged(model, MAX_X, MAX_Y, np.full(2, 1e6)), (model, name)
 
 
 def values_of(module: ConstantModule | LinearModule | ReLUModule) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in module.values().items()}
 
 
-def order(module: ReLUModule, **more: Any) -> snapshot_worker.SnapshotOptions:
-    """Return that everything is wanted but pictures."""
+def snapshot_options(module: ReLUModule) -> snapshot_worker.SnapshotOptions:
+    """Return options that request everything but pictures."""
     return snapshot_worker.SnapshotOptions(
-        **{
-            "model": module.model,
-            "trained": module.trained,
-            "dataset": DATA,
-            "seed": 0,
-            "dtype": "float32",
-            "events": True,
-            "histograms": True,
-            "most_units": 100,
-            "pictured": frozenset(),
-            "contributions": False,
-            "optimum": None,
-        }
-        | more
+        model=module.model,
+        trained=module.trained,
+        dataset=DATA,
+        seed=0,
+        dtype="float32",
+        events=True,
+        histograms=True,
+        most_units=100,
+        picture_updates=frozenset(),
+        contributions=False,
+        optimum=None,
     )
 
 
-class Watch(L.Callback):
-    """Asks the logger what it has seen, at every `every`-th snapshot."""
+class LatestReader(L.Callback):
+    """Reads `SnapshotLogger.latest` at every `every`-th snapshot."""
 
     def __init__(self, logger: SnapshotLogger, every: int) -> None:
         self.logger, self.every = logger, every
@@ -119,93 +115,93 @@ def train(folder: Path, updates: int = 300, every: int = 3, pictures: int = 2, c
 
 
 @pytest.fixture(autouse=True)
-def silence():
+def no_lightning_messages():
     with quiet():
         yield
 
 
-def test_every_snapshot_is_recorded_though_several_are_worked_out_together(tmp_path, monkeypatch) -> None:
+def test_every_snapshot_is_recorded_when_several_are_computed_together(tmp_path, monkeypatch) -> None:
     together = []
-    plain = snapshot_worker.SnapshotWorker.develop
+    original = snapshot_worker.SnapshotWorker.compute
     monkeypatch.setattr(
-        snapshot_worker.SnapshotWorker, "develop", lambda *args: [together.append(len(args[1])), plain(*args)][1]
+        snapshot_worker.SnapshotWorker, "compute", lambda *args: [together.append(len(args[1])), original(*args)][1]
     )
     logger = train(tmp_path)
     wanted = [0, 1, *range(3, 301, 3)]
     assert load_run(tmp_path).updates.tolist() == wanted
     assert logger.latest.update == 300
     assert sum(together) == len(wanted)
-    # nobody knows when the second one will come
+    # the first snapshot does not wait, because the time of the second is unknown
     assert together[0] == 1
-    assert max(together) >= snapshot_queue.TOGETHER
+    assert max(together) >= snapshot_queue.SNAPSHOTS_TOGETHER
 
 
-def test_the_latest_snapshot_is_the_newest_whenever_it_is_asked_for(tmp_path) -> None:
-    watches: list[Watch] = []
+def test_latest_is_the_last_snapshot_taken_at_any_time(tmp_path) -> None:
+    readers: list[LatestReader] = []
 
-    def watch(logger: SnapshotLogger) -> Watch:
-        watches.append(Watch(logger, 7))
-        return watches[0]
+    def reader(logger: SnapshotLogger) -> LatestReader:
+        readers.append(LatestReader(logger, 7))
+        return readers[0]
 
-    train(tmp_path, callbacks=[watch])
-    assert len(watches[0].seen) > 10
-    assert all(done == latest for done, latest in watches[0].seen)
+    train(tmp_path, callbacks=[reader])
+    assert len(readers[0].seen) > 10
+    assert all(done == latest for done, latest in readers[0].seen)
     assert load_run(tmp_path).updates.tolist() == [0, 1, *range(3, 301, 3)]
 
 
-def test_a_snapshot_is_written_at_once_where_the_next_one_is_not_near(tmp_path) -> None:
+def test_a_snapshot_is_recorded_at_once_if_the_next_one_is_expected_late(tmp_path) -> None:
     module = ReLUModule(width=3)
     recorded: list[int] = []
 
-    class Recorder:
-        def events(self, events) -> None:
-            recorded.extend(Event.FromString(one).step for one in events)
+    class Writer:
+        def write_events(self, events) -> None:
+            recorded.extend(Event.FromString(event).step for event in events)
 
-    worker = snapshot_queue.SnapshotQueue(order(module), Recorder(), VoteHistory())
+    queue = snapshot_queue.SnapshotQueue(snapshot_options(module), Writer(), VoteHistory())
     for update in range(3):
-        worker.hand_over(RawSnapshot(update, 0.0, values_of(module), np.zeros(1)))
-        time.sleep(1.5 * snapshot_queue.PATIENCE)
+        queue.add(RawSnapshot(update, 0.0, values_of(module), np.zeros(1)))
+        time.sleep(1.5 * snapshot_queue.MAX_DELAY_SECONDS)
         assert recorded == list(range(update + 1))
-    worker.close()
+    queue.close()
 
 
-def test_trouble_with_the_event_file_ends_the_run_in_one_line(tmp_path, monkeypatch) -> None:
+def test_an_event_file_that_cannot_be_written_ends_the_run_in_one_line(tmp_path, monkeypatch) -> None:
     written = []
-    plain = EventFile.add_records
+    original = EventFile.add_records
 
-    def full(self: EventFile, events) -> None:
+    def fail_when_full(self: EventFile, events) -> None:
         events = list(events)
         written.extend(events)
         if len(written) > 40:
             raise UserError(f"{self.path}: cannot be written to (No space left on device)")
-        plain(self, events)
+        original(self, events)
 
-    monkeypatch.setattr(EventFile, "add_records", full)
+    monkeypatch.setattr(EventFile, "add_records", fail_when_full)
     with pytest.raises(UserError, match="No space left on device"):
         train(tmp_path)
 
 
 @pytest.mark.parametrize(("seconds", "wanted"), [(30, [1, 3, 7, 15, 31, 61, 91]), (3, [1, 3, 6, 9]), (0, range(10))])
-def test_checkpoints_come_more_often_in_the_beginning(monkeypatch, seconds, wanted) -> None:
+def test_checkpoints_are_more_frequent_at_the_beginning(monkeypatch, seconds, wanted) -> None:
     now, saved = [100.0], []
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    keeper = checkpoints.Checkpoints(seconds=seconds)
+    callback = checkpoints.Checkpoints(seconds=seconds)
 
     def save(trainer, name: str) -> None:
         saved.append(now[0] - 100)
-        keeper._written = now[0]
+        callback._written = now[0]
 
-    monkeypatch.setattr(keeper, "_save", save)
-    keeper.on_train_start(None, None)
+    monkeypatch.setattr(callback, "_save", save)
+    callback.on_train_start(None, None)
     for _ in range(120):
-        keeper.on_train_batch_end(None, None, None, None, 0)
+        callback.on_train_batch_end(None, None, None, None, 0)
         now[0] += 1
     assert saved[: len(wanted)] == list(wanted)
 
 
-def test_a_file_that_follows_another_has_a_later_name_also_within_a_second(tmp_path) -> None:
-    # as one of a process with a greater number would have, whose run goes on in this one
-    (tmp_path / f"{PREFIX}{int(time.time()) + 1:010d}.host.99999999.0000").touch()
+def test_a_second_event_file_sorts_after_the_first_even_within_a_second(tmp_path) -> None:
+    # the file of an interrupted run, from a process with a greater process id
+    (tmp_path / f"{EVENT_FILE_PREFIX}{int(time.time()) + 1:010d}.host.99999999.0000").touch()
     files = [EventFile(str(tmp_path)) for _ in range(3)]
     for file in files:
         file.close()
@@ -213,8 +209,8 @@ def test_a_file_that_follows_another_has_a_later_name_also_within_a_second(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir())[1:] == names
 
 
-class Last(L.Callback):
-    """Raises something when the training has ended."""
+class RaiseAtEnd(L.Callback):
+    """Raises an error when the training has ended."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -226,86 +222,84 @@ class Last(L.Callback):
 @pytest.mark.parametrize(
     ("error", "raised"), [(OSError("disk full"), OSError), (KeyboardInterrupt(), SystemExit)], ids=["disk", "Ctrl-C"]
 )
-def test_what_happens_after_the_end_is_told_as_it_is(tmp_path, error, raised) -> None:
-    with pytest.raises(raised) as told:
-        train(tmp_path, callbacks=[lambda logger: Last(error)])
-    assert not isinstance(told.value, RuntimeError)
+def test_an_error_after_the_end_of_training_is_raised_unchanged(tmp_path, error, raised) -> None:
+    with pytest.raises(raised) as caught:
+        train(tmp_path, callbacks=[lambda logger: RaiseAtEnd(error)])
+    assert not isinstance(caught.value, RuntimeError)
     texts = [
         event for event in all_events(tmp_path) if any(value.tag.startswith("run") for value in event.summary.value)
     ]
-    # as it began, and as it has ended, once
+    # the summary at the start, and one summary at the end
     assert [event.step for event in texts] == [0, 300]
 
 
 def all_events(folder: Path) -> list[Event]:
-    return [event for path in event_reader.files(folder) for event in event_reader.events(path)]
+    return [event for path in event_file.event_files(folder) for event in event_file.read_events(path)]
 
 
-@pytest.mark.parametrize("where", ["history", "draw"])
-def test_an_end_that_is_interrupted_is_made_up_for(tmp_path, monkeypatch, where) -> None:
-    waits = snapshot_queue.Future.result
-    interrupted = []
+@pytest.mark.parametrize("work_name", ["draw_vote_history", "_draw"])
+def test_an_interrupted_end_is_completed(tmp_path, monkeypatch, work_name) -> None:
+    original_result = snapshot_queue.Future.result
+    interrupted, drawings = [], []
 
     def result(self, timeout=None):
-        # the main thread waits for a picture when Ctrl-C comes
-        mine = threading.current_thread() is threading.main_thread()
-        if mine and not interrupted and drawing(self):
+        # Ctrl-C arrives while the main thread waits for a picture
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and not interrupted and self in drawings:
             interrupted.append(self)
             raise KeyboardInterrupt
-        return waits(self, timeout)
+        return original_result(self, timeout)
 
-    asked = []
+    original_submit = snapshot_queue.SnapshotQueue._submit
 
-    def drawing(future) -> bool:
-        return future in asked
-
-    plain = snapshot_queue.SnapshotQueue._have
-
-    def have(self, pool, work, *args):
-        future = plain(self, pool, work, *args)
-        if work.__name__.strip("_") == where:
-            asked.append(future)
+    def submit(self, thread, work, *args):
+        future = original_submit(self, thread, work, *args)
+        if work.__name__ == work_name:
+            drawings.append(future)
         return future
 
-    monkeypatch.setattr(snapshot_queue.SnapshotQueue, "_have", have)
+    monkeypatch.setattr(snapshot_queue.SnapshotQueue, "_submit", submit)
     monkeypatch.setattr(snapshot_queue.Future, "result", result)
     with pytest.raises(SystemExit):
         train(tmp_path)
     assert interrupted
     values = [(value.tag, event.step) for event in all_events(tmp_path) for value in event.summary.value]
-    # the last one may have been drawn before, too
-    pictures = {one for one in values if one[0] in ("fit", "votes", "votes/history")}
+    # a set, because the last picture may have been drawn twice
+    pictures = {(tag, step) for tag, step in values if tag in ("fit", "votes", "votes/history")}
     assert sorted(pictures) == [("fit", 0), ("fit", 300), ("votes", 0), ("votes", 300), ("votes/history", 300)]
     assert load_run(tmp_path).updates.tolist() == [0, 1, *range(3, 301, 3)]
 
 
 def test_a_checkpoint_waits_for_the_pictures_before_it(tmp_path, monkeypatch) -> None:
-    plain = snapshot_worker.SnapshotWorker.draw
-    monkeypatch.setattr(snapshot_worker.SnapshotWorker, "draw", lambda *args: [time.sleep(0.1), plain(*args)][1])
+    original = snapshot_worker.SnapshotWorker.draw_pictures
+    monkeypatch.setattr(
+        snapshot_worker.SnapshotWorker, "draw_pictures", lambda *args: [time.sleep(0.1), original(*args)][1]
+    )
 
-    class Keeper(L.Callback):
+    class StateReader(L.Callback):
         def __init__(self, logger: SnapshotLogger) -> None:
             self.logger, self.seen = logger, []
 
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
             if batch_idx % 25 == 10:
                 self.logger.state_dict()
-                drawn = [event.step for event in all_events(tmp_path) for v in event.summary.value if v.tag == "votes"]
+                events = all_events(tmp_path)
+                drawn = [event.step for event in events for value in event.summary.value if value.tag == "votes"]
                 self.seen.append((int(pl_module.updates_done), drawn))
 
-    keepers: list[Keeper] = []
-    train(tmp_path, pictures=6, callbacks=[lambda logger: keepers.append(Keeper(logger)) or keepers[0]])
+    readers: list[StateReader] = []
+    train(tmp_path, pictures=6, callbacks=[lambda logger: readers.append(StateReader(logger)) or readers[0]])
     schedule = [0, 1, *range(3, 301, 3)]
-    pictured = [schedule[i] for i in np.linspace(0, len(schedule) - 1, 6).round().astype(int)]
-    assert len(keepers[0].seen) == 4
-    for done, drawn in keepers[0].seen:
-        assert drawn == [update for update in pictured if update <= done]
+    with_pictures = [schedule[i] for i in np.linspace(0, len(schedule) - 1, 6).round().astype(int)]
+    assert len(readers[0].seen) == 4
+    for done, drawn in readers[0].seen:
+        assert drawn == [update for update in with_pictures if update <= done]
 
 
-def test_trouble_with_a_picture_ends_the_run(tmp_path, monkeypatch) -> None:
+def test_an_error_while_drawing_ends_the_run(tmp_path, monkeypatch) -> None:
     def fails(*args) -> None:
         raise UserError("there is no font to draw with")
 
-    monkeypatch.setattr(snapshot_worker.SnapshotWorker, "draw", fails)
+    monkeypatch.setattr(snapshot_worker.SnapshotWorker, "draw_pictures", fails)
     with pytest.raises(UserError, match="no font"):
         train(tmp_path)

@@ -1,4 +1,4 @@
-"""What theory says of gradient descent, held against real training runs in float64.
+"""Real training runs in float64 follow the theory of gradient descent.
 
 Legend of shapes: R replicas, S snapshots, N samples, B batch, W hidden units.
 """
@@ -22,7 +22,7 @@ from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
-from reluviz.models.initialization import course_weights
+from reluviz.models.initialization import torch_default_state
 
 EVERY = EverySchedule(1)
 GOLDEN = Path(__file__).parent / "relu.json"
@@ -30,8 +30,8 @@ SCHEDULER = "torch.optim.lr_scheduler"
 ONE_PARAMETER = pytest.mark.parametrize("model", [ConstantModule, LinearModule])
 
 
-def sgd(lr: float, **more: Any) -> dict[str, Any]:
-    return {"_target_": "torch.optim.SGD", "lr": lr, **more}
+def sgd(lr: float, **arguments: Any) -> dict[str, Any]:
+    return {"_target_": "torch.optim.SGD", "lr": lr, **arguments}
 
 
 def course(updates: int, snapshots: Schedule, sampler: Sampler | None = None, n: int = 200) -> PiecewiseLinearData:
@@ -43,12 +43,15 @@ def points(data: PiecewiseLinearData) -> tuple[Tensor, Tensor]:
 
 
 def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Whether two tensors agree to a tolerance relative to the larger of 1 and b."""
+    """Return True if two tensors agree to a tolerance relative to the larger of 1 and |b|."""
     return bool(((a - b).abs() <= tolerance * b.abs().clamp(min=1)).all())
 
 
 def well_conditioned(**settings: Any) -> ReLUModule:
-    """A network of three units, two facing right and one left, whose features have sigma_max^2/sigma_min^2 = 819."""
+    """Return a network of two units that face right and one that faces left, with sigma_max^2/sigma_min^2 = 819.
+
+    sigma are the singular values of its features.
+    """
     return ReLUModule(3, "given", positions=[0.7, 0.4, 0.2], train="output", seeds=[1842], **settings)
 
 
@@ -61,13 +64,13 @@ def output_layer(at: Trajectory) -> Tensor:
 
 
 @ONE_PARAMETER
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.7, 0.97])
-def test_gradient_descent_follows_its_closed_form(model: type[ConstantModule | LinearModule], share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.7, 0.97])
+def test_gradient_descent_follows_its_closed_form(model: type[ConstantModule | LinearModule], fraction: float) -> None:
     data = course(60, EVERY, Full())
     x, y = points(data)
     constant = model is ConstantModule
     limit = theory.constant.largest_stable_step() if constant else theory.linear.largest_stable_step(x)
-    lr = share * limit
+    lr = fraction * limit
     theta = series(fit(model(3.0, seeds=[0, 1], optimizer=sgd(lr)), data), "theta")
     start = torch.tensor([3.0, 3.0], dtype=torch.float64)
     if constant:
@@ -81,13 +84,13 @@ def test_gradient_descent_follows_its_closed_form(model: type[ConstantModule | L
     torch.testing.assert_close(error[1:], factor * error[:-1], rtol=0, atol=1e-13)
 
 
-def test_a_step_of_one_half_brings_the_constant_to_the_mean_at_once_and_a_step_of_one_cycles() -> None:
+def test_the_constant_reaches_the_mean_in_one_update_of_step_one_half_and_cycles_with_step_one() -> None:
     data = course(4, EVERY, Full())
     mean = points(data)[1].mean().expand(4, 1)
-    arrived = series(fit(ConstantModule(3.0, optimizer=sgd(0.5)), data), "theta")
-    torch.testing.assert_close(arrived[1:], mean, rtol=0, atol=1e-14)
-    cycle = series(fit(ConstantModule(3.0, optimizer=sgd(1.0)), data), "theta") - mean[0]
-    torch.testing.assert_close(cycle[1:], -cycle[:-1], rtol=0, atol=1e-14)
+    theta = series(fit(ConstantModule(3.0, optimizer=sgd(0.5)), data), "theta")
+    torch.testing.assert_close(theta[1:], mean, rtol=0, atol=1e-14)
+    error = series(fit(ConstantModule(3.0, optimizer=sgd(1.0)), data), "theta") - mean[0]
+    torch.testing.assert_close(error[1:], -error[:-1], rtol=0, atol=1e-14)
 
 
 @ONE_PARAMETER
@@ -110,7 +113,7 @@ def test_gradient_descent_converges_just_below_the_largest_stable_step_and_diver
     assert distance[1.01] > 1e4
 
 
-def test_gradient_descent_on_the_output_layer_has_the_limit_of_theory() -> None:
+def test_the_largest_stable_step_of_the_output_layer_is_that_of_theory() -> None:
     data = course(600, EverySchedule(600), Full())
     x, y = points(data)
     phi = features({name: value.double() for name, value in well_conditioned().values().items()}, x)
@@ -123,14 +126,14 @@ def test_gradient_descent_on_the_output_layer_has_the_limit_of_theory() -> None:
     assert loss[1.01][2] > 1e6 * loss[1.01][0]
 
 
-def test_a_shuffled_epoch_hears_every_point_once_so_that_its_first_batches_sum_to_the_gradient() -> None:
-    """The constant's pull of a batch is linear in its points: with a tiny step one epoch adds up to one of GD."""
+def test_the_minibatch_gradients_of_a_shuffled_epoch_sum_to_the_gradient_over_all_points() -> None:
+    """With a tiny step, the updates of one epoch add up to one update of gradient descent."""
     lr, batches = 1e-7, 5
     data = course(batches, EverySchedule(batches), Epoch(40))
     y = points(data)[1]
     at = fit(ConstantModule(3.0, seeds=[4], optimizer=sgd(lr)), data)
-    pulled = (at[batches]["theta"] - at[0]["theta"]) / (batches * lr)
-    torch.testing.assert_close(pulled, -2 * (3 - y.mean()).expand(1), rtol=0, atol=1e-5)
+    mean_step = (at[batches]["theta"] - at[0]["theta"]) / (batches * lr)
+    torch.testing.assert_close(mean_step, -2 * (3 - y.mean()).expand(1), rtol=0, atol=1e-5)
 
 
 # The output layer
@@ -147,13 +150,13 @@ def test_the_output_layer_follows_its_closed_form_to_least_squares() -> None:
     theta = output_layer(at)
     predicted = theory.relu.output_trajectory(phi, y, theta[0], lr, data.schedule())
     torch.testing.assert_close(theta.transpose(0, 1), predicted, rtol=0, atol=1e-10)
-    least = theory.relu.least_squares(phi, y)
-    assert int(least.rank) == 4
-    assert float((theta[0] - least.solution).abs().max()) > 0.5
-    torch.testing.assert_close(theta[-1], least.solution, rtol=0, atol=1e-8)
+    least_squares = theory.relu.least_squares(phi, y)
+    assert int(least_squares.rank) == 4
+    assert float((theta[0] - least_squares.solution).abs().max()) > 0.5
+    torch.testing.assert_close(theta[-1], least_squares.solution, rtol=0, atol=1e-8)
 
 
-def test_weight_decay_leads_to_ridge_with_lambda_n_wd_over_two_and_leaves_the_bias_alone() -> None:
+def test_weight_decay_converges_to_ridge_with_lambda_n_wd_over_two_and_an_undecayed_bias() -> None:
     data = course(3000, EverySchedule(3000), Full())
     x, y = points(data)
     decay = 0.02
@@ -163,8 +166,8 @@ def test_weight_decay_leads_to_ridge_with_lambda_n_wd_over_two_and_leaves_the_bi
     v, c = theory.relu.ridge(phi[..., :-1], y, len(x) * decay / 2)
     torch.testing.assert_close(end["output_weight"], v, rtol=0, atol=1e-9)
     torch.testing.assert_close(end["output_bias"], c, rtol=0, atol=1e-9)
-    free = theory.relu.least_squares(phi, y).solution
-    assert float((v - free[..., :-1]).abs().max()) > 0.1
+    without_decay = theory.relu.least_squares(phi, y).solution
+    assert float((v - without_decay[..., :-1]).abs().max()) > 0.1
 
 
 def test_train_ridge_solves_the_normal_equations_of_ridge_in_one_update() -> None:
@@ -188,7 +191,7 @@ def test_train_ridge_solves_the_normal_equations_of_ridge_in_one_update() -> Non
     ids=["sgd", "momentum and decay", "adamw"],
 )
 @pytest.mark.parametrize("mode", ["output", "hidden"])
-def test_the_layer_that_is_not_trained_stays_bit_for_bit(mode: str, optimizer: dict[str, Any]) -> None:
+def test_the_frozen_layer_does_not_change_by_a_bit(mode: str, optimizer: dict[str, Any]) -> None:
     module = ReLUModule(10, train=mode, seeds=[3, 4], optimizer=optimizer)
     at = fit(module, course(30, EverySchedule(30)))
     layers = {"hidden": ("input_slope", "bias"), "output": ("output_weight", "output_bias")}
@@ -202,16 +205,16 @@ def test_the_layer_that_is_not_trained_stays_bit_for_bit(mode: str, optimizer: d
 
 
 def gradient(p: dict[str, Tensor], r: int, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Return the gradient of one replica's loss on a batch in closed form, name -> [W] or []."""
+    """Return the gradient of one replica's loss on a batch in closed form, name -> [W] or ()."""
     w, b, v, c = (p[name][r] for name in PARAMETERS["relu"])
     h = x[:, None] * w + b
     active = (h > 0).double()
     residual = (active * h) @ v + c - y
-    pull = 2 * residual[:, None] * active / len(x)
+    loss_slope = 2 * residual[:, None] * active / len(x)
     return {
-        "input_slope": (pull * v * x[:, None]).sum(0),
-        "bias": (pull * v).sum(0),
-        "output_weight": (pull * h).sum(0),
+        "input_slope": (loss_slope * v * x[:, None]).sum(0),
+        "bias": (loss_slope * v).sum(0),
+        "output_weight": (loss_slope * h).sum(0),
         "output_bias": 2 * residual.mean(),
     }
 
@@ -228,7 +231,7 @@ def test_an_sgd_update_changes_the_balance_by_exactly_the_squares_of_its_gradien
     drawn = sampler.draw(seeds, 0, updates, len(x))
     if sampler == WithReplacement(40):
         assert all(len(set(batch)) < 40 for batch in drawn.reshape(-1, 40).tolist())
-    largest = 0.0
+    largest_change = 0.0
     for t in range(updates):
         for r in range(2):
             batch = slice(None) if drawn is None else torch.from_numpy(drawn[r, t])
@@ -239,11 +242,11 @@ def test_an_sgd_update_changes_the_balance_by_exactly_the_squares_of_its_gradien
             ]
             change = eta**2 * (g["input_slope"] ** 2 + g["bias"] ** 2 - g["output_weight"] ** 2)
             torch.testing.assert_close(balance[1] - balance[0], change, rtol=0, atol=1e-14)
-            largest = max(largest, float(change.abs().max()))
-    assert largest > 1e-4
+            largest_change = max(largest_change, float(change.abs().max()))
+    assert largest_change > 1e-4
 
 
-def test_dead_units_do_not_move_bit_for_bit_and_all_others_do() -> None:
+def test_dead_units_do_not_change_by_a_bit_and_all_other_units_change() -> None:
     module = ReLUModule(20, elbows="torch", seeds=[0, 1], optimizer=sgd(0.02, momentum=0.9))
     data = course(100, EverySchedule(100))
     at = fit(module, data)
@@ -254,7 +257,7 @@ def test_dead_units_do_not_move_bit_for_bit_and_all_others_do() -> None:
         assert torch.equal(at[0][name] == at[100][name], dead)
 
 
-def test_weight_decay_shrinks_dead_units_and_leaves_their_elbows() -> None:
+def test_weight_decay_shrinks_dead_units_and_keeps_their_elbows() -> None:
     lr, decay = 0.05, 0.1
     module = ReLUModule(20, elbows="torch", optimizer=sgd(lr, weight_decay=decay))
     data = course(100, EverySchedule(100))
@@ -266,7 +269,7 @@ def test_weight_decay_shrinks_dead_units_and_leaves_their_elbows() -> None:
     torch.testing.assert_close(beta[0], beta[1], rtol=1e-13, atol=0)
 
 
-# What a run must not depend on
+# Independence of snapshots, segments, engines and other replicas
 
 SCHEDULERS = {
     "none": None,
@@ -276,7 +279,7 @@ SCHEDULERS = {
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_when_snapshots_are_taken_and_how_segments_are_cut_changes_no_bit(
+def test_the_snapshot_schedule_and_the_length_of_segments_change_no_bit(
     scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(snapshots: Schedule) -> dict[str, Tensor]:
@@ -286,34 +289,34 @@ def test_when_snapshots_are_taken_and_how_segments_are_cut_changes_no_bit(
     wanted = end(EverySchedule(1000))
     for snapshots in (EverySchedule(7), EverySchedule(1), LogSchedule()):
         assert same(end(snapshots), wanted), snapshots
-    monkeypatch.setattr("reluviz.data.segments.LONGEST_PIECE", 13)
+    monkeypatch.setattr("reluviz.data.segments.MAX_PIECE_UPDATES", 13)
     assert same(end(EverySchedule(1000)), wanted)
     assert same(end(EverySchedule(40)), wanted)
 
 
-def test_an_interruption_within_a_segment_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_within_a_segment_restores_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"_target_": "torch.optim.Adam", "lr": 0.01}
     scheduler = SCHEDULERS["step"]
-    monkeypatch.setattr("reluviz.data.segments.LONGEST_PIECE", 13)
-    whole = ReLUModule(10, optimizer=settings, scheduler=scheduler)
-    at = fit(whole, course(50, EverySchedule(50)))
-    torn = ReLUModule(10, optimizer=settings, scheduler=scheduler)
+    monkeypatch.setattr("reluviz.data.segments.MAX_PIECE_UPDATES", 13)
+    complete = ReLUModule(10, optimizer=settings, scheduler=scheduler)
+    at = fit(complete, course(50, EverySchedule(50)))
+    interrupted = ReLUModule(10, optimizer=settings, scheduler=scheduler)
 
     def interrupt(update: int) -> None:
         if update == 76:
-            raise RuntimeError("torn")
+            raise RuntimeError("interrupted")
 
-    torn.report = interrupt
-    with pytest.raises(RuntimeError, match="torn"):
-        fit(torn, course(100, EverySchedule(50)))
-    assert (int(torn.updates_done), int(torn.segments_done)) == (50, 2)
-    assert same(torn.values(), at[50])
-    optimizers = [module.optimizers(use_pl_optimizer=False).state_dict() for module in (torn, whole)]
+    interrupted.progress_callback = interrupt
+    with pytest.raises(RuntimeError, match="interrupted"):
+        fit(interrupted, course(100, EverySchedule(50)))
+    assert (int(interrupted.updates_done), int(interrupted.segments_done)) == (50, 2)
+    assert same(interrupted.values(), at[50])
+    optimizers = [module.optimizers(use_pl_optimizer=False).state_dict() for module in (interrupted, complete)]
     assert str(optimizers[0]) == str(optimizers[1])
-    assert torn.lr_schedulers().state_dict() == whole.lr_schedulers().state_dict()
+    assert interrupted.lr_schedulers().state_dict() == complete.lr_schedulers().state_dict()
 
 
-def plain(
+def train_in_plain_pytorch(
     settings: dict[str, Any], scheduler: dict[str, Any] | None, seed: int, elbows: Tensor, data: PiecewiseLinearData
 ) -> dict[str, Tensor]:
     """Train the course's network with a loop of plain PyTorch, and return its parameters."""
@@ -330,22 +333,23 @@ def plain(
         {"params": [network[2].bias], "weight_decay": 0.0},
     ]
     optimizer = cls(groups, **arguments)
-    steps = None
+    lr_scheduler = None
     if scheduler is not None:
         options = dict(scheduler)
-        steps = getattr(torch.optim.lr_scheduler, options.pop("_target_").rpartition(".")[2])(optimizer, **options)
+        scheduler_class = getattr(torch.optim.lr_scheduler, options.pop("_target_").rpartition(".")[2])
+        lr_scheduler = scheduler_class(optimizer, **options)
     for batch in torch.from_numpy(data.sampler.draw([seed], 0, data.updates, len(x))[0]):
         optimizer.zero_grad()
         nn.functional.mse_loss(network(x[batch, None])[:, 0], y[batch]).backward()
         optimizer.step()
-        if steps is not None:
-            steps.step()
+        if lr_scheduler is not None:
+            lr_scheduler.step()
     end = (network[0].weight[:, 0], network[0].bias, network[2].weight[0], network[2].bias[0])
     return {name: value.detach()[None] for name, value in zip(PARAMETERS["relu"], end, strict=True)}
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "changed", "scheduler"),
+    ("optimizer", "changes", "scheduler"),
     [
         *((name, {}, "none") for name in config.choices("optimizer")),
         ("sgd", {"weight_decay": 0.1}, "none"),
@@ -356,20 +360,20 @@ def plain(
     ],
 )
 def test_every_optimiser_makes_the_updates_of_a_plain_loop(
-    optimizer: str, changed: dict[str, Any], scheduler: str
+    optimizer: str, changes: dict[str, Any], scheduler: str
 ) -> None:
-    shipped = OmegaConf.load(conf_folder() / "optimizer" / f"{optimizer}.yaml")
-    settings = OmegaConf.to_container(OmegaConf.merge({"step_size": 0.02, "optimizer": shipped}), resolve=True)[
+    packaged = OmegaConf.load(conf_folder() / "optimizer" / f"{optimizer}.yaml")
+    settings = OmegaConf.to_container(OmegaConf.merge({"step_size": 0.02, "optimizer": packaged}), resolve=True)[
         "optimizer"
     ]
     assert isinstance(settings, dict)
-    settings |= changed
+    settings |= changes
     data = course(200, EverySchedule(33))
     module = ReLUModule(10, seeds=[11], optimizer=settings, scheduler=SCHEDULERS[scheduler])
     start = module.values()
     elbows = elbow(start["input_slope"], start["bias"])[0]
     end = fit(module, data)[200]
-    for name, value in plain(settings, SCHEDULERS[scheduler], 11, elbows, data).items():
+    for name, value in train_in_plain_pytorch(settings, SCHEDULERS[scheduler], 11, elbows, data).items():
         torch.testing.assert_close(end[name], value, rtol=0, atol=1e-12)
 
 
@@ -401,12 +405,12 @@ def test_a_replica_starts_from_and_follows_the_run_with_its_seed() -> None:
     assert not torch.allclose(together[1000]["bias"][0], together[1000]["bias"][1])
 
 
-def test_the_initial_weights_are_those_of_torch_and_leave_its_generator_alone() -> None:
+def test_the_initial_weights_are_those_of_torch_and_do_not_advance_its_generator() -> None:
     torch.manual_seed(99)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(99)
-    state = course_weights(12, 6)
-    assert torch.equal(torch.rand(3), wanted)
+    state = torch_default_state(12, 6)
+    assert torch.equal(torch.rand(3), expected)
     torch.manual_seed(12)
     network = nn.Sequential(nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 1))
     assert torch.equal(state["input_slope"], network[0].weight[:, 0])
@@ -416,10 +420,10 @@ def test_the_initial_weights_are_those_of_torch_and_leave_its_generator_alone() 
 
 
 def golden() -> Trajectory:
-    """Return the trajectory that is kept in golden/relu.json: the course's data, W = 10, all layers, seed 0.
+    """Return the trajectory of a run on the course's data with W = 10, all layers trained and seed 0.
 
-    To make the file anew, after a change that is meant to change what is learnt:
-    python -c "import sys; sys.path.insert(0, 'tests'); import test_training_facts as t; t.write_golden()"
+    The file relu.json contains it as it was. To write the file again, after a change that is meant to change results:
+    python -c "import sys; sys.path.insert(0, 'tests/training'); import test_training_facts as t; t.write_golden()"
     """
     module = ReLUModule(10, seeds=[0], optimizer=sgd(0.02))
     at = fit(module, course(200, EverySchedule(50)))
@@ -431,11 +435,11 @@ def write_golden() -> None:
     GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def test_a_run_learns_what_it_learnt_before() -> None:
-    kept = json.loads(GOLDEN.read_text())
-    now = golden()
-    assert [int(update) for update in kept] == list(now)
-    for update, values in kept.items():
+def test_a_run_follows_the_recorded_trajectory() -> None:
+    recorded = json.loads(GOLDEN.read_text())
+    found = golden()
+    assert [int(update) for update in recorded] == list(found)
+    for update, values in recorded.items():
         for name, value in values.items():
-            wanted = torch.tensor(value, dtype=torch.float64)
-            torch.testing.assert_close(now[int(update)][name], wanted, rtol=0, atol=1e-9)
+            expected = torch.tensor(value, dtype=torch.float64)
+            torch.testing.assert_close(found[int(update)][name], expected, rtol=0, atol=1e-9)

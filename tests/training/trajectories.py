@@ -1,4 +1,4 @@
-"""Real training for tests: the modules and data that users have, in Lightning, in float64."""
+"""Training for tests: reluviz's modules and data in Lightning, in float64."""
 
 from typing import Any
 
@@ -14,47 +14,47 @@ Trajectory = dict[int, dict[str, Tensor]]
 """The parameters at the snapshots: update -> name -> [R] or [R, W]."""
 
 
-class Keeper(L.Callback):
-    """Keeps the parameters at every snapshot."""
+class TrajectoryRecorder(L.Callback):
+    """Records the parameters at every snapshot."""
 
     def __init__(self) -> None:
         self.at: Trajectory = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._keep(pl_module)
+        self._record(pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        self._keep(pl_module)
+        self._record(pl_module)
 
-    def _keep(self, module: L.LightningModule) -> None:
+    def _record(self, module: L.LightningModule) -> None:
         assert isinstance(module, RegressionModule)
         self.at[int(module.updates_done)] = module.values()
 
 
 def fit(module: RegressionModule, data: SegmentData) -> Trajectory:
     """Train as `reluviz train` does, in float64, and return the parameters at the snapshots."""
-    keeper = Keeper()
+    recorder = TrajectoryRecorder()
     with quiet():
         L.Trainer(
             accelerator="cpu",
             precision="64-true",
             max_steps=len(data.schedule()) - 1,
             logger=False,
-            callbacks=[keeper],
+            callbacks=[recorder],
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             log_every_n_steps=0,
         ).fit(module, data)
-    assert list(keeper.at) == data.schedule()
-    return keeper.at
+    assert list(recorder.at) == data.schedule()
+    return recorder.at
 
 
 def series(at: Trajectory, name: str) -> Tensor:
-    """Return one parameter at all snapshots, [S, R] or [S, R, W]."""
+    """Return the values of one parameter at all snapshots, [S, R] or [S, R, W]."""
     return torch.stack([values[name] for values in at.values()])
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    """Return whether two states are equal bit for bit."""
+    """Return True if two states are equal bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -1,4 +1,4 @@
-"""Where Hydra looks for sweepers; it imports this whenever it starts, so that there is little here."""
+"""The sweepers, where Hydra looks for plugins. Hydra imports this at every start, so it imports little itself."""
 
 from typing import Any
 
@@ -9,31 +9,31 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own sweeper, which goes on where a sweep stopped and keeps nothing of a job that has ended."""
+    """Hydra's own sweeper, which can also resume a sweep, and keeps nothing of a job that has ended."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take the sweep from the function that `reluviz train` gave to Hydra, and let the launcher call its job."""
-        self.ours: Any = task_function.sweep  # type: ignore[attr-defined]
-        if self.ours.here:
-            from reluviz.cli.composed_configs import ReusingLoader
+        """Read the `Sweep` from the function that `reluviz train` passed to Hydra; launchers call the sweep's job."""
+        self.reluviz_sweep: Any = task_function.sweep  # type: ignore[attr-defined]
+        if self.reluviz_sweep.in_this_process:
+            from reluviz.cli.hydra_run import CachingLoader
 
-            loader: Any = ReusingLoader(hydra_context.config_loader)
+            loader: Any = CachingLoader(hydra_context.config_loader)
             hydra_context = HydraContext(loader, hydra_context.callbacks)
-        super().setup(hydra_context=hydra_context, task_function=self.ours.job(), config=config)
+        super().setup(hydra_context=hydra_context, task_function=self.reluviz_sweep.make_job(), config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run every combination of what varies."""
-        self.begin()
-        return self.ours.run(self.launcher, self.split_arguments(self.parsed(arguments), None)[0])
+        """Run every combination of the values that vary."""
+        self.start_sweep()
+        return self.reluviz_sweep.run(self.launcher, self.split_arguments(self.all_overrides(arguments), None)[0])
 
-    def begin(self) -> None:
-        """Keep the sweep's own configuration in its folder, as Hydra does."""
-        self.ours.begin()
+    def start_sweep(self) -> None:
+        """Check that the sweep may start, and write its configuration to its folder, as Hydra does."""
+        self.reluviz_sweep.check_queue()
         assert self.config is not None
-        OmegaConf.save(self.config, self.ours.folder / "multirun.yaml")
+        OmegaConf.save(self.config, self.reluviz_sweep.folder / "multirun.yaml")
 
-    def parsed(self, arguments: list[str]) -> Any:
-        """Return the overrides of the sweep, the preset ones first."""
+    def all_overrides(self, arguments: list[str]) -> Any:
+        """Return the parsed overrides of the sweep: those of the experiment first, then the arguments."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
         assert self.hydra_context is not None
@@ -42,14 +42,14 @@ class GridSweeper(BasicSweeper):
 
 
 class SearchSweeper(GridSweeper):
-    """Looks for the settings with the smallest loss, by Optuna."""
+    """Searches for the settings with the smallest loss, with Optuna."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Try settings one after another, each chosen in view of what came before."""
+        """Run trials one after another; each is chosen from the results of the earlier ones."""
         from reluviz.cli.sweep.search import search
 
-        self.begin()
-        return search(self.ours, self.launcher, self.parsed(arguments))
+        self.start_sweep()
+        return search(self.reluviz_sweep, self.launcher, self.all_overrides(arguments))
 
 
 for name, sweeper in (("reluviz_grid", GridSweeper), ("reluviz_search", SearchSweeper)):

@@ -1,4 +1,4 @@
-"""Runs found in folders and loaded whole."""
+"""Find the runs below folders, and read them into memory."""
 
 import os
 import re
@@ -7,122 +7,135 @@ from pathlib import Path
 
 import numpy as np
 
+from reluviz.analysis import last
 from reluviz.analysis.recorded_run import Run
 from reluviz.core.functions_torch import PARAMETERS
-from reluviz.core.snapshot import MOST_SHOWN
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.errors import UserError
-from reluviz.record import event_reader, reader, tags
-from reluviz.record.recorded_data import dataset
+from reluviz.record import event_file, reader, tags
+from reluviz.record.recorded_data import recorded_dataset
 
-TIME = re.compile(r"\d{4}-\d\d-\d\d[_T]\d\d[-.]\d\d[-.]\d\d")
+TIME_STAMP = re.compile(r"\d{4}-\d\d-\d\d[_T]\d\d[-.]\d\d[-.]\d\d")
+"""The name that `train` gives to a run's folder."""
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """Return a run from its folder: parameters and quantities as arrays over its snapshots.
 
-    A run that is still training, or was killed, is read as far as it has come; one that went on from a checkpoint
-    has every snapshot once.
+    A run that is still training, or was killed, has the snapshots that it has recorded so far. A run that was resumed
+    from a checkpoint has every snapshot once.
+
+    Args:
+        folder: the run's folder; or `last`, for the newest run below ./logs.
 
     Raises:
-        UserError: if there is no run there, or it cannot be read; one line that names the folder.
+        UserError: if the folder holds no run, or the run cannot be read. The message is one line that names the folder.
     """
-    place = Path(folder)
-    return _run(place, name(place))
+    path = Path(last.run_folder(folder))
+    return _read(path, run_name(path))
 
 
 def load_runs(folder: str | os.PathLike[str]) -> list[Run]:
-    """Return all runs at or below a folder, in the order of their paths, with names that tell them apart.
+    """Return all runs at or below a folder, in the order of their paths, each with a different name.
+
+    Args:
+        folder: a folder; or `last`, for the newest run below ./logs.
 
     Raises:
-        UserError: if there is none, or one of them cannot be read.
+        UserError: if there is no run, or one of the runs cannot be read.
     """
-    found = runs_below(folder)
-    if not found:
+    folder = last.run_folder(folder)
+    paths = runs_below(folder)
+    if not paths:
         raise UserError(f"{folder}: there are no runs of reluviz at or below it")
-    return [_run(place, label) for place, label in zip(found, names(found), strict=True)]
+    return [_read(path, name) for path, name in zip(paths, run_names(paths), strict=True)]
 
 
 def runs_below(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the folders of all runs at or below a folder, in the order of their paths; links are followed.
 
     Raises:
-        UserError: if there is no such folder, or it cannot be read.
+        UserError: if the folder does not exist, or cannot be read.
     """
-    event_reader.files(Path(folder))
-    return sorted(place for place in _folders(folder) if reader.is_run(place))
+    folder = last.run_folder(folder)
+    # raises a UserError of one line if the folder cannot be read
+    event_file.event_files(Path(folder))
+    return sorted(path for path in _folders_with_events(folder) if reader.is_run(path))
 
 
-def name(folder: Path) -> str:
-    """Return what a run is called: its folder's name, after that of the parent where it is only a time stamp."""
-    return names([folder])[0]
+def run_name(folder: Path) -> str:
+    """Return the name of a run: its folder's name, preceded by the parent's name if it is only a time stamp."""
+    return run_names([folder])[0]
 
 
-def names(folders: Sequence[Path]) -> list[str]:
-    """Return names that tell runs apart: the last parts of their paths, no more of them than are needed."""
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """Return a different name for each run: the last parts of its path, as few as possible."""
     parts = [[part for part in Path(os.path.abspath(folder)).parts if part.strip("/\\:")] for folder in folders]
-    lengths = [2 if len(one) > 1 and TIME.fullmatch(one[-1]) else 1 for one in parts]
+    lengths = [2 if len(one) > 1 and TIME_STAMP.fullmatch(one[-1]) else 1 for one in parts]
     while True:
         found = ["-".join(one[-length:]) for one, length in zip(parts, lengths, strict=True)]
         longer = [
-            min(length + (found.count(label) > 1), len(one) or 1)
-            for one, length, label in zip(parts, lengths, found, strict=True)
+            min(length + (found.count(name) > 1), len(one) or 1)
+            for one, length, name in zip(parts, lengths, found, strict=True)
         ]
         if longer == lengths:
-            return [label or "run" for label in found]
+            return [name or "run" for name in found]
         lengths = longer
 
 
-def _folders(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a folder and those below it; a loop of links ends where it comes back."""
+def _folders_with_events(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the folders at or below a folder that hold event files; a folder that a loop of links repeats, once."""
     seen: set[str] = set()
-    for path, below, inside in os.walk(folder, followlinks=True):
+    for path, subfolders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(path)
         if real in seen:
-            below.clear()
+            subfolders.clear()
             continue
         seen.add(real)
-        if any(one.startswith(event_reader.PREFIX) for one in inside):
+        if any(name.startswith(event_file.EVENT_FILE_PREFIX) for name in files):
             yield Path(path)
 
 
-def _run(folder: Path, label: str) -> Run:
-    found = reader.read_run(folder)
-    content = found.content
+def _read(folder: Path, name: str) -> Run:
+    """Return the run in a folder, under the given name."""
+    recorded_run = reader.read_run(folder)
+    content = recorded_run.content
     assert content is not None
-    updates = sorted(found.parameters)
+    updates = sorted(recorded_run.parameters)
     try:
-        data, recorded = dataset(content, found.values)
+        data, recorded = recorded_dataset(content, recorded_run.values)
         seeds = tuple(int(seed) for seed in content["seeds"])
-        rows = np.stack([found.parameters[update] for update in updates])
-        # a run may have been begun by a version that recorded those of more replicas
-        shown = min([len(seeds), *map(len, found.votes.values())] if found.votes else [len(seeds), MOST_SHOWN])
-        silent = np.full((shown, 3, len(recorded)), np.nan, np.float32)
-        votes = np.stack([found.votes.get(update, silent)[:shown] for update in updates])
-        named = tuple(field for field, _ in found.fields)
-        fit = rows.shape[1:] == (len(seeds), sum(count for _, count in found.fields))
-        if not fit or set(named) != set(PARAMETERS[content["model"]]):
+        rows = np.stack([recorded_run.parameters[update] for update in updates])
+        # a resumed run may have been started by a version that recorded the votes of more replicas
+        counts = map(len, recorded_run.votes.values())
+        shown = min([len(seeds), *counts] if recorded_run.votes else [len(seeds), MAX_SHOWN_REPLICAS])
+        no_votes = np.full((shown, 3, len(recorded)), np.nan, np.float32)
+        votes = np.stack([recorded_run.votes.get(update, no_votes)[:shown] for update in updates])
+        parameters = {parameter for parameter, _ in recorded_run.fields}
+        size = sum(count for _, count in recorded_run.fields)
+        if rows.shape[1:] != (len(seeds), size) or parameters != set(PARAMETERS[content["model"]]):
             raise ValueError(f"{tags.PARAMS} does not hold the parameters of {len(seeds)} {content['model']} models")
         return Run(
             folder=folder,
-            name=label,
+            name=name,
             model=content["model"],
             data=data,
             recorded=recorded,
             seeds=seeds,
             trained=tuple(str(parameter) for parameter in content["trained"]),
             settings=dict(content["settings"]),
-            metrics=reader.metrics(folder, updates[-1]),
+            metrics=reader.read_metrics(folder, updates[-1]),
             updates=np.array(updates, dtype=np.int64),
-            walls=np.array([found.walls[update] for update in updates]),
+            walls=np.array([recorded_run.wall_times[update] for update in updates]),
             rows=rows,
-            fields=tuple(found.fields),
+            fields=tuple(recorded_run.fields),
             votes=votes,
             recorded_scalars={
                 tag: (np.array(sorted(series), dtype=np.int64), np.array([series[at] for at in sorted(series)]))
-                for tag, series in found.scalars.items()
+                for tag, series in recorded_run.scalars.items()
                 if series
             },
-            damaged=tuple(found.damaged),
+            damaged=tuple(recorded_run.damaged),
         )
     except (LookupError, TypeError, ValueError) as error:
         what = " ".join(str(error).split())

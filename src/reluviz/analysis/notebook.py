@@ -1,4 +1,4 @@
-"""A run in Jupyter: a card of words, and the interactive view."""
+"""A run in a Jupyter notebook: a table that describes it, and the interactive view."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -11,23 +11,24 @@ from reluviz.tab import html_file
 if TYPE_CHECKING:
     from reluviz.analysis.run_arrays import RunArrays
 
-MOST_SNAPSHOTS = 2000
-"""A notebook keeps what it shows: of a longer run it gets so many, spread evenly."""
-HEIGHT = 720
+MAX_SNAPSHOTS = 2000
+"""A notebook file stores its output. Of a longer run it gets this many snapshots, evenly spaced."""
+VIEW_HEIGHT = 720
+"""In CSS pixels."""
 
 
 def html(run: "RunArrays") -> str:
-    """Return the card, and below it the view in a frame of its own."""
-    return _card(run) + _view(run)
+    """Return the table, followed by the interactive view in a frame."""
+    return _table(run) + _view(run)
 
 
 def _view(run: "RunArrays") -> str:
-    whole = html_file.html({run.name: payload(run, MOST_SNAPSHOTS)})
-    # a frame, since scripts and styles of a notebook and of the view would get in each other's way
-    return f'<iframe srcdoc="{escape(whole)}" style="width:100%;height:{HEIGHT}px;border:0"></iframe>'
+    page = html_file.html({run.name: payload(run, MAX_SNAPSHOTS)})
+    # the frame keeps the scripts and styles of the notebook and of the view separate
+    return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:{VIEW_HEIGHT}px;border:0"></iframe>'
 
 
-def _card(run: "RunArrays") -> str:
+def _table(run: "RunArrays") -> str:
     samples = f"{len(run.data.x):,} points"
     replicas = f"{len(run.seeds)} replicas, " if len(run.seeds) > 1 else ""
     seeds = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds[:8]))}{', …' * (len(run.seeds) > 8)}"

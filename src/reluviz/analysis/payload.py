@@ -1,4 +1,4 @@
-"""A recorded run as the interactive view reads it, with the bytes that TensorBoard's tab would get of it."""
+"""A recorded run in the format of the interactive view, with the same bytes that TensorBoard's tab would receive."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from reluviz.analysis.run_arrays import RunArrays
 
 
-def payload(run: "RunArrays", most: int | None = None) -> dict[str, bytes]:
-    """Return the blobs data, params and scalars; of the snapshots `most` at most, the first and the last among them."""
+def payload(run: "RunArrays", max_snapshots: int | None = None) -> dict[str, bytes]:
+    """Return the blobs data, params and scalars.
+
+    Args:
+        run: the run.
+        max_snapshots: the largest number of snapshots to keep; the first and the last are always kept. None keeps as
+            many as the view accepts.
+    """
     count = len(run.updates)
-    # one place is for the last
-    stride = 1 if most is None or count <= most else -(-(count - 1) // max(1, most - 1))
+    # rounded up, with one place reserved for the last snapshot
+    stride = 1 if max_snapshots is None or count <= max_snapshots else -(-(count - 1) // max(1, max_snapshots - 1))
     kept = sorted({*range(0, count, stride), count - 1})
     snapshots = series.snapshots(
         run.updates[kept].tolist(),
@@ -39,7 +45,7 @@ def _data(run: "RunArrays") -> bytes:
         fields["target"] = data.target(data.x)
     if data.x_test is not None and data.y_test is not None:
         fields |= {"x_test": data.x_test, "y_test": data.y_test}
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "fields": [[name, len(value)] for name, value in fields.items()],
         "model": run.model,
         "name": data.name,
@@ -48,4 +54,4 @@ def _data(run: "RunArrays") -> bytes:
         "seeds": list(run.seeds),
         "settings": run.settings,
     }
-    return series.encode_data(np.concatenate(list(fields.values())), told)
+    return series.encode_data(np.concatenate(list(fields.values())), content)

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(RunArrays):
-    """A run that was read back from its folder, as arrays over its snapshots, as pictures and as a page.
+    """A run that was read back from its folder. The attributes are those of `RunArrays`.
 
-    In a notebook, a run as the last line of a cell shows its interactive view. The attributes are those of `RunArrays`.
+    In a notebook, a run as the last line of a cell shows its interactive view.
     """
 
     def plot(self, update: int | None = None, kind: str = "fit", replica: int = 0) -> "Figure":
         """Return the run's picture of one snapshot as a matplotlib figure.
 
         Args:
-            update: which snapshot; by default the last.
+            update: the snapshot; by default the last one.
             kind: fit or votes.
-            replica: which of the replicas.
+            replica: the replica, counted from 0.
 
         Raises:
             UserError: if there is no such snapshot, kind or replica.
@@ -31,11 +31,11 @@ class Run(RunArrays):
         return run_pictures.figure(self, self.at(update), kind, replica)
 
     def payload(self, most: int | None = None) -> dict[str, bytes]:
-        """Return the run as the interactive view reads it: data, params and scalars, each as `wire` bytes.
+        """Return the run in the format of the interactive view: the blobs data, params and scalars.
 
         Args:
-            most: keep so many snapshots at most, the first and the last among them; by default, as many as the view
-                takes.
+            most: the largest number of snapshots to keep; the first and the last are always kept. By default, as many
+                as the view accepts.
         """
         return payload.payload(self, most)
 

@@ -1,7 +1,7 @@
 """A recorded run as arrays over its snapshots.
 
-Legend of shapes: S snapshots, R replicas, W units, N samples, n recorded samples, V replicas whose votes are
-recorded: the first ones, all of them up to `core.snapshot.MOST_SHOWN`.
+Legend of shapes: S snapshots, R replicas, W units, P parameters, N samples, n recorded samples, V replicas with
+recorded votes (the first min(R, `core.snapshot.MAX_SHOWN_REPLICAS`)).
 """
 
 import bisect
@@ -24,33 +24,34 @@ from reluviz.engines.compiled_votes import compiled_votes
 from reluviz.errors import UserError
 from reluviz.record import tags
 
-OF_UNITS = ("input_slope", "bias", "output_weight")
-ENTRIES = 2**15
-"""Parameters of all snapshots whose losses are computed together: more would not stay in the processor's cache."""
+UNIT_PARAMETERS = ("input_slope", "bias", "output_weight")
+"""Parameters that each hidden unit has."""
+MAX_PARAMETERS_AT_ONCE = 2**15
+"""Losses are computed for several snapshots at once. More parameters than this would not fit the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunArrays:
-    """A run that was read back from its folder; everything computed is float64.
+    """The arrays of a run that was read back from its folder. Computed arrays are float64.
 
     Attributes:
         folder: the run's folder.
-        name: what it is called in titles and file names.
+        name: its name in titles and file names.
         model: constant, linear or relu.
-        data: the data set; `data.target` is the true function, None where it is unknown.
-        recorded: indices of the samples whose votes were recorded, [n]; all of them up to 2,000.
-        seeds: of the replicas, [R].
+        data: the data set; `data.target` is the true function, None if it is unknown.
+        recorded: indices of the samples with recorded votes, [n]; all samples if there are at most 2,000.
+        seeds: the seed of each replica, [R].
         trained: names of the trained parameters.
-        settings: key to value.
-        metrics: what metrics.json holds; None while the run is training.
+        settings: the configuration, key -> value.
+        metrics: the content of metrics.json; None while the run is training.
         updates: number of updates at each snapshot, [S], strictly increasing.
-        walls: when it was recorded, in seconds since the epoch, [S].
-        rows: all parameters as they were stored, in the run's own precision, [S, R, P].
-        fields: name and count of the parameters along the last axis of `rows`.
-        votes: residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V replicas only;
-            `snapshot(update).votes` has those of every replica, from its parameters.
+        walls: the time at which each snapshot was recorded, in seconds since the epoch, [S].
+        rows: all parameters as they were stored, in the precision of the run, [S, R, P].
+        fields: the name and number of the parameters along the last axis of `rows`.
+        votes: recorded residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V
+            replicas; `snapshot(update).votes` computes them for every replica.
         recorded_scalars: tag -> (updates, values).
-        damaged: event files whose end could not be read because a record is damaged.
+        damaged: event files that could not be read to their end because a record is damaged.
     """
 
     folder: Path
@@ -72,21 +73,22 @@ class RunArrays:
 
     @property
     def status(self) -> str | None:
-        """How it ended: finished, diverged, interrupted or terminated; None while it is training, or was killed."""
+        """How the run ended: finished, diverged, interrupted or terminated; None if it is training or was killed."""
         return None if self.metrics is None else self.metrics.get("status")
 
     @cached_property
     def parameters(self) -> dict[str, Array]:
-        """The parameters as they were recorded, bit for bit: name -> [S, R], or [S, R, W] for those of a unit."""
+        """The recorded parameters, bit for bit: name -> [S, R], or [S, R, W] for parameters of units."""
         ends = np.cumsum([count for _, count in self.fields])
         parts = np.split(self.rows.astype(np.float64), ends[:-1], axis=-1)
         return {
-            name: part if name in OF_UNITS else part[..., 0] for (name, _), part in zip(self.fields, parts, strict=True)
+            name: part if name in UNIT_PARAMETERS else part[..., 0]
+            for (name, _), part in zip(self.fields, parts, strict=True)
         }
 
     @property
     def theta(self) -> Array:
-        """The parameter of the constant and the linear model, [S, R]."""
+        """theta, the parameter of the constant and the linear model, [S, R]."""
         return self._parameter("theta")
 
     @property
@@ -131,34 +133,34 @@ class RunArrays:
 
     @cached_property
     def unit_status(self) -> NDArray[np.int64]:
-        """Indices into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
+        """The status of each unit as an index into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
         w, b = self._tensors("input_slope", "bias")
         return elbows.unit_status(w, b, torch.from_numpy(self.data.x)).numpy()
 
     @property
     def residual(self) -> NDArray[np.float32]:
-        """r_i = f(x_i) - y_i of the recorded samples, as it was recorded, [S, V, n]."""
+        """r_i = f(x_i) - y_i of each recorded sample, as recorded, [S, V, n]."""
         return self.votes[:, :, 0]
 
     @property
     def norm(self) -> NDArray[np.float32]:
-        """|c_i|, the norm of the contribution of each recorded sample, [S, V, n]."""
+        """|c_i|, the norm of the contribution of each recorded sample, as recorded, [S, V, n]."""
         return self.votes[:, :, 1]
 
     @property
     def vote_share(self) -> NDArray[np.float32]:
-        """The signed share of each recorded sample in the gradient, [S, V, n]; NaN where there is no gradient."""
+        """The signed vote share of each recorded sample, as recorded, [S, V, n]; NaN where the gradient is 0."""
         return self.votes[:, :, 2]
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags that `scalars` knows."""
+        """The tags of the recorded scalars."""
         return tuple(sorted(self.recorded_scalars))
 
     def scalars(self, tag: str) -> tuple[NDArray[np.int64], Array]:
-        """Return the updates and the values of a recorded scalar, such as loss/batch: the median over the replicas.
+        """Return the updates and the values of a recorded scalar, such as loss/batch: medians over the replicas.
 
-        Those of single units (elbow/07) were recorded too, but follow from the parameters: `elbow[:, :, 7]`.
+        Scalars of single units (elbow/07) are left out, since they follow from the parameters: `elbow[:, :, 7]`.
 
         Raises:
             UserError: if there is no such tag.
@@ -168,13 +170,13 @@ class RunArrays:
         return self.recorded_scalars[tag]
 
     def loss(self, which: str = "train") -> Array:
-        """Return the mean squared error of every replica at every snapshot, [S, R], from its parameters.
+        """Return the mean squared error of every replica at every snapshot, [S, R], computed from the parameters.
 
         Args:
             which: train or test.
 
         Raises:
-            UserError: for any other, or where there are no test points.
+            UserError: if `which` is something else, or the run has no test points.
         """
         if which not in ("train", "test"):
             raise UserError(f"{which}: must be train or test")
@@ -182,22 +184,22 @@ class RunArrays:
         if x is None or y is None:
             raise UserError(f"{self.folder}: this run has no test points")
         parts = []
-        step = max(1, ENTRIES // self.rows[0].size)
+        at_once = max(1, MAX_PARAMETERS_AT_ONCE // self.rows[0].size)
         large = is_large(self.model, {name: value[0] for name, value in self.parameters.items()}, len(x))
         compiled = compiled_votes() if large else None
         with _one_thread():
-            for start in range(0, len(self.updates), step):
-                # snapshots as if they were replicas
-                some = {name: value[start : start + step] for name, value in self.parameters.items()}
-                p = {name: value.reshape(-1, *value.shape[2:]) for name, value in some.items()}
+            for start in range(0, len(self.updates), at_once):
+                # treat the snapshots as more replicas: [S, R] becomes [S * R]
+                batch = {name: value[start : start + at_once] for name, value in self.parameters.items()}
+                p = {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
                 parts.append(compiled.losses(p, x, y) if compiled else votes.losses(self.model, p, x, y))
         return np.concatenate(parts).reshape(self.rows.shape[:2])
 
     def at(self, update: int | None = None) -> int:
-        """Return the index of the snapshot after `update` updates; by default the last one's.
+        """Return the index of the snapshot after `update` updates; by default the index of the last snapshot.
 
         Raises:
-            UserError: if there is none, with the nearest ones.
+            UserError: if there is no such snapshot; the message names the nearest ones.
         """
         if update is None:
             return len(self.updates) - 1
@@ -205,43 +207,43 @@ class RunArrays:
         index = bisect.bisect_left(known, update)
         if known[index : index + 1] == [update]:
             return index
-        near = " and ".join(f"{found:,}" for found in known[max(0, index - 1) : index + 1])
-        raise UserError(f"update {update:,}: {self.folder} has no snapshot there; nearest: {near}")
+        nearest = " and ".join(f"{found:,}" for found in known[max(0, index - 1) : index + 1])
+        raise UserError(f"update {update:,}: {self.folder} has no snapshot there; nearest: {nearest}")
 
     def snapshot(self, update: int | None = None) -> snapshot_torch.Snapshot:
-        """Return everything that follows from one snapshot's parameters, as tensors; by default the last one's.
+        """Return all quantities that follow from the parameters at one snapshot, as tensors; by default the last one.
 
-        (The loss of the minibatch does not follow from them: it is NaN here.)
+        The loss of the minibatch does not follow from the parameters: it is NaN.
         """
-        unknown = torch.full((len(self.seeds),), torch.nan, dtype=torch.float64)
+        unknown_loss = torch.full((len(self.seeds),), torch.nan, dtype=torch.float64)
         index = self.at(update)
         with _one_thread():
-            return snapshot_torch.take(
+            return snapshot_torch.compute_snapshot(
                 self.model,
-                self._state(index),
+                self._parameters_at(index),
                 self.trained,
                 self.data,
                 int(self.updates[index]),
-                unknown,
+                unknown_loss,
                 None,
                 compiled_votes,
             )
 
     def contributions(self, update: int | None = None) -> dict[str, Array]:
-        """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]."""
+        """Return c_i = g_i / N of the recorded samples: trained name -> [R, n] or [R, n, W]."""
         return {name: value.numpy() for name, value in self.snapshot(update).contributions().items()}
 
     def predict(self, x: ArrayLike, update: int | None = None) -> Array:
-        """Return the learned function f(x), [R, len(x)], after `update` updates; by default the last."""
+        """Return the learned function f(x), [R, len(x)], after `update` updates; by default at the last snapshot."""
         points = torch.from_numpy(np.array(x, dtype=np.float64, ndmin=1))
-        return predict(self.model, self._state(self.at(update)), points).numpy()
+        return predict(self.model, self._parameters_at(self.at(update)), points).numpy()
 
     def __repr__(self) -> str:
         units = f" of {self.input_slope.shape[-1]:,} units" if self.model == "relu" else ""
-        many = f"{len(self.seeds)} replicas, " if len(self.seeds) > 1 else ""
+        replicas = f"{len(self.seeds)} replicas, " if len(self.seeds) > 1 else ""
         count = f"{len(self.updates):,} snapshot{'s' * (len(self.updates) > 1)}"
         return (
-            f"<Run {self.name}: {self.model}{units}, {many}{count} up to update {self.updates[-1]:,}"
+            f"<Run {self.name}: {self.model}{units}, {replicas}{count} up to update {self.updates[-1]:,}"
             f"{f', {self.status}' if self.status else ''}{', event file damaged' if self.damaged else ''}>"
         )
 
@@ -253,13 +255,13 @@ class RunArrays:
     def _tensors(self, *names: str) -> list[torch.Tensor]:
         return [torch.from_numpy(self._parameter(name)) for name in names]
 
-    def _state(self, index: int) -> dict[str, torch.Tensor]:
-        """Return the parameters of one snapshot, name -> [R] or [R, W]."""
+    def _parameters_at(self, index: int) -> dict[str, torch.Tensor]:
+        """Return the parameters at one snapshot: name -> [R] or [R, W]."""
         return {name: torch.from_numpy(np.array(value[index])) for name, value in self.parameters.items()}
 
 
-def losses(run: RunArrays) -> dict[str, Array]:
-    """Return the losses that follow from the parameters, tag -> [S, R]."""
+def losses_by_tag(run: RunArrays) -> dict[str, Array]:
+    """Return the losses that follow from the parameters: tag -> [S, R]."""
     found = {tags.LOSS_TRAIN: run.loss("train")}
     if run.data.x_test is not None:
         found[tags.LOSS_TEST] = run.loss("test")
@@ -268,7 +270,7 @@ def losses(run: RunArrays) -> dict[str, Array]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: on arrays of a few MB its threads wait for each other longer than they work."""
+    """Limit torch to one thread: on arrays of a few MB, several threads spend most of their time waiting."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

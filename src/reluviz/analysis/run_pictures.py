@@ -1,4 +1,4 @@
-"""The pictures of a recorded run, as the run drew them itself, and as an animation."""
+"""Pictures of a recorded run, the same that the run drew while training."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,67 +14,69 @@ if TYPE_CHECKING:
     from reluviz.analysis.run_arrays import RunArrays
     from reluviz.plots import FitPicture, VotesPicture
 
-KINDS = (tags.FIT, tags.VOTES)
-TRAIL = 10
-"""A run shows this many pictures unless told otherwise."""
+PICTURE_KINDS = (tags.FIT, tags.VOTES)
+TRAIL_PICTURES = 10
+"""A run draws this many pictures by default; a picture of theta shows the values of the earlier pictures too."""
 
 
-def picture(run: "RunArrays", index: int, kind: str, replica: int = 0) -> "FitPicture | VotesPicture":
+def draw_picture(run: "RunArrays", index: int, kind: str, replica: int = 0) -> "FitPicture | VotesPicture":
     """Return the picture of the snapshot at `index`, drawn and ready to be saved.
 
     Raises:
         UserError: if there is no such kind or replica.
     """
-    artist = _artist(run, kind, replica)
+    picture = _new_picture(run, kind, replica)
     if run.model != "relu" and kind == tags.FIT:
-        # theta leaves a trail, which begins where the run did
-        for earlier in np.unique(np.linspace(0, index, TRAIL).round().astype(int)):
-            png = _draw(artist, run, int(earlier), replica)
+        # draw the earlier values of theta as well, from the beginning of the run
+        for earlier in np.unique(np.linspace(0, index, TRAIL_PICTURES).round().astype(int)):
+            png = _draw(picture, run, int(earlier), replica)
     else:
-        png = _draw(artist, run, index, replica)
-    # Jupyter shows figures by itself only after pyplot was imported
-    setattr(artist.canvas.figure, "_repr_png_", lambda: png)  # noqa: B010
-    return artist
+        png = _draw(picture, run, index, replica)
+    # Jupyter displays a figure without this method only after pyplot was imported
+    setattr(picture.canvas.figure, "_repr_png_", lambda: png)  # noqa: B010
+    return picture
 
 
-def frames(run: "RunArrays", indices: Iterable[int], kind: str, replica: int = 0) -> Iterator[bytes]:
-    """Yield the pictures of the snapshots at `indices`, one after another, as the bytes of PNG files."""
-    artist = _artist(run, kind, replica)
+def draw_frames(run: "RunArrays", indices: Iterable[int], kind: str, replica: int = 0) -> Iterator[bytes]:
+    """Yield the pictures of the snapshots at `indices` in turn, each as the bytes of a PNG file."""
+    picture = _new_picture(run, kind, replica)
     for index in indices:
-        yield _draw(artist, run, index, replica)
+        yield _draw(picture, run, index, replica)
 
 
 def figure(run: "RunArrays", index: int, kind: str, replica: int = 0) -> "Figure":
-    """Return the figure of a picture, with nothing left for somebody else to draw."""
-    found = picture(run, index, kind, replica).canvas.figure
+    """Return a picture as a matplotlib figure that draws all its artists."""
+    found = draw_picture(run, index, kind, replica).canvas.figure
+    # matplotlib leaves animated artists out when it draws a figure
     for artist in found.findobj(lambda one: one.get_animated()):
         artist.set_animated(False)
     return found
 
 
-def _artist(run: "RunArrays", kind: str, replica: int) -> "FitPicture | VotesPicture":
+def _new_picture(run: "RunArrays", kind: str, replica: int) -> "FitPicture | VotesPicture":
     from reluviz.plots import FitPicture, VotesPicture
 
-    if kind not in KINDS:
-        raise UserError(f"{kind}: must be one of {', '.join(KINDS)}")
+    if kind not in PICTURE_KINDS:
+        raise UserError(f"{kind}: must be one of {', '.join(PICTURE_KINDS)}")
     if not 0 <= replica < len(run.seeds):
         raise UserError(f"replica {replica}: {run.folder} has {len(run.seeds)}, counted from 0")
     return (FitPicture if kind == tags.FIT else VotesPicture)(run.model, run.data, run.seeds[replica])
 
 
-def _draw(artist: Any, run: "RunArrays", index: int, replica: int) -> bytes:
+def _draw(picture: Any, run: "RunArrays", index: int, replica: int) -> bytes:
+    """Draw one snapshot; return the bytes of a PNG file."""
     from reluviz.plots import FitPicture
 
-    s = run.snapshot(int(run.updates[index]))
-    parameters = {name: value[replica].numpy() for name, value in s.parameters.items()}
+    snapshot = run.snapshot(int(run.updates[index]))
+    parameters = {name: value[replica].numpy() for name, value in snapshot.parameters.items()}
     png: bytes
-    if isinstance(artist, FitPicture):
-        losses = {tags.LOSS_TRAIN: float(s.loss_train[replica])}
-        if s.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(s.loss_test[replica])
-        png = artist.png(parameters, s.update, losses)
+    if isinstance(picture, FitPicture):
+        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[replica])}
+        if snapshot.loss_test is not None:
+            losses[tags.LOSS_TEST] = float(snapshot.loss_test[replica])
+        png = picture.png(parameters, snapshot.update, losses)
     else:
-        ballots = (s.votes.share, s.votes.norm, s.votes.residual)
-        shares, norms, residuals = (value[replica].numpy() for value in ballots)
-        png = artist.png(parameters, s.update, shares, norms, residuals, run.data.x[run.recorded])
+        votes = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
+        shares, norms, residuals = (value[replica].numpy() for value in votes)
+        png = picture.png(parameters, snapshot.update, shares, norms, residuals, run.data.x[run.recorded])
     return png

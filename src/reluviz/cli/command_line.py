@@ -1,4 +1,4 @@
-"""The train verb's command line: flags may stand anywhere, overrides are Hydra's."""
+"""Parses the command line of `train`: flags may stand anywhere, all other words are Hydra's overrides."""
 
 import difflib
 from collections.abc import Sequence
@@ -28,19 +28,30 @@ FLAGS = {
     "-cd": 1,
     "--experimental-rerun": 1,
 }
-"""Hydra's flags and how many values each takes."""
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-CFG = ("job", "hydra", "all")
-TELLING = {"--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc"}
+"""Hydra's flags -> the number of their values."""
+INFO_VALUES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CFG_VALUES = ("job", "hydra", "all")
+PRINTING_FLAGS = {
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--shell-completion",
+    "-sc",
+}
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A command line in two parts.
+    """A command line, split into two parts.
 
     Attributes:
         flags: Hydra's flags and their values.
-        overrides: everything else.
+        overrides: all other words.
     """
 
     flags: list[str]
@@ -48,20 +59,20 @@ class CommandLine:
 
     @property
     def multirun(self) -> bool:
-        """Whether several runs are asked for."""
+        """Return True if there is a flag for several runs."""
         return "-m" in self.flags or "--multirun" in self.flags
 
     @property
-    def tells(self) -> bool:
-        """Whether something is only to be printed, and nothing trained."""
-        return any(flag.partition("=")[0] in TELLING for flag in self.flags)
+    def prints_only(self) -> bool:
+        """Return True if a flag makes Hydra print something and train nothing."""
+        return any(flag.partition("=")[0] in PRINTING_FLAGS for flag in self.flags)
 
 
 def split(argv: Sequence[str]) -> CommandLine:
-    """Sort flags from overrides. (Hydra's own parser takes no flag between two overrides.)
+    """Separate flags from overrides. (Hydra's own parser accepts no flag between two overrides.)
 
     Raises:
-        UserError: for a flag that does not exist, or lacks its value.
+        UserError: for an unknown flag, a missing value, or a wrong value.
     """
     flags: list[str] = []
     overrides: list[str] = []
@@ -76,15 +87,15 @@ def split(argv: Sequence[str]) -> CommandLine:
             near = difflib.get_close_matches(flag, list(FLAGS), 1, 0.5)
             raise UserError(f"{word}: there is no such option{f'; did you mean {near[0]}?' if near else ''}")
         flags.append(word)
-        if flag in ("--info", "-i") and "=" in word and word.partition("=")[2] not in INFO:
-            raise UserError(f"{word}: must be one of {', '.join(INFO)}")
+        if flag in ("--info", "-i") and "=" in word and word.partition("=")[2] not in INFO_VALUES:
+            raise UserError(f"{word}: must be one of {', '.join(INFO_VALUES)}")
         if flag in ("--info", "-i") and "=" not in word:
-            # its value is optional, and must not swallow an override
-            flags.append(words.pop(0) if words and words[0] in INFO else "all")
+            # the value is optional; an override that follows is not the value
+            flags.append(words.pop(0) if words and words[0] in INFO_VALUES else "all")
         elif FLAGS[flag] and "=" not in word:
             if not words:
                 raise UserError(f"{word}: needs a value")
             flags.append(words.pop(0))
-        if flag in ("--cfg", "-c") and (what := flags[-1].rpartition("=")[2]) not in CFG:
-            raise UserError(f"{flag} {what}: must be one of {', '.join(CFG)}")
+        if flag in ("--cfg", "-c") and (value := flags[-1].rpartition("=")[2]) not in CFG_VALUES:
+            raise UserError(f"{flag} {value}: must be one of {', '.join(CFG_VALUES)}")
     return CommandLine(flags, overrides)

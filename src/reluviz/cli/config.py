@@ -1,4 +1,4 @@
-"""Hydra's configuration: where it lies, how it is composed, and what is said of one that cannot be."""
+"""Hydra's configuration: its groups and choices, composing it, error messages, and names of folders."""
 
 import difflib
 import hashlib
@@ -31,15 +31,15 @@ def groups() -> list[str]:
 
 
 def with_plus(text: str) -> str:
-    """Return an override as Hydra wants it: an experiment is added to the defaults, so it needs a plus."""
+    """Return an override as Hydra needs it: an experiment is added to the defaults list, which takes a plus."""
     return f"+{text}" if text.startswith("exp=") else text
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides as Hydra does; `exp=NAME` stands for `+exp=NAME`.
+    """Parse overrides as Hydra does; `exp=NAME` means `+exp=NAME`.
 
     Raises:
-        UserError: for something that is no override.
+        UserError: for a text that is not an override.
     """
     parser = OverridesParser.create()
     parsed = []
@@ -51,7 +51,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         except HydraException:
             raise UserError(
                 f"{' '.join(text.split())}: is not of the form key=value"
-                " (quote what has special characters: 'key=\"a b\"')"
+                " (quote values with special characters: 'key=\"a b\"')"
             ) from None
     return parsed
 
@@ -60,10 +60,10 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
     """Compose a configuration, with its `hydra` node.
 
     Args:
-        overrides: of one job; a sweep counts with its first value.
+        overrides: of one job; of an override with several values, the first one is used.
 
     Raises:
-        UserError: in one line that names the key and the nearest right one.
+        UserError: in one line that names the wrong key or choice, and similar ones that exist.
     """
     parsed = parse(overrides)
     for override in parsed:
@@ -71,42 +71,43 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
         if group in groups() and not (override.is_delete() or isinstance(override.value(), str | list | Sweep)):
             hint = "; ~logger leaves it out" if group == "logger" else ""
             raise UserError(f"{override.input_line}: must be one of {', '.join(choices(group))}{hint}")
-    first = [_first(override) for override in parsed]
-    with initialized():
+    first = [_with_first_value(override) for override in parsed]
+    with initialized_hydra():
         try:
             cfg = compose("config", first, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(why(first, error)) from error
+            raise UserError(composition_error(first, error)) from error
     return cfg
 
 
 @contextmanager
-def initialized() -> Iterator[Any]:
-    """Have Hydra look into conf/ within this context, which is Hydra's own object."""
+def initialized_hydra() -> Iterator[Any]:
+    """Initialize Hydra with conf/ within this context; yields Hydra's own object."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3", job_name="train"):
         yield GlobalHydra.instance().hydra
 
 
-def task(cfg: DictConfig) -> DictConfig:
-    """Return the configuration without Hydra's own part."""
-    own = cfg.copy()
-    OmegaConf.set_struct(own, False)
-    own.pop("hydra")
-    OmegaConf.set_struct(own, True)
-    return own
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Return a copy of the configuration without its `hydra` node."""
+    rest = cfg.copy()
+    OmegaConf.set_struct(rest, False)
+    rest.pop("hydra")
+    OmegaConf.set_struct(rest, True)
+    return rest
 
 
-def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all leaves below a node."""
+def leaf_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all leaves of a nested dict."""
     for name, value in node.items():
         if isinstance(value, dict):
-            yield from keys_of(value, f"{prefix}{name}.")
+            yield from leaf_keys(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
-def _first(override: Override) -> str:
+def _with_first_value(override: Override) -> str:
+    """Return an override as text, with its first value if it has several."""
     if not override.is_sweep_override():
         return str(override.input_line)
     value = override.value()
@@ -115,76 +116,83 @@ def _first(override: Override) -> str:
     return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
-def why(overrides: list[str], error: Exception) -> str:
-    """Say in one line why a configuration could not be composed."""
+def composition_error(overrides: list[str], error: Exception) -> str:
+    """Return one line that says why a configuration could not be composed.
+
+    Args:
+        overrides: from which Hydra tried to compose it.
+        error: raised by Hydra or OmegaConf.
+    """
     text = str(error)
     if found := re.search(r"Could not find '([^']+)'", text):
         group, _, choice = found[1].rpartition("/")
-        return f"{group}={choice}: must be one of {', '.join(choices(group))}{_near(choice, choices(group))}"
+        return f"{group}={choice}: must be one of {', '.join(choices(group))}{_suggestion(choice, choices(group))}"
     if found := re.search(r"[Cc]ould not override '([^']+)'", text):
         key = found[1].partition("@")[0]
-        given = next((text for text in overrides if text.lstrip("+~").startswith(f"{key}=")), key)
-        return _unknown(key, given, overrides)
+        override = next((text for text in overrides if text.lstrip("+~").startswith(f"{key}=")), key)
+        return _unknown_key(key, override, overrides)
     if found := re.search(r"Multiple values for (\S+?)\.", text):
         return f"{found[1]}: is chosen twice; give it once, without +"
     return " ".join(text.split())
 
 
-def _unknown(key: str, given: str, overrides: list[str]) -> str:
-    """Say where an unknown key belongs, or which known one is nearest."""
+def _unknown_key(key: str, override: str, overrides: list[str]) -> str:
+    """Return a message that says to which choices an unknown key belongs, or which known key is most similar."""
     group = key.partition(".")[0]
-    homes = [choice for choice in choices(group) if key in _keys_in(group, choice)] if group in groups() else []
-    if homes:
-        rest = [text for text in overrides if text != given]
+    owners = [one for one in choices(group) if key in _keys_of_choice(group, one)] if group in groups() else []
+    if owners:
+        rest = [text for text in overrides if text != override]
         try:
             now = str(compose_checked(rest).hydra.runtime.choices.get(group))
         except UserError:
             now = "another choice"
-        wanted = " or ".join(f"{group}={home}" for home in homes)
-        return f"{given}: {group}={now} has no {key.partition('.')[2]}; it belongs to {wanted}"
-    known = [k for k in keys_of(_load(conf_folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
-    known += [k for name in groups() if name != "exp" for choice in choices(name) for k in _keys_in(name, choice)]
-    return f"{given}: there is no key {key}{_near(key, [*known, *groups()]) or '; --cfg job shows all keys'}"
+        wanted = " or ".join(f"{group}={owner}" for owner in owners)
+        return f"{override}: {group}={now} has no {key.partition('.')[2]}; it belongs to {wanted}"
+    known = [k for k in leaf_keys(_load(conf_folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
+    known += [k for name in groups() if name != "exp" for one in choices(name) for k in _keys_of_choice(name, one)]
+    hint = _suggestion(key, [*known, *groups()]) or "; --cfg job shows all keys"
+    return f"{override}: there is no key {key}{hint}"
 
 
-def _near(word: str, known: Sequence[str]) -> str:
-    # a key without its group, such as lr or width, comes before one that is spelt alike
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean ...?" with the most similar known word, or nothing."""
+    # a key that lacks only its group, such as lr or width, comes before a key with a similar spelling
     near = [k for k in sorted(set(known)) if "." in k and k.rpartition(".")[2] == word.rpartition(".")[2]]
     near = near or difflib.get_close_matches(word, sorted(set(known)), 1, 0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _keys_in(group: str, choice: str) -> list[str]:
+def _keys_of_choice(group: str, choice: str) -> list[str]:
     node = _load(conf_folder() / group / f"{choice}.yaml")
-    return [k for k in keys_of(node, "" if group == "regime" else f"{group}.") if not k.endswith("_target_")]
+    return [k for k in leaf_keys(node, "" if group == "regime" else f"{group}.") if not k.endswith("_target_")]
 
 
 def _load(path: Path) -> Any:
     return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
 
 
-def varies(task: Sequence[str], fixed: Sequence[str]) -> str:
-    """Return the name of a sweep's folder for one job: the overrides that vary, without '=' and ','.
+def job_folder_name(overrides: Sequence[str], fixed_keys: Sequence[str]) -> str:
+    """Return the name of a job's folder within its sweep: the overrides that vary, without '=' and ','.
 
     Args:
-        task: the job's overrides.
-        fixed: keys that do not vary between the jobs.
+        overrides: of the job.
+        fixed_keys: keys that do not vary between the jobs.
     """
-    moving = [text.lstrip("+").partition("=") for text in task]
-    moving = [part for part in moving if part[0] not in fixed]
-    short = [key.rpartition(".")[2] for key, _, _ in moving]
-    named = [
+    varying = [text.lstrip("+").partition("=") for text in overrides]
+    varying = [part for part in varying if part[0] not in fixed_keys]
+    short = [key.rpartition(".")[2] for key, _, _ in varying]
+    parts = [
         f"{re.sub(r'[^A-Za-z0-9_.+]', '-', last if short.count(last) == 1 else key)}-{_safe(value)}"
-        for (key, _, value), last in zip(moving, short, strict=True)
+        for (key, _, value), last in zip(varying, short, strict=True)
     ]
-    name = "_".join(named) or "job"
-    # file systems take 255 bytes
+    name = "_".join(parts) or "job"
+    # file systems allow 255 bytes
     return name if len(name) <= 120 else f"{name[:113]}-{_digest(name)}"
 
 
 def _safe(text: str) -> str:
+    """Return a value with safe characters only; a digest of the original keeps different values different."""
     safe = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip(".")
-    # what is not shown must still tell two values apart
     return safe if safe == text else f"{safe}-{_digest(text)}"
 
 
@@ -192,4 +200,4 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-OmegaConf.register_new_resolver("reluviz_varies", varies, replace=True)
+OmegaConf.register_new_resolver("reluviz_varies", job_folder_name, replace=True)

@@ -1,7 +1,8 @@
-"""Packages that other packages import and a run does not use: imported for real once something needs them.
+"""Lazy imports of packages that other packages import and a run does not use.
 
-A stand-in takes the place of such a package. Whatever is asked of it (a name, a submodule) imports the real package,
-which takes its place everywhere; so somebody who needs more than usual, or has other versions, loses only the time.
+A placeholder module stands for such a package. The first access to a name or a submodule of it imports the real
+package, which then replaces the placeholder everywhere. With other versions of these packages, or with code that needs
+more of them, only the saved time is lost.
 """
 
 import functools
@@ -14,117 +15,124 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 
-def postpone() -> None:
-    """Let the next import of each of these packages find its stand-in.
+def install_lazy_imports() -> None:
+    """Import each of LAZY_PACKAGES as a placeholder from now on.
 
-    For processes of our own and not for a library: it changes what all code of the process imports.
+    Only for reluviz's own processes and not for a library: it changes what all code of the process imports.
     """
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    if not any(isinstance(finder, _LazyFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LazyFinder())
 
 
-class _StandIn(ModuleType):
-    """A package until something is asked of it, and another name of the real one from then on."""
+class _LazyPackage(ModuleType):
+    """A placeholder for a package until it is used; from then on another name of the real package.
 
-    asleep = True
+    Its own names begin with an underscore: real packages have public names such as `load`.
+    """
+
+    _is_loaded = False
 
     def __getattr__(self, name: str) -> Any:
-        # code that looks through all modules, as `inspect` does, asks for names of this kind
+        # code that inspects all modules, such as `inspect`, reads names of this kind
         if name.startswith("__") and name not in ("__all__", "__version__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(self.wake(), name)
+        return getattr(self._load_package(), name)
 
-    def wake(self) -> ModuleType:
-        """Return the real package; all is then as if it had been imported from the beginning."""
-        if self.asleep:
-            self.asleep = False
+    def _load_package(self) -> ModuleType:
+        """Import and return the real package, with the same result as an ordinary import."""
+        if not self._is_loaded:
+            self._is_loaded = True
             del sys.modules[self.__name__]
             parent, _, child = self.__name__.rpartition(".")
-            # a package that looks itself up while it is being imported must not find the stand-in
+            # while the package is imported it must not find the placeholder under its own name
             vars(sys.modules.get(parent, self)).pop(child, None)
         return importlib.import_module(self.__name__)
 
 
-class _Dynamo(_StandIn):
-    """torch.compile's machinery, which takes most of a second to import.
+class _LazyDynamo(_LazyPackage):
+    """The package behind torch.compile, which takes most of a second to import.
 
-    Lightning imports it to recognise modules that were compiled, and torch to keep functions of its own out of what is
-    being traced. Before it has been imported nothing can be compiled or traced. So until then
+    Lightning imports it to recognise compiled modules, and torch to keep its own functions out of traces. Until the
+    package has been imported, nothing can be compiled or traced. So until then
 
         isinstance(anything, OptimizedModule)   is False,
         disable(function)(...)                  is function(...),
         graph_break()                           does nothing,
 
-    and these do not import it. Functions that were disabled before it was imported are so by its own `disable` then.
+    and these three do not import the package. When it is imported, its own `disable` is applied to the functions that
+    were disabled before.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.OptimizedModule: Any = _OptimizedModule(self)
-        self._disabled: list[_Disabled] = []
+        self.OptimizedModule: Any = _LazyOptimizedModule(self)
+        self._disabled: list[_DisabledFunction] = []
 
     def graph_break(self, *args: Any, **kwargs: Any) -> None:
-        if not self.asleep:
-            self.wake().graph_break(*args, **kwargs)
+        if self._is_loaded:
+            self._load_package().graph_break(*args, **kwargs)
 
     def disable(self, fn: Any = None, recursive: bool = True, **kwargs: Any) -> Any:
-        if not self.asleep or not isinstance(fn, FunctionType):
-            return self.wake().disable(fn, recursive, **kwargs)
-        self._disabled.append(_Disabled(fn, recursive, kwargs))
-        return self._disabled[-1].function()
+        if self._is_loaded or not isinstance(fn, FunctionType):
+            return self._load_package().disable(fn, recursive, **kwargs)
+        self._disabled.append(_DisabledFunction(fn, recursive, kwargs))
+        return self._disabled[-1].wrapper()
 
-    def wake(self) -> ModuleType:
-        real = super().wake()
+    def _load_package(self) -> ModuleType:
+        package = super()._load_package()
         while self._disabled:
-            self._disabled.pop().by(real.disable)
-        return real
+            self._disabled.pop().apply(package.disable)
+        return package
 
 
-class _Disabled:
-    """A function that is to be kept out of traces, once there can be any."""
+class _DisabledFunction:
+    """A function that has to be kept out of traces as soon as there can be any."""
 
     def __init__(self, target: Callable[..., Any], recursive: bool, kwargs: dict[str, Any]) -> None:
         self.target = target
         self.recursive = recursive
         self.kwargs = kwargs
 
-    def function(self) -> Callable[..., Any]:
+    def wrapper(self) -> Callable[..., Any]:
+        """Return a function that calls the target, whichever it is at the time of the call."""
+
         @functools.wraps(self.target)
-        def called(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             return self.target(*args, **kwargs)
 
-        return called
+        return call
 
-    def by(self, disable: Callable[..., Any]) -> None:
+    def apply(self, disable: Callable[..., Any]) -> None:
+        """Replace the target by the one that the real `disable` makes of it."""
         self.target = disable(self.target, self.recursive, **self.kwargs)
 
 
-class _OptimizedModule:
-    """The class of what torch.compile returns."""
+class _LazyOptimizedModule:
+    """A placeholder for the class of the modules that torch.compile returns."""
 
-    def __init__(self, package: _StandIn) -> None:
+    def __init__(self, package: _LazyPackage) -> None:
         self._package = package
 
     def __instancecheck__(self, instance: object) -> bool:
-        return not self._package.asleep and isinstance(instance, self._package.wake().OptimizedModule)
+        return self._package._is_loaded and isinstance(instance, self._package._load_package().OptimizedModule)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self._package.wake().OptimizedModule,)
+        return (self._package._load_package().OptimizedModule,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._package.wake().OptimizedModule(*args, **kwargs)
+        return self._package._load_package().OptimizedModule(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._package.wake().OptimizedModule, name)
+        return getattr(self._package._load_package().OptimizedModule, name)
 
 
-class _Plots(_StandIn):
-    """What the metrics of torchmetrics are drawn with: pyplot, which takes a quarter of a second to import.
+class _LazyPlots(_LazyPackage):
+    """The plotting functions of torchmetrics, which import pyplot: a quarter of a second.
 
-    Lightning imports these metrics. Theirs take from here types, for annotations, and functions, which import it once
-    they are called.
+    Lightning imports the metrics of torchmetrics. They import from this module types, for annotations only, and
+    functions. The placeholders of these functions load the module when they are called.
     """
 
     _AX_TYPE = _CMAP_TYPE = _PLOT_OUT_TYPE = object
@@ -132,62 +140,63 @@ class _Plots(_StandIn):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         for function in ("plot_confusion_matrix", "plot_curve", "plot_single_or_multi_val"):
-            vars(self)[function] = self._later(function)
+            vars(self)[function] = self._lazy_function(function)
 
-    def _later(self, function: str) -> Callable[..., Any]:
+    def _lazy_function(self, function: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            return getattr(self.wake(), function)(*args, **kwargs)
+            return getattr(self._load_package(), function)(*args, **kwargs)
 
         return call
 
 
-PACKAGES: dict[str, type[_StandIn]] = {
-    "torch._dynamo": _Dynamo,
-    "torchmetrics.utilities.plot": _Plots,
-    # a part of torch's own names
-    "torch.export": _StandIn,
-    # by TensorBoard, which could then read from a cloud's storage
-    "boto3": _StandIn,
+LAZY_PACKAGES: dict[str, type[_LazyPackage]] = {
+    "torch._dynamo": _LazyDynamo,
+    "torchmetrics.utilities.plot": _LazyPlots,
+    # imported by torch itself
+    "torch.export": _LazyPackage,
+    # imported by TensorBoard, to read from cloud storage
+    "boto3": _LazyPackage,
 }
 
 
-class _Finder:
-    """Finds each stand-in once, and the real package for whoever asks for one of its submodules."""
+class _LazyFinder:
+    """An import finder that returns each placeholder once, and loads the real package for imports of its submodules."""
 
     def __init__(self) -> None:
-        self.open = {name: kind for name, kind in PACKAGES.items() if name not in sys.modules}
-        self.found: list[_StandIn] = []
+        self.pending = {name: kind for name, kind in LAZY_PACKAGES.items() if name not in sys.modules}
+        self.created: list[_LazyPackage] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in self.open:
-            # the real package's: its file and folder are what whoever looks at the stand-in is to see
+        if fullname in self.pending:
+            # the real package's spec, so that the placeholder shows the real file and folder
             spec = PathFinder.find_spec(fullname, path)
             if spec is not None:
                 spec.loader = self  # type: ignore[assignment]
             return spec
-        for standin in self.found:
-            if standin.asleep and fullname.startswith(f"{standin.__name__}."):
-                standin.wake()
-                known = sys.modules.get(fullname)
-                if known is None:
+        for package in self.created:
+            if not package._is_loaded and fullname.startswith(f"{package.__name__}."):
+                package._load_package()
+                module = sys.modules.get(fullname)
+                if module is None:
                     return importlib.util.find_spec(fullname)
-                # Python prefers a module's own to what is returned here; some modules let nobody set theirs
-                vars(known)["__spec__"] = spec = ModuleSpec(fullname, _Imported(known))  # type: ignore[arg-type]
+                # Python prefers a module's own spec to the one returned here. Set it through the module's dict, since
+                # some modules refuse to set attributes.
+                vars(module)["__spec__"] = spec = ModuleSpec(fullname, _ImportedModuleLoader(module))  # type: ignore[arg-type]
                 return spec
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        self.found.append(self.open.pop(spec.name)(spec.name))
-        return self.found[-1]
+        self.created.append(self.pending.pop(spec.name)(spec.name))
+        return self.created[-1]
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: a stand-in is complete."""
+        """Do nothing: a placeholder is complete."""
 
 
-class _Imported:
-    """Hands over a module that its package has imported already, and that would be run a second time otherwise."""
+class _ImportedModuleLoader:
+    """A loader for a module that its package has imported already; an ordinary loader would run it a second time."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module

@@ -1,4 +1,4 @@
-"""Going on with a run: its own configuration, its own folder, and the checkpoint where it stopped."""
+"""Resuming a run: finds its folder, its configuration and its checkpoint, and checks that they fit together."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.errors import UserError
-from reluviz.training.instantiate import callee
+from reluviz.training.instantiate import find_target
 from reluviz.training.validation import check, plain, seeds_of
 
 
 @dataclass(frozen=True)
-class Resumed:
-    """A run to go on with.
+class ResumedRun:
+    """A run to resume.
 
     Attributes:
-        cfg: its configuration, with the new number of updates.
-        folder: its folder.
-        checkpoint: where it stopped.
+        cfg: the run's configuration, with the new number of updates.
+        folder: the run's folder.
+        checkpoint: the file from which to resume.
     """
 
     cfg: DictConfig
@@ -32,92 +32,96 @@ class Resumed:
     checkpoint: Path
 
 
-def find(path: str, overrides: Sequence[str]) -> Resumed:
-    """Return the run that `ckpt_path` names, a folder or a checkpoint file in it.
+def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
+    """Return the run that `ckpt_path` names.
 
     Args:
-        path: the value of ckpt_path.
-        overrides: what else was given; a larger `updates` prolongs the run, anything that differs is refused.
+        path: the value of ckpt_path: a run's folder, or a checkpoint file in it.
+        overrides: of the command line. A larger `updates` prolongs the run; any other difference is refused.
 
     Raises:
-        UserError: if there is no such run, its checkpoint does not fit, or something differs.
+        UserError: if there is no such run, if its checkpoint does not fit, or if an override differs.
     """
-    where = f"ckpt_path={path}"
+    setting = f"ckpt_path={path}"
     place = Path(path)
     if not place.exists():
-        raise UserError(f"{where}: no such file or folder")
+        raise UserError(f"{setting}: no such file or folder")
     folder = place if place.is_dir() else place.resolve().parent.parent
     checkpoint = place / "checkpoints" / "last.ckpt" if place.is_dir() else place
     if not (folder / ".hydra" / "config.yaml").is_file():
-        raise UserError(f"{where}: belongs to no run (there is no .hydra/config.yaml in {folder})")
+        raise UserError(f"{setting}: belongs to no run (there is no .hydra/config.yaml in {folder})")
     if not checkpoint.is_file():
         raise UserError(
-            f"{where}: this run has left no checkpoint ({checkpoint.name} is missing; the first one comes after a"
+            f"{setting}: this run has no checkpoint ({checkpoint.name} is missing; the first one is written after a"
             " second); start it again"
         )
     try:
         stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        chosen = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+        choices = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
-        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged") from error
+        raise UserError(f"{setting}: the run's settings in {folder / '.hydra'} are damaged") from error
     if not isinstance(stored, DictConfig) or "model" not in stored:
-        raise UserError(f"{where}: the run's own settings in {folder / '.hydra'} are damaged")
+        raise UserError(f"{setting}: the run's settings in {folder / '.hydra'} are damaged")
     cfg = stored.copy()
     for override in config.parse(overrides):
         if override.is_sweep_override():
-            raise UserError(f"{override.input_line}: holds several values; ckpt_path goes on with one run")
+            raise UserError(f"{override.input_line}: holds several values; ckpt_path resumes a single run")
         key, value = override.key_or_group, override.value()
         if key in ("ckpt_path", "hydra.run.dir"):
             continue
         if key == "updates" and override.package is None:
             cfg.updates = value
             continue
-        has = chosen[key] if key in chosen else OmegaConf.select(stored, key, default="no such key")
-        if OmegaConf.is_config(has):
-            has = OmegaConf.to_container(has)
-        if has != value:
-            raise UserError(f"{override.input_line}: the run in {folder} has {has}; only updates can change")
+        earlier = choices[key] if key in choices else OmegaConf.select(stored, key, default="no such key")
+        if OmegaConf.is_config(earlier):
+            earlier = OmegaConf.to_container(earlier)
+        if earlier != value:
+            raise UserError(f"{override.input_line}: the run in {folder} has {earlier}; only updates can change")
     cfg = check(cfg)
     before, after = (dict(_leaves(plain(one))) for one in (check(stored), cfg))
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
             raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
-    done = _check_checkpoint(where, checkpoint, cfg)
+    done = _check_checkpoint(setting, checkpoint, cfg)
     if cfg.updates <= done:
         raise UserError(
-            f"{where}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"
+            f"{setting}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"
         )
-    return Resumed(cfg, folder, checkpoint)
+    return ResumedRun(cfg, folder, checkpoint)
 
 
-def remember(resumed: Resumed) -> None:
-    """Keep the new number of updates in the run's own configuration."""
+def store_updates(resumed: ResumedRun) -> None:
+    """Write the new number of updates to the run's configuration file, atomically."""
     target = resumed.folder / ".hydra" / "config.yaml"
-    beside = target.with_name(".config.yaml.part")
+    partial = target.with_name(".config.yaml.part")
     stored = OmegaConf.load(target)
     stored.updates = resumed.cfg.updates
-    beside.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
-    beside.replace(target)
+    partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
+    partial.replace(target)
 
 
-def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
-    """Return the updates a checkpoint stands at, if it belongs to a run like this."""
+def _check_checkpoint(setting: str, checkpoint: Path, cfg: DictConfig) -> int:
+    """Return the number of updates that a checkpoint has made.
+
+    Raises:
+        UserError: if it is damaged, or if it belongs to a run with other settings.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:
-        # a damaged file raises whatever torch's reader happens to meet
-        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint, or is damaged") from error
+        # a damaged file can raise any exception in torch's reader
+        raise UserError(f"{setting}: {checkpoint.name} is not a checkpoint, or is damaged") from error
     try:
         done, _ = int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])
-        kind, held = loaded["model"], dict(loaded["hyper_parameters"])
+        model, held = loaded["model"], dict(loaded["hyper_parameters"])
     except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: {checkpoint.name} is not a checkpoint of reluviz") from error
+        raise UserError(f"{setting}: {checkpoint.name} is not a checkpoint of reluviz") from error
     settings = plain(cfg)
-    own = callee(settings["model"], "model")
-    if kind != (expected := getattr(own, "model", None)):
-        raise UserError(f"{where}: holds a {kind} model, and the run beside it is a {expected} model")
+    module_class = find_target(settings["model"], "model")
+    if model != (expected := getattr(module_class, "model", None)):
+        raise UserError(f"{setting}: holds a {model} model, but the run in this folder is a {expected} model")
     wanted = {f"model.{key}": value for key, value in settings["model"].items()}
     wanted |= {
         "seeds": seeds_of(cfg),
@@ -128,12 +132,14 @@ def _check_checkpoint(where: str, checkpoint: Path, cfg: DictConfig) -> int:
         name = key.removeprefix("model.")
         if name in held and held[name] != value:
             raise UserError(
-                f"{where}: {checkpoint.name} is of a run with {key}={held[name]}, and the run beside it has {value}"
+                f"{setting}: {checkpoint.name} is of a run with {key}={held[name]}, but the run in this folder has"
+                f" {value}"
             )
     return done
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return (dotted key, value) of all leaves of a nested dict."""
     found = []
     for name, value in node.items():
         found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]

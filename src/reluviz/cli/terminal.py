@@ -1,4 +1,4 @@
-"""What is said in the terminal when a run or a sweep has ended."""
+"""Messages in the terminal about runs and sweeps."""
 
 import functools
 import shlex
@@ -10,116 +10,119 @@ from typing import Any
 
 from rich.text import Text
 
-from reluviz.cli.sweep.results import ENDED, JobResult
+from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
-from reluviz.files import short
+from reluviz.files import short_path
 from reluviz.training.outcome import Outcome
 from reluviz.training.prepare import Prepared
 
-WHERE = ("sweep.resume=", "hydra.sweep.dir=")
-"""Words of a sweep's command that the line which goes on with it replaces."""
+FOLDER_KEYS = ("sweep.resume=", "hydra.sweep.dir=")
+"""Keys that are left out of the printed command that resumes a sweep; it has a sweep.resume of its own."""
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def outcome(done: Outcome, prepared: Prepared, brief: bool = False) -> None:
-    """Tell how a run ended, in five lines: what, losses and reference, time, folder, command.
+def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> None:
+    """Print how a run ended, in five lines: training, losses and reference, time, folder, command.
 
     Args:
-        done: how it ended.
-        prepared: what was run.
-        brief: leave out folder and command, as within a sweep, whose own stand at its end.
+        outcome: how the run ended.
+        prepared: the run.
+        brief: leave out folder and command, as within a sweep, which prints its own at its end.
     """
-    folder = short(done.folder)
-    if done.message:
-        errors.print(Text(f"reluviz: {done.message}"))
-    elif done.status != "finished":
-        errors.print(Text(f"reluviz: {done.status} after update {done.metrics['updates']:,}"))
-    stopped = done.status in ("interrupted", "terminated")
+    folder = short_path(outcome.folder)
+    if outcome.message:
+        errors.print(Text(f"reluviz: {outcome.message}"))
+    elif outcome.status != "finished":
+        errors.print(Text(f"reluviz: {outcome.status} after update {outcome.metrics['updates']:,}"))
+    stopped = outcome.status in ("interrupted", "terminated")
     command = f"train {shlex.quote(f'ckpt_path={folder}')}" if stopped else f"view {shlex.quote(folder)}"
     lines = {
-        "trained": _what(prepared, done.metrics),
-        "loss": _losses(done.metrics),
-        "time": _time(done.metrics),
+        "trained": _training(prepared, outcome.metrics),
+        "loss": _losses(outcome.metrics),
+        "time": _time(outcome.metrics),
         "folder": folder,
-        "go on" if stopped else "view": f"python -m reluviz {command}",
+        "resume" if stopped else "view": f"python -m reluviz {command}",
     }
-    if brief and done.status in ("finished", "diverged"):
+    if brief and outcome.status in ("finished", "diverged"):
         del lines["folder"], lines["view"]
     for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line))
 
 
 @functools.cache
-def compiling() -> None:
-    """Say, once, why the first run of all takes longer."""
-    # not by a console of rich: a progress bar would wipe it away
+def print_compiling() -> None:
+    """Print, once, why the first run on this computer takes longer."""
+    # not with a console of rich, because a progress bar would erase the line
     print("compiling the engine for such runs, once on this computer: a few seconds", file=sys.stderr)
 
 
-def job(number: int, folder: Path) -> None:
-    """Announce a job of a sweep."""
+def print_job(number: int, folder: Path) -> None:
+    """Print that a job of a sweep begins."""
     console.print(Text.assemble("\n", (f"{number + 1}. ", "dim"), (folder.name, "bold")))
 
 
-def failure(reason: str) -> None:
-    """Tell why a job of a sweep could not be run."""
+def print_failure(reason: str) -> None:
+    """Print why a job of a sweep could not be run."""
     errors.print(Text(f"reluviz: {reason}"))
 
 
-def launching(jobs: int, launcher: str) -> None:
-    """Tell that jobs have been handed over."""
+def print_launch(jobs: int, launcher: str) -> None:
+    """Print that a launcher has received jobs."""
     console.print(Text.assemble(("jobs    ", "dim"), f"{jobs:,} by launcher={launcher}"))
 
 
-def ended(number: int, ending: JobResult) -> None:
-    """Tell that a job elsewhere has ended."""
-    told = ending.reason or ending.status
-    if ending.status in ENDED and ending.loss is not None:
-        told += f", loss {_median([ending.loss])}"
-    console.print(Text.assemble((f"{number + 1:5}. ", "dim"), ending.folder.name, ("  " + told, "dim")))
+def print_job_result(number: int, result: JobResult) -> None:
+    """Print the result of a job that ran in another process."""
+    line = result.reason or result.status
+    if result.status in DONE_STATUSES and result.loss is not None:
+        line += f", loss {_median([result.loss])}"
+    console.print(Text.assemble((f"{number + 1:5}. ", "dim"), result.folder.name, ("  " + line, "dim")))
 
 
-def best(overrides: Sequence[str], loss: float, trials: int) -> None:
-    """Tell what a search has found."""
+def print_best(overrides: Sequence[str], loss: float, trials: int) -> None:
+    """Print the best trial of a search."""
     console.print(Text.assemble("\n", ("best    ", "dim"), f"{' '.join(overrides)}: loss {loss:.4g} ({trials} trials)"))
 
 
-def sweep(folder: Path, before: int, endings: Sequence[JobResult], stopped: bool, seconds: float, command: str) -> None:
-    """Tell how a sweep ended.
+def print_sweep(
+    folder: Path, done_before: int, results: Sequence[JobResult], stopped: bool, seconds: float, command: str
+) -> None:
+    """Print how a sweep ended.
 
     Args:
         folder: the sweep's folder.
-        before: how many jobs had ended in an earlier attempt.
-        endings: how each of its jobs stands.
-        stopped: whether a signal stopped it.
-        seconds: how long it took.
-        command: what was asked for, from `train` on.
+        done_before: the number of jobs that were done in an earlier attempt.
+        results: the state of each job.
+        stopped: whether a signal stopped the sweep.
+        seconds: how long the sweep took.
+        command: the user's command, from `train` on.
     """
-    counts = Counter(one.status for one in endings)
-    open_ = [one for one in endings if not one.done and one.status != "failed"]
-    words = [f"{counts['finished']:,} finished"]
-    words += [f"{counts[status]:,} {status}" for status in ("diverged", "failed") if counts[status]]
-    words += [f"{len(open_):,} not finished"] * bool(open_)
-    words[0] += f" ({before:,} of them before)" * bool(before)
-    said = f"{', '.join(words)} in {_seconds(seconds)}"
-    console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + said))
-    for one in endings:
+    counts = Counter(one.status for one in results)
+    unfinished = [one for one in results if not one.done and one.status != "failed"]
+    parts = [f"{counts['finished']:,} finished"]
+    parts += [f"{counts[status]:,} {status}" for status in ("diverged", "failed") if counts[status]]
+    parts += [f"{len(unfinished):,} not finished"] * bool(unfinished)
+    parts[0] += f" ({done_before:,} of them before)" * bool(done_before)
+    line = f"{', '.join(parts)} in {_duration(seconds)}"
+    console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + line))
+    for one in results:
         if one.status == "failed":
             errors.print(Text(f"reluviz: {one.folder.name}: {one.reason}"))
         elif not one.done and not stopped:
-            errors.print(Text(f"reluviz: {one.folder.name}: ended without a word: killed, or out of memory"))
-    shown = shlex.quote(short(folder))
-    if open_ or stopped:
-        again = shlex.join(word for word in shlex.split(command) if not word.startswith(WHERE))
-        console.print(Text.assemble(("go on   ", "dim"), f"python -m reluviz {again} sweep.resume={shown}"))
-    elif len(endings) > 1:
+            errors.print(Text(f"reluviz: {one.folder.name}: ended without a result: killed, or out of memory"))
+    shown = shlex.quote(short_path(folder))
+    if unfinished or stopped:
+        again = shlex.join(word for word in shlex.split(command) if not word.startswith(FOLDER_KEYS))
+        console.print(Text.assemble(("resume  ", "dim"), f"python -m reluviz {again} sweep.resume={shown}"))
+    elif len(results) > 1:
         console.print(Text.assemble(("report  ", "dim"), f"python -m reluviz report {shown}"))
     console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {shown}"))
 
 
-def _what(prepared: Prepared, metrics: dict[str, Any]) -> str:
+def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
+    """Return the model and the way it was trained, in words."""
     settings, module = prepared.settings, prepared.module
     model = {"constant": "y = theta", "linear": "y = theta x"}.get(module.model) or _units(settings["model"]["width"])
     mode = getattr(module, "train_mode", "all")
@@ -156,8 +159,8 @@ def _losses(metrics: dict[str, Any]) -> str:
 
 def _time(metrics: dict[str, Any]) -> str:
     seconds = metrics["seconds"]
-    shown = f"{_seconds(seconds['total'])}, of which {_seconds(seconds['engine'])} making updates"
-    return shown + (f"; {_seconds(seconds['pictures'])} drawing beside it" if seconds["pictures"] else "")
+    shown = f"{_duration(seconds['total'])}, {_duration(seconds['engine'])} of it making updates"
+    return shown + (f"; {_duration(seconds['pictures'])} drawing in parallel" if seconds["pictures"] else "")
 
 
 def _median(values: Sequence[float | None]) -> str:
@@ -167,5 +170,5 @@ def _median(values: Sequence[float | None]) -> str:
     return f"{value:.4g}" if value < float("inf") else "not finite"
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 100 else f"{int(value // 60)} min {int(value % 60)} s"
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -1,4 +1,4 @@
-"""The verb `train`: compose, check, train, tell."""
+"""The verb `train`: composes and checks a configuration, trains, and prints the outcome."""
 
 import logging
 import shlex
@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from reluviz.analysis import last
 from reluviz.cli import command_line, config, hydra_run
 from reluviz.cli.sweep import launchers
 from reluviz.errors import UserError
@@ -22,176 +23,188 @@ from reluviz.training.outcome import Outcome
 
 
 def main(argv: list[str]) -> int:
-    """Train what the command line describes; return the exit status.
+    """Train the run or the sweep that the command line describes, and return the exit status.
 
     Raises:
-        UserError: for bad input; nothing has been created then.
+        UserError: for bad input, before any folder or file is created.
     """
     args = command_line.split(argv)
     overrides = [config.with_plus(text) for text in args.overrides]
-    if args.tells:
-        # whoever reads may stop reading, as in: --info | head
+    if args.prints_only:
+        # the reader of the output may stop reading, as in: --info | head
         logging.raiseExceptions = False
         try:
-            hydra_run.entry(args.flags, overrides, lambda cfg: None)
+            hydra_run.run_entry_point(args.flags, overrides, lambda cfg: None)
         except SystemExit as done:
-            # how Hydra ends after --help
+            # Hydra exits so after --help
             return int(done.code or 0)
         return 0
     parsed = config.parse(overrides)
-    given = {override.key_or_group: override for override in parsed}
-    checkpoint = given["ckpt_path"].value() if "ckpt_path" in given else None
+    by_key = {override.key_or_group: override for override in parsed}
+    checkpoint = by_key["ckpt_path"].value() if "ckpt_path" in by_key else None
     if checkpoint is not None:
         if args.multirun:
-            raise UserError(f"ckpt_path={checkpoint}: goes on with one run; leave out -m")
-        return _resume(str(checkpoint), overrides)
+            raise UserError(f"ckpt_path={checkpoint}: resumes a single run; leave out -m")
+        return _resume(last.run_folder(str(checkpoint)), overrides)
     for group in ("launcher", "sweeper"):
-        # Hydra would only say that it does not know the plugin
-        if group in given and (why := launchers.missing(group, str(given[group].value()))):
-            raise UserError(why)
+        # Hydra's own message would only say that it does not know the plugin
+        if group in by_key and (message := launchers.missing_package(group, str(by_key[group].value()))):
+            raise UserError(message)
     cfg = config.compose_checked(overrides)
     sweeps = [override for override in parsed if override.is_sweep_override()]
-    many = args.multirun or cfg.hydra.mode == RunMode.MULTIRUN
-    if sweeps and not many:
+    multirun = args.multirun or cfg.hydra.mode == RunMode.MULTIRUN
+    if sweeps and not multirun:
         raise UserError(f"{sweeps[0].input_line}: several values need -m (a run for each)")
-    if not many:
+    if not multirun:
         if (resume := OmegaConf.select(cfg, "sweep.resume")) is not None:
-            raise UserError(
-                f"sweep.resume={resume}: goes on with a sweep, and needs -m; ckpt_path goes on with one run"
-            )
-        return _single(args, overrides, cfg)
-    return _sweep(args, overrides, cfg, sweeps)
+            raise UserError(f"sweep.resume={resume}: resumes a sweep, and needs -m; ckpt_path resumes a single run")
+        return _train_single(args, overrides, cfg)
+    return _train_sweep(args, overrides, cfg, sweeps)
 
 
 @contextmanager
-def _heavy(here: bool = True) -> Iterator[None]:
-    """Import here what takes two seconds, once there is something to train.
+def _training_imports(in_this_process: bool = True) -> Iterator[None]:
+    """Import large packages within this context (two seconds), once it is known that something will be trained.
 
     Args:
-        here: whether this process trains.
+        in_this_process: whether this process trains.
     """
     with without_gc():
-        if here:
-            # first, since they take half a second until they can be of use
+        if in_this_process:
+            # first, because the helper processes need half a second to start
             helper_processes.start()
         yield
         from reluviz.cli import terminal
         from reluviz.engines.engine import compile_listeners
 
-        compile_listeners[:] = [terminal.compiling]
+        compile_listeners[:] = [terminal.print_compiling]
 
 
-def _single(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig) -> int:
-    with _heavy():
+def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig) -> int:
+    """Train one run from its start, and return the exit status."""
+    with _training_imports():
         from reluviz.cli import terminal
         from reluviz.training import prepare, run
-    prepared = prepare.prepare(config.task(cfg))
+    prepared = prepare.prepare(config.without_hydra(cfg))
     prepare.warm_up(prepared)
-    folder = _claim(Path(cfg.hydra.run.dir), "hydra.run.dir", given=_gives(overrides, "hydra.run.dir"))
-    ended: list[Outcome | Exception] = []
+    user_named = _sets_key(overrides, "hydra.run.dir")
+    folder = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
+    outcomes: list[Outcome | Exception] = []
 
     def job(_: DictConfig) -> None:
         try:
-            ended.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir)))
+            outcomes.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir)))
         except Exception as error:
-            # raised below: here Hydra would add words of its own
-            ended.append(error)
+            # raised below, because Hydra would add messages of its own
+            outcomes.append(error)
 
     overrides = [*overrides, f"hydra.run.dir={_quoted(folder)}"]
     if args.flags:
-        hydra_run.entry(args.flags, overrides, job)
+        hydra_run.run_entry_point(args.flags, overrides, job)
     else:
-        hydra_run.run(cfg, overrides, job)
-    outcome = ended[0]
+        hydra_run.run_single(cfg, overrides, job)
+    outcome = outcomes[0]
     if isinstance(outcome, Exception):
         raise outcome
-    terminal.outcome(outcome, prepared)
+    terminal.print_outcome(outcome, prepared)
     return outcome.exit_status
 
 
 def _resume(checkpoint: str, overrides: list[str]) -> int:
-    with _heavy():
+    """Resume one run, and return the exit status."""
+    with _training_imports():
         from reluviz.cli import resume, terminal
         from reluviz.training import prepare, run
 
-    resumed = resume.find(checkpoint, overrides)
+    resumed = resume.find_run(checkpoint, overrides)
     prepared = prepare.prepare(resumed.cfg, resumed=True)
-    resume.remember(resumed)
+    resume.store_updates(resumed)
     prepare.warm_up(prepared)
     outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
-    terminal.outcome(outcome, prepared)
+    terminal.print_outcome(outcome, prepared)
     return outcome.exit_status
 
 
-def _sweep(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
+def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
+    """Train the runs of a sweep, and return the exit status.
+
+    Args:
+        args: the command line.
+        overrides: all overrides of the command line.
+        cfg: composed with the first value of each override that holds several.
+        sweeps: the parsed overrides that hold several values.
+    """
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
-    with _heavy(launcher == "none"):
+    with _training_imports(in_this_process=launcher == "none"):
         from reluviz.cli import terminal
-        from reluviz.cli.sweep.sweep import Sweep, environment
+        from reluviz.cli.sweep.job import hydra_full_error
+        from reluviz.cli.sweep.sweep import Sweep
         from reluviz.training import prepare
-    _check_values(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
-    prepared = prepare.prepare(config.task(cfg))
+    _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
+    prepared = prepare.prepare(config.without_hydra(cfg))
     settings = prepared.settings["sweep"]
-    goes_on = settings["resume"] is not None
-    if goes_on:
-        folder = _stopped(settings["resume"])
+    resuming = settings["resume"] is not None
+    if resuming:
+        folder = _stopped_sweep(settings["resume"])
     else:
-        folder = _claim(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", given=_gives(overrides, "hydra.sweep.dir"))
+        user_named = _sets_key(overrides, "hydra.sweep.dir")
+        folder = _create_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named)
     sweep = Sweep(
         folder=folder.resolve(),
-        fixed=_fixed(overrides, cfg, sweeps),
+        fixed_keys=_fixed_keys(overrides, cfg, sweeps),
         launcher=launcher,
-        goes_on=goes_on,
-        full=environment(),
+        resuming=resuming,
+        hydra_full_error=hydra_full_error(),
         trials=settings["trials"],
-        together=settings["together"],
+        parallel_trials=settings["together"],
     )
-    if sweep.here:
+    if sweep.in_this_process:
         prepare.warm_up(prepared)
 
     def job(_: DictConfig) -> None:
-        """Stand where Hydra wants a task; the sweeper takes the sweep from it."""
+        """Do nothing. Hydra passes this function to the sweeper, which reads the sweep from its attribute."""
 
     job.sweep = sweep  # type: ignore[attr-defined]
-    settings = [
+    hydra_overrides = [
         f"hydra.sweep.dir={_quoted(sweep.folder)}",
-        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, sweep.fixed))}]",
+        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, sweep.fixed_keys))}]",
     ]
     stopped = False
     started = time.perf_counter()
     try:
         if set(args.flags) <= {"-m", "--multirun"} and cfg.hydra.mode != RunMode.RUN:
-            hydra_run.multirun(overrides, settings, job, None if sweeps else cfg)
+            hydra_run.run_multirun(overrides, hydra_overrides, job, None if sweeps else cfg)
         else:
             flags = args.flags if args.multirun else ["--multirun", *args.flags]
-            hydra_run.entry(flags, [*overrides, *settings], job)
+            hydra_run.run_entry_point(flags, [*overrides, *hydra_overrides], job)
     except KeyboardInterrupt:
         stopped = True
+    seconds = time.perf_counter() - started
     command = shlex.join(["train", *(["-m"] if args.multirun else []), *args.overrides])
-    endings = sweep.endings()
-    terminal.sweep(sweep.folder, sweep.before, endings, stopped, time.perf_counter() - started, command)
+    results = sweep.job_results()
+    terminal.print_sweep(sweep.folder, sweep.done_before, results, stopped, seconds, command)
     if stopped:
-        # elsewhere it is the scheduler that ends jobs by SIGTERM, also after Ctrl-C
-        here = sweep.here and any(one.status == "terminated" for one in endings)
-        return 143 if sweep.terminated or here else 130
-    return 0 if all(one.done for one in endings) else 2
+        # jobs in other processes do not count: their scheduler ends them by SIGTERM also after Ctrl-C
+        job_terminated = sweep.in_this_process and any(one.status == "terminated" for one in results)
+        return 143 if sweep.terminated or job_terminated else 130
+    return 0 if all(one.done for one in results) else 2
 
 
-def _check_values(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str) -> None:
-    """Refuse what can be seen to be wrong with a sweep before its first job.
+def _check_sweep(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str) -> None:
+    """Refuse a sweep with an error that can be found before its first job.
 
     Raises:
-        UserError: for a value that is given twice, a choice that does not exist, or folders named otherwise.
+        UserError: for a value that is given twice, a choice that does not exist, or another way to name folders.
     """
-    from reluviz.cli.sweep.sweep import APART
+    from reluviz.cli.sweep.sweep import SWEEP_KEYS
 
     for sweep in sweeps:
         group = sweep.key_or_group
-        if group.startswith(APART):
+        if group.startswith(SWEEP_KEYS):
             raise UserError(f"{sweep.input_line}: is for the sweep as a whole; give it one value")
         if not sweep.is_discrete_sweep():
             if sweeper != "optuna":
-                raise UserError(f"{sweep.input_line}: an interval goes with sweeper=optuna")
+                raise UserError(f"{sweep.input_line}: an interval needs sweeper=optuna")
             continue
         words = list(sweep.sweep_string_iterator())
         values = [config.parse([f"key={text}"])[0].value() for text in words]
@@ -200,20 +213,24 @@ def _check_values(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str)
         unknown = [word for word in words if word not in config.choices(group)] if group in config.groups() else []
         if unknown:
             raise UserError(f"{group}={unknown[0]}: must be one of {', '.join(config.choices(group))}")
-    if _gives(overrides, "hydra.sweep.subdir"):
-        raise UserError("hydra.sweep.subdir: leave it out; folders are named by what varies")
+    if _sets_key(overrides, "hydra.sweep.subdir"):
+        raise UserError("hydra.sweep.subdir: leave it out; folders are named after the values that vary")
 
 
-def _fixed(overrides: Sequence[str], cfg: DictConfig, sweeps: Sequence[Any]) -> list[str]:
+def _fixed_keys(overrides: Sequence[str], cfg: DictConfig, sweeps: Sequence[Any]) -> list[str]:
     """Return the keys that do not vary between the jobs."""
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    moving = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
-    return sorted({one.get_key_element().lstrip("+~") for one in config.parse(overrides)} - moving)
+    varying = {sweep.get_key_element().lstrip("+~") for sweep in sweeps} | set(preset)
+    return sorted({one.get_key_element().lstrip("+~") for one in config.parse(overrides)} - varying)
 
 
-def _stopped(name: str) -> Path:
-    """Return the folder of the sweep to go on with."""
-    folder = Path(name)
+def _stopped_sweep(name: str) -> Path:
+    """Return the folder of the sweep to resume.
+
+    Raises:
+        UserError: if the folder does not exist or holds no sweep.
+    """
+    folder = Path(last.sweep_folder(name))
     if not folder.is_dir():
         raise UserError(f"sweep.resume={name}: there is no such folder")
     if not (folder / "multirun.yaml").is_file():
@@ -222,22 +239,27 @@ def _stopped(name: str) -> Path:
     return folder
 
 
-def _claim(folder: Path, key: str, given: bool) -> Path:
-    """Create a folder that no other run has; one that the user named must not hold a run.
+def _create_folder(folder: Path, key: str, user_named: bool) -> Path:
+    """Create a new folder for a run or a sweep, and return its path.
+
+    Args:
+        folder: its path; a number is appended if the path exists already and the user did not choose it.
+        key: the configuration key of the path.
+        user_named: whether the user chose the path; then the folder may exist, but must not hold a run.
 
     Raises:
-        UserError: if it cannot be created, or holds a run already.
+        UserError: if the folder cannot be created, or holds a run already.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if given:
+        if user_named:
             folder.mkdir(exist_ok=True)
             if (folder / ".hydra").exists() or (folder / "multirun.yaml").exists():
-                raise UserError(f"{key}={folder}: holds a run already; ckpt_path={folder} goes on with it")
+                raise UserError(f"{key}={folder}: holds a run already; ckpt_path={folder} resumes it")
             _try_writing(folder)
             return folder
         for number in range(1, 10_000):
-            # two runs may well begin in the same second
+            # two runs may begin in the same second
             free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
             try:
                 free.mkdir()
@@ -248,16 +270,18 @@ def _claim(folder: Path, key: str, given: bool) -> Path:
             return free
     except OSError as error:
         raise UserError(f"{key}={folder}: cannot be written to ({error.strerror or error})") from error
-    raise UserError(f"{key}={folder}: is taken, and so are its neighbours")
+    raise UserError(f"{key}={folder}: exists already, like all numbered names for it")
 
 
 def _try_writing(folder: Path) -> None:
+    """Create and remove a file; raises OSError if the folder cannot be written to."""
     probe = folder / f".{datetime.now():%H%M%S%f}"
     probe.touch()
     probe.unlink()
 
 
-def _gives(overrides: Sequence[str], key: str) -> bool:
+def _sets_key(overrides: Sequence[str], key: str) -> bool:
+    """Return True if an override sets this key."""
     return any(text.lstrip("+").startswith(f"{key}=") for text in overrides)
 
 

@@ -1,7 +1,7 @@
-"""`python -m reluviz view [FOLDER]`: TensorBoard on the runs below a folder, open on the tab "ReLU".
+"""`python -m reluviz view [FOLDER]`: serves the runs below a folder in TensorBoard, open on the tab "ReLU".
 
-Every snapshot is kept. TensorBoard alone keeps a random ten images a tag, so that the slider of a run skips most of
-its learning.
+Every snapshot is shown. By default TensorBoard keeps a random sample of ten images of a tag, so that a run's slider
+skips most of the training.
 """
 
 import argparse
@@ -18,18 +18,19 @@ import threading
 import time
 from typing import NoReturn
 
+from reluviz.analysis import last
 from reluviz.errors import UserError
+from reluviz.files import EVENT_FILE_PREFIX
 
-MAKE_A_RUN = "make a run with: python -m reluviz train +exp=relu"
 HIGHEST_PORT = 65_535
-# Never 0: some of the plugins read it as "all", and others as "show none".
+# Never 0: some of the plugins read it as "keep all", and others as "show none".
 KEEP_ALL = 1_000_000
 SAMPLED_PLUGINS = ("scalars", "images", "histograms", "reluviz")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Raise where argparse would print its usage, several lines of it."""
+        """Raise an error of one line; argparse would print its usage in several lines."""
         raise UserError(f"{message} (python -m reluviz view --help)")
 
 
@@ -44,7 +45,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="reluviz view",
         description="Show runs in TensorBoard: the tab ReLU, and every snapshot of every image, scalar and histogram. "
-        "Open the address that it prints in a browser. Runs that are still training are followed.",
+        "Open the printed address in a browser. New snapshots of runs that are still training appear as well.",
         epilog="example: python -m reluviz view logs/relu --port 6007",
         allow_abbrev=False,
     )
@@ -53,7 +54,7 @@ def _parser() -> _Parser:
         metavar="FOLDER",
         nargs="?",
         default="logs",
-        help="a run, or a folder of runs (default: logs)",
+        help="a run, a folder of runs, or last for the newest run below logs (default: logs)",
     )
     parser.add_argument(
         "--port",
@@ -66,13 +67,13 @@ def _parser() -> _Parser:
         "--host",
         metavar="H",
         default="localhost",
-        help="address to listen on; 0.0.0.0 lets other machines in, without a password (default: localhost)",
+        help="address to listen on; 0.0.0.0 accepts other machines, without a password (default: localhost)",
     )
     return parser
 
 
 def _has_events(folder: str) -> bool:
-    """Say whether TensorBoard would find anything; like it, follow links, but no loop of them twice."""
+    """Return True if TensorBoard would find an event file; like TensorBoard this follows links, but no loop twice."""
     seen: set[str] = set()
     for path, subfolders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(path)
@@ -80,7 +81,7 @@ def _has_events(folder: str) -> bool:
             subfolders.clear()
             continue
         seen.add(real)
-        if any(name.startswith("events.out.tfevents.") for name in files):
+        if any(name.startswith(EVENT_FILE_PREFIX) for name in files):
             return True
     return False
 
@@ -90,31 +91,31 @@ def _check_folder(folder: str) -> None:
         with os.scandir(folder):
             pass
     except FileNotFoundError:
-        raise UserError(f"there is no folder {folder}; {MAKE_A_RUN}") from None
+        raise UserError(f"there is no folder {folder}; {last.MAKE_A_RUN}") from None
     except NotADirectoryError:
         raise UserError(f"{folder} is a file; name the folder that holds the run") from None
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from None
     if not _has_events(folder):
-        raise UserError(f"there are no runs below {folder} (no events.out.tfevents.*); {MAKE_A_RUN}")
+        raise UserError(f"there are no runs below {folder} (no {EVENT_FILE_PREFIX}*); {last.MAKE_A_RUN}")
 
 
 def _bind_error(host: str, port: int) -> OSError | None:
-    """Try the port as TensorBoard will: asked to serve on one in use, it prints many lines or exits."""
+    """Return the error of listening on a port, or None. (TensorBoard prints many lines or exits if it is in use.)"""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # On Windows this option would let two servers share a port; elsewhere its lack would refuse a
-            # port for a minute after the last server on it stopped.
+            # On Windows this option would let two servers share a port. On other systems a port would be refused
+            # without it for a minute after the last server on it stopped.
             if os.name == "posix":
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             probe.listen()
     except OSError as error:
         return error
-    except TypeError:  # what socket says of a name that no host can have
+    except TypeError:  # raised by socket for a text that cannot be a host name
         return OSError(errno.EINVAL, "not a host name")
-    # TensorBoard refuses a port that answers on localhost, whatever the host it is to serve on.
+    # TensorBoard refuses a port that answers on localhost, even if it will serve on another host.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         answers = port != 0 and probe.connect_ex(("localhost", port)) == 0
     return OSError(errno.EADDRINUSE, "in use") if answers else None
@@ -135,29 +136,29 @@ def _check_address(folder: str, host: str, port: int) -> None:
             f"{subprocess.list2cmdline(command)}"
         )
     if error.errno == errno.EACCES:
-        raise UserError(f"port {port} needs an administrator's rights; take one from 1024 up, say 6006")
-    raise UserError(f"cannot listen on host {host!r}: {error.strerror}; localhost is the usual one")
+        raise UserError(f"port {port} needs administrator rights; choose one from 1024 up, such as 6006")
+    raise UserError(f"cannot listen on host {host!r}: {error.strerror}; the usual host is localhost")
 
 
 def _serve(folder: str, host: str, port: int) -> str:
     """Start TensorBoard in a thread of this process, and return its address.
 
-    Its data server is a child that ends when this process does, however that comes about.
+    Its data server is a child process, which ends when this process ends in any way.
     """
     from tensorboard import default, program
 
     from reluviz.tab.loader import ReLULoader
 
-    # What `tensorboard` does when started from its own command line: on Windows the registry may say
-    # otherwise, and the page stays blank.
+    # TensorBoard's own command line does the same: on Windows the registry may have other types, and the page would
+    # stay blank.
     for mime, suffix in (("text/javascript", ".js"), ("font/woff2", ".woff2"), ("text/html", ".html")):
         mimetypes.add_type(mime, suffix)
-    # Behind a proxy the data server would be looked for there, and given up after a while.
+    # Otherwise TensorBoard would try to reach its data server through a proxy, and give up after a while.
     os.environ.setdefault("no_grpc_proxy", "localhost,127.0.0.1")
-    # Before stderr is redirected, or the first message would tie all later ones to the redirection.
+    # Before stderr is redirected: the first message would bind the handler to the redirected stream.
     logging.basicConfig(level=logging.ERROR)
 
-    # the page opens on the first plugin that has something to show
+    # the page opens on the first plugin that has data
     board = program.TensorBoard([ReLULoader, *(other for other in default.get_plugins() if other is not ReLULoader)])
     board.configure(
         logdir=os.path.abspath(folder),
@@ -165,25 +166,31 @@ def _serve(folder: str, host: str, port: int) -> str:
         port=port,
         samples_per_plugin=dict.fromkeys(SAMPLED_PLUGINS, KEEP_ALL),
     )
-    said = io.StringIO()
+    messages = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(messages):
             return str(board.launch())
     except (program.TensorBoardServerException, SystemExit) as error:
-        reason = getattr(error, "msg", "") or " ".join(said.getvalue().split())
+        reason = getattr(error, "msg", "") or " ".join(messages.getvalue().split())
         raise UserError(f"TensorBoard did not start: {reason}") from None
 
 
 def main(argv: list[str]) -> int:
-    """Serve until Ctrl-C or SIGTERM, then return 0; raise UserError where there is nothing to serve."""
+    """Serve until Ctrl-C or SIGTERM, then return 0.
+
+    Raises:
+        UserError: if there are no runs, or if the address cannot be used.
+    """
     options = _parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _check_folder(options.folder)
-        _check_address(options.folder, options.host, options.port)
-        address = _serve(options.folder, options.host, options.port)
-        print(f"reluviz: TensorBoard on {address} (Ctrl-C stops it)", flush=True)
+        folder = last.run_folder(options.folder)
+        _check_folder(folder)
+        _check_address(folder, options.host, options.port)
+        address = _serve(folder, options.host, options.port)
+        shown = f" shows the last run, {folder}" if folder != options.folder else ""
+        print(f"reluviz: TensorBoard on {address}{shown} (Ctrl-C stops it)", flush=True)
         while True:
             time.sleep(60)
     except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""How a loss is distributed over the replicas of a run."""
+"""Statistics of a loss over the replicas of a run.
+
+Legend of shapes: R replicas.
+"""
 
 from typing import Any
 
@@ -8,20 +11,20 @@ from numpy.typing import NDArray
 PERCENTILES = {"min": 0, "q25": 25, "median": 50, "q75": 75, "max": 100}
 
 
-def distribution(losses: NDArray[np.float64], sound: NDArray[np.bool_]) -> dict[str, Any]:
+def distribution(losses: NDArray[np.float64], not_diverged: NDArray[np.bool_]) -> dict[str, Any]:
     """Return n, diverged, mean, min, q25, median, q75 and max of the replicas' losses.
 
-    Percentiles are `numpy.percentile`'s. A loss that is no number counts as infinite, so that replicas that diverged
-    cannot flatter the others.
+    Percentiles are those of `numpy.percentile`. A NaN loss counts as infinite, so that a replica that diverged cannot
+    improve the statistics of the run.
 
     Args:
-        losses: of each replica, [R].
-        sound: which replicas have not diverged, [R]; see `Snapshot.sound`.
+        losses: one loss for each replica, [R].
+        not_diverged: which replicas have not diverged, [R]; see `Snapshot.not_diverged`.
     """
     values = np.where(np.isnan(losses), np.inf, losses)
-    found: dict[str, Any] = {"n": len(values), "diverged": int((~sound).sum()), "mean": float(values.mean())}
+    found: dict[str, Any] = {"n": len(values), "diverged": int((~not_diverged).sum()), "mean": float(values.mean())}
     with np.errstate(invalid="ignore"):
-        places = np.percentile(values, list(PERCENTILES.values()))
-    # next to infinity NumPy finds no number, even where it need not look there
-    beside = np.percentile(values, list(PERCENTILES.values()), method="higher")
-    return found | dict(zip(PERCENTILES, np.where(np.isnan(places), beside, places).tolist(), strict=True))
+        percentiles = np.percentile(values, list(PERCENTILES.values()))
+    # interpolation next to an infinite value gives NaN, even with weight 0: take the next value up there
+    above = np.percentile(values, list(PERCENTILES.values()), method="higher")
+    return found | dict(zip(PERCENTILES, np.where(np.isnan(percentiles), above, percentiles).tolist(), strict=True))

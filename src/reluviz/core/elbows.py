@@ -1,6 +1,9 @@
-"""Where a one-hidden-layer ReLU network bends, and how much: elbows, slopes, status, exact linear pieces.
+"""Where a one-hidden-layer ReLU network bends, and by how much: elbows, slopes, unit status, exact linear pieces.
 
     f(x) = c + sum_k v_k relu(w_k x + b_k)
+
+These functions take tensors; users call them as `reluviz.geometry`. `core/functions.py` has NumPy versions of `elbow`,
+`slope_jump` and `unit_status`, for the recorded snapshots.
 
 Legend of shapes: R replicas, N points, W hidden units. w, b, v are [R, W], c is [R].
 """
@@ -25,24 +28,24 @@ def orientation(w: Tensor) -> Tensor:
 
 
 def active_slope(w: Tensor, v: Tensor) -> Tensor:
-    """Return mu_k = w_k v_k, the slope that a unit adds on its active side, [R, W]."""
+    """Return mu_k = w_k v_k, the slope that a unit adds to f on its active side, [R, W]."""
     return w * v
 
 
 def slope_jump(w: Tensor, v: Tensor) -> Tensor:
-    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the bend that a unit makes at its elbow, [R, W]."""
+    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the change of slope at a unit's elbow, [R, W]."""
     return v * w.abs()
 
 
 def unit_status(w: Tensor, b: Tensor, x: Tensor) -> Tensor:
-    """Return for each unit an index into `STATUS`, given the training inputs x [N].
+    """Return the status of each unit on the training inputs x [N], as an index into `STATUS`, [R, W].
 
-    dead: w x_i + b <= 0 for every i. linear: w x_i + b > 0 for every i. bent: anything else. As w x + b is
-    monotonic in x, also after rounding, the two extreme inputs decide.
+    dead: w x_i + b <= 0 for every i. linear: w x_i + b > 0 for every i. bent: otherwise. The smallest and the largest
+    input decide, because w x + b is monotonic in x, also after rounding.
     """
     left, right = torch.aminmax(x)
     on_left, on_right = w * left + b > 0, w * right + b > 0
-    # all 1, any 2, none 0
+    # active at both ends: 1, at one end: 2, at neither: 0
     return 2 * (on_left | on_right).long() - (on_left & on_right).long()
 
 
@@ -51,10 +54,10 @@ class Pieces:
     """The exact linear pieces of f: piece j lies between breaks j - 1 and j.
 
     Attributes:
-        breaks: sorted elbows [R, W]; units without a finite elbow stand last, at +inf, and bend nothing.
+        breaks: sorted elbows, [R, W]; a unit without a finite elbow comes last, at +inf, and does not change the slope.
         slope: f' on each piece, [R, W + 1].
-        anchor: the point of each (closed) piece that is nearest to 0, [R, W + 1].
-        value: f at that point, [R, W + 1].
+        anchor: the x nearest to 0 on each (closed) piece, [R, W + 1].
+        value: f at the anchor, [R, W + 1].
     """
 
     breaks: Tensor
@@ -63,7 +66,7 @@ class Pieces:
     value: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return f(x) rebuilt from the pieces, f = value_j + slope_j (x - anchor_j); x [N] gives [R, N]."""
+        """Return f(x) = value_j + slope_j (x - anchor_j) on the piece j that holds x; x [N] gives [R, N]."""
         j = self._piece(x)
         return self.value.gather(-1, j) + self.slope.gather(-1, j) * (x - self.anchor.gather(-1, j))
 
@@ -78,16 +81,16 @@ class Pieces:
 def pieces(p: Parameters) -> Pieces:
     """Return the exact linear pieces of a ReLU network.
 
-    From the left, f' starts at the sum of w_k v_k over the units that face left, and at every elbow it
-    changes by the unit's slope jump v_k |w_k|. Each piece keeps f at its own point nearest to 0: rounding
-    there is no worse than anywhere else on the piece, however far away the elbows or the data are.
+    On the leftmost piece f' is the sum of w_k v_k over the units that are active on the left. At every elbow it changes
+    by the unit's slope jump v_k |w_k|. Each piece stores f at its anchor, its point nearest to 0: there f has the
+    smallest rounding error on the piece, however far from 0 the elbows or the data are.
     """
     w, b, v = p["input_slope"], p["bias"], p["output_weight"]
     beta = elbow(w, b)
     finite = beta.isfinite()
     breaks, order = torch.sort(torch.where(finite, beta, torch.inf), dim=-1)
     jump = torch.where(finite, slope_jump(w, v), 0).gather(-1, order)
-    # an elbow at -inf leaves a right-facing unit on everywhere; one at +inf a left-facing one
+    # a right-facing unit with its elbow at -inf is active everywhere, as is a left-facing one at +inf
     on_at_left = ((w < 0) & (beta > -torch.inf)) | ((w > 0) & (beta == -torch.inf))
     leftmost = torch.where(on_at_left, active_slope(w, v), 0).sum(-1, keepdim=True)
     slope = torch.cat([leftmost, leftmost + jump.cumsum(-1)], dim=-1)
@@ -98,12 +101,12 @@ def pieces(p: Parameters) -> Pieces:
 
 
 def staircase(p: Parameters, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Return f' on [low, high] as a staircase: the edges of its steps and their heights.
+    """Return f' on [low, high] as a step function: the edges of its steps and their heights.
 
     Returns:
-        edges: [R, W + 2], from low to high; elbows outside the interval are moved to its ends, where their
-            steps have no width.
-        heights: f' between neighbouring edges, [R, W + 1].
+        edges: [R, W + 2], from low to high; an elbow outside the interval is moved to its nearer end, where its step
+            has width 0.
+        heights: f' between consecutive edges, [R, W + 1].
     """
     parts = pieces(p)
     ends = parts.breaks.new_tensor([low, high]).expand(*parts.breaks.shape[:-1], 2)
@@ -112,6 +115,6 @@ def staircase(p: Parameters, low: float, high: float) -> tuple[Tensor, Tensor]:
 
 
 def total_variation(p: Parameters) -> Tensor:
-    """Return the total variation of f', sum_k |v_k w_k| over units with an elbow (distinct elbows), [R]."""
+    """Return sum_k |v_k w_k| over the units with a finite elbow, [R]: the total variation of f' if no two coincide."""
     w, v = p["input_slope"], p["output_weight"]
     return torch.where(elbow(w, p["bias"]).isfinite(), slope_jump(w, v).abs(), 0).sum(-1)

@@ -1,7 +1,12 @@
-"""The three models, and where a ReLU network bends, on NumPy's arrays: for small networks, and where torch is not.
+"""The three models f(x), and the elbows of a ReLU network, on NumPy arrays.
 
-The same as `functions` and `geometry` say of tensors; of a network of the usual size most of the time is that of
-calling, which is a third here.
+    constant  f(x) = theta
+    linear    f(x) = theta x
+    relu      f(x) = c + sum_k v_k relu(w_k x + b_k)
+
+`core/functions_torch.py` and `core/elbows.py` have the same functions on tensors, for autograd and the public API. The
+NumPy versions compute the recorded snapshots: they need no torch, and on networks of the usual size, where the overhead
+of each call dominates, they take a third of the time.
 
 Legend of shapes: R replicas, N points, W hidden units.
 """
@@ -19,7 +24,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "linear": ("theta",),
     "relu": ("input_slope", "bias", "output_weight", "output_bias"),
 }
-"""Names of each model's parameters."""
+"""Names of the parameters of each model."""
 STATUS = ("dead", "linear", "bent")
 """Names of the codes that `unit_status` returns."""
 
@@ -27,7 +32,7 @@ STATUS = ("dead", "linear", "bent")
 def predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
     """Return f(x), [R, N]; parameters are [R] or [R, W], x is [N].
 
-    A sum of products by einsum, since NumPy's matrix products would be shared by threads that wait for each other.
+    The sum over units uses einsum, because NumPy's matrix products would start threads that wait for each other.
     """
     if model != "relu":
         return p["theta"][:, None] * (x if model == "linear" else np.ones_like(x))
@@ -39,21 +44,28 @@ def predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
 
 
 def elbow(w: Array, b: Array) -> Array:
-    """Return the elbow beta_k = -b_k / w_k; NaN where w_k = 0."""
+    """Return the elbow beta_k = -b_k / w_k, [R, W]; NaN where w_k = 0."""
     with np.errstate(all="ignore"):
         return np.where(w == 0, np.nan, -b / w)
 
 
 def slope_jump(w: Array, v: Array) -> Array:
-    """Return f'(beta+) - f'(beta-) = v_k |w_k|."""
+    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the change of slope at a unit's elbow, [R, W]."""
     with np.errstate(all="ignore"):
         return v * np.abs(w)
 
 
 def unit_status(w: Array, b: Array, left: float, right: float) -> NDArray[Any]:
-    """Return for each unit an index into `STATUS`; left and right are the extreme training inputs."""
+    """Return the status of each unit as an index into `STATUS`, [R, W]; see `elbows.unit_status`.
+
+    Args:
+        w: input slopes.
+        b: biases.
+        left: the smallest training input.
+        right: the largest training input.
+    """
     with np.errstate(all="ignore"):
         on_left, on_right = w * left + b > 0, w * right + b > 0
-    # all 1, any 2, none 0
+    # active at both ends: 1, at one end: 2, at neither: 0
     status: NDArray[Any] = 2 * (on_left | on_right).astype(np.int64) - (on_left & on_right)
     return status

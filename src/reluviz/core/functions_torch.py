@@ -1,7 +1,10 @@
-"""The three models as pure functions: f(x) and its tangent features df/dtheta.
+"""The three models f(x) and their tangent features df/dtheta, as pure functions of tensors.
 
-Legend of shapes: R replicas, N samples, W hidden units. Parameters are a mapping from name to tensor,
-every tensor with a leading replica axis; x is [N], shared by the replicas, or [R, N].
+Users call these functions as `reluviz.functions`. `core/functions.py` has a NumPy version of `predict`, for the
+recorded snapshots.
+
+Legend of shapes: R replicas, N samples, W hidden units. Parameters are a mapping from name to tensor; every tensor has
+a leading replica axis. x is [N], shared by the replicas, or [R, N].
 
     constant  f(x) = theta                                        theta [R]
     linear    f(x) = theta x                                      theta [R]
@@ -38,7 +41,7 @@ def predict(model: str, p: Parameters, x: Tensor) -> Tensor:
 
 
 def tangent(model: str, p: Parameters, x: Tensor) -> dict[str, Tensor]:
-    """Return the tangent features J_i = df(x_i)/dtheta in closed form, one tensor for each parameter.
+    """Return the tangent features J_i = df(x_i)/dtheta in closed form, one tensor per parameter.
 
     With a_ik = 1[w_k x_i + b_k > 0]:
 
@@ -47,7 +50,7 @@ def tangent(model: str, p: Parameters, x: Tensor) -> dict[str, Tensor]:
                   df/dv_k = relu(w_k x_i + b_k)  df/dc   = 1
 
     Returns:
-        name -> [R, N] for scalars of a replica, [R, N, W] for parameters of a unit.
+        name -> [R, N] for a parameter with one value per replica, [R, N, W] for one with a value per unit.
     """
     if model == "relu":
         h = preactivation(p, x)
@@ -70,7 +73,15 @@ def features(p: Parameters, x: Tensor) -> Tensor:
 
 
 def mean_squared_error(model: str, p: Parameters, x: Tensor, y: Tensor, entries: int = 2**18) -> Tensor:
-    """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in pieces whose hidden layer holds `entries` numbers at most."""
+    """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in bounded memory.
+
+    Args:
+        model: constant, linear or relu.
+        p: the parameters.
+        x: inputs [N].
+        y: targets [N].
+        entries: the samples are processed in chunks, so that the hidden layer holds at most this many numbers.
+    """
     units = sum(value.numel() for value in p.values())
     step = max(1, entries // units)
     parts = [(predict(model, p, x[i : i + step]) - y[i : i + step]).square().sum(-1) for i in range(0, len(x), step)]

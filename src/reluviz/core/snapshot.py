@@ -1,9 +1,11 @@
-"""Snapshots of a run, worked out together on NumPy's arrays: losses, votes, and where the units are.
+"""Computed snapshots of a run, several at a time, on NumPy arrays: losses, votes, hidden units and divergence.
 
-Nothing here needs torch, so that a process that only works out, records and draws can do without.
+A training stores a `RawSnapshot`, the parameters after an update; `compute_snapshots` computes everything else from it.
+This file needs no torch, so that the helper processes that compute and record snapshots start fast.
+`core/snapshot_torch.py` gives the same snapshots as tensors, one at a time, for the public API.
 
-Legend of shapes: S snapshots, R replicas, V replicas whose single samples are known, N training points, n recorded
-points, W hidden units.
+Legend of shapes: S snapshots, R replicas, V replicas whose votes are computed for single samples, N training points,
+n recorded points, W hidden units.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,64 +15,63 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core import functions
-from reluviz.core import votes as core_votes
+from reluviz.core import functions, votes
 from reluviz.core.functions import Array
 from reluviz.core.votes import VoteTotals
 from reluviz.data.dataset import Dataset
 
-MOST_RECORDED = 2000
-"""Samples whose own residual, vote and share are kept at a snapshot, at most."""
-MOST_SHOWN = 50
-"""Replicas whose votes are recorded, and which are shown one by one, at most: the first ones."""
-MANY = 2**21
-"""Hidden units on all points from which losses and votes are computed by compiled code."""
-MOST_TOGETHER = 2**20
-"""Hidden units on all points that are computed together, about: more would leave the faster memories."""
-LIMIT = 1e6
-"""A loss beyond this many times the larger of the initial loss and var(y) counts as divergence."""
+MAX_RECORDED_SAMPLES = 2000
+"""A snapshot has the residuals, votes and vote shares of at most this many samples."""
+MAX_SHOWN_REPLICAS = 50
+"""At most this many replicas, the first ones, have their votes recorded and are shown one by one."""
+MIN_COMPILED_ACTIVATIONS = 2**21
+"""From this many hidden activations per snapshot, compiled code computes the losses and votes; see `is_large`."""
+MAX_ACTIVATIONS_TOGETHER = 2**20
+"""Snapshots are computed together up to about this many hidden activations: more would not fit in the cache."""
+DIVERGENCE_FACTOR = 1e6
+"""A replica has diverged if its loss exceeds this many times the larger of the initial loss and var(y)."""
 
-Values = Mapping[str, Array]
-"""Parameters by name: [R] or [R, W] of one snapshot, [S, R] or [S, R, W] of several."""
+ParameterArrays = Mapping[str, Array]
+"""Parameters by name: [R] or [R, W] for one snapshot, [S, R] or [S, R, W] for several."""
 
 
 @dataclass(frozen=True)
 class RawSnapshot:
-    """What has to be kept of a run after `update` updates; all else follows from it, now or later.
+    """The state of a run after an update, from which the rest of the snapshot can be computed, now or later.
 
     Attributes:
-        update: how many updates have been made.
-        time: when that was, in seconds since 1970.
+        update: the number of updates so far.
+        time: when the state was stored, in seconds since 1970.
         parameters: name -> [R] or [R, W].
-        loss_batch: over the last minibatch before its update, [R]; NaN before the first.
+        loss_batch: loss over the last minibatch before its update, [R]; NaN before the first update.
     """
 
     update: int
     time: float
-    parameters: Values
+    parameters: ParameterArrays
     loss_batch: Array
 
-    def surely_sound(self, model: str, reach: float, height: float, bound: Array) -> bool:
-        """Tell whether no replica can have diverged, without looking at the points; False if that is not certain.
+    def cannot_have_diverged(self, model: str, max_x: float, max_y: float, bound: Array) -> bool:
+        """Return True if no replica can have diverged, by a bound that needs no data; False means unknown.
 
         L <= (max |f| + max |y|)^2, and for the ReLU network |f| <= |c| + sum_k |v_k| (|w_k| max |x| + |b_k|).
 
         Args:
             model: constant, linear or relu.
-            reach: max |x|.
-            height: max |y|.
+            max_x: max |x|.
+            max_y: max |y|.
             bound: the largest loss of a replica that has not diverged, [R]; see `largest_loss`.
         """
         p = {name: np.abs(value) for name, value in self.parameters.items()}
         with np.errstate(all="ignore"):
             if model == "relu":
-                hidden = reach * p["input_slope"] + p["bias"]
+                hidden = max_x * p["input_slope"] + p["bias"]
                 hidden *= p["output_weight"]
                 largest = p["output_bias"] + hidden.sum(-1)
             else:
-                largest = p["theta"] * (reach if model == "linear" else 1.0)
-            # a comparison with NaN is false
-            return bool(((largest + height) ** 2 <= bound).all())
+                largest = p["theta"] * (max_x if model == "linear" else 1.0)
+            # NaN compares as False
+            return bool(((largest + max_y) ** 2 <= bound).all())
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class Units:
     Attributes:
         elbow: [S, R, W]; NaN where w = 0.
         slope_jump: [S, R, W].
-        status: indices into `arrays.STATUS`, [S, R, W].
-        counts: how many units have each status, [S, R, 3].
+        status: indices into `functions.STATUS`, [S, R, W].
+        counts: the number of units with each status, [S, R, 3].
     """
 
     elbow: Array
@@ -92,26 +93,26 @@ class Units:
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Snapshots of a run, one after another.
+    """Computed snapshots of a run, in order.
 
     Attributes:
         model: constant, linear or relu.
-        updates: how many updates have been made, S of them.
-        times: when that was, in seconds since 1970.
+        updates: the number of updates before each snapshot, S entries.
+        times: when each snapshot was stored, in seconds since 1970, S entries.
         parameters: name -> [S, R] or [S, R, W].
         trained: names of the trained parameters.
-        dataset: the points.
+        dataset: the training and test points.
         loss_train: mean squared error over all training points, [S, R].
-        loss_test: over the test points, [S, R]; None without test points.
-        loss_batch: over the last minibatch before its update, [S, R]; NaN before the first.
-        votes: who votes for what; [S, R, ...] and, of single samples, [S, V, n].
-        units: the hidden units; None without any.
+        loss_test: mean squared error over the test points, [S, R]; None without test points.
+        loss_batch: loss over the last minibatch before its update, [S, R]; NaN before the first update.
+        votes: the votes; statistics are [S, R, ...], arrays of single samples [S, V, n].
+        units: the hidden units; None for a model without hidden units.
     """
 
     model: str
     updates: tuple[int, ...]
     times: tuple[float, ...]
-    parameters: Values
+    parameters: ParameterArrays
     trained: tuple[str, ...]
     dataset: Dataset
     loss_train: Array
@@ -123,23 +124,23 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.updates)
 
-    def some(self, own: slice) -> "Snapshots":
-        """Return some of the snapshots."""
+    def subset(self, chosen: slice) -> "Snapshots":
+        """Return the chosen snapshots."""
         units = None
         if self.units is not None:
-            each = (self.units.elbow, self.units.slope_jump, self.units.status, self.units.counts)
-            units = Units(*(part[own] for part in each))  # type: ignore[arg-type]
+            arrays = (self.units.elbow, self.units.slope_jump, self.units.status, self.units.counts)
+            units = Units(*(array[chosen] for array in arrays))  # type: ignore[arg-type]
         return Snapshots(
             self.model,
-            self.updates[own],
-            self.times[own],
-            {name: value[own] for name, value in self.parameters.items()},
+            self.updates[chosen],
+            self.times[chosen],
+            {name: value[chosen] for name, value in self.parameters.items()},
             self.trained,
             self.dataset,
-            self.loss_train[own],
-            None if self.loss_test is None else self.loss_test[own],
-            self.loss_batch[own],
-            self.votes.some(own),
+            self.loss_train[chosen],
+            None if self.loss_test is None else self.loss_test[chosen],
+            self.loss_batch[chosen],
+            self.votes.subset(chosen),
             units,
         )
 
@@ -147,61 +148,65 @@ class Snapshots:
         """Return g_i = grad(r_i^2) of the recorded samples, trained name -> [S, R, n] or [S, R, n, W].
 
         Args:
-            replicas: of so many replicas only, the first ones; of all by default.
+            replicas: return the gradients of this many replicas, the first ones; of all by default.
         """
-        if self.votes.each is not None:
-            return {name: value[:, :replicas] for name, value in self.votes.each().items()}
-        some = {name: value[:, :replicas] for name, value in self.parameters.items()}
-        kept = recorded(len(self.dataset.x))
+        if self.votes.per_sample is not None:
+            return {name: value[:, :replicas] for name, value in self.votes.per_sample().items()}
+        p = {name: value[:, :replicas] for name, value in self.parameters.items()}
+        sample = recorded_samples(len(self.dataset.x))
         with np.errstate(all="ignore"):
-            found = core_votes.per_sample_gradients(
-                self.model, _flat(some), self.dataset.x[kept], self.dataset.y[kept], self.trained
+            found = votes.per_sample_gradients(
+                self.model, _merge_axes(p), self.dataset.x[sample], self.dataset.y[sample], self.trained
             ).gradients()
         return {name: value.reshape(len(self), -1, *value.shape[1:]) for name, value in found.items()}
 
-    def sound(self, bound: Array) -> NDArray[np.bool_]:
-        """Tell which replicas have not diverged, [S, R].
+    def not_diverged(self, bound: Array) -> NDArray[np.bool_]:
+        """Return which replicas have not diverged, [S, R].
 
-        Diverged means not finite, or a training loss beyond its bound; see `largest_loss`.
+        A replica has diverged if a parameter is not finite, or if its training loss exceeds `bound` [R]; see
+        `largest_loss`.
         """
-        # a comparison with NaN is false
-        sound: NDArray[np.bool_] = self.loss_train <= bound
+        # NaN compares as False
+        not_diverged: NDArray[np.bool_] = self.loss_train <= bound
         for value in self.parameters.values():
-            sound &= np.isfinite(value).reshape(*sound.shape, -1).all(axis=-1)
-        return sound
+            not_diverged &= np.isfinite(value).reshape(*not_diverged.shape, -1).all(axis=-1)
+        return not_diverged
 
 
 class CompiledVotes(Protocol):
-    """The compiled functions that compute large snapshots of ReLU networks: `reluviz.engines.votes`."""
+    """Compiled functions that compute large snapshots of ReLU networks, as in `reluviz.engines.votes`."""
 
-    def losses(self, p: Values, x: Array, y: Array) -> Array:
+    def losses(self, p: ParameterArrays, x: Array, y: Array) -> Array:
         """Return L = (1/N) sum_i r_i^2, [R]."""
 
     def summarize(
         self,
-        p: Values,
+        p: ParameterArrays,
         x: Array,
         y: Array,
         trained: Collection[str],
         recorded: NDArray[np.int64] | None = None,
         shown: int | None = None,
     ) -> VoteTotals:
-        """Return the votes of all samples; see `core.votes.summarize`."""
+        """Return a summary of the votes of all samples; see `core.votes.summarize`."""
 
 
-def recorded(samples: int) -> NDArray[np.int64]:
-    """Return the indices of the samples whose own votes are kept: all, or an even subsample of the sorted inputs."""
-    if samples <= MOST_RECORDED:
+def recorded_samples(samples: int) -> NDArray[np.int64]:
+    """Return the indices of the recorded samples: all, or `MAX_RECORDED_SAMPLES` evenly spaced indices.
+
+    The inputs of a data set are sorted, so that the recorded samples cover their whole range.
+    """
+    if samples <= MAX_RECORDED_SAMPLES:
         return np.arange(samples)
-    return np.linspace(0, samples - 1, MOST_RECORDED).round().astype(np.int64)
+    return np.linspace(0, samples - 1, MAX_RECORDED_SAMPLES).round().astype(np.int64)
 
 
 def largest_loss(initial_loss: Array, y: Array) -> Array:
-    """Return the training loss beyond which a replica has diverged, [R].
+    """Return the largest training loss of a replica that has not diverged, [R].
 
-    That is `LIMIT` times the larger of the initial loss [R] and var(y).
+    It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and var(y).
     """
-    bound = LIMIT * np.maximum(initial_loss, np.var(y))
+    bound = DIVERGENCE_FACTOR * np.maximum(initial_loss, np.var(y))
     return np.asarray(np.minimum(bound, np.finfo(float).max))
 
 
@@ -219,17 +224,21 @@ def compute_snapshots(
 
     Args:
         model: constant, linear or relu.
-        raw: the snapshots.
+        raw: the raw snapshots.
         trained: names of the trained parameters.
-        dataset: the points.
-        shown: the figures of single samples are needed for this many replicas only, the first ones.
-        compiled: returns the compiled functions that compute large snapshots; by default NumPy computes all.
+        dataset: the training and test points.
+        shown: the votes of single samples are needed only for this many replicas, the first ones; by default for all.
+        compiled: a function that returns the compiled functions for large snapshots; by default NumPy computes all
+            snapshots.
     """
     parameters = raw[0].parameters
-    gradients = sum(value.size for value in parameters.values()) * min(len(dataset.x), MOST_RECORDED)
-    most = min(MOST_TOGETHER // hidden(parameters, points(dataset)), core_votes.MOST_KEPT // gradients)
-    together = max(1, most)
-    large = compiled() if compiled is not None and is_large(model, parameters, points(dataset)) else None
+    gradients = sum(value.size for value in parameters.values()) * min(len(dataset.x), MAX_RECORDED_SAMPLES)
+    fitting = min(
+        MAX_ACTIVATIONS_TOGETHER // count_activations(parameters, count_points(dataset)),
+        votes.MAX_KEPT_GRADIENT_VALUES // gradients,
+    )
+    together = max(1, fitting)
+    large = compiled() if compiled is not None and is_large(model, parameters, count_points(dataset)) else None
     for first in range(0, len(raw), together):
         yield _compute(model, raw[first : first + together], trained, dataset, shown, large)
 
@@ -243,25 +252,25 @@ def _compute(
     large: CompiledVotes | None,
 ) -> Snapshots:
     x, y = dataset.x, dataset.y
-    kept = recorded(len(x))
-    some = kept if len(kept) < len(x) else None
+    sample = recorded_samples(len(x))
+    recorded = sample if len(sample) < len(x) else None
     stacked = {name: np.array([one.parameters[name] for one in raw]) for name in raw[0].parameters}
-    replicas = stacked[next(iter(stacked))].shape[:2]
-    p = _flat(stacked)
+    snapshots_and_replicas = stacked[next(iter(stacked))].shape[:2]
+    p = _merge_axes(stacked)
     test: Array | None = None
-    # what has diverged, or has learned all there is, has no shares and no scale
+    # shares and noise scale are NaN or infinite where the gradient is 0 or has overflowed
     with np.errstate(all="ignore"):
         if large is not None:
-            found = large.summarize(p, x, y, trained, some, shown)
+            found = large.summarize(p, x, y, trained, recorded, shown)
             train = large.losses(p, x, y)
             if dataset.x_test is not None and dataset.y_test is not None:
                 test = large.losses(p, dataset.x_test, dataset.y_test)
         else:
-            found = core_votes.summarize(model, p, x, y, trained, some)
-            # where every point is recorded, their residuals have been computed
-            train = np.square(found.residual).mean(-1) if some is None else core_votes.losses(model, p, x, y)
+            found = votes.summarize(model, p, x, y, trained, recorded)
+            # if every sample is recorded, the summary has all residuals
+            train = np.square(found.residual).mean(-1) if recorded is None else votes.losses(model, p, x, y)
             if dataset.x_test is not None and dataset.y_test is not None:
-                test = core_votes.losses(model, p, dataset.x_test, dataset.y_test)
+                test = votes.losses(model, p, dataset.x_test, dataset.y_test)
     units = None
     if model == "relu":
         w, b, v = (stacked[name] for name in ("input_slope", "bias", "output_weight"))
@@ -275,29 +284,29 @@ def _compute(
         parameters=stacked,
         trained=trained,
         dataset=dataset,
-        loss_train=train.reshape(replicas),
-        loss_test=None if test is None else test.reshape(replicas),
+        loss_train=train.reshape(snapshots_and_replicas),
+        loss_test=None if test is None else test.reshape(snapshots_and_replicas),
         loss_batch=np.array([one.loss_batch for one in raw]),
-        votes=found.of(len(raw)),
+        votes=found.with_snapshot_axis(len(raw)),
         units=units,
     )
 
 
-def hidden(parameters: Values, points: int) -> int:
-    """Return how many numbers the hidden layers of all replicas hold on so many points."""
+def count_activations(parameters: ParameterArrays, points: int) -> int:
+    """Return the number of hidden activations of all replicas on this many points."""
     return max(value.size for value in parameters.values()) * points
 
 
-def is_large(model: str, parameters: Values, points: int) -> bool:
-    """Tell whether so many hidden units meet so many points that compiled code computes them faster than NumPy."""
-    return model == "relu" and hidden(parameters, points) >= MANY
+def is_large(model: str, parameters: ParameterArrays, points: int) -> bool:
+    """Return whether a snapshot is large enough that compiled code computes it faster than NumPy."""
+    return model == "relu" and count_activations(parameters, points) >= MIN_COMPILED_ACTIVATIONS
 
 
-def points(dataset: Dataset) -> int:
-    """Return how many training and test points there are."""
+def count_points(dataset: Dataset) -> int:
+    """Return the number of training and test points."""
     return len(dataset.x) + (0 if dataset.x_test is None else len(dataset.x_test))
 
 
-def _flat(values: Values) -> dict[str, Array]:
-    """Return [S, R, ...] as S R replicas."""
+def _merge_axes(values: ParameterArrays) -> dict[str, Array]:
+    """Return S snapshots of R replicas as S R replicas: [S, R, ...] becomes [S R, ...]."""
     return {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}

@@ -1,4 +1,6 @@
-"""Everything that is known of a run after one of its updates, as tensors: pure functions of parameters and data.
+"""A computed snapshot of a run as tensors: losses, votes, hidden units and divergence, for the public API.
+
+`core/snapshot.py` does the computing, with NumPy; the tensors share the memory of its arrays.
 
 Legend of shapes: R replicas, N training points, n recorded points, W hidden units.
 """
@@ -14,7 +16,14 @@ from torch import Tensor
 
 from reluviz.core import elbows, theory, votes_torch
 from reluviz.core.functions_torch import Parameters
-from reluviz.core.snapshot import CompiledVotes, RawSnapshot, Snapshots, compute_snapshots, largest_loss, recorded
+from reluviz.core.snapshot import (
+    CompiledVotes,
+    RawSnapshot,
+    Snapshots,
+    compute_snapshots,
+    largest_loss,
+    recorded_samples,
+)
 from reluviz.core.votes_torch import VoteSummary
 from reluviz.data.dataset import Dataset
 
@@ -26,8 +35,8 @@ class Units:
     Attributes:
         elbow: [R, W]; NaN where w = 0.
         slope_jump: [R, W].
-        status: indices into `geometry.STATUS`, [R, W].
-        counts: how many units have each status, [R, 3].
+        status: indices into `elbows.STATUS`, [R, W].
+        counts: the number of units with each status, [R, 3].
     """
 
     elbow: Tensor
@@ -42,17 +51,17 @@ class Snapshot:
 
     Attributes:
         model: constant, linear or relu.
-        update: how many updates have been made.
-        time: when that was, in seconds since 1970.
+        update: the number of updates so far.
+        time: when the snapshot was stored, in seconds since 1970.
         parameters: name -> [R] or [R, W].
         trained: names of the trained parameters.
         x: training inputs [N].
         y: training outputs [N].
         loss_train: mean squared error over all training points, [R].
-        loss_test: over the test points, [R]; None without test points.
-        loss_batch: over the last minibatch before its update, [R]; NaN before the first.
-        votes: who votes for what; the figures of single samples may be those of the first replicas only.
-        units: the hidden units; None without any.
+        loss_test: mean squared error over the test points, [R]; None without test points.
+        loss_batch: loss over the last minibatch before its update, [R]; NaN before the first update.
+        votes: the votes; its arrays of single samples may cover the first replicas only.
+        units: the hidden units; None for a model without hidden units.
     """
 
     model: str
@@ -91,53 +100,53 @@ class Snapshot:
 
     @property
     def unit_counts(self) -> dict[str, Tensor]:
-        """How many units are dead, linear and bent, name -> [R]."""
+        """The number of dead, linear and bent units, name -> [R]."""
         return dict(zip(elbows.STATUS, self._units.counts.unbind(-1), strict=True))
 
     def gradients(self, replicas: int | None = None) -> dict[str, NDArray[np.float64]]:
         """Return g_i = grad(r_i^2) of the recorded samples, trained name -> [R, n] or [R, n, W].
 
         Args:
-            replicas: of so many replicas only, the first ones; of all by default.
+            replicas: return the gradients of this many replicas, the first ones; of all by default.
         """
-        if self.votes.each is not None:
-            return {name: value[:replicas] for name, value in self.votes.each().items()}
-        kept = torch.from_numpy(recorded(len(self.x)))
-        some = {name: value[:replicas] for name, value in self.parameters.items()}
-        g = votes_torch.per_sample_gradients(self.model, some, self.x[kept], self.y[kept], self.trained)
+        if self.votes.per_sample is not None:
+            return {name: value[:replicas] for name, value in self.votes.per_sample().items()}
+        sample = torch.from_numpy(recorded_samples(len(self.x)))
+        p = {name: value[:replicas] for name, value in self.parameters.items()}
+        g = votes_torch.per_sample_gradients(self.model, p, self.x[sample], self.y[sample], self.trained)
         return {name: value.numpy() for name, value in g.items()}
 
     def contributions(self, replicas: int | None = None) -> dict[str, Tensor]:
         """Return c_i = g_i / N of the recorded samples, trained name -> [R, n] or [R, n, W]; see `gradients`."""
         return {name: torch.from_numpy(value) / len(self.x) for name, value in self.gradients(replicas).items()}
 
-    def sound(self, initial_loss: Tensor) -> NDArray[np.bool_]:
-        """Tell which replicas have not diverged, [R].
+    def not_diverged(self, initial_loss: Tensor) -> NDArray[np.bool_]:
+        """Return which replicas have not diverged, [R].
 
-        Diverged means not finite, or a training loss beyond `album.LIMIT` times the larger of the initial loss [R]
-        and var(y).
+        A replica has diverged if a parameter is not finite, or if its training loss exceeds
+        `core.snapshot.DIVERGENCE_FACTOR` times the larger of the initial loss [R] and var(y).
         """
-        # a comparison with NaN is false
-        sound: NDArray[np.bool_] = self.loss_train.numpy() <= largest_loss(initial_loss.numpy(), self.y.numpy())
+        # NaN compares as False
+        not_diverged: NDArray[np.bool_] = self.loss_train.numpy() <= largest_loss(initial_loss.numpy(), self.y.numpy())
         for value in self.parameters.values():
-            sound &= np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1)
-        return sound
+            not_diverged &= np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1)
+        return not_diverged
 
     def divergence(self, initial_loss: Tensor) -> tuple[int, str] | None:
-        """Return the first replica that has diverged and the parameter that shows it; None if all is well.
+        """Return the first replica that has diverged and its largest trained parameter; None if none has diverged.
 
         Args:
-            initial_loss: see `sound`.
+            initial_loss: the training loss before the first update, [R]; see `not_diverged`.
         """
-        sound = self.sound(initial_loss)
-        if sound.all():
+        not_diverged = self.not_diverged(initial_loss)
+        if not_diverged.all():
             return None
-        r = int(np.argmin(sound))
+        r = int(np.argmin(not_diverged))
         largest = {name: self.parameters[name][r].abs().nan_to_num(torch.inf).max() for name in self.trained}
         return r, max(largest, key=lambda name: float(largest[name]))
 
 
-def take(
+def compute_snapshot(
     model: str,
     parameters: Parameters,
     trained: tuple[str, ...],
@@ -147,10 +156,10 @@ def take(
     shown: int | None = None,
     compiled: Callable[[], CompiledVotes | None] | None = None,
 ) -> Snapshot:
-    """Return the snapshot of parameters (float64, name -> [R] or [R, W]) on a data set; see `core.snapshot`."""
+    """Return the snapshot of the given parameters, float64, name -> [R] or [R, W]; see `core.snapshot`."""
     values = {name: value.numpy() for name, value in parameters.items()}
-    kept = RawSnapshot(update, time.time(), values, batch_loss.detach().to("cpu", torch.float64, copy=True).numpy())
-    return compute_tensor_snapshots(model, [kept], trained, dataset, shown, compiled)[0]
+    raw = RawSnapshot(update, time.time(), values, batch_loss.detach().to("cpu", torch.float64, copy=True).numpy())
+    return compute_tensor_snapshots(model, [raw], trained, dataset, shown, compiled)[0]
 
 
 def compute_tensor_snapshots(
@@ -162,36 +171,36 @@ def compute_tensor_snapshots(
     compiled: Callable[[], CompiledVotes | None] | None = None,
 ) -> list[Snapshot]:
     """Return the computed snapshots of a run as tensors; see `core.snapshot.compute_snapshots`."""
-    stacks = compute_snapshots(model, raw, trained, dataset, shown, compiled)
-    return [one for stack in stacks for one in snapshots(stack)]
+    groups = compute_snapshots(model, raw, trained, dataset, shown, compiled)
+    return [snapshot for group in groups for snapshot in unstack(group)]
 
 
-def snapshots(album: Snapshots) -> Iterator[Snapshot]:
-    """Yield the snapshots of an album, one after another, as tensors that share its memory."""
-    x, y = torch.from_numpy(album.dataset.x), torch.from_numpy(album.dataset.y)
-    for s, (update, moment) in enumerate(zip(album.updates, album.times, strict=True)):
+def unstack(snapshots: Snapshots) -> Iterator[Snapshot]:
+    """Yield the snapshots one by one, as tensors that share the memory of the arrays."""
+    x, y = torch.from_numpy(snapshots.dataset.x), torch.from_numpy(snapshots.dataset.y)
+    for s, (update, moment) in enumerate(zip(snapshots.updates, snapshots.times, strict=True)):
         units = None
-        if album.units is not None:
-            each = (album.units.elbow, album.units.slope_jump, album.units.status, album.units.counts)
-            units = Units(*(torch.from_numpy(part[s]) for part in each))
+        if snapshots.units is not None:
+            arrays = (snapshots.units.elbow, snapshots.units.slope_jump, snapshots.units.status, snapshots.units.counts)
+            units = Units(*(torch.from_numpy(array[s]) for array in arrays))
         yield Snapshot(
-            model=album.model,
+            model=snapshots.model,
             update=update,
             time=moment,
-            parameters={name: torch.from_numpy(value[s]) for name, value in album.parameters.items()},
-            trained=album.trained,
+            parameters={name: torch.from_numpy(value[s]) for name, value in snapshots.parameters.items()},
+            trained=snapshots.trained,
             x=x,
             y=y,
-            loss_train=torch.from_numpy(album.loss_train[s]),
-            loss_test=None if album.loss_test is None else torch.from_numpy(album.loss_test[s]),
-            loss_batch=torch.from_numpy(album.loss_batch[s]),
-            votes=VoteSummary.of(album.votes.some(s)),
+            loss_train=torch.from_numpy(snapshots.loss_train[s]),
+            loss_test=None if snapshots.loss_test is None else torch.from_numpy(snapshots.loss_test[s]),
+            loss_batch=torch.from_numpy(snapshots.loss_batch[s]),
+            votes=VoteSummary.from_arrays(snapshots.votes.subset(s)),
             units=units,
         )
 
 
 def optimum(model: str, dataset: Dataset) -> Tensor | None:
-    """Return theta* of the constant and the linear model; None for the ReLU network, which has no single one."""
+    """Return theta* of the constant or the linear model; None for the ReLU network, whose optimum is not unique."""
     y = torch.from_numpy(dataset.y)
     if model == "constant":
         return theory.constant.optimum(y)

@@ -1,4 +1,4 @@
-"""Data: the sets of points, the minibatches drawn from them, and the segments between snapshots."""
+"""Data sets, the minibatches drawn from them, and the segments between snapshots."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ __all__ = [*PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use: a process that only draws needs no torch."""
+    """Import a public name on first use: a process that only draws pictures needs no torch."""
     name = RECORDED_NAMES.get(name, name)
     if name in PUBLIC:
         return getattr(importlib.import_module(f"reluviz.data.{PUBLIC[name]}"), name)

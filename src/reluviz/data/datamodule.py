@@ -16,11 +16,11 @@ from reluviz.data.targets import piecewise_linear, sine
 from reluviz.errors import UserError
 
 
-class Progress(Protocol):
-    """What a loader of segments asks the module that is trained.
+class TrainedModule(Protocol):
+    """The part of a module that a loader of segments uses.
 
     Attributes:
-        seeds: one for each replica.
+        seeds: one seed for each replica.
         updates_done: the number of updates made.
         segments_done: the number of segments made.
     """
@@ -31,13 +31,13 @@ class Progress(Protocol):
 
 
 class SegmentLoader:
-    """Yields the segments that the module has not yet made.
+    """Yields the segments that the module has not completed.
 
-    The module, not the loader, knows how far training has come: a segment that was handed out but interrupted
-    is handed out again. Lightning asks a loader for its state to resume within an epoch; it is derived.
+    The module, not the loader, records the progress of training. So a segment that was interrupted is yielded
+    again. Lightning saves a loader's state to resume within an epoch; this state follows from the module's.
     """
 
-    def __init__(self, data: "SegmentData", module: Progress) -> None:
+    def __init__(self, data: "SegmentData", module: TrainedModule) -> None:
         self.data = data
         self.module = module
 
@@ -50,24 +50,25 @@ class SegmentLoader:
             yield Segment(self.data.dataset, self.data.sampler, self.module.seeds, start, stop)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the module is."""
+        """Return the number of segments that the module has completed."""
         return {"segments": int(self.module.segments_done)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing: the module's own state, restored before, decides."""
+        """Do nothing: the module's state, which Lightning restores first, is used."""
 
 
 class SegmentData(L.LightningDataModule):
-    """Any data set as segments.
+    """A data set, presented to Lightning as segments.
 
     Args:
         dataset: the points.
-        updates: how many updates a run makes.
+        updates: the number of updates of a run.
         sampler: which points each update uses.
-        snapshots: after which updates a snapshot is taken; between two of them lies a segment.
+        snapshots: after which updates a snapshot is taken; a segment lies between two snapshots.
 
     Raises:
-        UserError: if a batch without replacement is larger than the data set.
+        UserError: if `updates` or the batch size is below 1, or a batch without replacement is larger than the
+            data set.
     """
 
     def __init__(
@@ -98,28 +99,28 @@ class SegmentData(L.LightningDataModule):
         return self.snapshots.schedule(self.updates)
 
     def remaining(self, done: int) -> list[tuple[int, int]]:
-        """Return (start, stop) of each segment still to be made after `done` updates."""
+        """Return (start, stop) of each segment that remains after `done` updates."""
         return list(pairwise([done, *(stop for stop in self.schedule() if stop > done)]))
 
     def train_dataloader(self) -> SegmentLoader:
-        """Return the loader of segments, for the module that the trainer trains."""
+        """Return a loader of the remaining segments of the trainer's module."""
         assert self.trainer is not None
         return SegmentLoader(self, self.trainer.lightning_module)  # type: ignore[arg-type]
 
     def transfer_batch_to_device(self, batch: Segment, device: torch.device, dataloader_idx: int) -> Segment:
-        """Return the segment as it is: the points it refers to are moved where they are used."""
+        """Return the segment unchanged: the module moves the data set's points to its device."""
         return batch
 
 
 class PiecewiseLinearData(SegmentData):
-    """The course's data; see `reluviz.data.piecewise_linear` and `SegmentData` for the arguments."""
+    """The course's piecewise-linear data; see `reluviz.data.piecewise_linear` and `SegmentData` for the arguments."""
 
     def __init__(self, n: int = 200, noise: float = 0.1, seed: int = 1, **segments: Any) -> None:
         super().__init__(piecewise_linear(n, noise, seed), **segments)
 
 
 class SineData(SegmentData):
-    """sin(20 x); see `reluviz.data.sine` and `SegmentData` for the arguments."""
+    """Noisy samples of sin(20 x); see `reluviz.data.sine` and `SegmentData` for the arguments."""
 
     def __init__(self, n: int = 200, noise: float = 0.1, seed: int = 1, **segments: Any) -> None:
         super().__init__(sine(n, noise, seed), **segments)

@@ -1,4 +1,4 @@
-"""The points a run learns from and is tested on."""
+"""A data set: the training and the test points of a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DRAWN = 1001
-"""Points at which the true function is drawn."""
+TARGET_CURVE_POINTS = 1001
+"""Number of points of the curve that pictures show of the true function."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Dataset:
     """Training and test points of a one-input regression, float64.
 
     Attributes:
-        name: what the set is called in titles.
+        name: the name of the data set in titles.
         x: training inputs [N], sorted.
         y: training outputs [N].
-        domain: the interval on which elbows are placed and functions are drawn.
-        x_test: test inputs [M]; None where there are none.
-        y_test: test outputs [M], free of noise where the target is known.
+        domain: the interval on which elbows are placed and functions are plotted.
+        x_test: test inputs [M]; None without test points.
+        y_test: test outputs [M], without noise if the target is known.
         target: the true function; None for the user's own data.
-        sigma: standard deviation of the training noise; None where unknown.
+        sigma: standard deviation of the training noise; None if unknown.
     """
 
     name: str
@@ -38,26 +38,26 @@ class Dataset:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The ends of the interval on which functions are drawn: that of the domain and of all training inputs."""
+        """The interval on which functions are plotted: it covers the domain and all training inputs."""
         ends = [*self.domain, self.x.min(), self.x.max()]
         low, high = float(min(ends)), float(max(ends))
         return (low, high) if high > low else span(low, high, 0)
 
     def truth(self) -> tuple[Array, Array] | None:
-        """Return the true function as it is drawn, x [G] and target(x) [G]; None where it is unknown."""
+        """Return the curve of the true function, x [G] and target(x) [G]; None if it is unknown."""
         if self.target is None:
             return None
-        grid = np.linspace(*self.interval, DRAWN)
+        grid = np.linspace(*self.interval, TARGET_CURVE_POINTS)
         return grid, np.asarray(self.target(grid), dtype=np.float64)
 
     @property
     def noise(self) -> Array | None:
-        """The realised noise eps_i = y_i - target(x_i), [N]; None where the target is unknown."""
+        """The realised noise eps_i = y_i - target(x_i), [N]; None if the target is unknown."""
         return None if self.target is None else self.y - self.target(self.x)
 
 
 def span(low: float, high: float, pad: float) -> tuple[float, float]:
-    """Return the limits low and high with a margin of `pad` times their distance; never empty."""
+    """Return the interval widened on both sides by `pad` times its length; never empty."""
     if not high > low:
         half = 0.5 * abs(low) or 0.5
         return low - half, high + half

@@ -1,4 +1,4 @@
-"""The user's own points, from CSV or NPZ. Files are data: nothing in them is ever executed."""
+"""Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
 import csv
 import math
@@ -17,24 +17,24 @@ COMMENT = "#"
 def file(path: str | None = None, test_path: str | None = None) -> Dataset:
     """Return the points of a CSV file with a header, or of an NPZ file, with columns (arrays) x and y.
 
-    Other columns are left alone, and so are lines of a CSV that begin with #. Its columns may be separated by
-    commas, semicolons or tabs; with semicolons or tabs a decimal comma is understood.
+    Other columns are ignored. In a CSV file, lines that begin with # are ignored too. Its columns may be separated
+    by commas, semicolons or tabs; with semicolons or tabs, numbers may have a decimal comma.
 
     Args:
         path: the training points.
         test_path: the test points; without it there is no test loss.
 
     Raises:
-        UserError: in one line that names the file, the place in it, and what would be right.
+        UserError: if a file cannot be used; the message names the file, the place in it, and the remedy.
     """
     if not path:
         raise UserError("data.path is missing: give a CSV or NPZ file, as in data=file data.path=points.csv")
     x, y = read_points(path, "data.path")
-    x_test, y_test = read_points(test_path, "data.test_path", least=1) if test_path else (None, None)
+    x_test, y_test = read_points(test_path, "data.test_path", min_rows=1) if test_path else (None, None)
     return Dataset(Path(path).name, x, y, (float(x[0]), float(x[-1])), x_test, y_test)
 
 
-def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
+def read_points(path: str, key: str, min_rows: int = 2) -> tuple[Array, Array]:
     """Return the columns x and y of a file, sorted by x; `key` names the setting in error messages."""
     where = f"{key}={path}"
     if not Path(path).exists():
@@ -46,9 +46,9 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({_one_line(error)})") from error
     x, y = points
-    if len(x) < least:
-        raise UserError(f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {least} are needed")
-    if least > 1 and x.min() == x.max():
+    if len(x) < min_rows:
+        raise UserError(f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {min_rows} are needed")
+    if min_rows > 1 and x.min() == x.max():
         raise UserError(f"{where}: every x is {x[0]:g}; at least two different x are needed")
     order = np.argsort(x, kind="stable")
     return x[order], y[order]
@@ -56,7 +56,7 @@ def read_points(path: str, key: str, least: int = 2) -> tuple[Array, Array]:
 
 def _read_npz(path: str, where: str) -> tuple[Array, Array]:
     try:
-        # opened here, because np.load leaves a file open that it cannot read
+        # np.load would leave a file open that it cannot read
         with open(path, "rb") as stream:
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
@@ -67,7 +67,7 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        # a damaged archive raises whatever zipfile, its decompressors and NumPy's parser happen to meet
+        # a damaged archive may raise any exception of zipfile, its decompressors or NumPy's parser
         raise UserError(
             f"{where}: is damaged, or no NPZ file of number arrays (objects, which can run code, are not read)"
         ) from error
@@ -81,7 +81,7 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
             raise UserError(f"{where}: array {name} has shape {column.shape}; one dimension is needed")
     x, y = (columns[name].astype(np.float64) for name in ("x", "y"))
     if len(x) != len(y):
-        raise UserError(f"{where}: x has {len(x)} values and y has {len(y)}; as many are needed")
+        raise UserError(f"{where}: x has {len(x)} values and y has {len(y)}; equal numbers are needed")
     for name, column in (("x", x), ("y", y)):
         if not np.isfinite(column).all():
             place = int(np.flatnonzero(~np.isfinite(column))[0])
@@ -91,23 +91,23 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
 
 def _read_csv(path: str, where: str) -> tuple[Array, Array]:
     try:
-        # utf-8-sig: spreadsheets like to write a byte-order mark before the first column's name
+        # utf-8-sig: spreadsheets often write a byte-order mark before the first column's name
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ") from error
     columns: tuple[list[float], list[float]] = ([], [])
     try:
-        header_at, separator, header = _header(lines, where)
+        header_index, separator, header = _header(lines, where)
         places = header.index("x"), header.index("y")
-        rows = csv.reader(lines[header_at + 1 :], delimiter=separator, skipinitialspace=True)
+        rows = csv.reader(lines[header_index + 1 :], delimiter=separator, skipinitialspace=True)
         for row in rows:
             if not any(field.strip() for field in row) or row[0].startswith(COMMENT):
                 continue
-            line = f"{where}: line {header_at + 1 + rows.line_num}"
+            line = f"{where}: line {header_index + 1 + rows.line_num}"
             if any(field.strip() for field in row[len(header) :]):
-                # read on, and 0,5 would be two numbers
+                # otherwise 0,5 would be read as two numbers
                 raise UserError(
-                    f"{line} has {len(row)} columns and the header {len(header)}; as many are needed"
+                    f"{line} has {len(row)} columns and the header {len(header)}; equal numbers are needed"
                     " (with decimal commas, put semicolons between the columns)"
                 )
             for name, column, place in zip("xy", columns, places, strict=True):
@@ -118,14 +118,14 @@ def _read_csv(path: str, where: str) -> tuple[Array, Array]:
 
 
 def _header(lines: list[str], where: str) -> tuple[int, str, list[str]]:
-    """Return which line is the header, what separates the columns, and their names in lower case."""
+    """Return the index of the header line, the separator, and the column names in lower case."""
     separator = None
     for at, line in enumerate(lines):
         if found := re.fullmatch(r"sep=(.)\s*", line):
-            # Excel's own first line
+            # Excel writes this line before the header
             separator = found[1]
             continue
-        # NumPy's savetxt makes a comment of the header
+        # NumPy's savetxt writes the header as a comment
         text = line.lstrip(COMMENT + " ")
         delimiter = separator or max(SEPARATORS, key=text.count)
         names = [
@@ -135,9 +135,9 @@ def _header(lines: list[str], where: str) -> tuple[int, str, list[str]]:
             return at, delimiter, names
         if text.strip() and not line.startswith(COMMENT):
             wrong = next(name for name in ("x", "y") if names.count(name) != 1)
-            much = "more than one column" if wrong in names else "no column"
+            count = "more than one column" if wrong in names else "no column"
             raise UserError(
-                f"{where}: has {much} {wrong} in its header, line {at + 1} ({_shown(names)}); one x and one y"
+                f"{where}: has {count} {wrong} in its header, line {at + 1} ({_shown(names)}); one x and one y"
                 " are needed, with commas, semicolons or tabs between columns"
             )
     raise UserError(f"{where}: is empty; a header line with the columns x and y is needed")
@@ -157,7 +157,7 @@ def _number(row: list[str], place: int, separator: str, where: str) -> float:
 
 
 def _shown(names: list[str]) -> str:
-    """Return some of the names for an error message: no line breaks, and not a whole file."""
+    """Return the first names, shortened and without line breaks, for an error message."""
     return ", ".join(repr(name if len(name) <= 30 else f"{name[:30]}...") for name in names[:6]) or "nothing"
 
 

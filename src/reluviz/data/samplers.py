@@ -1,9 +1,9 @@
-"""Which points a minibatch holds. The policy is explicit, because it changes the physics.
+"""Which points a minibatch holds. The policy is explicit, because it changes how training behaves.
 
-Every draw is a pure function of (seed, update), or of (seed, epoch) where the policy shuffles: it depends
-neither on where segments begin and end nor on what was drawn before. That is what a counter-based generator
-is for: number i of a stream is computed directly (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3,
-2011). Philox's raw numbers are fixed by NumPy's compatibility policy, so seeds keep their meaning.
+Every draw is a pure function of (seed, update), or of (seed, epoch) where the policy shuffles. It does not depend on
+where segments begin and end, or on what was drawn before. A counter-based generator makes this possible: number i
+of a stream is computed directly (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011). NumPy's
+compatibility policy fixes Philox's raw numbers, so seeds keep their meaning.
 
 Legend of shapes: R replicas, K updates, B batch, N samples.
 """
@@ -19,22 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
-MOST_KEYS = 2**22
-"""Sort keys held at once where all points are put in order for one batch: 32 MiB."""
+MAX_SORT_KEYS = 2**22
+"""Most sort keys held in memory at once when all points are ordered for one batch: 32 MiB."""
 
 
-class Fill(Protocol):
-    """One of two ways to make the same numbers: `fill`, and `reluviz.engines.philox.fill`, which must be compiled."""
+class RandomFill(Protocol):
+    """A function that fills an array with random numbers.
+
+    `fill_random` and the compiled `reluviz.engines.philox.fill_random` write the same numbers.
+    """
 
     def __call__(self, seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
-        """Write scale m into `out`, m the first 53 bits of numbers start, start + 1, ... of a stream.
+        """Write scale m into `out`, where m is the first 53 bits of numbers start, start + 1, ... of a stream.
 
-        Where `out` holds whole numbers, what comes after the point is cut off.
+        Fractional parts are dropped where `out` holds integers.
         """
 
 
-def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
-    """Write numbers of a stream as NumPy makes them; see `Fill`."""
+def fill_random(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
+    """Write numbers of a stream with NumPy's generator; see `RandomFill`."""
     # Philox makes four numbers from each value of its counter
     block, skip = divmod(start, 4)
     raw: NDArray[np.uint64] = np.random.Philox(key=seed + (stream << 64), counter=block).random_raw(skip + out.size)
@@ -43,52 +46,54 @@ def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) ->
     np.multiply(raw, scale, out=out, casting="unsafe")
 
 
-def uniform(seed: int, stream: int, start: int, count: int, fill: Fill = fill) -> NDArray[np.float64]:
-    """Return numbers start .. start + count - 1 of a stream of uniform numbers in [0, 1), each of 53 bits.
+def uniform(seed: int, stream: int, start: int, count: int, fill: RandomFill = fill_random) -> NDArray[np.float64]:
+    """Return numbers start .. start + count - 1 of a stream of uniform numbers in [0, 1), with 53 bits each.
 
-    Streams 1, 2 and 3 are the samplers', stream 4 the elbows'.
+    The samplers use streams 1, 2 and 3, the initial elbows stream 4.
     """
     numbers = np.empty(count)
     fill(seed, stream, start, 2.0**-53, numbers)
     return numbers
 
 
-def whole(seed: int, stream: int, start: int, limit: int, out: Indices, fill: Fill = fill) -> None:
-    """Write floor(limit u), u the numbers of `uniform` from `start` on, into `out`."""
-    # limit 2^-53 loses no digits, so that its product rounds as that of limit and u
+def fill_random_integers(
+    seed: int, stream: int, start: int, limit: int, out: Indices, fill: RandomFill = fill_random
+) -> None:
+    """Write floor(limit u) into `out`, where u are the numbers of `uniform` from `start` on."""
+    # limit 2^-53 is exact, so its product with m rounds as limit times u does
     fill(seed, stream, start, limit * 2.0**-53, out)
 
 
-Room = Callable[[tuple[int, ...]], Indices]
-"""Returns an array of some shape, whatever is in it."""
+Allocate = Callable[[tuple[int, ...]], Indices]
+"""Returns an uninitialised array of the given shape."""
 
 
-def new(shape: tuple[int, ...]) -> Indices:
-    """Return a new array."""
+def new_array(shape: tuple[int, ...]) -> Indices:
+    """Return a new uninitialised array."""
     return np.empty(shape, dtype=np.int64)
 
 
-class OwnRoom(threading.local):
-    """An array for each thread, used again and again: getting new memory takes as long as half of the drawing."""
+class ThreadBuffer(threading.local):
+    """One reusable array for each thread: allocating new memory takes half as long as drawing the numbers."""
 
-    MOST = 2**18
-    """Numbers that are kept room for: 2 MB."""
+    MAX_NUMBERS = 2**18
+    """Size of the largest array that is kept for reuse: 2 MB."""
 
     def __init__(self) -> None:
-        self._kept = new((0,))
+        self._buffer = new_array((0,))
 
     def __call__(self, shape: tuple[int, ...]) -> Indices:
-        """Return an array, which is this thread's until it asks for another."""
+        """Return an array that this thread may use until its next call."""
         size = math.prod(shape)
-        if size > self.MOST:
-            return new(shape)
-        if len(self._kept) < size:
-            self._kept = new((size,))
-        return self._kept[:size].reshape(shape)
+        if size > self.MAX_NUMBERS:
+            return new_array(shape)
+        if len(self._buffer) < size:
+            self._buffer = new_array((size,))
+        return self._buffer[:size].reshape(shape)
 
 
 class Sampler(ABC):
-    """Draws minibatches; `name` is the word for it in configs."""
+    """Draws minibatches; `name` is its name in configurations."""
 
     name: ClassVar[str]
 
@@ -98,11 +103,17 @@ class Sampler(ABC):
 
     @abstractmethod
     def draw(
-        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+        self,
+        seeds: Sequence[int],
+        start: int,
+        stop: int,
+        samples: int,
+        fill: RandomFill = fill_random,
+        allocate: Allocate = new_array,
     ) -> Indices | None:
         """Return the indices of updates start .. stop - 1, [R, K, B]; None means all samples, in order.
 
-        `fill` says how the numbers are made, and `room` where they are kept; neither changes any of them.
+        `fill` makes the random numbers and `allocate` the array. Neither changes the result.
         """
 
 
@@ -117,7 +128,13 @@ class Full(Sampler):
         return samples
 
     def draw(
-        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+        self,
+        seeds: Sequence[int],
+        start: int,
+        stop: int,
+        samples: int,
+        fill: RandomFill = fill_random,
+        allocate: Allocate = new_array,
     ) -> None:
         """Return None: no indices are needed."""
         return None
@@ -134,77 +151,83 @@ class Minibatches(Sampler):
         return self.batch_size
 
     def draw(
-        self, seeds: Sequence[int], start: int, stop: int, samples: int, fill: Fill = fill, room: Room = new
+        self,
+        seeds: Sequence[int],
+        start: int,
+        stop: int,
+        samples: int,
+        fill: RandomFill = fill_random,
+        allocate: Allocate = new_array,
     ) -> Indices:
         """Return the indices of updates start .. stop - 1, [R, K, B]."""
-        found = room((len(seeds), stop - start, self.batch_size))
-        for seed, out in zip(seeds, found, strict=True):
-            self._one(seed, start, stop, samples, out, fill)
-        return found
+        indices = allocate((len(seeds), stop - start, self.batch_size))
+        for seed, out in zip(seeds, indices, strict=True):
+            self._draw_replica(seed, start, stop, samples, out, fill)
+        return indices
 
     @abstractmethod
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
+    def _draw_replica(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: RandomFill) -> None:
         """Write the indices of one replica into `out`, [K, B]."""
 
 
 @dataclass(frozen=True)
 class WithReplacement(Minibatches):
-    """Each of the B points is drawn independently of the others: the course's policy."""
+    """B points drawn independently of each other: the course's policy."""
 
     name = "with_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
-        whole(seed, 1, start * self.batch_size, samples, out.reshape(-1), fill)
+    def _draw_replica(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: RandomFill) -> None:
+        fill_random_integers(seed, 1, start * self.batch_size, samples, out.reshape(-1), fill)
 
 
 @dataclass(frozen=True)
 class WithoutReplacement(Minibatches):
-    """B different points at every update, every subset equally likely, updates independent."""
+    """B different points at every update. Every subset is equally likely, and updates are independent."""
 
     name = "without_replacement"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
+    def _draw_replica(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: RandomFill) -> None:
         size, updates = self.batch_size, stop - start
         if size * size > 8 * samples:
-            # a random order of all points is cheaper than Floyd's B^2 comparisons
-            rows = max(1, MOST_KEYS // samples)
+            # a random order of all points is cheaper than the B^2 comparisons of Floyd's algorithm
+            rows = max(1, MAX_SORT_KEYS // samples)
             for first in range(0, updates, rows):
                 count = min(rows, updates - first)
                 keys = uniform(seed, 2, (start + first) * samples, count * samples, fill).reshape(count, samples)
                 out[first : first + count] = np.argpartition(keys, size - 1, axis=1)[:, :size]
-            # sorted, since the order that a partition leaves differs between machines
+            # sorted, since the order within a partition differs between machines
             out.sort(axis=1)
             return
-        # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987), with all updates
-        # of a piece side by side in memory
+        # R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987), vectorised over
+        # the updates
         numbers = np.ascontiguousarray(uniform(seed, 2, start * size, updates * size, fill).reshape(updates, size).T)
         chosen = np.empty((size, updates), dtype=np.int64)
         for j in range(size):
             top = samples - size + j
             candidate = (numbers[j] * (top + 1)).astype(np.int64)
-            taken = (chosen[:j] == candidate).any(axis=0)
-            chosen[j] = np.where(taken, top, candidate)
+            already_chosen = (chosen[:j] == candidate).any(axis=0)
+            chosen[j] = np.where(already_chosen, top, candidate)
         out[:] = chosen.T
 
 
 @dataclass(frozen=True)
 class Epoch(Minibatches):
-    """All points in a fresh random order, then again: each point once in every N draws.
+    """All points in a fresh random order, then in another one: each point once in every N draws.
 
-    The orders follow each other without a gap, so where B does not divide N a batch may hold the end of one
-    and the beginning of the next.
+    The orders follow each other without a gap. Where B does not divide N, a batch may hold the end of one order and
+    the beginning of the next.
     """
 
     name = "epoch"
 
-    def _one(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: Fill) -> None:
+    def _draw_replica(self, seed: int, start: int, stop: int, samples: int, out: Indices, fill: RandomFill) -> None:
         first, last = start * self.batch_size, stop * self.batch_size
         epochs = range(first // samples, -(-last // samples))
         keys = uniform(seed, 3, epochs.start * samples, len(epochs) * samples, fill).reshape(-1, samples)
         order = np.argsort(keys, axis=1)
         ordered = np.take_along_axis(keys, order, axis=1)
         if (ordered[:, 1:] == ordered[:, :-1]).any():
-            # the order of equal keys would differ between machines
+            # an unstable sort may order equal keys differently on another machine
             order = np.argsort(keys, axis=1, kind="stable")
         offset = epochs.start * samples
         out[:] = order.reshape(-1)[first - offset : last - offset].reshape(out.shape)

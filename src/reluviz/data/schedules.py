@@ -1,11 +1,11 @@
-"""When to look: the updates after which a snapshot is taken."""
+"""Snapshot schedules: the updates after which a snapshot is taken."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
 class Schedule(ABC):
-    """A snapshot schedule. The last update is always one of its snapshots."""
+    """A snapshot schedule. It always includes the last update."""
 
     @abstractmethod
     def schedule(self, updates: int) -> list[int]:
@@ -14,7 +14,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class EverySchedule(Schedule):
-    """After updates 0 and 1, and after each multiple of `every`."""
+    """Snapshots after updates 0 and 1, and after each multiple of `every`."""
 
     every: int = 1000
 
@@ -25,7 +25,7 @@ class EverySchedule(Schedule):
 
 @dataclass(frozen=True)
 class LogSchedule(Schedule):
-    """After update 0, then `per_decade` times in every factor of ten (as far as whole numbers allow)."""
+    """Snapshots after update 0, then `per_decade` times in every factor of ten (as far as integers allow)."""
 
     per_decade: int = 10
 

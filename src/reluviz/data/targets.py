@@ -1,4 +1,4 @@
-"""Data sets with a known target: the course's piecewise-linear one, and a sine."""
+"""Data sets with a known target function: the course's piecewise-linear function, and a sine."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ HEIGHTS = np.sin(12345 * np.arange(11))
 def piecewise_linear_target(x: Array) -> Array:
     """Return the linear interpolation of the points (k/10, sin(12345 k)), k = 0..10.
 
-    (A common closed form with floor and ceil is 0 at every k/10; interpolation is right there too.)
+    (A common closed form with floor and ceil is wrong: it is 0 at every k/10.)
     """
     return np.interp(x, CORNERS, HEIGHTS)
 
@@ -40,7 +40,10 @@ def sine(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
 
 
 def _on_unit_interval(name: str, target: Callable[[Array], Array], n: int, noise: float, seed: int) -> Dataset:
-    """Sorted uniform inputs, then noise from the same generator; tested on them and 1,000 even points."""
+    """Return sorted uniform inputs with noise from the same generator.
+
+    The test inputs are the training inputs and 1,000 evenly spaced points, without noise.
+    """
     generator = np.random.RandomState(seed)
     x = np.sort(generator.uniform(size=n))
     y = target(x) + generator.normal(scale=noise, size=n)

@@ -1,1 +1,1 @@
-"""Engines make the K updates of a segment in place; large snapshots are computed by compiled code, too."""
+"""Engines make the K updates of a segment in place; compiled kernels also compute large snapshots."""

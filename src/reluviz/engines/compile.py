@@ -1,4 +1,4 @@
-"""How the kernels are compiled: when they are first called, kept on disk, and not without a word."""
+"""Compilation of the kernels: on the first call, cached on disk, and announced to listeners."""
 
 import functools
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from numba.core import event
 from reluviz.engines.engine import compile_listeners
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-"""Of every function. Divided by 0, Python's numbers are errors; NumPy's and PyTorch's are infinite or NaN."""
+"""Options of every function. Division by 0 gives infinity or NaN, as in NumPy and PyTorch, instead of an error."""
 
 
-class _Listener(event.Listener):
-    """Says so when something is compiled, and not when it is read from the disk."""
+class _CompileListener(event.Listener):
+    """Calls the listeners when numba compiles a function, but not when it reads one from the cache on disk."""
 
     def on_start(self, event: Any) -> None:
-        """Tell whoever wants to know."""
+        """Call the listeners."""
         for listener in compile_listeners:
             listener()
 
@@ -26,23 +26,23 @@ class _Listener(event.Listener):
         """Do nothing."""
 
 
-event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
+event.register("numba:compile", _CompileListener())  # type: ignore[no-untyped-call]
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """Compile a function when it is first called, once for each precision, and keep the code on disk.
+    """Compile an entry point on its first call, once for each precision, and cache the code on disk.
 
-    The code goes to the package's folder, or to the user's cache folder where that is read-only.
+    The cache is in the package's folder, or in the user's cache folder if that is read-only.
 
     Args:
-        function: what to compile; the cache on disk notices changes of its file only.
-        options: of `numba.njit`.
+        function: the function to compile; the cache on disk notices changes of its file only.
+        options: options of `numba.njit`.
     """
     options |= OPTIONS | {"no_cfunc_wrapper": True}
     try:
         kernel = numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        # neither folder can be written: compile in each process
+        # neither folder is writable: compile in each process
         kernel = numba.njit(**options)(function)
 
     called = False
@@ -53,25 +53,25 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
         if called:
             return kernel(*args)
         called = True
-        # The compiler calls deeply. Beneath the trainer's frames its own would come to lie across the ends of the
-        # blocks that Python keeps frames in, which are taken from the system and given back at each call that
-        # crosses one: a fifth of all the time. A thread begins with a block of its own.
+        # The compiler makes deeply nested calls. Python keeps frames in blocks of memory. Below the trainer's frames,
+        # the compiler's calls would often cross the end of a block, and each crossing allocates or frees a block: a
+        # fifth of the compile time. A new thread starts with a fresh block.
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(kernel, *args).result()
 
     return call
 
 
-def part(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile a function that only kernels call; they take its code into their own.
+def inlined(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a function that is inlined into the kernels that call it. Python cannot call it.
 
-    Without that the process that compiles a kernel would call the function as it was compiled by itself, and later
-    ones, which load the kernel, as it was compiled within: two codes, which round differently. Python cannot call it:
-    what that needs takes as long to compile as the function.
+    Without inlining, the process that compiles a kernel would call the function's separately compiled code, while
+    later processes, which load the kernel from disk, would run the code inside the kernel. These two round
+    differently. The wrapper for calls from Python is left out, because it takes as long to compile as the function.
 
     Args:
-        function: what to compile.
-        options: of `numba.njit`.
+        function: the function to compile.
+        options: options of `numba.njit`.
     """
     options |= OPTIONS | {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
     return numba.njit(forceinline=True, **options)(function)

@@ -1,4 +1,4 @@
-"""What an engine is, what it is given, and what it has to support.
+"""The interface of an engine: its input, its requirements and its method `run`.
 
 Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, G parameter groups of the optimiser.
 """
@@ -18,9 +18,9 @@ from reluviz.data.segments import Piece
 from reluviz.engines.array_views import ArrayViews
 
 compile_listeners: list[Callable[[], None]] = []
-"""Called when a kernel is compiled, which takes seconds, and not when its code is found on disk."""
+"""Functions called when a kernel is compiled, which takes seconds, but not when its code is read from disk."""
 
-NAMES = ("auto", "reference", "fused", "exact")
+ENGINE_NAMES = ("auto", "reference", "fused", "exact")
 """The values of the setting `engine`."""
 
 
@@ -34,7 +34,7 @@ class ModelState:
         predict: f(x), [R, N]; x is [N] or [R, N].
         replicas: R.
         ridge: lambda of the closed-form solution of the output layer.
-        views: the cache behind `arrays`.
+        views: the cache used by `arrays`.
     """
 
     model: str
@@ -45,24 +45,24 @@ class ModelState:
     views: ArrayViews = field(default_factory=ArrayViews)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the parameters as arrays that share their memory, name -> [R] or [R, W]; they must be on the CPU."""
-        return self.views.of(self.parameters, tuple(self.parameters))
+        """Return zero-copy views of the parameters, name -> [R] or [R, W]; the parameters must be on the CPU."""
+        return self.views.get(self.parameters, tuple(self.parameters))
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a run needs of an engine, known before training.
+    """The features that a run needs from an engine, known before training.
 
     Attributes:
-        model: constant, linear or relu; None for a model whose prediction is its own.
+        model: constant, linear or relu; None for a subclass that overrides `forward`.
         class_name: the model's class, for messages.
-        solved: whether the output layer is solved in closed form and not trained.
-        parametrized: whether a parameter is computed from others (`torch.nn.utils.parametrize`).
-        device: where the parameters will be.
-        dtype: of the parameters.
-        precision: the trainer's, such as "32-true"; None without a trainer.
+        solved: whether the output layer is solved in closed form instead of trained.
+        parametrized: whether a parameter is computed from other tensors (`torch.nn.utils.parametrize`).
+        device: the device of the parameters during training.
+        dtype: the dtype of the parameters.
+        precision: the trainer's precision, such as "32-true"; None without a trainer.
         optimizer: `_target_` and arguments.
-        sampler: which points each update uses; None where that is unknown.
+        sampler: which points each update uses; None if unknown.
     """
 
     model: str | None
@@ -77,15 +77,15 @@ class Requirements:
 
 
 class Engine(Protocol):
-    """Makes the updates of one piece after another; which engine ran does not show in the result.
+    """Makes the updates of a run, piece by piece. All engines give the same result.
 
     An engine is right when it follows `reference` on the same segments.
 
     Attributes:
         name: its name in configurations.
-        reason: why it was chosen in place of a faster one; empty where it was not.
-        by_replica: whether it asks a piece for the points of some replicas at a time (`Piece.of`), and never for
-            those of all replicas at once (`Piece.indices`).
+        reason: why it was chosen instead of a faster engine; empty if no engine is faster.
+        by_replica: whether it draws the points of a few replicas at a time (`Piece.replica_indices`) and never those
+            of all replicas at once (`Piece.indices`).
     """
 
     name: str
@@ -101,13 +101,13 @@ class Engine(Protocol):
         x: Tensor,
         y: Tensor,
     ) -> Tensor:
-        """Make the K updates of a piece in place, in the parameters and in the optimiser's state.
+        """Make the K updates of a piece, changing the parameters and the optimiser's state in place.
 
         Args:
             state: the model; only the parameters that the optimiser holds may change.
-            optimizer: gives the hyper-parameters through `param_groups`, except the learning rates, and
-                keeps its state.
-            piece: which points each update uses, [R, K, B] or all.
+            optimizer: its `param_groups` give the hyper-parameters, except the learning rates. Its `state` is
+                read and updated.
+            piece: which points each update uses, [R, K, B], or all of them.
             rates: the learning rate of each update and parameter group, [K, G].
             x: training inputs [N], with the parameters' dtype.
             y: training outputs [N].

@@ -1,45 +1,45 @@
-"""Full-batch gradient descent with a cost that hardly depends on N: the compiled part of the engine `exact`.
+"""Compiled kernels of the engine `exact`: full-batch gradient descent with a cost that hardly depends on N.
 
 Residuals r_i = f(x_i) - y_i, L = (1/N) sum_i r_i^2 (mean, no 1/2). With the inputs sorted, unit k is active on
-an interval of samples that reaches one of the two ends, and f is linear between two neighbouring boundaries
-of such intervals. With u = (x - m) / s, the inputs centred and scaled, and f = A u + C on a piece,
+an interval of samples that includes the first or the last one, and f is linear between two adjacent boundaries of
+these intervals. With u = (x - m) / s, the centred and scaled inputs, and f = A u + C on a piece,
 
     sum r   = A sum u   + C n     - sum y            (sums over the samples of the piece,
     sum r u = A sum u^2 + C sum u - sum u y           each a difference of two prefix sums)
 
-and with S1 = sum of r_i, Su = sum of r_i u_i over the samples where unit k is active, which are running totals
-over the pieces,
+and with S1 = sum of r_i, Su = sum of r_i u_i over the samples where unit k is active (running totals over the
+pieces),
 
     dL/dw = (2/N) v (s Su + m S1)        dL/db = (2/N) v S1
     dL/dv = (2/N) (w s Su + (w m + b) S1)        dL/dc = (2/N) sum_i r_i
 
-So an update costs O(W) besides finding the boundaries: O(W log N) from nothing, O(W) where they have not moved.
+So an update costs O(W), plus the search for the boundaries: O(W log N) from scratch, O(W) if they have not moved.
 
 Legend of shapes: R replicas, N samples, W hidden units, K updates, G parameter groups, P parameters (3 W + 1:
-w, b, v, c in this order; or theta alone), T blocks of parameters that are trained together.
+w, b, v, c in this order; or theta alone), T blocks of parameters (the trained tensors).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.engines.compile import compiled, part
+from reluviz.engines.compile import compiled, inlined
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Frame = tuple[float, float, float]
 
-# No fastmath: a contraction of w x + b would round differently from PyTorch and move a sample across an elbow.
+# No fastmath: contracting w x + b would round differently from PyTorch and could move a sample across an elbow.
 
 UNIT_BITS = 24
-"""A boundary and the unit it belongs to are sorted as one number, boundary * 2^24 + unit."""
+"""A boundary and its unit are sorted as one number, boundary * 2^24 + unit."""
 UNIT_MASK = (1 << UNIT_BITS) - 1
 
 
 @compiled
 def prefix_sums(u: Array, y: Array, sums: Array) -> None:
-    """Put the sums of u, u^2, y and u y over the first j samples into sums[j], j = 0 .. N, as if rounded once.
+    """Write the sums of u, u^2, y and u y over the first j samples into sums[j], j = 0 .. N, as if rounded once.
 
-    Compensated after A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974.
+    Compensated summation (A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974).
     """
     for column in range(4):
         total, lost = 0.0, 0.0
@@ -56,16 +56,16 @@ def prefix_sums(u: Array, y: Array, sums: Array) -> None:
             sums[i + 1, column] = after + lost
 
 
-@part
-def boundary(w: float, b: float, x: Array, hint: int) -> int:
-    """Return the first j with (w x_j + b > 0) = (w > 0), N if there is none; exactly as PyTorch would round.
+@inlined
+def find_boundary(w: float, b: float, x: Array, hint: int) -> int:
+    """Return the first j with (w x_j + b > 0) = (w > 0), or N if there is none, rounding exactly as PyTorch does.
 
-    A unit with w < 0 is active on the samples before it, any other on the samples from it on. Rounding is
-    monotone, so the predicate changes once; the search gallops from `hint` and then halves.
+    A unit with w < 0 is active on the samples before j, any other unit on the samples from j on. Rounding is
+    monotone, so the predicate changes once. The search doubles its steps from `hint`, then bisects.
     """
     n = x.size
     if w == 0 or w != w or b != b:
-        # numbers that are not finite must reach every sum, as in PyTorch
+        # NaN and infinity must reach every sum, as in PyTorch
         return (0 if b > 0 or w != w or b != b else n) if not w < 0 else n
     up = w > 0
     width = 1
@@ -96,11 +96,11 @@ def boundary(w: float, b: float, x: Array, hint: int) -> int:
     return high
 
 
-@part
+@inlined
 def sort(keys: Integers) -> None:
-    """Sort in place: by insertion where few moves do, as from update to update, else by Shell's method."""
+    """Sort in place: by insertion if few moves suffice, as between updates, else by Shell sort."""
     n, gap = keys.size, 1
-    patience = 8 * n
+    max_moves = 8 * n
     while gap > 0:
         moves = 0
         for i in range(gap, n):
@@ -110,30 +110,30 @@ def sort(keys: Integers) -> None:
                 j -= gap
                 moves += 1
             keys[j] = key
-            if moves > patience:
+            if moves > max_moves:
                 break
-        if moves <= patience:
+        if moves <= max_moves:
             gap //= 3
             continue
         while 3 * gap < n:
             gap = 3 * gap + 1
-        patience = n * n
+        max_moves = n * n
 
 
-@part
+@inlined
 def gradient(
     p: Array, g: Array, keys: Integers, search: bool, x: Array, sums: Array, frame: Frame, work: Array
 ) -> None:
-    """Put dL/dp of one replica into g.
+    """Write dL/dp of one replica into g.
 
     Args:
         p: w, b, v, c, [P].
-        g: where the gradient goes, [P].
-        keys: boundaries and units, sorted, [W]; those of an earlier update make the search short.
-        search: whether units may have moved since `keys` were made.
+        g: receives the gradient, [P].
+        keys: sorted boundaries and units, [W]; those of the previous update make the search short.
+        search: whether elbows may have moved since `keys` were computed.
         x: sorted inputs, [N].
-        sums: prefix sums of u, u^2, y - level, u (y - level), [N + 1, 4].
-        frame: middle m, scale s, level.
+        sums: prefix sums of u, u^2, y - level and u (y - level), [N + 1, 4].
+        frame: middle m, scale s, level (the mean of y).
         work: [8, W + 1]; on return rows 0 to 3 hold A, C (less the level), sum r, sum r u of each piece.
     """
     n, width = x.size, keys.size
@@ -146,10 +146,10 @@ def gradient(
     if search:
         for q in range(width):
             unit = keys[q] & UNIT_MASK
-            keys[q] = boundary(w[unit], b[unit], x, keys[q] >> UNIT_BITS) << UNIT_BITS | unit
+            keys[q] = find_boundary(w[unit], b[unit], x, keys[q] >> UNIT_BITS) << UNIT_BITS | unit
         sort(keys)
 
-    # w x + b = (w s) u + (w m + b); far from 0 the two terms in brackets cancel, so w m is kept to twice the
+    # w x + b = (w s) u + (w m + b); far from 0 the last two terms cancel, so w m is computed with twice the
     # digits (T. J. Dekker, A floating-point technique for extending the available precision, 1971)
     split = 134217729.0 * middle
     m1 = split - (split - middle)
@@ -162,8 +162,8 @@ def gradient(
         unit_height[k] = (product + b[k]) + (((w1 * m1 - product) + w1 * m2 + w2 * m1) + w2 * m2)
         unit_slope[k] = w[k] * scale
 
-    # units are only ever added to a piece, from the side where they are active, never taken off again: what a
-    # unit adds where it is active leaves no rounding error where it is not
+    # Each piece is the sum of its active units, added from their active side. No unit is ever subtracted, since that
+    # would leave its rounding error on pieces where it is inactive.
     a, h = 0.0, 0.0
     for q in range(width - 1, -1, -1):
         slope[q + 1], height[q + 1] = a, h
@@ -213,8 +213,8 @@ def gradient(
         g_v[k] = 2.0 / n * (unit_slope[k] * active_moment[k] + unit_height[k] * active[k])
 
 
-@part
-def step(
+@inlined
+def optimizer_step(
     p: Array,
     g: Array,
     first: Array,
@@ -226,20 +226,21 @@ def step(
     steps: Array,
     adam: bool,
 ) -> None:
-    """Make update k of a piece from the gradient g, as torch.optim.SGD, or Adam and AdamW, would.
+    """Make update k of a piece from the gradient g, as torch.optim.SGD, Adam or AdamW does.
 
     Args:
         p: parameters, [P].
         g: gradient, [P]; overwritten.
         first: momentum buffer, or Adam's first moment, [P].
         second: Adam's second moment, [P].
-        k: which update of the piece.
+        k: number of the update within the piece.
         rates: learning rates, [K, G].
-        blocks: first parameter, one past the last, and group of each block, [T, 3].
-        hyper: of each block, [T, 5]. SGD: weight decay, momentum, dampening, Nesterov's or not, whether there is
-            a buffer before the piece. Adam: weight decay, beta1, beta2, epsilon, whether decay is decoupled.
-        steps: Adam's count before the piece, [T].
-        adam: whether it is Adam or AdamW.
+        blocks: first parameter, one past the last, and parameter group of each block, [T, 3].
+        hyper: hyper-parameters of each block, [T, 5]. SGD: weight decay, momentum, dampening, Nesterov or not,
+            whether the momentum buffer exists before the piece. Adam: weight decay, beta1, beta2, epsilon, whether
+            decay is decoupled.
+        steps: Adam's number of updates before the piece, [T].
+        adam: whether the optimiser is Adam or AdamW.
     """
     for t in range(blocks.shape[0]):
         low, high = blocks[t, 0], blocks[t, 1]
@@ -263,7 +264,7 @@ def step(
             for i in range(p_t.size):
                 g_t[i] += decay * p_t[i]
         if momentum != 0:
-            # torch takes the first gradient whole, whatever the dampening
+            # torch does not dampen the first gradient
             keep, take = (momentum, 1 - dampening) if k > 0 or hyper[t, 4] else (0.0, 1.0)
             for i in range(p_t.size):
                 first_t[i] = keep * first_t[i] + take * g_t[i]
@@ -283,7 +284,7 @@ def descend_network(
     adam: bool,
     rates: Array,
     keys: Integers,
-    moving: bool,
+    elbows_move: bool,
     x: Array,
     sums: Array,
     frame: Frame,
@@ -292,13 +293,13 @@ def descend_network(
 ) -> None:
     """Make K updates of each replica's ReLU network in place.
 
-    `p`, `first`, `second` are [R, P], `keys` [R, W], `work` [R, 8, W + 1]; `moving` says whether w and b are
-    trained. See `step` and `gradient` for the rest.
+    `p`, `first`, `second` are [R, P], `keys` [R, W], `work` [R, 8, W + 1]; `elbows_move`: whether w or b are
+    trained. See `optimizer_step` and `gradient` for the other arguments.
     """
     for r in range(p.shape[0]):
         for k in range(rates.shape[0]):
-            gradient(p[r], g, keys[r], moving or k == 0, x, sums, frame, work[r])
-            step(p[r], g, first[r], second[r], k, rates, blocks, hyper, steps, adam)
+            gradient(p[r], g, keys[r], elbows_move or k == 0, x, sums, frame, work[r])
+            optimizer_step(p[r], g, first[r], second[r], k, rates, blocks, hyper, steps, adam)
 
 
 @compiled
@@ -314,14 +315,16 @@ def descend_parameter(
     curvature: float,
     optimum: float,
     g: Array,
-    away: Array,
+    distance: Array,
 ) -> None:
-    """Make K updates of each replica's theta [R, 1] in place; `away` [R] gets theta - theta* before the last.
+    """Make K updates of each replica's theta [R, 1] in place.
+
+    `distance` [R] receives theta - theta* before the last update.
 
     L = L* + a (theta - theta*)^2 with the curvature a and the optimum theta*, so dL/dtheta = 2 a (theta - theta*).
     """
     for r in range(p.shape[0]):
         for k in range(rates.shape[0]):
-            away[r] = p[r, 0] - optimum
-            g[0] = 2 * curvature * away[r]
-            step(p[r], g, first[r], second[r], k, rates, blocks, hyper, steps, adam)
+            distance[r] = p[r, 0] - optimum
+            g[0] = 2 * curvature * distance[r]
+            optimizer_step(p[r], g, first[r], second[r], k, rates, blocks, hyper, steps, adam)

@@ -14,91 +14,94 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from reluviz.core.functions_torch import PARAMETERS
-from reluviz.data import samplers
+from reluviz.data.samplers import RandomFill, fill_random
 from reluviz.data.segments import Piece
 from reluviz.engines.engine import ModelState, Requirements
 from reluviz.engines.parallel import run_in_threads
 from reluviz.errors import UserError
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
-REFUSED = ("amsgrad", "maximize", "capturable", "differentiable")
-"""Arguments of these optimisers that must be false; `foreach` and `fused` change how torch computes, not what."""
+UNSUPPORTED_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable")
+"""Arguments of these optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 """Names of an optimiser's moments in its state."""
-MOST_DRAWN = 2**16
-"""Indices drawn at a time: 512 kB, which stay in a core's own memory until its kernel has used them."""
-FEW = 2**23
-"""Numbers, of all minibatches in a process, up to which NumPy draws them: loading the compiled generator, for which a
-first run even has to wait, takes as long as it saves on so many."""
+MAX_INDICES_PER_CALL = 2**16
+"""Most indices drawn for one call of a kernel: 512 kB, which stay in the core's cache until the kernel reads them."""
+MIN_NUMBERS_FOR_PHILOX = 2**23
+"""Total of random numbers drawn in a process above which the compiled generator replaces NumPy's.
+
+Below it, loading the compiled generator takes longer than it saves; a first run even has to compile it.
+"""
 
 
-def unsupported(needs: Requirements) -> str | None:
-    """Return what of a run the engine does not support, in a phrase, or None; usable before training."""
+def unsupported(requirements: Requirements) -> str | None:
+    """Return a phrase naming the first unsupported feature of a run, or None; usable before training."""
     if importlib.util.find_spec("numba") is None:
         return "a Python without the package numba"
-    if needs.model not in PARAMETERS:
-        return f"the model {needs.class_name}"
-    if needs.solved:
+    if requirements.model not in PARAMETERS:
+        return f"the model {requirements.class_name}"
+    if requirements.solved:
         return "model.train=ridge"
-    if needs.parametrized:
+    if requirements.parametrized:
         return "a parametrized weight"
-    if needs.precision not in (None, "32-true", "64-true"):
-        return f"trainer.precision={needs.precision}"
-    if needs.device.type != "cpu":
-        return f"the device {needs.device}"
-    if needs.dtype not in (torch.float32, torch.float64):
-        return f"the precision {needs.dtype}"
-    target = needs.optimizer.get("_target_")
+    if requirements.precision not in (None, "32-true", "64-true"):
+        return f"trainer.precision={requirements.precision}"
+    if requirements.device.type != "cpu":
+        return f"the device {requirements.device}"
+    if requirements.dtype not in (torch.float32, torch.float64):
+        return f"the precision {requirements.dtype}"
+    target = requirements.optimizer.get("_target_")
     package, _, name = str(target).rpartition(".")
     if name not in OPTIMIZERS or package.split(".")[:2] != ["torch", "optim"]:
         return f"optimizer._target_={target}"
-    return _refused(needs.optimizer)
+    return _unsupported_argument(requirements.optimizer)
 
 
-def _refused(arguments: Mapping[str, Any]) -> str | None:
+def _unsupported_argument(arguments: Mapping[str, Any]) -> str | None:
+    """Return a phrase naming the first unsupported argument of an optimiser, or None."""
     if isinstance(eps := arguments.get("eps"), float | int) and np.float32(eps) == 0:
-        # 0 / 0 for a parameter that has not moved, and the units that fill up a vector never do
+        # a parameter with gradient 0 would get 0 / 0, and the units of zeros that pad a vector always do
         return f"optimizer.eps={eps}"
-    return next((f"optimizer.{name}={arguments[name]}" for name in REFUSED if arguments.get(name)), None)
+    return next((f"optimizer.{name}={arguments[name]}" for name in UNSUPPORTED_OPTIONS if arguments.get(name)), None)
 
 
 def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, float]:
-    """Return about how many nanoseconds an update takes with the dense and with the sorted kernel.
+    """Return the estimated nanoseconds of an update with the dense and with the sorted kernel.
 
-    The dense kernel is O(B W), eight samples at a time, and twice as fast in float32; the sorted one is O(B + W), and
-    slower where the data are many more than fit its grid, since units within a cell are then told apart one by one.
-    Between what two processors with AVX-512 need, of which one makes twice as many operations a second. At B = 40,
-    N = 200 the kernels are equal near W = 130 in float64 and 250 in float32; at B = 400 near W = 30 and 50.
+    The dense kernel is O(B W), eight samples at a time, and twice as fast in float32. The sorted kernel is O(B + W).
+    It is slower if the data have many more points than its grid, since the units within a cell are then ranked one by
+    one. The estimates lie between those of two processors with AVX-512, one with twice the throughput of the other.
+    At B = 40, N = 200 the kernels are equal near W = 130 in float64 and 250 in float32; at B = 400 near W = 30 and 50.
     """
     dense = 150 + 2.5 * batch + (0.2 if precise else 0.1) * -(-batch // 8) * 8 * width
     ordered = 850 + 6 * batch + (1.6 if precise else 0.7) * width
-    return dense, ordered if samples <= _cells(batch) else ordered + 200 + 6 * batch + width
+    return dense, ordered if samples <= _max_cells(batch) else ordered + 200 + 6 * batch + width
 
 
-def _cells(batch: int) -> int:
-    """Return how fine a grid may be: about four times as fine as the batch, so that few elbows share a cell with it."""
+def _max_cells(batch: int) -> int:
+    """Return the largest number of grid cells: about four times the batch, so that few cells have points and elbows."""
     return 4 * batch + 256
 
 
 class Fused:
     """Minimises L = (1/B) sum_i r_i^2 of each replica as `Reference` does, to rounding, without autograd.
 
-    Supports the three models, torch's SGD, Adam and AdamW, float32 and float64 on the CPU. Results depend neither on
-    where pieces begin and end nor on the other replicas, bit for bit.
+    Supports the three models, torch's SGD, Adam and AdamW, float32 and float64 on the CPU. Results do not depend on
+    where pieces begin and end, or on the other replicas, bit for bit.
     """
 
     name = "fused"
     by_replica = True
-    drawn = 0
-    """Numbers drawn in this process."""
+    numbers_drawn = 0
+    """Total of random numbers drawn in this process."""
 
     def __init__(self) -> None:
         self.reason = ""
         self._x: Tensor | None = None
         self._y: Tensor | None = None
         self._points: tuple[NDArray[Any], NDArray[Any]]
-        self._ordered = False
-        self._laid: _Rows | None = None
+        self._x_is_sorted = False
+        self._buffers: _KernelBuffers | None = None
 
     def run(
         self,
@@ -112,111 +115,111 @@ class Fused:
         """Make the K updates of a piece; see `Engine.run`.
 
         Raises:
-            UserError: if the optimiser or the device is not supported; `unsupported` says so before.
+            UserError: if the optimiser or the device is not supported; `unsupported` finds this before training.
         """
         kind = type(optimizer)
-        what = None if kind in MOMENTS else f"the optimizer {kind.__name__}"
+        problem = None if kind in MOMENTS else f"the optimizer {kind.__name__}"
         for group in optimizer.param_groups:
-            what = what or _refused(group)
+            problem = problem or _unsupported_argument(group)
         if x.device.type != "cpu":
-            what = f"the device {x.device}"
-        if what is not None:
-            raise UserError(f"engine=fused: {what} is not supported; use engine=reference")
+            problem = f"the device {x.device}"
+        if problem is not None:
+            raise UserError(f"engine=fused: {problem} is not supported; use engine=reference")
 
-        self._look_at(state.model, x, y)
+        self._set_points(state.model, x, y)
         arrays = state.arrays()
-        kernel, more, filled, nanoseconds = self._kernel(state.model, kind is SGD, arrays, piece.batch or len(x))
-        laid = self._laid = _Rows.of(self._laid, state, optimizer, arrays, filled)
-        laid.read()
-        loss = np.empty(state.replicas, laid.rows.dtype)
-        # a copy: one update's rates may be read-only, which to numba is another type, to be compiled for anew
+        kernel, more, padded_width, nanoseconds = self._kernel(state.model, kind is SGD, arrays, piece.batch or len(x))
+        buffers = self._buffers = _KernelBuffers.reuse(self._buffers, state, optimizer, arrays, padded_width)
+        buffers.read()
+        loss = np.empty(state.replicas, buffers.rows.dtype)
+        # a copy, because the rates may be a read-only array, which numba would compile a second kernel for
         rates = np.array(rates)
         # numba takes half a second to import
         from reluviz.engines.minibatch_kernels import padded_copy
 
-        Fused.drawn += len(loss) * len(piece) * (piece.batch or 0)
-        fill = _fill(Fused.drawn)
-        # a minibatch of all points, for all replicas and updates
-        every = np.arange(len(x))[None, None]
+        Fused.numbers_drawn += len(loss) * len(piece) * (piece.batch or 0)
+        fill = _random_fill(Fused.numbers_drawn)
+        # full batch: one array of indices for all replicas and updates
+        all_points = np.arange(len(x))[None, None]
 
-        def some(first: int, last: int) -> None:
-            drawn = piece.of(first, last, fill)
-            indices = every if drawn is None else drawn
+        def run_chunk(first: int, last: int) -> None:
+            drawn = piece.replica_indices(first, last, fill)
+            indices = all_points if drawn is None else drawn
             if more:
-                # halves are put in order in half the time
+                # the sorted kernel needs sorted batches; sorting int32 takes half the time
                 indices = np.sort(indices.astype(np.int32), axis=-1)
-            own = slice(first, last)
-            rows, own_loss, work = padded_copy(laid.rows[own], loss[own])
-            args = (rows, *self._points, indices, rates, laid.spans, laid.settings)
-            kernel(0, last - first, *args, own_loss, work, *more)
-            laid.rows[own], loss[own] = rows, own_loss
+            chunk = slice(first, last)
+            rows, chunk_loss, work = padded_copy(buffers.rows[chunk], loss[chunk])
+            args = (rows, *self._points, indices, rates, buffers.spans, buffers.settings)
+            kernel(0, last - first, *args, chunk_loss, work, *more)
+            buffers.rows[chunk], loss[chunk] = rows, chunk_loss
 
-        most = None if piece.batch is None else max(1, MOST_DRAWN // (len(piece) * piece.batch))
-        run_in_threads(some, len(loss), nanoseconds * len(piece), most)
+        max_replicas = None if piece.batch is None else max(1, MAX_INDICES_PER_CALL // (len(piece) * piece.batch))
+        run_in_threads(run_chunk, len(loss), nanoseconds * len(piece), max_replicas)
 
-        laid.write(len(piece))
+        buffers.write(len(piece))
         return torch.from_numpy(loss)
 
-    def _look_at(self, model: str, x: Tensor, y: Tensor) -> None:
-        """Keep the points as arrays; for the constant model f = theta 1, so that its x is 1."""
+    def _set_points(self, model: str, x: Tensor, y: Tensor) -> None:
+        """Store the points as arrays; the constant model is f = theta x with x = 1."""
         if self._x is not x or self._y is not y:
             self._x, self._y = x, y
             inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
             self._points = inputs, np.ascontiguousarray(y.numpy())
-            self._ordered = bool((inputs[1:] >= inputs[:-1]).all())
+            self._x_is_sorted = bool((inputs[1:] >= inputs[:-1]).all())
 
     def _kernel(
         self, model: str, sgd: bool, arrays: Mapping[str, NDArray[Any]], batch: int
     ) -> tuple[Callable[..., None], tuple[Any, ...], int, float]:
-        """Return the kernel to run, its further arguments, the units it wants, and its nanoseconds an update."""
+        """Return the kernel, its further arguments, its padded width, and its estimated nanoseconds an update."""
         # numba takes half a second to import
-        from reluviz.engines import minibatch_kernels
+        from reluviz.engines import minibatch_kernels as kernels
 
         if model != "relu":
-            return (minibatch_kernels.line_sgd if sgd else minibatch_kernels.line_adam), (), 1, 50.0 + 2 * batch
+            return (kernels.one_parameter_sgd if sgd else kernels.one_parameter_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
         width = slope.shape[1]
         dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
-        # whole vectors of 64 bytes: what is left over of a loop costs as much as several of them
+        # a multiple of vectors of 64 bytes: the remainder of a loop costs as much as several vectors
         lanes = 64 // slope.itemsize
-        filled = -(-width // lanes) * lanes
-        if dense <= ordered or not self._ordered:
-            return (minibatch_kernels.dense_sgd if sgd else minibatch_kernels.dense_adam), (), filled, dense
+        padded_width = -(-width // lanes) * lanes
+        if dense <= ordered or not self._x_is_sorted:
+            return (kernels.dense_sgd if sgd else kernels.dense_adam), (), padded_width, dense
         shift = 0
-        while len(self._points[0]) >> shift > _cells(batch):
+        while len(self._points[0]) >> shift > _max_cells(batch):
             shift += 1
         grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
-        # and one more: vectors may begin at any unit
+        # one more vector, since vectors may begin at any unit
         return (
-            (minibatch_kernels.sorted_sgd if sgd else minibatch_kernels.sorted_adam),
+            (kernels.sorted_sgd if sgd else kernels.sorted_adam),
             (grid, shift, width),
-            filled + lanes,
+            padded_width + lanes,
             ordered,
         )
 
 
-def _layout(arrays: Mapping[str, NDArray[Any]], filled: int) -> tuple[dict[str, slice], int]:
-    """Return where each parameter stands in a replica's vector, its units filled up, and how long that is."""
+def _layout(arrays: Mapping[str, NDArray[Any]], padded_width: int) -> tuple[dict[str, slice], int]:
+    """Return the slice of each parameter in a replica's vector, with padded units, and the vector's length."""
     layout, start = {}, 0
     for name, value in arrays.items():
         layout[name] = slice(start, start + value[0].size)
-        start += filled if value.ndim > 1 else 1
+        start += padded_width if value.ndim > 1 else 1
     return layout, start
 
 
-class _Rows:
-    """Parameters, and an optimiser's hyper-parameters and state, as the kernels take them.
+class _KernelBuffers:
+    """Parameters, hyper-parameters and optimiser state in the arrays that the kernels work on.
 
     Args:
         state: the model.
-        optimizer: of its parameters.
-        arrays: the parameters.
-        filled: numbers that a parameter of the hidden units takes up.
+        optimizer: the optimiser of its parameters.
+        arrays: views of the parameters.
+        padded_width: length of a parameter of the hidden units, with its padding.
 
     Attributes:
-        spans: start, stop, group and updates done of neighbouring parameters in one group, [S, 4].
+        spans: start, stop, group and number of earlier updates of adjacent parameters in one group, [S, 4].
         settings: hyper-parameters of each group, [G, ...].
-        rows: the parameters and their moments, [R, 1 + number of moments, P]; zero where there are none yet.
+        rows: the parameters and their moments, [R, 1 + number of moments, P]; zeros for moments that do not exist yet.
     """
 
     spans: NDArray[np.uint64]
@@ -224,11 +227,11 @@ class _Rows:
     rows: NDArray[Any]
 
     def __init__(
-        self, state: ModelState, optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], filled: int
+        self, state: ModelState, optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], padded_width: int
     ) -> None:
-        self.optimizer, self.arrays, self.filled = optimizer, arrays, filled
+        self.optimizer, self.arrays, self.padded_width = optimizer, arrays, padded_width
         self.adam = type(optimizer) is not SGD
-        self.layout, size = _layout(arrays, filled)
+        self.layout, size = _layout(arrays, padded_width)
         self.groups = [list(group["params"]) for group in optimizer.param_groups]
         group_of = {id(p): g for g, params in enumerate(self.groups) for p in params}
         parameters = state.parameters
@@ -239,28 +242,30 @@ class _Rows:
         self.shape, self.dtype = (len(first), size), first.dtype
 
     @classmethod
-    def of(
+    def reuse(
         cls,
-        known: "_Rows | None",
+        previous: "_KernelBuffers | None",
         state: ModelState,
         optimizer: Optimizer,
         arrays: Mapping[str, NDArray[Any]],
-        filled: int,
-    ) -> "_Rows":
-        """Return one for a module and its optimiser: the one that is known, where it is of these."""
-        if known is None or known.optimizer is not optimizer or known.filled != filled:
-            return cls(state, optimizer, arrays, filled)
-        # the module may have got other parameters, or parameters elsewhere, and the optimiser other groups
-        same = all(known.arrays[name] is value for name, value in arrays.items())
-        same = same and all(state.parameters[name] is part[0] for name, part in zip(arrays, known.parts, strict=True))
-        now = [group["params"] for group in optimizer.param_groups]
-        same = same and [list(map(id, one)) for one in known.groups] == [list(map(id, one)) for one in now]
-        return known if same else cls(state, optimizer, arrays, filled)
+        padded_width: int,
+    ) -> "_KernelBuffers":
+        """Return `previous` if it belongs to this model and optimiser, else new buffers."""
+        if previous is None or previous.optimizer is not optimizer or previous.padded_width != padded_width:
+            return cls(state, optimizer, arrays, padded_width)
+        # the model's parameters or their memory may have been replaced, and the optimiser's groups changed
+        same = all(previous.arrays[name] is value for name, value in arrays.items())
+        same = same and all(
+            state.parameters[name] is part[0] for name, part in zip(arrays, previous.parts, strict=True)
+        )
+        groups = [group["params"] for group in optimizer.param_groups]
+        same = same and [list(map(id, one)) for one in previous.groups] == [list(map(id, one)) for one in groups]
+        return previous if same else cls(state, optimizer, arrays, padded_width)
 
     def read(self) -> None:
-        """Take in parameters, moments and hyper-parameters as they are now."""
+        """Copy the current parameters, moments and hyper-parameters into the arrays."""
         groups = self.optimizer.param_groups
-        self.settings = np.array([self._of_group(group) for group in groups], dtype=float)
+        self.settings = np.array([self._hyper_parameters(group) for group in groups], dtype=float)
         self.names = MOMENTS[type(self.optimizer)]
         if not self.adam and not self.settings[:, 0].any():
             self.names = ()
@@ -271,23 +276,23 @@ class _Rows:
         before = None
         for parameter, part, g in self.parts:
             if g is not None:
-                done = self._read(parameter, part)
-                if before is not None and spans[-1][2:] == [g, done]:
-                    # what fills up the units between them stays 0
+                earlier_updates = self._read_moments(parameter, part)
+                if before is not None and spans[-1][2:] == [g, earlier_updates]:
+                    # the span may cover the padding between two parameters, since zeros stay zeros
                     spans[-1][1] = part.stop
                 else:
-                    spans.append([part.start, part.stop, g, done])
+                    spans.append([part.start, part.stop, g, earlier_updates])
             before = g
         self.spans = np.array(spans, dtype=np.uint64).reshape(-1, 4)
 
-    def _of_group(self, group: dict[str, Any]) -> list[float]:
+    def _hyper_parameters(self, group: dict[str, Any]) -> list[float]:
         if not self.adam:
             return [group["momentum"], group["dampening"], group["nesterov"], group["weight_decay"]]
         decoupled = isinstance(self.optimizer, AdamW) or group.get("decoupled_weight_decay", False)
         return [*group["betas"], group["eps"], group["weight_decay"], decoupled]
 
-    def _read(self, parameter: Tensor, part: slice) -> int:
-        """Copy a parameter's moments and return how many updates they have seen (SGD: 0 or 1)."""
+    def _read_moments(self, parameter: Tensor, part: slice) -> int:
+        """Copy a parameter's moments and return the number of updates they contain (SGD: 0 or 1)."""
         state = self.optimizer.state.get(parameter, {})
         for i, name in enumerate(self.names, start=1):
             if state.get(name) is not None:
@@ -297,7 +302,7 @@ class _Rows:
         return int(state.get("momentum_buffer") is not None)
 
     def write(self, updates: int) -> None:
-        """Put the parameters back, and the moments into tensors as the optimiser itself would have made them."""
+        """Copy the arrays back after K updates, creating the optimiser's state as the optimiser would have done."""
         for name, value in self.arrays.items():
             value[...] = self.rows[:, 0, self.layout[name]].reshape(value.shape)
         if not self.names:
@@ -318,11 +323,11 @@ class _Rows:
                 array[...] = self.rows[:, i, part].reshape(array.shape)
 
 
-def _fill(numbers: int) -> samplers.Fill:
-    """Return the way to draw minibatches that pays for so many numbers."""
-    if numbers < FEW:
-        return samplers.fill
+def _random_fill(numbers: int) -> RandomFill:
+    """Return the faster random generator for a process that draws this many numbers in total."""
+    if numbers < MIN_NUMBERS_FOR_PHILOX:
+        return fill_random
     # numba takes half a second to import
     from reluviz.engines import philox
 
-    return philox.fill
+    return philox.fill_random

@@ -1,13 +1,13 @@
-"""Compiled kernel: histograms of the gradients g_i of single samples to the units of a ReLU network.
+"""Compiled kernel: histograms of the per-sample gradients g_i of the units of a ReLU network.
 
 With r_i = f(x_i) - y_i and a_ik = 1[w_k x_i + b_k > 0]:
 
-    to w_k: 2 r_i v_k a_ik x_i      to b_k: 2 r_i v_k a_ik      to v_k: 2 r_i a_ik (w_k x_i + b_k)
+    dw_k: 2 r_i v_k a_ik x_i      db_k: 2 r_i v_k a_ik      dv_k: 2 r_i a_ik (w_k x_i + b_k)
 
-The numbers are those of `ballots.ReLUBallots.gradients`, which are not made here: of a sample that a unit does not hear
-it is known that its gradient is 0. And Python is left to others meanwhile.
+The values are those of `core.votes.ReLUGradients.gradients`. This kernel is faster: it stores no gradients of samples
+on which a unit is inactive, since these are 0. It also releases the GIL.
 
-Legend of shapes: S snapshots, C replicas that are counted together, n recorded samples, W hidden units.
+Legend of shapes: S snapshots, C replicas whose gradients are counted together, n recorded samples, W hidden units.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from reluviz.engines import compile
 
 
 @compile.compiled
-def count(w, b, v, x, residual, kind, divisor, single, counts):
-    """Count the gradients to one of the parameters of all units.
+def count_gradients(w, b, v, x, residual, kind, divisor, summary, counts):
+    """Count the gradients with respect to one parameter of all units.
 
     Args:
         w: input slopes [S, C, W].
@@ -25,38 +25,38 @@ def count(w, b, v, x, residual, kind, divisor, single, counts):
         v: output weights [S, C, W].
         x: inputs [n].
         residual: r_i [S, C, n].
-        kind: of the parameter: 0 for w, 1 for b, 2 for v.
-        divisor: what the gradients are divided by.
-        single: receives the least value, the largest, their sum and that of their squares, [S, 4].
-        counts: receives how many are in each bin, [S, bins + 1], the last of them empty; zeros to begin with.
+        kind: the parameter: 0 for w, 1 for b, 2 for v.
+        divisor: the number by which the caller divides the gradients.
+        summary: receives the smallest and the largest value, the sum and the sum of squares, [S, 4].
+        counts: zeros; receives the count of each bin, [S, bins + 1]; the last column is used as scratch and ends as 0.
     """
     replicas, width, samples, bins = w.shape[1], w.shape[2], x.shape[0], counts.shape[1] - 1
     values = np.empty(replicas * width * samples + 1)
     for s in range(w.shape[0]):
-        heard = 0
+        active = 0
         for c in range(replicas):
             for k in range(width):
                 slope, bias, weight = w[s, c, k], b[s, c, k], v[s, c, k]
                 for i in range(samples):
                     h = slope * x[i] + bias
                     factor = weight * x[i] if kind == 0 else weight if kind == 1 else h
-                    # the next one takes its place where the unit is silent
-                    values[heard] = 2.0 * residual[s, c, i] * factor
-                    heard += h > 0.0
-        silent = replicas * width * samples - heard
-        low, high, total, squares = (0.0, 0.0, 0.0, 0.0) if silent > 0 else (values[0], values[0], 0.0, 0.0)
-        for i in range(heard):
+                    # if the unit is inactive, the next value overwrites this one
+                    values[active] = 2.0 * residual[s, c, i] * factor
+                    active += h > 0.0
+        inactive = replicas * width * samples - active
+        low, high, total, squares = (0.0, 0.0, 0.0, 0.0) if inactive > 0 else (values[0], values[0], 0.0, 0.0)
+        for i in range(active):
             low, high = min(low, values[i]), max(high, values[i])
             total += values[i]
             squares += values[i] * values[i]
-        # as `histograms.count` chooses them
+        # the bins that `record.histograms` chooses
         span, first = (high - low, low) if high - low > 1e-300 else (divisor, low - divisor / 2)
         scale = bins / span
-        for i in range(heard):
+        for i in range(active):
             counts[s, int((values[i] - first) * scale + 1e-12)] += 1
-        if silent > 0:
-            counts[s, int((0.0 - first) * scale + 1e-12)] += silent
+        if inactive > 0:
+            counts[s, int((0.0 - first) * scale + 1e-12)] += inactive
         # the largest value belongs to the last bin
         counts[s, bins - 1] += counts[s, bins]
         counts[s, bins] = 0
-        single[s, 0], single[s, 1], single[s, 2], single[s, 3] = low, high, total, squares
+        summary[s, 0], summary[s, 1], summary[s, 2], summary[s, 3] = low, high, total, squares

@@ -1,21 +1,21 @@
-"""Compiled kernels: minibatch updates of the three models in place.
+"""Compiled kernels of the engine `fused`: minibatch updates of the three models in place.
 
 Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P parameters, G parameter groups,
-S spans (runs of neighbouring parameters in one group), M grid points.
+S spans (adjacent parameters in one group), M grid points.
 
-A replica's parameters are one vector theta [P]: (theta) or (w_1..w_W, b_1..b_W, v_1..v_W, c), where units of zeros may
-fill W up: they are inactive everywhere and remain zeros. Every entry point
-(`line_sgd`, `dense_adam`, ...) makes K updates of replicas first .. last - 1:
+A replica's parameters are one vector theta [P]: (theta) or (w_1..w_W, b_1..b_W, v_1..v_W, c). W may be padded with
+units of zeros, which are inactive everywhere and stay zeros. `padded` is the padded width. Every entry point
+(`one_parameter_sgd`, `dense_adam`, ...) makes K updates of replicas first .. last - 1:
 
-    state [R, 1 to 3, P]: theta and the optimiser's moments of it, changed in place
+    state [R, 1 to 3, P]: theta and the optimiser's moments, changed in place
     x, y [N], indices [R or 1, K or 1, B] (1: the same for all), rates [K, G]
-    spans [S, 4]: start, stop, group, updates already in the optimiser's state; unsigned, since loops over indices
-        that might be negative are not vectorised
-    settings [G, ...]: of each group; see `_sgd` and `_adam`
+    spans [S, 4]: start, stop, group, number of earlier updates in the optimiser's state; unsigned, since loops
+        over possibly negative indices are not vectorised
+    settings [G, ...]: hyper-parameters of each group; see `_sgd_step` and `_adam_step`
     loss [R]: receives the mean squared error of the last minibatch before its update
-    work: scratch, as `work` makes it
+    work: scratch memory; see `padded_copy`
 
-All functions stand in one file, since the cache on disk notices changes of the file of an entry point only.
+All functions are in one file, because the cache on disk only notices changes of the file of an entry point.
 """
 
 import functools
@@ -31,44 +31,44 @@ from numpy.typing import NDArray
 
 from reluviz.engines import compile
 
-# Not "contract": the gate w x + b > 0 must round as PyTorch's, which multiplies, rounds, then adds; `_dense` leaves it
-# to `_h`. Not "nnan": a network that diverges must show it.
+# No "contract": the gate w x + b > 0 must round as in PyTorch, which multiplies, rounds, then adds. `_dense_gradient`
+# computes it in `_preactivation`. No "nnan": a diverging network must show NaN.
 FASTMATH = {"reassoc", "nsz", "arcp"}
 compiled = functools.partial(compile.compiled, fastmath=FASTMATH)
-part = functools.partial(compile.part, fastmath=FASTMATH)
-LINE = 128
-"""Bytes of memory that processors fetch together, two times 64."""
+inlined = functools.partial(compile.inlined, fastmath=FASTMATH)
+CACHE_LINE_BYTES = 128
+"""Bytes of memory that a processor fetches together: two lines of 64 bytes."""
 TILE = 1024
-"""Samples taken at a time: they stay in the fastest memory, and in float32 a sum of partial sums keeps digits that one
-long sum loses."""
-BITS = 32
-"""Bits of a unit's number in its key."""
-NUMBER = 2**BITS - 1
-MOST_MOVED = 1 / 8
-"""Part of the units that are moved one by one after an update; it takes less to put more in order anew."""
+"""Samples processed at a time: they stay in the fastest cache. In float32, summing the sums of tiles keeps digits that
+one long sum would lose."""
+UNIT_BITS = 32
+"""Number of bits for the unit's number in a key."""
+UNIT_MASK = 2**UNIT_BITS - 1
+MAX_MOVED_FRACTION = 1 / 8
+"""Largest fraction of the units that are moved one by one after an update; beyond it, sorting all is faster."""
 
 
 def padded_copy(rows: NDArray[Any], loss: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return copies of some replicas' state and losses, and scratch [4, P or more], apart from that of other threads.
+    """Return copies of a chunk's state and losses, and scratch memory [4, P or more], on cache lines of their own.
 
-    Kernels write all of it at every update. Where two threads write into the same 64 bytes of memory, or into
-    neighbouring ones, they wait for each other: a third of the time.
+    Kernels write all of it at every update. If two threads wrote into the same cache line or adjacent ones, they
+    would wait for each other for a third of the time.
 
     Args:
-        rows: parameters and moments, [C, 1 + moments, P].
-        loss: [C].
+        rows: parameters and moments of the C replicas of a chunk, [C, 1 + moments, P].
+        loss: losses, [C].
     """
-    pad, scratch = LINE // rows.itemsize, (4, max(rows.shape[2], TILE + 8))
-    # zeros: of the units of zeros a kernel writes no gradient
-    memory = np.zeros(pad + rows.size + loss.size + scratch[0] * scratch[1] + pad, rows.dtype)
-    own, rest = memory[pad : pad + rows.size].reshape(rows.shape), memory[pad + rows.size :]
-    own_loss, work = rest[: loss.size], rest[loss.size : -pad].reshape(scratch)
-    own[...], own_loss[...] = rows, loss
-    return own, own_loss, work
+    pad, work_shape = CACHE_LINE_BYTES // rows.itemsize, (4, max(rows.shape[2], TILE + 8))
+    # zeros, because kernels write no gradient of the padding
+    memory = np.zeros(pad + rows.size + loss.size + work_shape[0] * work_shape[1] + pad, rows.dtype)
+    row_copies, rest = memory[pad : pad + rows.size].reshape(rows.shape), memory[pad + rows.size :]
+    loss_copies, work = rest[: loss.size], rest[loss.size : -pad].reshape(work_shape)
+    row_copies[...], loss_copies[...] = rows, loss
+    return row_copies, loss_copies, work
 
 
-@part
-def _line(theta, x, y, batch, grad):
+@inlined
+def _one_parameter_gradient(theta, x, y, batch, grad):
     """Write dL/dtheta of f(x) = theta x, (2/B) sum_i r_i x_i, and return L."""
     total = 0.0
     gradient = 0.0
@@ -81,32 +81,33 @@ def _line(theta, x, y, batch, grad):
     return total / batch.shape[0]
 
 
-@part
-def _h(w, x, b):
-    """Return w x + b rounded twice, which within `_dense` itself it would not be."""
+@inlined
+def _preactivation(w, x, b):
+    """Return w x + b, rounded twice; inside `_dense_gradient`, which allows contraction, it would be rounded once."""
     return w * x + b
 
 
-@part
+@inlined
 def _relu(h, zero):
-    """Return max(0, h); in this order it is one instruction, and NaN stays NaN."""
+    """Return max(0, h); written in this order it is one instruction and preserves NaN."""
     return zero if zero > h else h
 
 
-@part
-def _gate(h, r, zero):
+@inlined
+def _if_active(h, r, zero):
     """Return r where h > 0, else 0."""
     return r if h > zero else zero
 
 
-@functools.partial(part, fastmath=FASTMATH | {"contract"})
-def _dense(theta, x, y, batch, grad, part, xs, rs):
+@functools.partial(inlined, fastmath=FASTMATH | {"contract"})
+def _dense_gradient(theta, x, y, batch, grad, partial_sums, xs, rs):
     """Write the gradient of the ReLU network, in O(B W), and return L.
 
     With h_ik = w_k x_i + b_k and, over the active samples h_ik > 0, (S1, Sx) = (2/B) sum_i r_i (1, x_i):
         dL/dw_k = v_k Sx,  dL/db_k = v_k S1,  dL/dv_k = w_k Sx + b_k S1,  dL/dc = (2/B) sum_i r_i
 
-    Units are the inner loop, and each is read once for eight samples. part [P] and xs, rs [TILE + 8] are scratch.
+    The inner loop is over units; each unit is read once for eight samples. partial_sums [P] and xs, rs [TILE + 8] are
+    scratch memory.
     """
     width = np.uintp(theta.shape[0] // 3)
     size = np.uintp(batch.shape[0])
@@ -120,7 +121,7 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
         count = TILE if size - first > TILE else size - first
         for i in range(count):
             xs[i] = x[batch[first + i]]
-        # eight at a time may go beyond the last sample, where residuals are 0
+        # the last group of eight may go beyond the last sample; residuals are 0 there
         for i in range(count, count + 8):
             xs[i] = zero
         for i in range(0, count, 8):
@@ -137,14 +138,14 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
                 w = theta[k]
                 b = theta[width + k]
                 v = theta[2 * width + k]
-                f0 += v * _relu(_h(w, x0, b), zero)
-                f1 += v * _relu(_h(w, x1, b), zero)
-                f2 += v * _relu(_h(w, x2, b), zero)
-                f3 += v * _relu(_h(w, x3, b), zero)
-                f4 += v * _relu(_h(w, x4, b), zero)
-                f5 += v * _relu(_h(w, x5, b), zero)
-                f6 += v * _relu(_h(w, x6, b), zero)
-                f7 += v * _relu(_h(w, x7, b), zero)
+                f0 += v * _relu(_preactivation(w, x0, b), zero)
+                f1 += v * _relu(_preactivation(w, x1, b), zero)
+                f2 += v * _relu(_preactivation(w, x2, b), zero)
+                f3 += v * _relu(_preactivation(w, x3, b), zero)
+                f4 += v * _relu(_preactivation(w, x4, b), zero)
+                f5 += v * _relu(_preactivation(w, x5, b), zero)
+                f6 += v * _relu(_preactivation(w, x6, b), zero)
+                f7 += v * _relu(_preactivation(w, x7, b), zero)
             rs[i] = f0
             rs[i + 1] = f1
             rs[i + 2] = f2
@@ -162,7 +163,7 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
         for i in range(count, count + 8):
             rs[i] = zero
         for k in range(2 * width):
-            part[k] = zero
+            partial_sums[k] = zero
         for i in range(0, count, 8):
             x0 = xs[i]
             x1 = xs[i + 1]
@@ -183,29 +184,29 @@ def _dense(theta, x, y, batch, grad, part, xs, rs):
             for k in range(width):
                 w = theta[k]
                 b = theta[width + k]
-                a0 = _gate(_h(w, x0, b), r0, zero)
-                a1 = _gate(_h(w, x1, b), r1, zero)
-                a2 = _gate(_h(w, x2, b), r2, zero)
-                a3 = _gate(_h(w, x3, b), r3, zero)
-                a4 = _gate(_h(w, x4, b), r4, zero)
-                a5 = _gate(_h(w, x5, b), r5, zero)
-                a6 = _gate(_h(w, x6, b), r6, zero)
-                a7 = _gate(_h(w, x7, b), r7, zero)
-                part[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
-                part[width + k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
+                a0 = _if_active(_preactivation(w, x0, b), r0, zero)
+                a1 = _if_active(_preactivation(w, x1, b), r1, zero)
+                a2 = _if_active(_preactivation(w, x2, b), r2, zero)
+                a3 = _if_active(_preactivation(w, x3, b), r3, zero)
+                a4 = _if_active(_preactivation(w, x4, b), r4, zero)
+                a5 = _if_active(_preactivation(w, x5, b), r5, zero)
+                a6 = _if_active(_preactivation(w, x6, b), r6, zero)
+                a7 = _if_active(_preactivation(w, x7, b), r7, zero)
+                partial_sums[k] += a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+                partial_sums[width + k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
         for k in range(width):
-            grad[k] += theta[2 * width + k] * part[width + k]
-            grad[width + k] += theta[2 * width + k] * part[k]
-            grad[2 * width + k] += theta[k] * part[width + k] + theta[width + k] * part[k]
+            grad[k] += theta[2 * width + k] * partial_sums[width + k]
+            grad[width + k] += theta[2 * width + k] * partial_sums[k]
+            grad[2 * width + k] += theta[k] * partial_sums[width + k] + theta[width + k] * partial_sums[k]
         grad[3 * width] += residuals
     return total / size
 
 
-@part
-def _cell(w, b, cell, grid):
-    """Return the number of grid points left of a unit's elbow, starting to look at `cell`.
+@inlined
+def _find_cell(w, b, cell, grid):
+    """Return the number of grid points left of a unit's elbow; the search starts at `cell`.
 
-    A grid point e is left of the elbow where (w e + b > 0) != (w >= 0); this is monotone in e, also rounded.
+    A grid point e is left of the elbow where (w e + b > 0) != (w >= 0); this is monotone in e, also after rounding.
     """
     zero = grid.dtype.type(0)
     points = grid.shape[0]
@@ -233,10 +234,10 @@ def _cell(w, b, cell, grid):
 
 
 class _Vector:
-    """Rows of units, a vector at a time, in code that is being generated.
+    """Emits code that processes units one vector at a time.
 
-    LLVM makes vectors of loops by itself, but only whole ones, and what is left over it takes one by one: of runs that
-    are as short as a few vectors, that would be the most.
+    LLVM vectorises loops on its own, but processes the remainder that fills no vector one by one. Here the loops are
+    only a few vectors long, so most of the time would go into the remainder.
     """
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
@@ -247,39 +248,39 @@ class _Vector:
         self.kind = ir.VectorType(real, self.lanes)
         self.zero = ir.Constant(self.kind, [0.0] * self.lanes)
 
-    def place(self, argument: int, start: Any) -> Any:
-        """Return where values start, start + 1, ... of an array stand."""
+    def pointer(self, argument: int, start: Any) -> Any:
+        """Return a pointer to the vector of values start, start + 1, ... of an array."""
         array = self.context.make_array(self.signature.args[argument])(self.context, self.builder, self.args[argument])
         return self.builder.bitcast(self.builder.gep(array.data, [start]), self.kind.as_pointer())
 
     def load(self, argument: int, start: Any) -> Any:
-        """Return a vector of values of an array."""
-        return self.builder.load(self.place(argument, start), align=self.bytes)
+        """Load a vector from an array."""
+        return self.builder.load(self.pointer(argument, start), align=self.bytes)
 
     def store(self, value: Any, argument: int, start: Any) -> None:
-        """Write a vector into an array."""
-        self.builder.store(value, self.place(argument, start), align=self.bytes)
+        """Store a vector into an array."""
+        self.builder.store(value, self.pointer(argument, start), align=self.bytes)
 
-    def each(self, start: Any, stop: Any) -> Any:
-        """Begin a loop over start, start + lanes, ... before stop."""
+    def loop(self, start: Any, stop: Any) -> Any:
+        """Open a loop over start, start + lanes, ... below stop."""
         step = ir.Constant(start.type, self.lanes)
         return cgutils.for_range_slice(self.builder, start, stop, step)
 
-    def inside(self, at: Any, stop: Any) -> Any:
-        """Return which of at, at + 1, ... come before stop."""
+    def mask_below(self, at: Any, stop: Any) -> Any:
+        """Return a mask: which of at, at + 1, ... are below stop."""
         left = self.builder.trunc(self.builder.sub(stop, at), ir.IntType(32))
         order = ir.Constant(ir.VectorType(left.type, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", order, self.all(left))
+        return self.builder.icmp_signed("<", order, self.broadcast(left))
 
-    def all(self, value: Any) -> Any:
-        """Return a vector of one value."""
-        index, places = ir.IntType(32), ir.VectorType(ir.IntType(32), self.lanes)
+    def broadcast(self, value: Any) -> Any:
+        """Return a vector with the same value in every lane."""
+        index, positions = ir.IntType(32), ir.VectorType(ir.IntType(32), self.lanes)
         one = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         one = self.builder.insert_element(one, value, ir.Constant(index, 0))
-        return self.builder.shuffle_vector(one, one, ir.Constant(places, [0] * self.lanes))
+        return self.builder.shuffle_vector(one, one, ir.Constant(positions, [0] * self.lanes))
 
     def sum(self, value: Any) -> Any:
-        """Return the sum of a vector's values, halves added to halves."""
+        """Return the sum of a vector's lanes, adding halves to halves."""
         count = self.lanes
         while count > 1:
             count //= 2
@@ -291,37 +292,40 @@ class _Vector:
         return self.builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
 
-def _rows(builder: Any, count: int, filled: Any, at: Any) -> list[Any]:
-    """Return the places of a unit's values in an array of so many rows."""
-    return [builder.add(at, builder.mul(filled, ir.Constant(filled.type, row))) for row in range(count)]
+def _row_starts(builder: Any, count: int, padded: Any, at: Any) -> list[Any]:
+    """Return the indices of a unit's values in the first `count` rows; `at` is its index in the first row."""
+    return [builder.add(at, builder.mul(padded, ir.Constant(padded.type, row))) for row in range(count)]
 
 
-def _stay(typing: Any, theta: Any, edges: Any, filled: Any, at: Any, stop: Any) -> Any:
-    """Return how many units from `at` on, before `stop` and in one vector, are in their cells before one is not."""
+def _emit_count_in_cell(typing: Any, theta: Any, edges: Any, padded: Any, at: Any, stop: Any) -> Any:
+    """Emit code that counts the units at, at + 1, ... before the first one outside its cell.
+
+    It counts at most one vector of units, and only units below `stop`.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector, (filled, at, stop) = _Vector(context, builder, signature, args), args[2:]
-        rows = _rows(builder, 2, filled, at)
+        vector, (padded, at, stop) = _Vector(context, builder, signature, args), args[2:]
+        rows = _row_starts(builder, 2, padded, at)
         w, b = (vector.load(0, row) for row in rows)
         h_active, h_inactive = (builder.fadd(builder.fmul(w, vector.load(1, row)), b) for row in rows)
         moved = builder.or_(
             builder.fcmp_unordered("<=", h_active, vector.zero), builder.fcmp_ordered(">", h_inactive, vector.zero)
         )
-        bits = builder.bitcast(builder.and_(moved, vector.inside(at, stop)), ir.IntType(vector.lanes))
+        bits = builder.bitcast(builder.and_(moved, vector.mask_below(at, stop)), ir.IntType(vector.lanes))
         return builder.zext(builder.cttz(bits, ir.Constant(ir.IntType(1), 0)), ir.IntType(64))
 
     return types.int64(theta, edges, types.int64, types.int64, types.int64), generate
 
 
-def _add(typing: Any, theta: Any, filled: Any, start: Any, stop: Any) -> Any:
-    """Return the sums of w v and of b v over the units start .. stop - 1."""
+def _emit_run_sums(typing: Any, theta: Any, padded: Any, start: Any, stop: Any) -> Any:
+    """Emit code that returns the sums of w v and of b v over the units start .. stop - 1."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector, (filled, start, stop) = _Vector(context, builder, signature, args), args[1:]
+        vector, (padded, start, stop) = _Vector(context, builder, signature, args), args[1:]
         totals = [cgutils.alloca_once_value(builder, vector.zero) for _ in range(2)]
-        with vector.each(start, stop) as (at, _):
-            w, b, v = (vector.load(0, row) for row in _rows(builder, 3, filled, at))
-            inside = vector.inside(at, stop)
+        with vector.loop(start, stop) as (at, _):
+            w, b, v = (vector.load(0, row) for row in _row_starts(builder, 3, padded, at))
+            inside = vector.mask_below(at, stop)
             for value, total in zip((w, b), totals, strict=True):
                 product = builder.select(inside, builder.fmul(value, v), vector.zero)
                 builder.store(builder.fadd(builder.load(total), product), total)
@@ -331,14 +335,17 @@ def _add(typing: Any, theta: Any, filled: Any, start: Any, stop: Any) -> Any:
     return types.UniTuple(theta.dtype, 2)(theta, types.int64, types.int64, types.int64), generate
 
 
-def _give(typing: Any, theta: Any, grad: Any, filled: Any, start: Any, stop: Any, s1: Any, sx: Any) -> Any:
-    """Write the gradients of the units start .. stop - 1; those of up to a vector of units behind them are spoilt."""
+def _emit_run_gradient(typing: Any, theta: Any, grad: Any, padded: Any, start: Any, stop: Any, s1: Any, sx: Any) -> Any:
+    """Emit code that writes the gradients of the units start .. stop - 1.
+
+    It also overwrites the gradients of up to one vector of units after them.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector, (filled, start, stop) = _Vector(context, builder, signature, args), args[2:5]
-        s1, sx = (vector.all(value) for value in args[5:])
-        with vector.each(start, stop) as (at, _):
-            rows = _rows(builder, 3, filled, at)
+        vector, (padded, start, stop) = _Vector(context, builder, signature, args), args[2:5]
+        s1, sx = (vector.broadcast(value) for value in args[5:])
+        with vector.loop(start, stop) as (at, _):
+            rows = _row_starts(builder, 3, padded, at)
             w, b, v = (vector.load(0, row) for row in rows)
             of_v = builder.fadd(builder.fmul(w, sx), builder.fmul(b, s1))
             for value, row in zip((builder.fmul(v, sx), builder.fmul(v, s1), of_v), rows, strict=True):
@@ -349,8 +356,8 @@ def _give(typing: Any, theta: Any, grad: Any, filled: Any, start: Any, stop: Any
     return types.void(theta, grad, types.int64, types.int64, types.int64, real, real), generate
 
 
-def _turn(typing: Any, values: Any, p: Any, q: Any) -> Any:
-    """Move an array's value in place p to q, and what is between by one place."""
+def _emit_rotate(typing: Any, values: Any, p: Any, q: Any) -> Any:
+    """Emit code that moves an array's value from index p to q, shifting the values between them by one."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
@@ -368,26 +375,26 @@ def _turn(typing: Any, values: Any, p: Any, q: Any) -> Any:
     return types.void(values, types.int64, types.int64), generate
 
 
-_rotate: Any = intrinsic(_turn)
-_steady: Any = intrinsic(_stay)
-_run_sums: Any = intrinsic(_add)
-_run_gradient: Any = intrinsic(_give)
+_rotate: Any = intrinsic(_emit_rotate)
+_count_in_cell: Any = intrinsic(_emit_count_in_cell)
+_run_sums: Any = intrinsic(_emit_run_sums)
+_run_gradient: Any = intrinsic(_emit_run_gradient)
 
 
-@part
-def _reorder(rows, filled, source, spare):
-    """Put the unit in place source[q] into place q; rows [n, P] are parameters and their moments."""
+@inlined
+def _reorder(rows, padded, source, scratch):
+    """Move the unit at index source[q] to index q, for all q; rows [n, P] are parameters and their moments."""
     for n in range(rows.shape[0]):
-        for start in (0, filled, 2 * filled):
+        for start in (0, padded, 2 * padded):
             for q in range(source.shape[0]):
-                spare[q] = rows[n, start + source[q]]
+                scratch[q] = rows[n, start + source[q]]
             for q in range(source.shape[0]):
-                rows[n, start + q] = spare[q]
+                rows[n, start + q] = scratch[q]
 
 
-@part
-def _bound(grid, bounds):
-    """Write the grid points beside each cell: where its units must be active, and where they must not; [2, cells]."""
+@inlined
+def _write_cell_bounds(grid, bounds):
+    """Write the grid points next to each cell: where its units must be active, and where inactive; [2, cells]."""
     points = grid.shape[0]
     for m in range(points + 1):
         left = grid[m - 1] if m > 0 else -np.inf
@@ -396,54 +403,54 @@ def _bound(grid, bounds):
         bounds[0, points + 1 + m], bounds[1, points + 1 + m] = left, right
 
 
-@part
-def _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare):
-    """Look up the units' cells and bring the units into their order; see `_sorted`."""
+@inlined
+def _sort_units(rows, grid, bounds, keys, cells, positions, source, starts, edges, padded, scratch):
+    """Find the units' cells and sort the units by cell; see `_sorted_gradient`."""
     for cell in range(starts.shape[0]):
         starts[cell] = 0
     m = 0
     for p in range(keys.shape[0]):
-        # neighbouring units often have neighbouring elbows
-        m = _cell(rows[0, p], rows[0, filled + p], m, grid)
+        # adjacent units often have adjacent elbows
+        m = _find_cell(rows[0, p], rows[0, padded + p], m, grid)
         cells[p] = m if rows[0, p] >= 0 else grid.shape[0] + 1 + m
         starts[cells[p] + 2] += 1
-        places[keys[p] & NUMBER] = p
+        positions[keys[p] & UNIT_MASK] = p
     for cell in range(1, starts.shape[0]):
         starts[cell] += starts[cell - 1]
     for k in range(keys.shape[0]):
-        p = places[k]
+        p = positions[k]
         q = starts[cells[p] + 1]
         starts[cells[p] + 1] += 1
-        keys[q] = cells[p] << BITS | k
+        keys[q] = cells[p] << UNIT_BITS | k
         source[q] = p
-        edges[q], edges[filled + q] = bounds[0, cells[p]], bounds[1, cells[p]]
-    _reorder(rows, filled, source, spare)
+        edges[q], edges[padded + q] = bounds[0, cells[p]], bounds[1, cells[p]]
+    _reorder(rows, padded, source, scratch)
 
 
-@part
-def _settle(rows, grid, bounds, keys, starts, edges, filled):
-    """Bring the units that have left their cells to where they belong, and return whether all are there.
+@inlined
+def _move_units(rows, grid, bounds, keys, starts, edges, padded):
+    """Move the units that have left their cells to their new positions, and return whether all units are in order.
 
-    edges [2 filled] are the grid points beside each unit's elbow where it must be active, and where it must not.
+    edges [2 padded] are the grid points next to each unit's elbow: where it must be active, and where inactive.
     """
     points, width, lanes = grid.shape[0], keys.shape[0], 64 // rows.itemsize
-    most = int(MOST_MOVED * width)
+    max_moved = int(MAX_MOVED_FRACTION * width)
     moved = p = 0
-    while p < width and moved <= most:
-        steady = _steady(rows, edges, filled, p, width)
-        if steady == lanes:
-            # to a multiple, where a vector lies in one line of the memory
+    while p < width and moved <= max_moved:
+        in_cell = _count_in_cell(rows, edges, padded, p, width)
+        if in_cell == lanes:
+            # round up to a multiple, so that a vector lies within one cache line
             p = (p | lanes - 1) + 1
             continue
-        p += steady
-        before = keys[p] >> BITS
-        m = _cell(rows[0, p], rows[0, filled + p], before if before <= points else before - points - 1, grid)
+        p += in_cell
+        before = keys[p] >> UNIT_BITS
+        m = _find_cell(rows[0, p], rows[0, padded + p], before if before <= points else before - points - 1, grid)
         cell = m if rows[0, p] >= 0 else points + 1 + m
         if cell == before:
             p += 1
             continue
         moved += 1
-        key = cell << BITS | keys[p] & NUMBER
+        key = cell << UNIT_BITS | keys[p] & UNIT_MASK
         low, high = starts[cell], starts[cell + 1]
         while low < high:
             middle = (low + high) // 2
@@ -460,91 +467,92 @@ def _settle(rows, grid, bounds, keys, starts, edges, filled):
         keys[q] = key
         for n in range(rows.shape[0]):
             for row in range(3):
-                start = n * rows.shape[1] + row * filled
+                start = n * rows.shape[1] + row * padded
                 _rotate(rows, start + p, start + q)
         _rotate(edges, p, q)
-        _rotate(edges, filled + p, filled + q)
-        edges[q], edges[filled + q] = bounds[0, cell], bounds[1, cell]
-        # where it went up, another unit has come into its place
+        _rotate(edges, padded + p, padded + q)
+        edges[q], edges[padded + q] = bounds[0, cell], bounds[1, cell]
+        # if it moved up, another unit is now at index p
         if q < p:
             p += 1
-    return moved <= most
+    return moved <= max_moved
 
 
-@part
-def _sorted(theta, x, y, batch, grad, filled, shift, starts, points, counted, blurred, ranks, change, sums):
-    """Write the gradient of the ReLU network, in O(B + W), and return L; the batch is in the order of x.
+@inlined
+def _sorted_gradient(theta, x, y, batch, grad, padded, shift, starts, points, ends, ambiguous, ranks, jumps, sums):
+    """Write the gradient of the ReLU network, in O(B + W), and return L; the batch is sorted by x.
 
-    A unit is active on one side of its elbow. With rank j samples left of it, it adds w v to the slope and b v to the
-    intercept of the samples j .. B - 1 where it faces right, and of 0 .. j - 1 where it faces left: sums over the
-    units of each rank, and running sums of them give every f(x_i). Running sums of r_i and r_i x_i then give every
-    unit's gradient:
+    A unit is active on one side of its elbow. Its rank j is the number of samples left of the elbow. It adds w v to the
+    slope and b v to the intercept of the samples j .. B - 1 if it faces right, or 0 .. j - 1 if it faces left. So sums
+    over the units of each rank, and running sums of these, give every f(x_i). Running sums of r_i and r_i x_i then
+    give every unit's gradient:
 
         dL/dw_k = v_k Sx,  dL/db_k = v_k S1,  dL/dv_k = w_k Sx + b_k S1,  (S1, Sx) = (2/B) sum_active r_i (1, x_i)
 
-    Ranks are exact: they follow from the predicate w x + b > 0, computed as in `_dense`, and not from -b/w. The units
-    stand in the order of the cells of a grid that their elbows are in, first those that face right, so that those of
-    one rank are neighbours whatever the batch is. Units that leave their cells, a few at each update, are moved.
+    Ranks are exact: they follow from the predicate w x + b > 0, computed as in `_dense_gradient`, and not from -b/w.
+    A grid divides the x axis into cells. The units are sorted by the cell of their elbow, first those that face right,
+    so that units of the same rank are adjacent for every batch. The few units that leave their cells at an update are
+    moved.
 
     grid [M] is every 2^shift-th x. Cell m is left of grid[m], and M + 1 + m is that cell for units that face left.
-    keys [W] are the units' cells and numbers, 2^BITS cell + k, in increasing order, so that the order follows from the
-    parameters; starts [2M + 4] are the first units of each cell. points, counted [B], blurred, ranks [W], change and
-    sums [2B + 2, 2] are scratch.
+    keys [W] are the units' cells and numbers, 2^UNIT_BITS cell + k, in increasing order, so that the order follows from
+    the parameters. starts [2M + 4] are the first units of each cell. points, ends [B], ambiguous, ranks [W], jumps and
+    sums [2B + 2, 2] are scratch memory.
     """
-    # a point that was drawn several times counts as one, with a weight
+    # a point drawn several times is processed once, with a weight
     size = 0
     last = np.int64(-1)
     for i in range(batch.shape[0]):
         size += batch[i] != last
         last = batch[i]
-        points[size - 1], counted[size - 1] = last, i + 1
+        points[size - 1], ends[size - 1] = last, i + 1
 
     zero, real = theta.dtype.type(0), theta.dtype.type
     half = starts.shape[0] // 2 - 1
-    within = (1 << shift) - 1
+    cell_mask = (1 << shift) - 1
 
     for side in range(2):
         begin = starts[side * half]
         for i in range(size + 1):
             q = side * (size + 1) + i
             stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
-            change[q, 0] = 0.0
-            change[q, 1] = 0.0
+            jumps[q, 0] = 0.0
+            jumps[q, 1] = 0.0
             if begin < stop:
-                of_slope, of_intercept = _run_sums(theta, filled, begin, stop)
-                change[q, 0] = of_slope
-                change[q, 1] = of_intercept
+                of_slope, of_intercept = _run_sums(theta, padded, begin, stop)
+                jumps[q, 0] = of_slope
+                jumps[q, 1] = of_intercept
             if i < size:
-                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
+                begin = starts[side * half + ((points[i] + cell_mask) >> shift) + 1]
 
-    # of cells with samples inside each unit is looked at
+    # if a cell has samples inside, its units are ranked one by one
     count = 0
     if shift > 0:
         for i in range(size):
             m = points[i] >> shift
-            if points[i] & within == 0 or (i > 0 and points[i - 1] > m << shift):
+            if points[i] & cell_mask == 0 or (i > 0 and points[i - 1] > m << shift):
                 continue
             for side in range(2):
                 cell = side * half + m + 1
                 for p in range(starts[cell], starts[cell + 1]):
-                    w, b, v = theta[p], theta[filled + p], theta[2 * filled + p]
+                    w, b, v = theta[p], theta[padded + p], theta[2 * padded + p]
                     j = i
                     while j < size and (w * x[points[j]] + b > zero) != (side == 0):
                         j += 1
                     rank = side * (size + 1) + j
-                    change[rank, 0] += w * v
-                    change[rank, 1] += b * v
-                    blurred[count], ranks[count] = p, rank
+                    jumps[rank, 0] += w * v
+                    jumps[rank, 1] += b * v
+                    ambiguous[count], ranks[count] = p, rank
                     count += 1
 
-    # units that are active nowhere count only where they are not finite
-    slope = 0.0 * (change[size, 0] + change[size + 1, 0])
-    intercept = 0.0 * (change[size, 1] + change[size + 1, 1]) + theta[3 * filled]
-    change[size + 1, 0] = 0.0
-    change[size + 1, 1] = 0.0
+    # units that are active on no sample contribute only NaN and infinity
+    slope = 0.0 * (jumps[size, 0] + jumps[size + 1, 0])
+    intercept = 0.0 * (jumps[size, 1] + jumps[size + 1, 1]) + theta[3 * padded]
+    jumps[size + 1, 0] = 0.0
+    jumps[size + 1, 1] = 0.0
     for q in range(size + 2, 2 * size + 2):
-        slope += change[q, 0]
-        intercept += change[q, 1]
+        slope += jumps[q, 0]
+        intercept += jumps[q, 1]
     total = 0.0
     s1 = 0.0
     sx = 0.0
@@ -552,15 +560,15 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, points, counted, bl
     done = 0
     for i in range(size):
         q = size + 1 + i
-        slope += change[i, 0] - change[q, 0]
-        intercept += change[i, 1] - change[q, 1]
+        slope += jumps[i, 0] - jumps[q, 0]
+        intercept += jumps[i, 1] - jumps[q, 1]
         sums[q, 0] = s1
         sums[q, 1] = sx
         r = slope * x[points[i]] + intercept - y[points[i]]
-        times = counted[i] - done
-        done = counted[i]
-        total += times * r * r
-        r *= scale * times
+        multiplicity = ends[i] - done
+        done = ends[i]
+        total += multiplicity * r * r
+        r *= scale * multiplicity
         s1 += r
         sx += r * x[points[i]]
     sums[2 * size + 1, 0] = s1
@@ -575,25 +583,25 @@ def _sorted(theta, x, y, batch, grad, filled, shift, starts, points, counted, bl
             q = side * (size + 1) + i
             stop = starts[side * half + (points[i] >> shift) + 1] if i < size else starts[(side + 1) * half]
             if begin < stop:
-                _run_gradient(theta, grad, filled, begin, stop, real(sums[q, 0]), real(sums[q, 1]))
+                _run_gradient(theta, grad, padded, begin, stop, real(sums[q, 0]), real(sums[q, 1]))
             if i < size:
-                begin = starts[side * half + ((points[i] + within) >> shift) + 1]
+                begin = starts[side * half + ((points[i] + cell_mask) >> shift) + 1]
     for n in range(count):
-        p = blurred[n]
+        p = ambiguous[n]
         of_b, of_w = real(sums[ranks[n], 0]), real(sums[ranks[n], 1])
-        grad[p] = theta[2 * filled + p] * of_w
-        grad[filled + p] = theta[2 * filled + p] * of_b
-        grad[2 * filled + p] = theta[p] * of_w + theta[filled + p] * of_b
-    grad[3 * filled] = s1
+        grad[p] = theta[2 * padded + p] * of_w
+        grad[padded + p] = theta[2 * padded + p] * of_b
+        grad[2 * padded + p] = theta[p] * of_w + theta[padded + p] * of_b
+    grad[3 * padded] = s1
     return total / batch.shape[0]
 
 
-@part
-def _sgd(theta, grad, moments, rates, spans, settings, k):
-    """Make one step of torch.optim.SGD; settings are momentum, dampening, nesterov, weight decay.
+@inlined
+def _sgd_step(theta, grad, moments, rates, spans, settings, k):
+    """Make one step of torch.optim.SGD; the settings are momentum, dampening, nesterov, weight decay.
 
-    d = g + decay theta;  m <- momentum m + (1 - dampening) d, at first m <- d;
-    theta <- theta - lr (d without momentum, d + momentum m with Nesterov's, else m)
+    d = g + decay theta;  m <- momentum m + (1 - dampening) d, the first time m <- d;
+    theta <- theta - lr (d without momentum; d + momentum m with Nesterov; else m)
     """
     real = theta.dtype.type
     for s in range(spans.shape[0]):
@@ -614,9 +622,9 @@ def _sgd(theta, grad, moments, rates, spans, settings, k):
                 theta[p] -= lr * (of_grad * d + of_moment * m)
 
 
-@part
-def _adam(theta, grad, moments, rates, spans, settings, k):
-    """Make one step of torch.optim.Adam or AdamW; settings are beta1, beta2, eps, weight decay, decoupled.
+@inlined
+def _adam_step(theta, grad, moments, rates, spans, settings, k):
+    """Make one step of torch.optim.Adam or AdamW; the settings are beta1, beta2, eps, weight decay, decoupled.
 
     theta <- (1 - lr decay) theta if decoupled, else g <- g + decay theta;
     m <- m + (1 - beta1) (g - m);  s <- beta2 s + (1 - beta2) g^2;
@@ -643,104 +651,104 @@ def _adam(theta, grad, moments, rates, spans, settings, k):
 
 
 @compiled
-def line_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work):
-    """Make the updates of a one-parameter model by SGD; f = theta x, where x is 1 for the constant model."""
+def one_parameter_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work):
+    """Make the updates of a one-parameter model by SGD; f = theta x, with x = 1 for the constant model."""
     grad = work[0]
     for r in range(first, last):
         theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _line(theta, x, y, batch, grad)
-            _sgd(theta, grad, moments, rates, spans, settings, k)
+            loss[r] = _one_parameter_gradient(theta, x, y, batch, grad)
+            _sgd_step(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
-def line_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work):
+def one_parameter_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of a one-parameter model by Adam or AdamW."""
     grad = work[0]
     for r in range(first, last):
         theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _line(theta, x, y, batch, grad)
-            _adam(theta, grad, moments, rates, spans, settings, k)
+            loss[r] = _one_parameter_gradient(theta, x, y, batch, grad)
+            _adam_step(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
 def dense_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by SGD, in O(B W) each."""
-    grad, part, xs, rs = work[0], work[1], work[2], work[3]
+    grad, partial_sums, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
         theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _dense(theta, x, y, batch, grad, part, xs, rs)
-            _sgd(theta, grad, moments, rates, spans, settings, k)
+            loss[r] = _dense_gradient(theta, x, y, batch, grad, partial_sums, xs, rs)
+            _sgd_step(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
 def dense_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work):
     """Make the updates of the ReLU network by Adam or AdamW, in O(B W) each."""
-    grad, part, xs, rs = work[0], work[1], work[2], work[3]
+    grad, partial_sums, xs, rs = work[0], work[1], work[2], work[3]
     for r in range(first, last):
         theta, moments, batches = state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            loss[r] = _dense(theta, x, y, batch, grad, part, xs, rs)
-            _adam(theta, grad, moments, rates, spans, settings, k)
+            loss[r] = _dense_gradient(theta, x, y, batch, grad, partial_sums, xs, rs)
+            _adam_step(theta, grad, moments, rates, spans, settings, k)
 
 
 @compiled
 def sorted_sgd(first, last, state, x, y, indices, rates, spans, settings, loss, work, grid, shift, width):
-    """Make the updates of the ReLU network by SGD, in O(B + W) each; x and every batch are in order."""
-    grad, spare, size, filled = work[0], work[1], indices.shape[2], state.shape[2] // 3
+    """Make the updates of the ReLU network by SGD, in O(B + W) each; x and every batch must be sorted."""
+    grad, scratch, size, padded = work[0], work[1], indices.shape[2], state.shape[2] // 3
     keys, numbers = np.empty(width, np.int64), np.empty((3, width), np.int64)
-    cells, places, source = numbers[0], numbers[1], numbers[2]
-    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
+    cells, positions, source = numbers[0], numbers[1], numbers[2]
+    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * padded, state.dtype)
     bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
-    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
-    change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
-    _bound(grid, bounds)
+    points, ends = np.empty(size, np.int64), np.empty(size, np.int64)
+    jumps, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
+    _write_cell_bounds(grid, bounds)
     for r in range(first, last):
         rows, theta, moments, batches = state[r], state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for p in range(width):
             keys[p] = p
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
-                _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
-            loss[r] = _sorted(
-                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            if k == 0 or not _move_units(rows, grid, bounds, keys, starts, edges, padded):
+                _sort_units(rows, grid, bounds, keys, cells, positions, source, starts, edges, padded, scratch)
+            loss[r] = _sorted_gradient(
+                theta, x, y, batch, grad, padded, shift, starts, points, ends, cells, positions, jumps, sums
             )
-            _sgd(theta, grad, moments, rates, spans, settings, k)
+            _sgd_step(theta, grad, moments, rates, spans, settings, k)
         for p in range(width):
-            source[keys[p] & NUMBER] = p
-        _reorder(rows, filled, source, spare)
+            source[keys[p] & UNIT_MASK] = p
+        _reorder(rows, padded, source, scratch)
 
 
 @compiled
 def sorted_adam(first, last, state, x, y, indices, rates, spans, settings, loss, work, grid, shift, width):
-    """Make the updates of the ReLU network by Adam or AdamW, in O(B + W) each; x and every batch are in order."""
-    grad, spare, size, filled = work[0], work[1], indices.shape[2], state.shape[2] // 3
+    """Make the updates of the ReLU network by Adam or AdamW, in O(B + W) each; x and every batch must be sorted."""
+    grad, scratch, size, padded = work[0], work[1], indices.shape[2], state.shape[2] // 3
     keys, numbers = np.empty(width, np.int64), np.empty((3, width), np.int64)
-    cells, places, source = numbers[0], numbers[1], numbers[2]
-    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * filled, state.dtype)
+    cells, positions, source = numbers[0], numbers[1], numbers[2]
+    starts, edges = np.empty(2 * grid.shape[0] + 4, np.int64), np.empty(2 * padded, state.dtype)
     bounds = np.empty((2, 2 * grid.shape[0] + 2), state.dtype)
-    points, counted = np.empty(size, np.int64), np.empty(size, np.int64)
-    change, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
-    _bound(grid, bounds)
+    points, ends = np.empty(size, np.int64), np.empty(size, np.int64)
+    jumps, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))
+    _write_cell_bounds(grid, bounds)
     for r in range(first, last):
         rows, theta, moments, batches = state[r], state[r, 0], state[r, 1:], indices[r % indices.shape[0]]
         for p in range(width):
             keys[p] = p
         for k in range(rates.shape[0]):
             batch = batches[k % batches.shape[0]]
-            if k == 0 or not _settle(rows, grid, bounds, keys, starts, edges, filled):
-                _arrange(rows, grid, bounds, keys, cells, places, source, starts, edges, filled, spare)
-            loss[r] = _sorted(
-                theta, x, y, batch, grad, filled, shift, starts, points, counted, cells, places, change, sums
+            if k == 0 or not _move_units(rows, grid, bounds, keys, starts, edges, padded):
+                _sort_units(rows, grid, bounds, keys, cells, positions, source, starts, edges, padded, scratch)
+            loss[r] = _sorted_gradient(
+                theta, x, y, batch, grad, padded, shift, starts, points, ends, cells, positions, jumps, sums
             )
-            _adam(theta, grad, moments, rates, spans, settings, k)
+            _adam_step(theta, grad, moments, rates, spans, settings, k)
         for p in range(width):
-            source[keys[p] & NUMBER] = p
-        _reorder(rows, filled, source, spare)
+            source[keys[p] & UNIT_MASK] = p
+        _reorder(rows, padded, source, scratch)

@@ -1,4 +1,4 @@
-"""Replicas shared between threads. What is called must leave Python's lock alone, as compiled code does."""
+"""Replicas distributed over threads. This pays only for functions that release the GIL, as compiled code does."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,41 +6,43 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 THREADS = torch.get_num_threads()
-"""How many threads share the replicas; a run may since have told torch, whose tensors are small, to use one."""
-SHORTEST_SHARED = 2e6
-"""Nanoseconds of work from which threads, which take 0.1 ms to start, share it."""
-SHARES = 8
-"""Parts of the work for each thread, so that none waits long for another that was held up."""
+"""Number of threads. Read on import, because a run may later limit torch, whose tensors are small, to one thread."""
+MIN_PARALLEL_NANOSECONDS = 2e6
+"""Least work that is distributed over threads. Starting the threads takes 0.1 ms."""
+CHUNKS_PER_THREAD = 8
+"""Chunks of work for each thread; small chunks keep all threads busy when one of them is delayed."""
 
 
-def run_in_threads(run: Callable[[int, int], None], replicas: int, nanoseconds: float, most: int | None = None) -> None:
-    """Call run(first, last) for replicas first .. last - 1 until all have been, on several threads where that pays.
+def run_in_threads(
+    run: Callable[[int, int], None], replicas: int, nanoseconds: float, max_replicas: int | None = None
+) -> None:
+    """Call run(first, last) for chunks of replicas first .. last - 1 until all are done, in threads if that is faster.
 
     Args:
-        run: what is called.
-        replicas: how many there are.
-        nanoseconds: what one of them takes, about.
-        most: for how many it is called at a time, at most; for any number by default.
+        run: the function to call.
+        replicas: the number of replicas.
+        nanoseconds: the estimated time of one replica.
+        max_replicas: the most replicas in one call; unlimited by default.
     """
     threads = min(replicas, THREADS)
-    shared = threads > 1 and replicas * nanoseconds >= SHORTEST_SHARED
-    step = max(1, min(most or replicas, -(-replicas // (threads * SHARES)) if shared else replicas))
-    parts = [(first, min(first + step, replicas)) for first in range(0, replicas, step)]
-    # of a list, since two threads may ask it at the same time
-    left = iter(parts)
+    parallel = threads > 1 and replicas * nanoseconds >= MIN_PARALLEL_NANOSECONDS
+    size = -(-replicas // (threads * CHUNKS_PER_THREAD)) if parallel else replicas
+    step = max(1, min(max_replicas or replicas, size))
+    # an iterator over a list, since two threads may call `next` at the same time
+    chunks = iter([(first, min(first + step, replicas)) for first in range(0, replicas, step)])
 
     def work() -> None:
-        for part in left:
-            run(*part)
+        for chunk in chunks:
+            run(*chunk)
 
-    if not shared:
+    if not parallel:
         work()
         return
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for done in [pool.submit(work) for _ in range(threads)]:
-                done.result()
+            for future in [pool.submit(work) for _ in range(threads)]:
+                future.result()
         finally:
-            # whoever is interrupted does not wait for what has not begun
-            for _ in left:
+            # after an exception, discard the chunks that no thread has started
+            for _ in chunks:
                 pass

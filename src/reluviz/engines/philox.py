@@ -1,12 +1,12 @@
-"""Random numbers for long runs and many replicas: NumPy's Philox4x64-10, bit for bit, several blocks of it at a time.
+"""Random numbers for long runs and many replicas: NumPy's Philox4x64-10, bit for bit, several blocks at a time.
 
-A block is four numbers, made from the block's number and a key of two words in ten rounds (Salmon et al., Parallel
+A block is four numbers, computed from the block's number and a key of two words in ten rounds (Salmon et al., Parallel
 Random Numbers: As Easy as 1, 2, 3, 2011):
 
     (hi_a, lo_a) = M0 a,   (hi_c, lo_c) = M1 c,   (a, b, c, d) <- (hi_c ^ b ^ k0, lo_c, hi_a ^ d ^ k1, lo_a)
 
-where products have 128 bits, and after every round W0 is added to k0 and W1 to k1. NumPy's own is as fast as one block
-after another can be; here LANES blocks are the lanes of a vector, and threads need not wait for each other.
+where products have 128 bits, and after every round W0 is added to k0 and W1 to k1. NumPy computes one block after
+another. This module computes LANES blocks at a time, as the lanes of a vector, and releases the GIL.
 """
 
 from typing import Any
@@ -24,26 +24,26 @@ ROUNDS = 10
 MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 INCREMENTS = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 LANES = 16
-"""Blocks made together."""
-NUMBERS = 4 * LANES
-"""Numbers of them."""
-WORD = 2**64 - 1
+"""Number of blocks computed together."""
+NUMBERS_PER_VECTOR = 4 * LANES
+"""Numbers in these blocks."""
+WORD_MASK = 2**64 - 1
 
 
-def _write(typing: Any, out: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
-    """Write scale m of blocks `block` .. block + LANES - 1 into out, m the numbers' first 53 bits."""
+def _emit_blocks(typing: Any, out: Any, block: Any, low: Any, high: Any, scale: Any) -> Any:
+    """Emit code that writes scale m of blocks `block` .. block + LANES - 1 into out, m the numbers' first 53 bits."""
     signature = types.void(out, types.uint64, types.uint64, types.uint64, types.float64)
-    whole = isinstance(out.dtype, types.Integer)
+    is_integer = isinstance(out.dtype, types.Integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        made = _rounds(builder, _vector(builder, args[1]), [_vector(builder, key) for key in args[2:4]])
-        factor, reals = _vector(builder, args[4]), ir.VectorType(ir.DoubleType(), LANES)
+        words = _run_rounds(builder, _broadcast(builder, args[1]), [_broadcast(builder, key) for key in args[2:4]])
+        factor, reals = _broadcast(builder, args[4]), ir.VectorType(ir.DoubleType(), LANES)
         scaled = []
-        for word in made:
+        for word in words:
             real = builder.fmul(builder.sitofp(builder.lshr(word, _constant(11)), reals), factor)
-            scaled.append(builder.fptosi(real, word.type) if whole else real)
-        for first, found in enumerate(_in_turn(builder, scaled)):
+            scaled.append(builder.fptosi(real, word.type) if is_integer else real)
+        for first, found in enumerate(_in_block_order(builder, scaled)):
             start = builder.gep(array.data, [ir.Constant(ir.IntType(64), first * LANES)])
             builder.store(found, builder.bitcast(start, found.type.as_pointer()), align=8)
         return context.get_dummy_value()
@@ -51,21 +51,21 @@ def _write(typing: Any, out: Any, block: Any, low: Any, high: Any, scale: Any) -
     return signature, generate
 
 
-_blocks: Any = intrinsic(_write)
+_write_blocks: Any = intrinsic(_emit_blocks)
 
 
-def _rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
-    """Return the four words of LANES neighbouring blocks as four vectors."""
-    # NumPy counts a block before it makes it
+def _run_rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
+    """Return the four words of LANES consecutive blocks as four vectors."""
+    # NumPy increments the counter before it computes a block
     counter = builder.add(block, ir.Constant(block.type, list(range(1, LANES + 1))))
-    # in variables: ten copies of a round would take ten times as long to compile
+    # a loop over variables: ten unrolled rounds would take ten times as long to compile
     words = [cgutils.alloca_once_value(builder, word) for word in (counter, *[_constant(0)] * 3)]
     kept = [cgutils.alloca_once_value(builder, key) for key in keys]
     with cgutils.for_range(builder, ir.Constant(ir.IntType(64), ROUNDS)):
         a, b, c, d = (builder.load(word) for word in words)
         k0, k1 = (builder.load(key) for key in kept)
         (high_a, low_a), (high_c, low_c) = (
-            _product(builder, word, by) for word, by in zip((a, c), MULTIPLIERS, strict=True)
+            _wide_product(builder, word, by) for word, by in zip((a, c), MULTIPLIERS, strict=True)
         )
         after = (
             *(builder.xor(builder.xor(high_c, b), k0), low_c),
@@ -78,8 +78,8 @@ def _rounds(builder: Any, block: Any, keys: list[Any]) -> list[Any]:
     return [builder.load(word) for word in words]
 
 
-def _product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
-    """Return the upper and the lower half of a product of 128 bits, from products of halves, which vectors have."""
+def _wide_product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
+    """Return the upper and lower half of a 128-bit product, from products of 32-bit halves, which vectors support."""
     half, low = _constant(32), _constant(2**32 - 1)
     word_low, word_high = builder.and_(word, low), builder.lshr(word, half)
     by_low, by_high = _constant(by & (2**32 - 1)), _constant(by >> 32)
@@ -89,20 +89,22 @@ def _product(builder: Any, word: Any, by: int) -> tuple[Any, Any]:
     return builder.add(builder.mul(word_high, by_high), carried), builder.mul(word, _constant(by))
 
 
-def _in_turn(builder: Any, words: list[Any]) -> list[Any]:
-    """Return the numbers in the order of the blocks: the four words of the first, then those of the second, ..."""
+def _in_block_order(builder: Any, words: list[Any]) -> list[Any]:
+    """Return the numbers in block order: the four words of the first block, then those of the second, ..."""
 
-    def interleaved(one: Any, other: Any) -> Any:
+    def interleave(one: Any, other: Any) -> Any:
         lanes = one.type.count
         order = [lane + lanes * which for lane in range(lanes) for which in (0, 1)]
         return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
     a, b, c, d = words
-    every = interleaved(interleaved(a, c), interleaved(b, d))
+    all_numbers = interleave(interleave(a, c), interleave(b, d))
     parts = []
-    for first in range(0, NUMBERS, LANES):
+    for first in range(0, NUMBERS_PER_VECTOR, LANES):
         chosen = list(range(first, first + LANES))
-        parts.append(builder.shuffle_vector(every, every, ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen)))
+        parts.append(
+            builder.shuffle_vector(all_numbers, all_numbers, ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen))
+        )
     return parts
 
 
@@ -110,26 +112,26 @@ def _constant(value: int) -> Any:
     return ir.Constant(ir.VectorType(ir.IntType(64), LANES), [value] * LANES)
 
 
-def _vector(builder: Any, value: Any) -> Any:
+def _broadcast(builder: Any, value: Any) -> Any:
     kind = ir.VectorType(value.type, LANES)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
 
 @compile.compiled
-def _fill(low, high, block, skip, scale, out):
-    some = np.empty(NUMBERS, out.dtype)
-    for first in range(-skip, out.shape[0], NUMBERS):
-        _blocks(some, block, low, high, scale)
+def _fill_kernel(low, high, block, skip, scale, out):
+    buffer = np.empty(NUMBERS_PER_VECTOR, out.dtype)
+    for first in range(-skip, out.shape[0], NUMBERS_PER_VECTOR):
+        _write_blocks(buffer, block, low, high, scale)
         block += np.uint64(LANES)
-        # unsigned: a loop over indices that might be negative is not vectorised
+        # unsigned, because a loop over possibly negative indices is not vectorised
         begin, unwanted = np.uintp(max(first, 0)), np.uintp(max(-first, 0))
-        for i in range(np.uintp(min(first + NUMBERS, out.shape[0])) - begin):
-            out[begin + i] = some[unwanted + i]
+        for i in range(np.uintp(min(first + NUMBERS_PER_VECTOR, out.shape[0])) - begin):
+            out[begin + i] = buffer[unwanted + i]
 
 
-def fill(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
-    """Write what `reluviz.data.samplers.fill` does, and let other threads run meanwhile."""
+def fill_random(seed: int, stream: int, start: int, scale: float, out: NDArray[Any]) -> None:
+    """Write the numbers of `reluviz.data.samplers.fill_random`, releasing the GIL."""
     key = seed + (stream << 64)
     block, skip = divmod(start, 4)
-    _fill(np.uint64(key & WORD), np.uint64(key >> 64), np.uint64(block), skip, scale, out)
+    _fill_kernel(np.uint64(key & WORD_MASK), np.uint64(key >> 64), np.uint64(block), skip, scale, out)

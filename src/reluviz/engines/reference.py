@@ -1,4 +1,6 @@
-"""The reference engine: PyTorch's autograd and any of its optimisers, one update after another. The truth.
+"""The reference engine: PyTorch's autograd and any of its optimisers, one update after another.
+
+The other engines are tested against it.
 
 Legend of shapes: R replicas, K updates, B batch, N samples.
 """
@@ -35,7 +37,7 @@ class Reference:
         indices = None if piece.indices is None else piece.indices.to(x.device)
         groups = optimizer.param_groups
         batch_x, batch_y = x, y
-        first = y.new_empty(state.replicas)
+        loss_before = y.new_empty(state.replicas)
         for k in range(len(piece)):
             if indices is not None:
                 batch_x, batch_y = x[indices[:, k]], y[indices[:, k]]
@@ -44,7 +46,7 @@ class Reference:
             losses: list[Tensor] = []
 
             def closure(batch_x: Tensor = batch_x, batch_y: Tensor = batch_y, losses: list[Tensor] = losses) -> Tensor:
-                # the sum over replicas gives each replica its own gradient, since none depends on another
+                # replicas are independent, so the gradient of their sum is that of each replica
                 with torch.enable_grad():
                     loss: Tensor = (state.predict(batch_x) - batch_y).square().mean(-1)
                     optimizer.zero_grad(set_to_none=True)
@@ -53,5 +55,6 @@ class Reference:
                 return loss.detach().sum()
 
             optimizer.step(closure)  # type: ignore[arg-type]
-            first = losses[0]
-        return first
+            # LBFGS calls the closure several times; the first call is before the update
+            loss_before = losses[0]
+        return loss_before

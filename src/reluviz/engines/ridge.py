@@ -1,4 +1,4 @@
-"""The output layer solved in closed form, in the place of training it."""
+"""The output layer solved in closed form instead of trained."""
 
 import numpy as np
 import torch
@@ -28,12 +28,12 @@ class Ridge:
         x: Tensor,
         y: Tensor,
     ) -> Tensor:
-        """Put the solution into the output layer; however many updates the piece has, it is the same."""
+        """Write the solution into the output layer; it does not depend on the number of updates. See `Engine.run`."""
         with torch.no_grad():
-            before: Tensor = (state.predict(x) - y).square().mean(-1)
+            loss_before: Tensor = (state.predict(x) - y).square().mean(-1)
             p = {name: value.detach().to("cpu", torch.float64) for name, value in state.parameters.items()}
             for r, phi in enumerate(features(p, x.double().cpu())):
                 v, c = ridge(phi[:, :-1], y.double().cpu(), state.ridge)
                 state.parameters["output_weight"][r] = v.to(y)
                 state.parameters["output_bias"][r] = c.to(y)
-        return before
+        return loss_before

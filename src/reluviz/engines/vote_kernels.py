@@ -7,17 +7,17 @@ No N x P matrix of gradients is made. With a_ik = 1[h_ik > 0], h_ik = w_k x_i + 
     |J_i|^2  = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1
     <J_i, G> = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
 
-where parameters that are frozen count 0.
+where the terms of frozen parameters are 0.
 
 Legend of shapes: R replicas, N samples, n recorded samples, W hidden units. Every entry point works on replicas
 first .. last - 1:
 
     w, b, v [R, W], c [R]: the parameters
     x, y [N] or [n]
-    moved [4]: 1 where w, b, v, c are trained, else 0
+    trained [4]: 1 for each of w, b, v, c that is trained, else 0
     gradient [R, 3W + 1]: G, in the order w, b, v, c
 
-All functions stand in one file, since the cache on disk notices changes of the file of an entry point only.
+All functions are in one file, because the cache on disk only notices changes of the file of an entry point.
 """
 
 import functools
@@ -27,27 +27,27 @@ import numpy as np
 from reluviz.engines import compile
 
 TILE = 256
-"""Samples taken at a time, which stay in the fastest memory."""
+"""Samples processed at a time; they stay in the fastest cache."""
 FASTMATH = {"reassoc", "nsz"}
-"""Not "contract", but where no gate is asked for: w x + b > 0 must round as PyTorch's."""
+"""Without "contract", except where no gate is computed: w x + b > 0 must round as in PyTorch."""
 compiled = functools.partial(compile.compiled, fastmath=FASTMATH)
-part = functools.partial(compile.part, fastmath=FASTMATH)
+inlined = functools.partial(compile.inlined, fastmath=FASTMATH)
 
 
-@functools.partial(compile.part, fastmath={*FASTMATH, "contract"})
+@functools.partial(compile.inlined, fastmath={*FASTMATH, "contract"})
 def _residuals(w, b, v, c, x, y, count, r):
-    """Write r_i of `count` samples."""
+    """Write r_i of `count` samples into r."""
     width = w.shape[0]
     for i in range(count):
         r[i] = c - y[i]
-    # four units at a time: what is read and written of a sample costs as much as a unit
+    # four units at a time, since reading and writing a sample costs as much as one unit
     for k in range(0, width - 3, 4):
         w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
         v0, v1, v2, v3 = v[k], v[k + 1], v[k + 2], v[k + 3]
         for i in range(count):
             h0, h1, h2, h3 = w0 * x[i] + b0, w1 * x[i] + b1, w2 * x[i] + b2, w3 * x[i] + b3
-            # in this order NaN stays NaN
+            # comparing in this order preserves NaN
             f0 = v0 * (0.0 if h0 < 0.0 else h0) + v1 * (0.0 if h1 < 0.0 else h1)
             f2 = v2 * (0.0 if h2 < 0.0 else h2) + v3 * (0.0 if h3 < 0.0 else h3)
             r[i] += f0 + f2
@@ -58,12 +58,12 @@ def _residuals(w, b, v, c, x, y, count, r):
             r[i] += weight * (0.0 if h < 0.0 else h)
 
 
-@part
-def _squares(w, b, v, moved, x, count, q):
-    """Write |J_i|^2 of `count` samples."""
+@inlined
+def _squared_jacobian_norms(w, b, v, trained, x, count, q):
+    """Write |J_i|^2 of `count` samples into q."""
     width = w.shape[0]
     for i in range(count):
-        q[i] = moved[3]
+        q[i] = trained[3]
     for k in range(0, width - 3, 4):
         w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
@@ -74,18 +74,18 @@ def _squares(w, b, v, moved, x, count, q):
             a2, a3 = v2 if h2 > 0.0 else 0.0, v3 if h3 > 0.0 else 0.0
             h0, h1, h2, h3 = max(h0, 0.0), max(h1, 0.0), max(h2, 0.0), max(h3, 0.0)
             hidden = h0 * h0 + h1 * h1 + h2 * h2 + h3 * h3
-            q[i] += (moved[0] * x[i] * x[i] + moved[1]) * (a0 + a1 + a2 + a3) + moved[2] * hidden
+            q[i] += (trained[0] * x[i] * x[i] + trained[1]) * (a0 + a1 + a2 + a3) + trained[2] * hidden
     for k in range(width - width % 4, width):
         slope, bias = w[k], b[k]
-        of_slope, of_bias = moved[0] * v[k] * v[k], moved[1] * v[k] * v[k]
+        of_slope, of_bias = trained[0] * v[k] * v[k], trained[1] * v[k] * v[k]
         for i in range(count):
             h = slope * x[i] + bias
-            q[i] += of_slope * x[i] * x[i] + of_bias + moved[2] * h * h if h > 0.0 else 0.0
+            q[i] += of_slope * x[i] * x[i] + of_bias + trained[2] * h * h if h > 0.0 else 0.0
 
 
 @compiled
 def losses(first, last, w, b, v, c, x, y, loss):
-    """Write the mean of r_i^2, [R]."""
+    """Write the mean of r_i^2 into `loss`, [R]."""
     r = np.empty(TILE)
     for j in range(first, last):
         total = 0.0
@@ -98,8 +98,8 @@ def losses(first, last, w, b, v, c, x, y, loss):
 
 
 @compiled
-def votes(first, last, w, b, v, c, x, y, moved, gradient, sums):
-    """Write G [R, 3W + 1], and the sums of |g_i| and of |g_i|^2, [R, 2]."""
+def votes(first, last, w, b, v, c, x, y, trained, gradient, sums):
+    """Write G into `gradient`, [R, 3W + 1], and the sums of |g_i| and of |g_i|^2 into `sums`, [R, 2]."""
     width = w.shape[1]
     r, q = np.empty(TILE), np.empty(TILE)
     for j in range(first, last):
@@ -108,7 +108,7 @@ def votes(first, last, w, b, v, c, x, y, moved, gradient, sums):
             count = min(TILE, x.shape[0] - start)
             xs = x[start : start + count]
             _residuals(w[j], b[j], v[j], c[j], xs, y[start : start + count], count, r)
-            _squares(w[j], b[j], v[j], moved, xs, count, q)
+            _squared_jacobian_norms(w[j], b[j], v[j], trained, xs, count, q)
             for i in range(count):
                 r[i] *= 2.0
                 squared = r[i] * r[i] * q[i]
@@ -127,25 +127,25 @@ def votes(first, last, w, b, v, c, x, y, moved, gradient, sums):
                 g[width + k] += v[j, k] * s1
                 g[2 * width + k] += sh
         for k in range(width):
-            g[k] *= moved[0] / x.shape[0]
-            g[width + k] *= moved[1] / x.shape[0]
-            g[2 * width + k] *= moved[2] / x.shape[0]
-        g[3 * width] *= moved[3] / x.shape[0]
+            g[k] *= trained[0] / x.shape[0]
+            g[width + k] *= trained[1] / x.shape[0]
+            g[2 * width + k] *= trained[2] / x.shape[0]
+        g[3 * width] *= trained[3] / x.shape[0]
         sums[j, 0], sums[j, 1] = norms, squares
 
 
 @compiled
-def recorded(first, last, w, b, v, c, x, y, moved, gradient, residual, norm, along):
-    """Write r_i, |g_i| and <g_i, G> of the recorded samples, [R, n] each."""
+def recorded_votes(first, last, w, b, v, c, x, y, trained, gradient, residual, norm, inner_product):
+    """Write r_i, |g_i| and <g_i, G> of the recorded samples into the last three arguments, [R, n] each."""
     width = w.shape[1]
     for j in range(first, last):
-        g, r, q, t = gradient[j], residual[j], norm[j], along[j]
+        g, r, q, t = gradient[j], residual[j], norm[j], inner_product[j]
         for start in range(0, x.shape[0], TILE):
             count = min(TILE, x.shape[0] - start)
-            own = slice(start, start + count)
-            xs, rs, qs, ts = x[own], r[own], q[own], t[own]
-            _residuals(w[j], b[j], v[j], c[j], xs, y[own], count, rs)
-            _squares(w[j], b[j], v[j], moved, xs, count, qs)
+            chunk = slice(start, start + count)
+            xs, rs, qs, ts = x[chunk], r[chunk], q[chunk], t[chunk]
+            _residuals(w[j], b[j], v[j], c[j], xs, y[chunk], count, rs)
+            _squared_jacobian_norms(w[j], b[j], v[j], trained, xs, count, qs)
             for i in range(count):
                 ts[i] = g[3 * width]
             for k in range(width):

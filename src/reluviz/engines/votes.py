@@ -1,8 +1,8 @@
-"""Losses and votes of many ReLU networks at once, compiled: what `ballots` finds, in a fiftieth of the time.
+"""Compiled losses and votes of many ReLU networks: the results of `core.votes` in a fiftieth of the time.
 
     r_i = f(x_i) - y_i,   g_i = 2 r_i J_i,   G = (1/N) sum_i g_i
 
-Legend of shapes: R replicas, N samples, n recorded samples, W hidden units.
+Legend of shapes: R replicas, V shown replicas, N samples, n recorded samples, W hidden units.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.functions import PARAMETERS, Array
-from reluviz.core.votes import VoteTotals, shares
+from reluviz.core.votes import VoteTotals, vote_shares
 from reluviz.engines import vote_kernels
 from reluviz.engines.parallel import run_in_threads
 
-NANOSECONDS = 1.0
-"""What a hidden unit takes on a sample, about."""
+NANOSECONDS_PER_ACTIVATION = 1.0
+"""Estimated time for one hidden unit and one sample."""
 
 
 def losses(p: Mapping[str, Array], x: Array, y: Array) -> Array:
-    """Return L = (1/N) sum_i r_i^2, [R], as `functions.mean_squared_error` does."""
+    """Return L = (1/N) sum_i r_i^2, [R], as `core.votes.losses` does."""
     arrays = _arrays(p)
     found = np.empty(len(arrays[0]))
-    run_in_threads(lambda first, last: vote_kernels.losses(first, last, *arrays, x, y, found), len(found), _work(p, x))
+    run_in_threads(
+        lambda first, last: vote_kernels.losses(first, last, *arrays, x, y, found), len(found), _nanoseconds(p, x)
+    )
     return found
 
 
@@ -35,29 +37,30 @@ def summarize(
     recorded: NDArray[np.int64] | None = None,
     shown: int | None = None,
 ) -> VoteTotals:
-    """Return the votes of all samples; see `ballots.summarize`.
+    """Return the votes of all samples; see `core.votes.summarize`.
 
     Args:
         p: the parameters.
         x: inputs [N].
         y: targets [N].
         trained: names of the trained parameters.
-        recorded: indices of the samples whose own figures are kept; all by default.
-        shown: of so many replicas only, the first ones; of all by default.
+        recorded: indices of the samples whose individual votes are returned, [n]; all samples by default.
+        shown: number of replicas, counted from the first, whose individual votes are returned; all by default.
     """
     arrays = _arrays(p)
     replicas, width = arrays[0].shape
     shown = replicas if shown is None else min(shown, replicas)
-    kept = (x, y) if recorded is None else (x[recorded], y[recorded])
-    moved = np.array([name in trained for name in PARAMETERS["relu"]], dtype=float)
+    recorded_points = (x, y) if recorded is None else (x[recorded], y[recorded])
+    is_trained = np.array([name in trained for name in PARAMETERS["relu"]], dtype=float)
     gradient, sums = np.zeros((replicas, 3 * width + 1)), np.empty((replicas, 2))
-    series = np.empty((3, shown, len(kept[0])))
+    # residual, norm and inner product with G of the recorded samples
+    series = np.empty((3, shown, len(recorded_points[0])))
 
-    def some(first: int, last: int) -> None:
-        vote_kernels.votes(first, last, *arrays, x, y, moved, gradient, sums)
-        vote_kernels.recorded(first, min(last, shown), *arrays, *kept, moved, gradient, *series)
+    def compute(first: int, last: int) -> None:
+        vote_kernels.votes(first, last, *arrays, x, y, is_trained, gradient, sums)
+        vote_kernels.recorded_votes(first, min(last, shown), *arrays, *recorded_points, is_trained, gradient, *series)
 
-    run_in_threads(some, replicas, 3 * _work(p, x))
+    run_in_threads(compute, replicas, 3 * _nanoseconds(p, x))
     norms, squares = sums.T
     samples, signal = len(x), np.square(gradient).sum(-1)
     parts = dict(zip(PARAMETERS["relu"], np.split(gradient, [width, 2 * width, 3 * width], axis=-1), strict=True))
@@ -69,7 +72,7 @@ def summarize(
             effective=np.square(norms) / squares,
             residual=series[0],
             norm=series[1] / samples,
-            share=shares(series[2], signal[:shown], samples),
+            share=vote_shares(series[2], signal[:shown], samples),
         )
 
 
@@ -77,5 +80,6 @@ def _arrays(p: Mapping[str, Array]) -> list[Array]:
     return [np.ascontiguousarray(p[name]) for name in PARAMETERS["relu"]]
 
 
-def _work(p: Mapping[str, Array], x: Array) -> float:
-    return NANOSECONDS * len(x) * int(p["bias"].shape[1])
+def _nanoseconds(p: Mapping[str, Array], x: Array) -> float:
+    """Return the estimated time of one replica."""
+    return NANOSECONDS_PER_ACTIVATION * len(x) * int(p["bias"].shape[1])

@@ -1,4 +1,4 @@
-"""The models as LightningModules."""
+"""The models, as LightningModules."""
 
 from reluviz.models.module import RegressionModule
 from reluviz.models.one_parameter import ConstantModule, LinearModule

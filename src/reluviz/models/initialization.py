@@ -1,6 +1,6 @@
-"""Initial states of a ReLU network: torch's weights, and elbows put where they are wanted.
+"""Initial states of a ReLU network: torch's default weights, with biases that place the elbows.
 
-Legend of shapes: N samples, W hidden units. A state maps parameter names to tensors, of one replica.
+Legend of shapes: N samples, W hidden units. A state maps parameter names to tensors of one replica.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from reluviz.data.samplers import uniform
 
-ELBOWS = ("uniform", "even", "at_data", "given", "torch")
+ELBOW_PLACEMENTS = ("uniform", "even", "at_data", "given", "torch")
+"""The values of the setting `model.elbows`."""
 
 
-def course_weights(seed: int, width: int) -> dict[str, Tensor]:
+def torch_default_state(seed: int, width: int) -> dict[str, Tensor]:
     """Return torch's default initial state of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) under a seed.
 
-    The numbers are those that `torch.manual_seed(seed)` before building the network gives, in float32. On
-    [0, 1] only a quarter of the units then bend inside the interval, hence the course moves the elbows.
+    The numbers are those that `torch.manual_seed(seed)` before building the network gives, in float32. Only a
+    quarter of these units have their elbow in [0, 1], so the course moves the elbows.
     """
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the accelerators' generators
@@ -32,7 +33,7 @@ def course_weights(seed: int, width: int) -> dict[str, Tensor]:
     }
 
 
-def place(
+def set_elbows(
     state: dict[str, Tensor],
     elbows: str,
     seed: int,
@@ -41,22 +42,22 @@ def place(
     positions: Sequence[float] | None,
     x: Tensor | None,
 ) -> None:
-    """Replace the biases of `state` by b_k = -beta_k w_k, which puts the elbows at beta.
+    """Set the biases of `state` to b_k = -beta_k w_k, so that the elbows are at beta.
 
     Args:
         state: the initial state, changed in place.
-        elbows: the placement, one of `ELBOWS`; at_data leaves the biases alone while x is None.
-        seed: of the uniform draws.
+        elbows: one of `ELBOW_PLACEMENTS`; "torch" keeps the biases; "at_data" keeps them if x is None.
+        seed: seed of the uniform draws.
         low: left end of the domain.
         high: right end of the domain.
-        positions: the elbows of placement "given".
-        x: training inputs [N], for placement "at_data".
+        positions: the elbows for "given".
+        x: training inputs [N], for "at_data".
     """
     w = state["input_slope"]
     width = len(w)
     if elbows == "uniform":
-        # a stream of its own: torch's generators keep 32 bits of a seed, so that another of them would
-        # repeat the numbers of some seed's weights
+        # not a torch generator: it keeps only 32 bits of its seed, so a second one would repeat the random numbers of
+        # some seed's weights
         beta = low + (high - low) * torch.from_numpy(uniform(seed, 4, 0, width)).sort().values
     elif elbows == "even":
         beta = torch.linspace(low, high, width + 2, dtype=torch.float64)[1:-1]

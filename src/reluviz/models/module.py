@@ -1,4 +1,4 @@
-"""What the three models share: replicas, the optimiser, and a training step that makes one whole segment.
+"""The base class of the models: replicas, the optimiser, and a training step that makes one whole segment.
 
 Legend of shapes: R replicas, K updates of a segment, N samples, G parameter groups of the optimiser.
 """
@@ -29,15 +29,18 @@ from reluviz.models.optimizers import build_optimizer, build_scheduler
 class RegressionModule(L.LightningModule):
     """A one-input regression model, trained for several replicas at once.
 
-    Every parameter has a leading replica axis; replica r is a run of its own with seed `seeds[r]`. One
-    Lightning batch is a segment of K updates, which an engine makes in place; `global_step` counts segments,
-    `updates_done` updates.
+    Every parameter has a leading replica axis. Replica r is an independent run with seed `seeds[r]`. One Lightning
+    batch is a segment of K updates, which an engine makes in place. `global_step` counts segments, `updates_done`
+    counts updates.
 
     Args:
         seeds: one seed for each replica.
         optimizer: `_target_` (a class, such as "torch.optim.SGD") and its arguments.
-        scheduler: the same for a learning-rate scheduler, stepped after every update; None for none.
-        engine: what makes the updates; "auto" picks the fastest that supports the run.
+        scheduler: the same for a learning-rate scheduler, stepped after every update; None for a constant rate.
+        engine: name of the engine that makes the updates; "auto" is the fastest that supports the run.
+
+    Raises:
+        UserError: if the seeds are not different integers of at least 0.
     """
 
     model: ClassVar[str]
@@ -63,9 +66,9 @@ class RegressionModule(L.LightningModule):
         self.engine_name = engine
         self.engine: Engine | None = None
         self.engine_seconds = 0.0
-        self.report: Callable[[int], None] = lambda update: None
+        self.progress_callback: Callable[[int], None] = lambda update: None
         self._views = ArrayViews()
-        self._points: tuple[tuple[Dataset, torch.dtype, torch.device], tuple[Tensor, Tensor]] | None = None
+        self._cached_points: tuple[tuple[Dataset, torch.dtype, torch.device], tuple[Tensor, Tensor]] | None = None
         self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("batch_loss", torch.full((len(self.seeds),), torch.nan))
@@ -73,7 +76,7 @@ class RegressionModule(L.LightningModule):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute."""
         if name == "_current_fx_name":
-            # a word that Lightning sets thirty times a segment; torch would ask each time whether it is a parameter
+            # Lightning sets this string thirty times a segment; torch would check each time whether it is a parameter
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -83,19 +86,19 @@ class RegressionModule(L.LightningModule):
         """Names of the parameters that are trained."""
         return tuple(name for name in PARAMETERS[self.model] if getattr(self, name).requires_grad)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the parameters as arrays that share their memory, name -> [R] or [R, W]; they must be on the CPU."""
-        return self._views.of(self._parameters, PARAMETERS[self.model])
+    def parameter_views(self) -> dict[str, NDArray[Any]]:
+        """Return zero-copy NumPy views of the parameters, name -> [R] or [R, W]; they must be on the CPU."""
+        return self._views.get(self._parameters, PARAMETERS[self.model])
 
     def values(self) -> dict[str, Tensor]:
-        """Return a copy of the parameters, name -> [R] or [R, W], in float64 and off the graph."""
-        return {name: torch.from_numpy(value) for name, value in self.copies().items()}
+        """Return detached float64 copies of the parameters, name -> [R] or [R, W]."""
+        return {name: torch.from_numpy(value) for name, value in self.parameter_copies().items()}
 
-    def copies(self) -> dict[str, NDArray[np.float64]]:
-        """Return what `values` returns, as arrays."""
-        own = [self._parameters.get(name) for name in PARAMETERS[self.model]]
-        if all(value is not None and _plain(value) for value in own):
-            return {name: value.astype(np.float64) for name, value in self.arrays().items()}
+    def parameter_copies(self) -> dict[str, NDArray[np.float64]]:
+        """Return float64 copies of the parameters as arrays, name -> [R] or [R, W]."""
+        registered = [self._parameters.get(name) for name in PARAMETERS[self.model]]
+        if all(value is not None and _can_be_viewed(value) for value in registered):
+            return {name: value.astype(np.float64) for name, value in self.parameter_views().items()}
         named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
 
@@ -103,33 +106,33 @@ class RegressionModule(L.LightningModule):
         """Return f(x), [R, N]; x is [N] or [R, N]."""
         return predict(self.model, {name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
 
-    def points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Return x and y [N] of a data set with the module's dtype, on its device."""
+    def training_points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        """Return the training inputs and outputs [N] with the module's dtype and on its device; cached."""
         like = getattr(self, PARAMETERS[self.model][0])
-        known, kind, device = self._points[0] if self._points is not None else (None, None, None)
-        if self._points is None or known is not dataset or kind is not like.dtype or device != like.device:
+        cached, dtype, device = self._cached_points[0] if self._cached_points is not None else (None, None, None)
+        if self._cached_points is None or cached is not dataset or dtype is not like.dtype or device != like.device:
             x, y = (torch.from_numpy(values).to(like.device, like.dtype) for values in (dataset.x, dataset.y))
-            self._points = (dataset, like.dtype, like.device), (x, y)
-        return self._points[1]
+            self._cached_points = (dataset, like.dtype, like.device), (x, y)
+        return self._cached_points[1]
 
-    def state(self) -> ModelState:
-        """Return what an engine is given of this module."""
+    def model_state(self) -> ModelState:
+        """Return the model as an engine sees it."""
         parameters = {name: getattr(self, name) for name in PARAMETERS[self.model]}
         ridge = getattr(self, "ridge", 0.0)
         return ModelState(self.model, parameters, self.__call__, len(self.seeds), ridge, self._views)
 
     def requirements(self, sampler: Sampler | None) -> Requirements:
-        """Return what a run of this module on minibatches of this sampler needs of an engine."""
+        """Return the features that an engine must support to train this module on minibatches of this sampler."""
         names = PARAMETERS.get(getattr(self, "model", ""), ())
-        known = bool(names) and type(self).forward is RegressionModule.forward
+        standard = bool(names) and type(self).forward is RegressionModule.forward
         like = getattr(self, names[0]) if names else next(self.parameters())
         trainer = self._trainer
         return Requirements(
-            model=self.model if known else None,
+            model=self.model if standard else None,
             class_name=type(self).__name__,
             solved=getattr(self, "train_mode", None) == "ridge",
             parametrized=any(name not in self._parameters for name in names),
-            # the trainer moves and casts the module after it has chosen the engine
+            # the trainer moves and casts the module only after the engine has been chosen
             device=like.device if trainer is None else trainer.strategy.root_device,
             dtype=like.dtype,
             precision=None if trainer is None else trainer.precision,
@@ -138,7 +141,7 @@ class RegressionModule(L.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        """Choose the engine, and take the trainer's precision before a checkpoint is read into the parameters."""
+        """Choose the engine, and change to the trainer's precision before a checkpoint is loaded."""
         if self.trainer.precision == "64-true":
             self.double()
         if stage == "fit":
@@ -146,14 +149,14 @@ class RegressionModule(L.LightningModule):
             self.engine = choose(self.engine_name, self.requirements(data.sampler if data is not None else None))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the precision of the checkpoint before its numbers are read."""
+        """Change to the checkpoint's precision before its parameters are loaded."""
         if checkpoint["state_dict"]["batch_loss"].dtype == torch.float64:
             self.double()
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser over the trained parameters, and the scheduler where there is one.
+        """Return the optimiser of the trained parameters, and the scheduler if there is one.
 
-        Weight decay is not applied to an output bias, as ridge regression does not penalise it.
+        Weight decay is not applied to the output bias, just as ridge regression does not penalise it.
         """
         named = {name: getattr(self, name) for name in self.trained}
         optimizer = build_optimizer(self.optimizer_settings, named, replicas=len(self.seeds))
@@ -162,60 +165,61 @@ class RegressionModule(L.LightningModule):
         return [optimizer], [build_scheduler(self.scheduler_settings, optimizer)]
 
     def training_step(self, segment: Segment, batch_idx: int) -> None:
-        """Make the segment's K updates, all or none of them.
+        """Make all K updates of the segment, or none.
 
-        An interruption tears a segment: whatever happens, the state before it comes back, so that a
-        checkpoint written while handling the exception is sound.
+        After any exception, the state before the segment is restored, so that a checkpoint written while handling
+        the exception is consistent.
         """
         optimizer = self.optimizers()
         assert isinstance(optimizer, L.pytorch.core.optimizer.LightningOptimizer)
-        before = self._state()
+        before = self._save_state()
         try:
-            # the engine makes every update in the closure and leaves no gradient, so that this one step of
-            # Lightning's, which counts the segment, moves nothing
+            # The engine makes every update in the closure and leaves no gradients. So this step changes no parameter,
+            # but Lightning counts it, and `global_step` advances by one for each segment.
             optimizer.step(closure=lambda: self._run(segment))
             self.updates_done.add_(len(segment))
             self.segments_done.add_(1)
         except BaseException:
-            self._put_back(before)
+            self._restore_state(before)
             raise
         if self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            # the x axis of whatever others log through Lightning; a call costs more than a snapshot's votes
+            # the x axis of values that other callbacks log through Lightning; a call costs more than a snapshot's votes
             self.log("step", float(self.updates_done))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which model it is: the constant and the linear one have the same parameter."""
+        """Store the model's name: the constant and the linear model have the same parameter."""
         checkpoint["model"] = self.model
 
     def on_train_epoch_end(self) -> None:
-        """Stop when every segment has been made, also for a trainer that was given no number of steps."""
+        """Stop after the last segment, even if the trainer has no limit on steps."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is not None and not data.remaining(int(self.updates_done)):
             self.trainer.should_stop = True
 
     def _run(self, segment: Segment) -> Tensor:
+        """Make the updates of a segment and return the sum of the replicas' last batch losses."""
         assert self.engine is not None
         optimizer = self._optimizer()
         rates = self._learning_rates(len(segment))
-        after = [group["lr"] for group in optimizer.param_groups]
-        x, y = self.points(segment.dataset)
-        state = self.state()
+        rates_after = [group["lr"] for group in optimizer.param_groups]
+        x, y = self.training_points(segment.dataset)
+        state = self.model_state()
         for piece in segment.pieces(self.engine.by_replica):
-            part = rates[piece.start - segment.start : piece.stop - segment.start]
+            piece_rates = rates[piece.start - segment.start : piece.stop - segment.start]
             started = time.perf_counter()
-            self.batch_loss.copy_(self.engine.run(state, optimizer, piece, part, x, y))
+            self.batch_loss.copy_(self.engine.run(state, optimizer, piece, piece_rates, x, y))
             self.engine_seconds += time.perf_counter() - started
-            self.report(piece.stop)
-        for group, rate in zip(optimizer.param_groups, after, strict=True):
+            self.progress_callback(piece.stop)
+        for group, rate in zip(optimizer.param_groups, rates_after, strict=True):
             group["lr"] = rate
         values = self.parameters() if self._modules else self._parameters.values()
         if any(value is not None and value.grad is not None for value in values):
             optimizer.zero_grad(set_to_none=True)
-        # LBFGS insists on a number
+        # LBFGS needs a number
         return self.batch_loss.sum()
 
     def _learning_rates(self, updates: int) -> NDArray[np.float64]:
-        """Return the learning rate of each of the next K updates, [K, G], and step the scheduler past them."""
+        """Return the learning rate of each of the next K updates, [K, G], and advance the scheduler by K steps."""
         groups = self._optimizer().param_groups
         scheduler = self.lr_schedulers()
         if scheduler is None:
@@ -226,7 +230,7 @@ class RegressionModule(L.LightningModule):
             try:
                 scheduler.step()  # type: ignore[union-attr]
             except ValueError as error:
-                # OneCycleLR has an end
+                # OneCycleLR ends after total_steps
                 raise UserError(f"scheduler: {' '.join(str(error).split())}; it must last for all updates") from error
         return rates
 
@@ -235,47 +239,49 @@ class RegressionModule(L.LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
 
-    def _state(self) -> tuple[Any, ...]:
+    def _save_state(self) -> tuple[Any, ...]:
+        """Return copies of all tensors and of the states of the optimiser and the scheduler."""
         optimizer, scheduler = self._optimizer(), self.lr_schedulers()
         return (
-            self._copies(),
-            # not its state_dict: making and loading that takes as long as a few hundred updates
+            self._save_tensors(),
+            # not state_dict(): it takes as long as a few hundred updates to make and load
             {parameter: copy.deepcopy(state) for parameter, state in optimizer.state.items()},
             [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups],
             None if scheduler is None else copy.deepcopy(scheduler.state_dict()),  # type: ignore[union-attr]
         )
 
-    def _copies(self) -> list[tuple[Tensor, Any]]:
-        """Return all parameters and buffers, each with a copy, as a tensor or an array."""
+    def _save_tensors(self) -> list[tuple[Tensor, Any]]:
+        """Return all parameters and buffers, each with a copy (a tensor or an array)."""
         named = {name: value for name, value in (self._parameters | self._buffers).items() if value is not None}
-        if self._modules or not all(_plain(value) for value in named.values()):
+        if self._modules or not all(_can_be_viewed(value) for value in named.values()):
             return [(value, value.detach().clone()) for value in (*self.parameters(), *self.buffers())]
-        return [(named[name], array.copy()) for name, array in self._views.of(named, tuple(named)).items()]
+        return [(named[name], array.copy()) for name, array in self._views.get(named, tuple(named)).items()]
 
-    def _put_back(self, before: tuple[Any, ...]) -> None:
-        values, state, groups, schedule = before
+    def _restore_state(self, saved: tuple[Any, ...]) -> None:
+        """Restore the result of `_save_state`."""
+        values, state, groups, scheduler_state = saved
         optimizer = self._optimizer()
         with torch.no_grad():
-            for value, earlier in values:
-                value.copy_(torch.as_tensor(earlier))
+            for value, saved_value in values:
+                value.copy_(torch.as_tensor(saved_value))
         optimizer.state.clear()
         optimizer.state.update(state)
-        for group, earlier in zip(optimizer.param_groups, groups, strict=True):
-            group.update(earlier)
+        for group, saved_group in zip(optimizer.param_groups, groups, strict=True):
+            group.update(saved_group)
         optimizer.zero_grad(set_to_none=True)
-        if schedule is not None:
-            self.lr_schedulers().load_state_dict(schedule)  # type: ignore[union-attr]
+        if scheduler_state is not None:
+            self.lr_schedulers().load_state_dict(scheduler_state)  # type: ignore[union-attr]
 
 
-# Lightning asks at each segment which arguments the function takes, and would find out each time
+# Lightning asks for the signature at each segment; storing it here avoids computing it every time
 setattr(RegressionModule.training_step, "__signature__", inspect.signature(RegressionModule.training_step))  # noqa: B010
 
 
-def _plain(value: Tensor) -> bool:
-    """Tell whether a tensor can be seen as an array."""
+def _can_be_viewed(value: Tensor) -> bool:
+    """Return whether NumPy can view the tensor without a copy."""
     return value.is_cpu and value.dtype in (torch.float32, torch.float64, torch.int64)
 
 
-def replicated(values: Sequence[Tensor]) -> nn.Parameter:
-    """Return one parameter with a leading replica axis from each replica's own value."""
+def stack_replicas(values: Sequence[Tensor]) -> nn.Parameter:
+    """Return one parameter with a leading replica axis, stacked from the values of the replicas."""
     return nn.Parameter(torch.stack(list(values)))

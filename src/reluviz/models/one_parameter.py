@@ -5,18 +5,18 @@ from typing import Any
 
 import torch
 
-from reluviz.models.module import RegressionModule, replicated
+from reluviz.models.module import RegressionModule, stack_replicas
 
 
 class OneParameterModule(RegressionModule):
-    """A model whose only parameter is theta [R]; abstract.
+    """Abstract base of the models whose only parameter is theta [R].
 
     Args:
         start: theta before the first update, the same in every replica.
-        seeds: one seed for each replica; see `RegressionModule` for this and the rest.
+        seeds: one seed for each replica; see `RegressionModule` for this and the arguments below.
         optimizer: `_target_` and arguments.
         scheduler: `_target_` and arguments, or None.
-        engine: what makes the updates.
+        engine: name of the engine that makes the updates.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class OneParameterModule(RegressionModule):
         scheduler: dict[str, Any] | None = None,
         engine: str = "auto",
     ) -> None:
-        # plain numbers, which any checkpoint can hold
+        # plain Python numbers, which a checkpoint can store
         seeds, start = [int(seed) for seed in seeds], float(start)
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         self.save_hyperparameters(logger=False)
-        self.theta = replicated([torch.tensor(start, dtype=torch.float32)] * len(self.seeds))
+        self.theta = stack_replicas([torch.tensor(start, dtype=torch.float32)] * len(self.seeds))
 
 
 class ConstantModule(OneParameterModule):

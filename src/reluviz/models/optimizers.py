@@ -1,4 +1,4 @@
-"""Optimisers and schedulers from plain settings: `_target_` and arguments, without Hydra."""
+"""Build optimisers and schedulers from plain settings (`_target_` and arguments), without Hydra."""
 
 import copy
 import importlib
@@ -14,17 +14,17 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from reluviz.errors import UserError
 
-COUPLED = ("LBFGS", "Adafactor", "Muon")
-"""Optimisers of torch whose update of one number depends on others, and so would couple the replicas."""
-REFUSALS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What classes of torch raise for arguments that they cannot use."""
+REPLICA_COUPLING_OPTIMIZERS = ("LBFGS", "Adafactor", "Muon")
+"""Optimisers of torch whose update of a number depends on other numbers, which would couple the replicas."""
+ARGUMENT_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""Exceptions that classes of torch raise for invalid arguments."""
 
 
-def find(target: str) -> Any:
-    """Return what a dotted name stands for.
+def import_by_name(target: str) -> Any:
+    """Return the object with a dotted name.
 
     Raises:
-        LookupError: if there is no such thing.
+        LookupError: if there is no such object.
     """
     module, _, name = target.rpartition(".")
     try:
@@ -36,14 +36,14 @@ def find(target: str) -> Any:
 def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int) -> Optimizer:
     """Return the optimiser that `settings` describe, over the parameters `named`.
 
-    With weight decay the output bias stands in a group of its own without it.
+    With weight decay, the output bias gets a separate parameter group without it.
 
     Raises:
-        UserError: for a class or an argument that does not exist or does not fit.
+        UserError: if the class or an argument does not exist, or a value is invalid.
     """
     target, arguments = _split(settings, "optimizer")
-    cls = _find(target, Optimizer, "optimizer._target_", "torch.optim.SGD")
-    if replicas > 1 and cls.__name__ in COUPLED:
+    cls = _find_class(target, Optimizer, "optimizer._target_", "torch.optim.SGD")
+    if replicas > 1 and cls.__name__ in REPLICA_COUPLING_OPTIMIZERS:
         raise UserError(f"optimizer._target_={target}: would couple the replicas; use replicas=1")
     if cls.__name__ == "SparseAdam":
         raise UserError(f"optimizer._target_={target}: needs sparse gradients, which these models do not have")
@@ -59,11 +59,11 @@ def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRSche
     """Return the learning-rate scheduler that `settings` describe.
 
     Raises:
-        UserError: for a class or an argument that does not exist or does not fit, a scheduler that needs a
-            metric, or one that changes more than the learning rate.
+        UserError: if the class or an argument does not exist, a value is invalid, the scheduler needs a metric, or
+            it changes more than the learning rate.
     """
     target, arguments = _split(settings, "scheduler")
-    cls = _find(target, LRScheduler, "scheduler._target_", "torch.optim.lr_scheduler.CosineAnnealingLR")
+    cls = _find_class(target, LRScheduler, "scheduler._target_", "torch.optim.lr_scheduler.CosineAnnealingLR")
     if cls is torch.optim.lr_scheduler.ReduceLROnPlateau:
         raise UserError(f"scheduler._target_={target}: needs a metric at every update; choose one that counts")
     before = [dict(group) for group in optimizer.param_groups]
@@ -75,10 +75,10 @@ def build_scheduler(settings: Mapping[str, Any], optimizer: Optimizer) -> LRSche
             [group["lr"] for group in optimizer.param_groups],
         )
         try:
-            # many arguments are first used in the first step
+            # many arguments are only checked by the first step
             scheduler.step()
-        except REFUSALS as error:
-            raise _refused(cls.__name__, arguments, "scheduler", error) from error
+        except ARGUMENT_ERRORS as error:
+            raise _invalid_arguments(cls.__name__, arguments, "scheduler", error) from error
     for old, new, rate in zip(before, optimizer.param_groups, rates, strict=True):
         if any(old[name] is not new[name] and old[name] != new[name] for name in old.keys() - {"params", "lr"}):
             raise UserError(
@@ -98,9 +98,9 @@ def _split(settings: Mapping[str, Any], key: str) -> tuple[str, dict[str, Any]]:
     return target, arguments
 
 
-def _find(target: str, base: type, key: str, example: str) -> Any:
+def _find_class(target: str, base: type, key: str, example: str) -> Any:
     try:
-        found = find(target)
+        found = import_by_name(target)
     except LookupError:
         raise UserError(f"{key}={target}: there is no such class; for example {example}") from None
     if not (isinstance(found, type) and issubclass(found, base)) or found is base or inspect.isabstract(found):
@@ -116,15 +116,15 @@ def _build(cls: Any, first: Any, arguments: dict[str, Any], key: str) -> Any:
             raise UserError(
                 f"{key}.{name}: {cls.__name__} has no such argument (it takes {takes}); leave it out with ~{key}.{name}"
             )
-    # YAML has no tuples, and betas must be one
+    # YAML has no tuples, but betas must be a tuple
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
     try:
         return cls(first, **plain)
-    except REFUSALS as error:
-        raise _refused(cls.__name__, arguments, key, error) from error
+    except ARGUMENT_ERRORS as error:
+        raise _invalid_arguments(cls.__name__, arguments, key, error) from error
 
 
-def _refused(name: str, arguments: dict[str, Any], key: str, error: Exception) -> UserError:
+def _invalid_arguments(name: str, arguments: dict[str, Any], key: str, error: Exception) -> UserError:
     shown = " ".join(f"{key}.{argument}={value}" for argument, value in arguments.items()) or key
-    said = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{shown}: {name} does not accept this: {said}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{shown}: {name} does not accept this: {reason}")

@@ -9,9 +9,9 @@ from torch import nn
 from reluviz.core.functions_torch import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.errors import UserError
-from reluviz.models.initialization import ELBOWS, course_weights, place
-from reluviz.models.module import RegressionModule, replicated
-from reluviz.models.sequential import read_sequential, sequential
+from reluviz.models.initialization import ELBOW_PLACEMENTS, set_elbows, torch_default_state
+from reluviz.models.module import RegressionModule, stack_replicas
+from reluviz.models.sequential import build_sequential, read_sequential
 
 TRAINED = {
     "all": PARAMETERS["relu"],
@@ -19,7 +19,7 @@ TRAINED = {
     "hidden": ("input_slope", "bias"),
     "ridge": ("output_weight", "output_bias"),
 }
-"""What each value of `train` trains."""
+"""The parameters that each value of `train` trains."""
 
 
 class ReLUModule(RegressionModule):
@@ -27,22 +27,22 @@ class ReLUModule(RegressionModule):
 
     Args:
         width: hidden units W.
-        elbows: where they are at the start. uniform: sorted uniform draws on the domain (the course's); even:
-            evenly spaced within it; at_data: at training inputs, evenly spaced in rank; given: at `positions`;
-            torch: wherever torch's default weights put them.
-        positions: the W elbows of elbows=given.
-        domain: the interval on which elbows are placed; by default the data's, known when training begins.
+        elbows: the initial elbows. uniform: sorted uniform draws on the domain (as in the course); even: evenly
+            spaced within the domain; at_data: at training inputs, evenly spaced in rank; given: at `positions`;
+            torch: as given by torch's default weights.
+        positions: the W elbows for elbows=given.
+        domain: the interval on which elbows are placed; by default the data's, which is known when training begins.
         train: all, output (v, c by the optimiser), hidden (w, b), or ridge (v, c solved in closed form).
-        ridge: lambda of the solution, sum_i r_i^2 + lambda |v|^2.
-        init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)); every
-            replica starts from it.
-        seeds: one seed for each replica; see `RegressionModule` for this and the rest.
+        ridge: lambda for train=ridge, which minimises sum_i r_i^2 + lambda |v|^2.
+        init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), the initial
+            state of every replica.
+        seeds: one seed for each replica; see `RegressionModule` for this and the arguments below.
         optimizer: `_target_` and arguments.
         scheduler: `_target_` and arguments, or None.
-        engine: what makes the updates.
+        engine: name of the engine that makes the updates.
 
     Raises:
-        UserError: for settings that do not fit each other, or a file that cannot be used.
+        UserError: for invalid or contradictory settings, or a file that cannot be used.
     """
 
     model = "relu"
@@ -66,18 +66,18 @@ class ReLUModule(RegressionModule):
         scheduler: dict[str, Any] | None = None,
         engine: str = "auto",
     ) -> None:
-        # plain numbers, which any checkpoint can hold
+        # plain Python numbers, which a checkpoint can store
         seeds = [int(seed) for seed in seeds]
         positions = None if positions is None else [float(beta) for beta in positions]
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
-        # a checkpoint holds the weights themselves and must load where the file no longer is
+        # a checkpoint holds the weights, and must load without this file
         self.save_hyperparameters(logger=False, ignore=["init_from"])
         if width < 1:
             raise UserError(f"model.width={width}: must be a whole number of at least 1")
         if train not in TRAINED:
             raise UserError(f"model.train={train}: must be one of {', '.join(TRAINED)}")
-        if elbows not in ELBOWS:
-            raise UserError(f"model.elbows={elbows}: must be one of {', '.join(ELBOWS)}")
+        if elbows not in ELBOW_PLACEMENTS:
+            raise UserError(f"model.elbows={elbows}: must be one of {', '.join(ELBOW_PLACEMENTS)}")
         if (elbows == "given") != (positions is not None):
             raise UserError("model.elbows=given and model.positions=[...] need each other")
         if positions is not None and len(positions) != width:
@@ -91,11 +91,11 @@ class ReLUModule(RegressionModule):
             states = [read_sequential(init_from, width)] * len(self.seeds)
         else:
             low, high = domain or (0.0, 1.0)
-            states = [course_weights(seed, width) for seed in self.seeds]
+            states = [torch_default_state(seed, width) for seed in self.seeds]
             for seed, state in zip(self.seeds, states, strict=True):
-                place(state, elbows, seed, low, high, positions, None)
+                set_elbows(state, elbows, seed, low, high, positions, None)
         for name in PARAMETERS["relu"]:
-            setattr(self, name, replicated([state[name] for state in states]))
+            setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
     def setup(self, stage: str) -> None:
@@ -106,17 +106,17 @@ class ReLUModule(RegressionModule):
             self.place_elbows(data.dataset)
 
     def place_elbows(self, dataset: Dataset) -> None:
-        """Move the elbows to where the data want them: for at_data, and for a domain that was not given."""
+        """Place the elbows on the data if they depend on it: for at_data, and if no domain was given."""
         low, high = self.domain or dataset.domain
-        known = self.elbows in ("given", "torch") or (self.elbows != "at_data" and (low, high) == (0.0, 1.0))
-        if self.from_file or known or (self.elbows != "at_data" and self.domain is not None):
+        placed = self.elbows in ("given", "torch") or (self.elbows != "at_data" and (low, high) == (0.0, 1.0))
+        if self.from_file or placed or (self.elbows != "at_data" and self.domain is not None):
             return
         for r, seed in enumerate(self.seeds):
             state = {name: getattr(self, name).detach()[r] for name in PARAMETERS["relu"]}
-            place(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
+            set_elbows(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
             with torch.no_grad():
                 self.bias[r] = state["bias"]
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
-        """Return one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), with weights of its own."""
-        return sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS["relu"]})
+        """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
+        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS["relu"]})

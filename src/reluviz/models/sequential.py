@@ -1,4 +1,4 @@
-"""Exchange with plain PyTorch: the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
+"""Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) and its state_dict."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from reluviz.errors import UserError
 
 
 def read_sequential(path: str, width: int) -> dict[str, Tensor]:
-    """Return the parameters in a state_dict file, in float32; read without running code in it.
+    """Return the parameters in a state_dict file, in float32. Code in the file is never run.
 
     Raises:
         UserError: if the file is missing, unreadable, or holds a network of another shape.
@@ -20,7 +20,7 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # a damaged file raises whatever torch's reader happens to meet
+        # a damaged file may raise any exception in torch's reader
         raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file)") from error
     shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
     if not isinstance(loaded, dict) or set(loaded) != set(shapes):
@@ -34,16 +34,16 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
             raise UserError(f"{where}: {key} has shape {has}; model.width={width} needs {shape}")
         if not (value.is_floating_point() and value.float().isfinite().all()):
             raise UserError(f"{where}: {key} holds values that are not finite numbers")
-    value = {key: loaded[key].float() for key in shapes}
+    values = {key: loaded[key].float() for key in shapes}
     return {
-        "input_slope": value["0.weight"][:, 0],
-        "bias": value["0.bias"],
-        "output_weight": value["2.weight"][0],
-        "output_bias": value["2.bias"][0],
+        "input_slope": values["0.weight"][:, 0],
+        "bias": values["0.bias"],
+        "output_weight": values["2.weight"][0],
+        "output_bias": values["2.bias"][0],
     }
 
 
-def sequential(state: dict[str, Tensor]) -> nn.Sequential:
+def build_sequential(state: dict[str, Tensor]) -> nn.Sequential:
     """Return nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) with the parameters of one replica."""
     width, dtype = len(state["input_slope"]), state["input_slope"].dtype
     network = nn.Sequential(nn.Linear(1, width, dtype=dtype), nn.ReLU(), nn.Linear(width, 1, dtype=dtype))

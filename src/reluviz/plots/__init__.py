@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn without a window: what has been learned, and who voted for it."""
+"""Matplotlib pictures of a run, drawn without a window: the learned function and the votes of the data points."""
 
 from reluviz.plots.figure_cache import for_run
 from reluviz.plots.fit import FitPicture

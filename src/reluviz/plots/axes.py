@@ -1,8 +1,8 @@
-"""A frame with numbered edges in which lines, points and words are drawn.
+"""Axes with ticks, grid, lines, points and text that are created and drawn faster than matplotlib's.
 
-matplotlib's own axes would do, but for the time that they take: each of their ticks is five artists, and to make and
-draw the axes of one picture takes as long as ten pictures. Here a grid is one line, and only the numbers are artists
-of their own. Where the ticks are, and what is written at them, is still matplotlib's choice.
+In matplotlib each tick is five artists, and creating and drawing the axes of one picture takes as long as ten pictures.
+Here all grid lines are one artist, and only the tick labels are separate artists. Tick positions and labels are still
+matplotlib's.
 """
 
 from typing import Any, NamedTuple
@@ -26,23 +26,23 @@ from matplotlib.transforms import (
 
 from reluviz.data.dataset import Array
 from reluviz.plots.canvas import Canvas
-from reluviz.plots.curves import stems
-from reluviz.plots.style import GRID, SMALL, SOFT
-from reluviz.plots.text_cache import Words
+from reluviz.plots.curves import vertical_lines
+from reluviz.plots.style import GREY, LIGHT_GREY, SMALL_FONT
+from reluviz.plots.text_cache import PlainText
 
-TICK = 3.0
-"""Length of a tick, in points."""
-LEFT, BELOW, LOWEST = (-6.5, 0.7), (0.0, -5.8), (0.0, -15.1)
-"""From the edges to their numbers, and to the name of x: to the right and upwards, in points."""
+TICK_LENGTH = 3.0
+"""In points."""
+Y_LABEL_OFFSET, X_LABEL_OFFSET, X_NAME_OFFSET = (-6.5, 0.7), (0.0, -5.8), (0.0, -15.1)
+"""Offsets of the tick labels and of the name of x from the edges: to the right and upwards, in points."""
 
 
 class Ticks(NamedTuple):
-    """Where an edge is ticked, and with what.
+    """The ticks of one edge.
 
     Attributes:
-        at: the places.
-        labels: a text for each, or nothing for ticks without numbers.
-        offset: what is to be added to the numbers or multiplies them, as in "+1e3" or "1e6"; empty for nothing.
+        at: their positions.
+        labels: their labels; empty for ticks without labels.
+        offset: a number that is added to all labels, or multiplies them, as in "+1e3" or "1e6"; empty if there is none.
     """
 
     at: list[float]
@@ -50,9 +50,9 @@ class Ticks(NamedTuple):
     offset: str = ""
 
 
-def numbered(low: float, high: float, most: int = 9) -> Ticks:
-    """Return round numbers between two limits, at most `most` intervals apart."""
-    places = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+def round_ticks(low: float, high: float, max_intervals: int = 9) -> Ticks:
+    """Return ticks at round numbers between two limits, with at most `max_intervals` intervals."""
+    places = MaxNLocator(max_intervals, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     slack = 1e-9 * (high - low)
     kept = [float(place) for place in places if low - slack <= place <= high + slack]
     formatter = ScalarFormatter()
@@ -62,7 +62,7 @@ def numbered(low: float, high: float, most: int = 9) -> Ticks:
 
 
 class Axes:
-    """A rectangle of a figure with coordinates of its own.
+    """A rectangle of a figure with its own coordinates.
 
     Args:
         canvas: the canvas to draw on.
@@ -71,10 +71,11 @@ class Axes:
         ylim: coordinates of the lower and the upper edge.
 
     Attributes:
-        view: the limits, as a box.
-        data: from coordinates to pixels.
-        unit: from fractions of the panel to pixels.
-        along_x, along_y: from a coordinate of the one, and a fraction for the other, to pixels.
+        limits: the limits of x and y, as a Bbox.
+        data_transform: from data coordinates to pixels.
+        axes_transform: from fractions of the axes to pixels.
+        x_transform: from a data coordinate x and a fraction of the height to pixels.
+        y_transform: from a fraction of the width and a data coordinate y to pixels.
     """
 
     def __init__(
@@ -86,106 +87,113 @@ class Axes:
     ) -> None:
         self.canvas = canvas
         self.area = TransformedBbox(Bbox.from_bounds(*box), canvas.figure.transSubfigure)
-        self.view = Bbox.unit()
-        self.limit(xlim, ylim)
-        self.data: Transform = BboxTransform(self.view, self.area)
-        self.unit: Transform = BboxTransformTo(self.area)
-        self.along_x: Transform = blended_transform_factory(self.data, self.unit)
-        self.along_y: Transform = blended_transform_factory(self.unit, self.data)
-        self._rules: list[Artist] = []
+        self.limits = Bbox.unit()
+        self.set_limits(xlim, ylim)
+        self.data_transform: Transform = BboxTransform(self.limits, self.area)
+        self.axes_transform: Transform = BboxTransformTo(self.area)
+        self.x_transform: Transform = blended_transform_factory(self.data_transform, self.axes_transform)
+        self.y_transform: Transform = blended_transform_factory(self.axes_transform, self.data_transform)
+        self._tick_artists: list[Artist] = []
 
-    def limit(self, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
-        """Set the limits; what has been drawn follows, but for the ticks."""
-        self.view.set_points(np.array([[xlim[0], ylim[0]], [xlim[1], ylim[1]]]))
+    def set_limits(self, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
+        """Set the limits. Everything drawn moves with them, except the ticks."""
+        self.limits.set_points(np.array([[xlim[0], ylim[0]], [xlim[1], ylim[1]]]))
 
     def add(self, artist: Any) -> Any:
-        """Add an artist that is not drawn beyond the edges, in coordinates if it has no transform, and return it."""
+        """Add an artist, clipped at the edges, and return it. Without its own transform it uses data coordinates."""
         if not artist.is_transform_set():
-            artist.set_transform(self.data)
+            artist.set_transform(self.data_transform)
         artist.set_clip_box(self.area)
         return self.canvas.figure.add_artist(artist)
 
-    def line(self, x: Any = (), y: Any = (), **style: Any) -> Line2D:
-        """Draw a line, or only markers, through points [n]."""
+    def add_line(self, x: Any = (), y: Any = (), **style: Any) -> Line2D:
+        """Add a line through points [n], or markers at them."""
         drawn: Line2D = self.add(Line2D(x, y, **style))
         return drawn
 
-    def points(self, marker: str, **style: Any) -> PathCollection:
-        """Return markers, none as yet, of which each may have its own place, size and colours."""
-        form = MarkerStyle(marker)
-        path = form.get_path().transformed(form.get_transform())
-        collection = PathCollection((path,), (), offsets=np.empty((0, 2)), offset_transform=self.data, **style)
+    def add_points(self, marker: str, **style: Any) -> PathCollection:
+        """Add an empty collection of markers; each marker may have its own position, size and colours."""
+        marker_style = MarkerStyle(marker)
+        path = marker_style.get_path().transformed(marker_style.get_transform())
+        collection = PathCollection(
+            (path,), (), offsets=np.empty((0, 2)), offset_transform=self.data_transform, **style
+        )
         collection.set_transform(IdentityTransform())
         drawn: PathCollection = self.add(collection)
         return drawn
 
-    def level(self, y: float, **style: Any) -> Line2D:
-        """Draw a level line from edge to edge."""
-        return self.line([0, 1], [y, y], transform=self.along_y, **style)
+    def add_horizontal_line(self, y: float, **style: Any) -> Line2D:
+        """Add a horizontal line from edge to edge."""
+        return self.add_line([0, 1], [y, y], transform=self.y_transform, **style)
 
-    def text(self, x: float, y: float, text: str, **style: Any) -> Words:
-        """Write at a place in fractions of the panel, if no transform is given."""
-        return self.canvas.text(x, y, text, **{"transform": self.unit, **style})
+    def add_text(self, x: float, y: float, text: str, **style: Any) -> PlainText:
+        """Add a text; its position is in fractions of the axes, unless a transform is given."""
+        return self.canvas.add_text(x, y, text, **{"transform": self.axes_transform, **style})
 
-    def rule(self, x: Ticks, y: Ticks, name: str = "", offset_at: float = -0.065) -> None:
-        """Draw the ticks of the lower and the left edge, anew if there are any, with their numbers.
+    def draw_ticks(self, x: Ticks, y: Ticks, name: str = "", offset_at: float = -0.065) -> None:
+        """Draw the ticks of the lower and the left edge with their labels, in place of earlier ticks and grid.
 
         Args:
             x: ticks of the lower edge.
             y: ticks of the left edge.
-            name: what is written below the numbers of x.
-            offset_at: where the offset of y stands above the panel, as a fraction of its width.
+            name: the name of x, written below its labels.
+            offset_at: position of the offset of y above the axes, as a fraction of their width.
         """
-        for artist in self._rules:
+        for artist in self._tick_artists:
             artist.remove()
-        style: dict[str, Any] = {"color": SOFT, "linestyle": "", "markersize": TICK, "markeredgewidth": 0.8}
+        style: dict[str, Any] = {"color": GREY, "linestyle": "", "markersize": TICK_LENGTH, "markeredgewidth": 0.8}
         ticks = (
-            self.line(x.at, np.zeros(len(x.at)), marker=TICKDOWN, transform=self.along_x, **style),
-            self.line(np.zeros(len(y.at)), y.at, marker=TICKLEFT, transform=self.along_y, **style),
+            self.add_line(x.at, np.zeros(len(x.at)), marker=TICKDOWN, transform=self.x_transform, **style),
+            self.add_line(np.zeros(len(y.at)), y.at, marker=TICKLEFT, transform=self.y_transform, **style),
         )
         for each in ticks:
             each.set_clip_box(None)
-        below = [self.beside((at, 0), BELOW, label, self.along_x) for at, label in zip(x.at, x.labels, strict=False)]
-        left = {"ha": "right", "va": "center_baseline"}
-        self._rules = [
+        x_labels = [
+            self.add_offset_text((at, 0), X_LABEL_OFFSET, label, self.x_transform)
+            for at, label in zip(x.at, x.labels, strict=False)
+        ]
+        alignment = {"ha": "right", "va": "center_baseline"}
+        self._tick_artists = [
             *ticks,
-            *below,
+            *x_labels,
             *(
-                self.beside((0, at), LEFT, label, self.along_y, **left)
+                self.add_offset_text((0, at), Y_LABEL_OFFSET, label, self.y_transform, **alignment)
                 for at, label in zip(y.at, y.labels, strict=False)
             ),
-            self.beside((0.5, 0), LOWEST, name, size=SMALL + 1),
-            self.beside((1, 0), (0, LOWEST[1] - 2), x.offset, ha="right"),
-            self.beside((offset_at, 1), (0, 3), y.offset, ha="right" if offset_at > 0 else "left", va="baseline"),
+            self.add_offset_text((0.5, 0), X_NAME_OFFSET, name, size=SMALL_FONT + 1),
+            self.add_offset_text((1, 0), (0, X_NAME_OFFSET[1] - 2), x.offset, ha="right"),
+            self.add_offset_text(
+                (offset_at, 1), (0, 3), y.offset, ha="right" if offset_at > 0 else "left", va="baseline"
+            ),
         ]
 
-    def grid(self, x: Ticks, y: Ticks) -> None:
-        """Draw the lower and the left edge, and a light line at every tick."""
-        light: dict[str, Any] = {"color": GRID, "linewidth": 0.7, "zorder": 0.5}
-        edge: dict[str, Any] = {"color": SOFT, "linewidth": 0.8, "solid_capstyle": "projecting", "zorder": 2.5}
-        edges = self.line([0, 0, np.nan, 0, 1], [0, 1, np.nan, 0, 0], transform=self.unit, **edge)
+    def draw_grid(self, x: Ticks, y: Ticks) -> None:
+        """Draw the lower and the left edge, and a light grid line at every tick."""
+        light: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0.7, "zorder": 0.5}
+        edge: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "solid_capstyle": "projecting", "zorder": 2.5}
+        edges = self.add_line([0, 0, np.nan, 0, 1], [0, 1, np.nan, 0, 0], transform=self.axes_transform, **edge)
         edges.set_clip_box(None)
-        self._rules += [
+        self._tick_artists += [
             edges,
-            self.line(*across(x.at), transform=self.along_x, **light),
-            self.line(*across(y.at)[::-1], transform=self.along_y, **light),
+            self.add_line(*grid_lines(x.at), transform=self.x_transform, **light),
+            self.add_line(*grid_lines(y.at)[::-1], transform=self.y_transform, **light),
         ]
 
-    def beside(
+    def add_offset_text(
         self,
         at: tuple[float, float],
-        shift: tuple[float, float],
+        offset: tuple[float, float],
         text: str,
-        place: Transform | None = None,
+        transform: Transform | None = None,
         **style: Any,
     ) -> Artist:
-        """Write in small letters `shift` points to the right of a place and above it."""
-        away = ScaledTranslation(shift[0] / 72, shift[1] / 72, self.canvas.figure.dpi_scale_trans)
-        small = {"ha": "center", "va": "top", "size": SMALL, "color": SOFT, **style}
-        return self.canvas.text(*at, text, transform=(place or self.unit) + away, **small)
+        """Add a small text, `offset` points to the right of a position and above it."""
+        translation = ScaledTranslation(offset[0] / 72, offset[1] / 72, self.canvas.figure.dpi_scale_trans)
+        small = {"ha": "center", "va": "top", "size": SMALL_FONT, "color": GREY, **style}
+        return self.canvas.add_text(*at, text, transform=(transform or self.axes_transform) + translation, **small)
 
 
-def across(at: Any) -> tuple[Array, Array]:
-    """Return lines from (x, 0) to (x, 1) for each x [n], as one line that NaN breaks."""
+def grid_lines(at: Any) -> tuple[Array, Array]:
+    """Return lines from (x, 0) to (x, 1) for each x [n], as one line with gaps at NaN."""
     x = np.asarray(at, dtype=np.float64)
-    return stems(x, 0 * x, 0 * x + 1)
+    return vertical_lines(x, 0 * x, 0 * x + 1)

@@ -1,7 +1,7 @@
-"""A figure whose still part is drawn once, and whose moving part is drawn anew for every picture.
+"""A figure whose background is drawn once, and whose animated artists are drawn again for every picture.
 
-Ticks and legends cost most of a picture. Here they are drawn a single time; after that a picture is: put that
-background back, draw the moving artists, encode.
+Ticks and legends take most of the time of a picture. They are drawn once, as the background. For each picture the
+background is restored, the animated artists are drawn on it, and the result is encoded as PNG.
 """
 
 from pathlib import Path
@@ -15,109 +15,112 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reluviz.plots.encoding import Encoder
-from reluviz.plots.style import DPI, INK, RC, SIZE, styled
-from reluviz.plots.text_cache import Renderer, Words
+from reluviz.plots.style import BLACK, DPI, RC, SIZE, plot_style
+from reluviz.plots.text_cache import CachedTextRenderer, PlainText
 
-A = TypeVar("A", bound=Artist)
+AnyArtist = TypeVar("AnyArtist", bound=Artist)
 Colours = NDArray[np.uint32]
-"""Red, green, blue and alpha in the order of their bytes."""
+"""Pixels: red, green, blue and alpha are the bytes of each number, in this order in memory."""
 
 
 def new_figure() -> Figure:
-    """Return an empty figure of the size that all pictures have, drawn by Agg and by no window."""
+    """Return an empty figure of the size of all pictures, drawn by Agg without a window."""
     figure = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 class Canvas:
-    """Draws one figure again and again.
+    """Draws one figure many times.
 
     Attributes:
-        figure: the figure; draw the still artists on it as usual, before the first picture.
+        figure: the figure. Add the artists of the background before the first picture.
     """
 
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
-        renderer: Any = Renderer(*SIZE, DPI)  # type: ignore[no-untyped-call]
+        renderer: Any = CachedTextRenderer(*SIZE, DPI)  # type: ignore[no-untyped-call]
         self._renderer = renderer
         self._encoder = Encoder(np.asarray(renderer.buffer_rgba()))
-        self._still: Any = None
+        self._background: Any = None
         self._images: list[tuple[Colours, int, int]] = []
-        self._moving: list[Artist] = []
-        self._captions: list[Artist] = []
-        self._notice = self.caption(figure.text(0.5, 0.55, "", ha="center", va="center", size=15, color=INK, zorder=10))
-        self._notice.set_bbox({"facecolor": "white", "edgecolor": INK, "boxstyle": "round,pad=0.6"})
+        self._animated: list[Artist] = []
+        self._kept_with_notice: list[Artist] = []
+        notice = figure.text(0.5, 0.55, "", ha="center", va="center", size=15, color=BLACK, zorder=10)
+        self._notice = self.animate(notice, keep_with_notice=True)
+        self._notice.set_bbox({"facecolor": "white", "edgecolor": BLACK, "boxstyle": "round,pad=0.6"})
 
-    def moving(self, artist: A) -> A:
-        """Declare that an artist changes from picture to picture, and return it."""
+    def animate(self, artist: AnyArtist, keep_with_notice: bool = False) -> AnyArtist:
+        """Draw an artist again in every picture, and return it.
+
+        Args:
+            artist: the artist; it has been added to the figure.
+            keep_with_notice: draw it also while there is a notice (see `show_notice`).
+        """
+        if keep_with_notice:
+            self._kept_with_notice.append(artist)
         artist.set_animated(True)
-        self._moving.append(artist)
+        self._animated.append(artist)
         return artist
 
-    def caption(self, artist: A) -> A:
-        """Declare a moving artist that stays when there is nothing to draw, and return it."""
-        self._captions.append(artist)
-        return self.moving(artist)
+    def add_text(self, x: float, y: float, text: str, **style: Any) -> PlainText:
+        """Add a text and return it; its position is in fractions of the figure, unless a transform is given."""
+        artist = PlainText(x, y, text, **{"transform": self.figure.transSubfigure, **style})
+        self.figure.add_artist(artist)
+        return artist
 
-    def text(self, x: float, y: float, text: str, **style: Any) -> Words:
-        """Write at a place, in fractions of the figure if no transform is given, and return the artist."""
-        words = Words(x, y, text, **{"transform": self.figure.transSubfigure, **style})
-        self.figure.add_artist(words)
-        return words
+    def add_image(self, colours: Colours, left: int, bottom: int) -> None:
+        """Add an image [height, width] to the background: one colour for each pixel, the lowest row first.
 
-    def image(self, colours: Colours, left: int, bottom: int) -> None:
-        """Put colours [height, width] into the still part, the lowest row first, one for each pixel.
-
-        They stand above the still artists. An image of matplotlib's would be scaled and blended first, and would go
-        into files as well.
+        It covers the other artists of the background, and is not part of saved files. matplotlib's own images are
+        slower: they are scaled and blended.
         """
         self._images.append((colours, left, bottom))
 
-    def width(self, words: Words) -> float:
-        """Return how wide a text is drawn, in pixels."""
-        text, font = words.get_text(), words.get_fontproperties()
+    def text_width(self, artist: PlainText) -> float:
+        """Return the width of a text in pixels."""
+        text, font = artist.get_text(), artist.get_fontproperties()
         return float(self._renderer.get_text_width_height_descent(text, font, False)[0])
 
-    def notice(self, text: str) -> None:
-        """Say in the middle why there is nothing to see; an empty text brings the artists back."""
-        for artist in self._moving:
-            artist.set_visible(not text or artist in self._captions)
+    def show_notice(self, text: str) -> None:
+        """Show a message in place of the animated artists; with an empty text, show the artists again."""
+        for artist in self._animated:
+            artist.set_visible(not text or artist in self._kept_with_notice)
         self._notice.set_text(text)
         self._notice.set_visible(bool(text))
 
     def clear(self) -> None:
-        """Take away all that has been drawn, but for what moves."""
+        """Remove all artists that were added to the figure, and all images."""
         self._images.clear()
         for artist in [*self.figure.artists]:
             artist.remove()
-        self.redraw()
+        self.redraw_background()
 
-    def redraw(self) -> None:
-        """Draw the still artists anew in the next picture, because they have changed."""
-        self._still = None
+    def redraw_background(self) -> None:
+        """Draw the background again in the next picture, because its artists have changed."""
+        self._background = None
 
     def png(self) -> bytes:
-        """Return the picture as it stands, as the bytes of a PNG file of `SIZE` pixels."""
+        """Return the current picture as the bytes of a PNG file of `SIZE` pixels."""
         self._draw()
         return self._encoder.png()
 
     def _draw(self) -> None:
-        if self._still is None:
+        if self._background is None:
             self._renderer.clear()
-            with styled():
+            with plot_style():
                 self.figure.draw(self._renderer)
-            upwards = np.asarray(self._renderer.buffer_rgba()).view(np.uint32)[::-1, :, 0]
+            rows_upwards = np.asarray(self._renderer.buffer_rgba()).view(np.uint32)[::-1, :, 0]
             for colours, left, bottom in self._images:
                 height, width = colours.shape
-                upwards[bottom : bottom + height, left : left + width] = colours
-            self._still = self._renderer.copy_from_bbox(self.figure.bbox)
-        self._renderer.restore_region(self._still)
-        for artist in sorted(self._moving, key=lambda each: each.get_zorder()):
+                rows_upwards[bottom : bottom + height, left : left + width] = colours
+            self._background = self._renderer.copy_from_bbox(self.figure.bbox)
+        self._renderer.restore_region(self._background)
+        for artist in sorted(self._animated, key=lambda each: each.get_zorder()):
             artist.draw(self._renderer)
 
     def save(self, path: str | Path) -> None:
-        """Write the picture to a .png (twice as fine), .svg or .pdf file, always the same bytes.
+        """Write the current picture to a .png (with twice the resolution), .svg or .pdf file, reproducibly.
 
         Raises:
             ValueError: for a format that matplotlib cannot write.
@@ -126,12 +129,12 @@ class Canvas:
         dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         settings: Any = {**RC, "svg.hashsalt": "reluviz", "pdf.fonttype": 42}
         with rc_context(settings):
-            self._animate(False)  # matplotlib leaves the animated texts of a figure out of its files
+            self._set_animated(False)  # matplotlib does not save animated texts
             try:
                 self.figure.savefig(path, dpi=2 * DPI, metadata=dates.get(kind, {}))
             finally:
-                self._animate(True)
+                self._set_animated(True)
 
-    def _animate(self, on: bool) -> None:
-        for artist in self._moving:
+    def _set_animated(self, on: bool) -> None:
+        for artist in self._animated:
             artist.set_animated(on)

@@ -1,4 +1,4 @@
-"""From parameters to what is drawn: the learned function, each hidden ReLU, each elbow.
+"""Compute what is drawn from parameters: the learned function, the hidden ReLUs, the elbows.
 
 Legend of shapes: W hidden units, V vertices of the learned function.
 """
@@ -14,17 +14,17 @@ from reluviz.core import functions
 from reluviz.core.functions import PARAMETERS, Array
 from reluviz.plots.style import Parameters
 
-MOST_VERTICES = 2000
-"""A picture is 960 pixels wide: beyond this many elbows a grid shows the same."""
+MAX_VERTICES = 2000
+"""With more vertices, f is drawn on a grid of this many points. It looks the same: a picture is 960 pixels wide."""
 
 
-def finite(model: str, parameters: Parameters) -> bool:
-    """Tell whether every parameter of the model is finite."""
+def all_finite(model: str, parameters: Parameters) -> bool:
+    """Return True if every parameter of the model is finite."""
     return all(bool(np.isfinite(parameters[name]).all()) for name in PARAMETERS[model])
 
 
-def learned(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
-    """Return the vertices of f on [low, high], x [V] and f(x) [V]; joined by lines they are f exactly."""
+def learned_function(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
+    """Return the vertices of f on [low, high], x [V] and f(x) [V]. Straight lines between them are exactly f."""
     values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
     return _vertices(model, tuple((value.shape, value.tobytes()) for value in values), low, high)
 
@@ -33,24 +33,24 @@ def learned(model: str, parameters: Parameters, low: float, high: float) -> tupl
 def _vertices(
     model: str, values: tuple[tuple[tuple[int, ...], bytes], ...], low: float, high: float
 ) -> tuple[Array, Array]:
-    """Return what `learned` returns; it is kept because both pictures of a snapshot ask for it."""
+    """Compute `learned_function`, cached because both pictures of a snapshot need it."""
     each = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
     p = dict(zip(PARAMETERS[model], each, strict=True))
     x = np.array([low, high], dtype=np.float64)
     if model == "relu":
         beta = functions.elbow(p["input_slope"], p["bias"])[0]
         x = np.sort(np.concatenate([x, beta[(beta > low) & (beta < high)]]))
-        if len(x) > MOST_VERTICES:
-            x = np.linspace(low, high, MOST_VERTICES)
+        if len(x) > MAX_VERTICES:
+            x = np.linspace(low, high, MAX_VERTICES)
     with np.errstate(over="ignore", invalid="ignore"):
         return x, functions.predict(model, p, x)[0]
 
 
-def hidden(parameters: Parameters, low: float, high: float) -> Array:
-    """Return every hidden ReLU, relu(w_k x + b_k), where it is on: the ends (x, height) of a line, [W, 2, 2].
+def hidden_unit_lines(parameters: Parameters, low: float, high: float) -> Array:
+    """Return the active part of every hidden ReLU, relu(w_k x + b_k), as a line: its two ends (x, height), [W, 2, 2].
 
-    A unit is on from its elbow to the side that it faces, or everywhere, or nowhere: then both ends meet at
-    height 0. Where w_k = 0 the line is level.
+    A unit is active from its elbow to the side that it faces, or everywhere, or nowhere; if nowhere, both ends are the
+    same point at height 0. If w_k = 0, the line is horizontal.
     """
     w, b = parameters["input_slope"], parameters["bias"]
     beta = functions.elbow(w, b)
@@ -60,31 +60,31 @@ def hidden(parameters: Parameters, low: float, high: float) -> Array:
     return np.stack([x, height], axis=-1)
 
 
-def stems(x: Array, start: Array, end: Array) -> tuple[Array, Array]:
-    """Return vertical lines from (x, start) to (x, end) as one line that NaN breaks, which draws fastest."""
+def vertical_lines(x: Array, start: Array, end: Array) -> tuple[Array, Array]:
+    """Return vertical lines from (x, start) to (x, end) as one line with gaps at NaN, which is fastest to draw."""
     rows = np.stack([np.stack([x, x, x]), np.stack([start, end, np.full_like(x, np.nan)])])
     return rows[0].T.ravel(), rows[1].T.ravel()
 
 
 @dataclass(frozen=True)
 class Elbows:
-    """Where the units bend, all arrays [W].
+    """The elbows of all units, arrays [W].
 
     Attributes:
-        x: elbow beta_k, NaN where w_k = 0.
+        x: elbow beta_k; NaN where w_k = 0.
         jump: slope jump v_k |w_k|.
-        side: orientation, +1 where a unit is active to the right of its elbow.
-        status: index into `geometry.STATUS`.
+        orientation: +1 where the unit is active to the right of its elbow, -1 to the left.
+        status: index into `core.functions.STATUS`.
     """
 
     x: Array
     jump: Array
-    side: Array
+    orientation: Array
     status: NDArray[Any]
 
 
-def elbows(parameters: Parameters, ends: Array) -> Elbows:
-    """Return the elbows of a network; `ends` [2] are the smallest and the largest training input."""
+def elbows(parameters: Parameters, domain: Array) -> Elbows:
+    """Return the elbows of a network; `domain` [2] is the smallest and the largest training input."""
     w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
-    status = functions.unit_status(w, b, float(ends[0]), float(ends[1]))
+    status = functions.unit_status(w, b, float(domain[0]), float(domain[1]))
     return Elbows(functions.elbow(w, b), functions.slope_jump(w, v), np.sign(w), status)

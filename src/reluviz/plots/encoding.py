@@ -1,4 +1,4 @@
-"""PNG files from the pixels of a renderer."""
+"""Encode the pixels of a renderer as PNG."""
 
 import struct
 import zlib
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 try:
     from isal.isal_zlib import compress
 except ImportError:
-    # where it is not to be had: the same pixels, in ten times the time
+    # if isal is not installed: the same pixels, in ten times the time
     from zlib import compress
 
 
 class Encoder:
-    """Encodes what stands in a buffer, again and again.
+    """Encodes the current content of a buffer as PNG, as often as needed.
 
-    Rows are left unfiltered and compressed at level 1: on these pictures that takes a fraction of the time of an
-    encoder that tries every filter on every row, and makes no larger file.
+    Rows are not filtered, and compressed at level 1. For these pictures this takes a fraction of the time of trying
+    every filter on every row, and the files are no larger.
 
     Args:
         rgba: the buffer, [height, width, 4].
@@ -27,7 +27,7 @@ class Encoder:
     def __init__(self, rgba: NDArray[np.uint8]) -> None:
         self._rgba = rgba
         height, width = rgba.shape[:2]
-        # kept, because most of the time of a new array of this size goes into getting its memory
+        # reused, because allocating an array of this size takes most of the time
         self._rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with its filter: 0, none
 
     def png(self) -> bytes:

@@ -1,47 +1,47 @@
-"""The pictures of the runs of one process, which often share their data, and with them most of what is drawn."""
+"""A cache of pictures: later runs in a process with the same model and data reuse the figures of earlier runs."""
 
 import hashlib
 
 import numpy as np
 
 from reluviz.data.dataset import Dataset
+from reluviz.plots.data_background import DataBackground
 from reluviz.plots.fit import FitPicture
-from reluviz.plots.frame import Frame
 from reluviz.plots.votes import VotesPicture
 
-KEPT = 3
-"""For so many data sets pictures are kept, about 12 MB each."""
+MAX_CACHED = 3
+"""At most this many pairs of pictures are kept, about 12 MB each."""
 
-_kept: dict[str, tuple[FitPicture, VotesPicture]] = {}
+_cache: dict[str, tuple[FitPicture, VotesPicture]] = {}
 
 
 def for_run(model: str, dataset: Dataset, seed: int) -> tuple[FitPicture, VotesPicture]:
-    """Return the pictures of a new run: those of an earlier one, where model and data are the same.
+    """Return the pictures of a new run. Figures of an earlier run with the same model and data are reused.
 
-    What they have in common, edges, points and legend, takes as long as ten pictures. The earlier run must have ended,
-    as its pictures are taken over.
+    Drawing the background (axes, points and legend) takes as long as ten pictures. The earlier run must have ended: its
+    picture objects now show the new run.
 
     Args:
         model: constant, linear or relu.
-        dataset: the data of the run, compared by value.
+        dataset: the data of the run; data sets are compared by value.
         seed: the seed of the replica that is shown, for the title.
     """
     key = _key(model, dataset)
-    pictures = _kept.pop(key, None)
+    pictures = _cache.pop(key, None)
     if pictures is None:
         pictures = FitPicture(model, dataset, seed), VotesPicture(model, dataset, seed)
     for picture in pictures:
-        picture.restart(seed)
-    _kept[key] = pictures  # the latest stands last
-    for old in list(_kept)[:-KEPT]:
-        del _kept[old]
+        picture.reset(seed)
+    _cache[key] = pictures  # the most recent is the last
+    for old in list(_cache)[:-MAX_CACHED]:
+        del _cache[old]
     return pictures
 
 
 def _key(model: str, dataset: Dataset) -> str:
-    """Return a digest of all that the still part of the pictures shows."""
-    frame = Frame(dataset)
-    truth = () if frame.truth is None else frame.truth
+    """Return a digest of everything that the background of the pictures shows."""
+    background = DataBackground(dataset)
+    truth = () if background.truth is None else background.truth
     digest = hashlib.sha256(repr((model, dataset.name, dataset.domain, len(dataset.x), len(truth))).encode())
     for values in (dataset.x, dataset.y, *truth):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).data)

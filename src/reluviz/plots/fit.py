@@ -1,4 +1,4 @@
-"""The picture `fit`: what the model has learned, on the data it learns from."""
+"""The picture `fit`: the learned function with the training data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,45 +6,45 @@ from pathlib import Path
 from reluviz.data.dataset import Dataset
 from reluviz.plots import curves
 from reluviz.plots.canvas import Canvas, new_figure
-from reluviz.plots.frame import Frame
-from reluviz.plots.parabola import ParabolaScene
-from reluviz.plots.relu import ReLUScene
-from reluviz.plots.style import Parameters, number, styled
+from reluviz.plots.data_background import DataBackground
+from reluviz.plots.parabola import ParabolaArtists
+from reluviz.plots.relu import ReLUArtists
+from reluviz.plots.style import Parameters, format_number, plot_style
 from reluviz.plots.title import Title
 
 
 class FitPicture:
-    """Training points, true function and learned function, and what the model is made of.
+    """A picture of the training points, the true function, the learned function and the parameters.
 
-    For a ReLU network every hidden unit, its elbow and its slope jump; for the constant and the linear model
-    theta on the parabola of the loss. Limits are those of the data, the same in all pictures of a run.
+    For a ReLU network it shows every hidden unit, its elbow and its slope jump; for the constant and the linear model,
+    theta on the parabola of the loss. The limits depend on the data only: they are the same in all pictures of a run.
 
     Args:
         model: constant, linear or relu.
         dataset: the data of the run.
-        seed: the seed of the replica that is shown, for the title.
+        seed: the seed of the replica that is shown; it is written in the title.
 
     Attributes:
         canvas: the figure and its artists.
-        scene: the artists that follow the parameters.
+        artists: the artists that show the parameters.
     """
 
     def __init__(self, model: str, dataset: Dataset, seed: int) -> None:
         self.model = model
-        with styled():
+        with plot_style():
             self.canvas = Canvas(new_figure())
-            frame = Frame(dataset)
-            self.heading = Title(self.canvas, model, dataset.name, seed)
-            self.scene: ReLUScene | ParabolaScene = (
-                ReLUScene(self.canvas, frame, dataset)
+            background = DataBackground(dataset)
+            self.title = Title(self.canvas, model, dataset.name, seed)
+            self.artists: ReLUArtists | ParabolaArtists = (
+                ReLUArtists(self.canvas, background, dataset)
                 if model == "relu"
-                else ParabolaScene(self.canvas, frame, dataset, model)
+                else ParabolaArtists(self.canvas, background, dataset, model)
             )
 
-    def restart(self, seed: int) -> None:
-        """Begin with another run on the same data."""
-        self.heading.seed = seed
-        self.scene.restart()
+    def reset(self, seed: int) -> None:
+        """Start showing another run on the same data."""
+        self.title.seed = seed
+        self.artists.reset()
 
     def png(self, parameters: Parameters, update: int, losses: Mapping[str, float]) -> bytes:
         """Return the picture of one snapshot as the bytes of a PNG file.
@@ -52,24 +52,24 @@ class FitPicture:
         Args:
             parameters: of one replica: theta (), or input_slope, bias, output_weight [W] and output_bias ().
             update: number of updates done.
-            losses: name to value, written in the title in this order; a leading "loss/" is left out.
+            losses: name to value, written in the title in this order, without a leading "loss/".
         """
         self._update(parameters, update, losses)
         return self.canvas.png()
 
     def save(self, path: str | Path) -> None:
-        """Write the last snapshot's picture to a .png, .svg or .pdf file."""
+        """Write the picture of the last snapshot to a .png, .svg or .pdf file."""
         self.canvas.save(path)
 
     def _update(self, parameters: Parameters, update: int, losses: Mapping[str, float]) -> None:
-        parts = [f"{name.removeprefix('loss/')} {number(value)}" for name, value in losses.items()]
-        words = ["loss  " + "  ".join(parts)] if parts else []
-        if isinstance(self.scene, ParabolaScene):
-            words.insert(0, self.scene.words(parameters))
-        self.heading.update(parameters, update, "     ".join(words))
-        if not curves.finite(self.model, parameters):
-            self.canvas.notice("the parameters are not finite")
-        elif not self.scene.update(parameters):
-            self.canvas.notice("the learned function is not finite")
+        parts = [f"{name.removeprefix('loss/')} {format_number(value)}" for name, value in losses.items()]
+        texts = ["loss  " + "  ".join(parts)] if parts else []
+        if isinstance(self.artists, ParabolaArtists):
+            texts.insert(0, self.artists.theta_text(parameters))
+        self.title.update(parameters, update, "     ".join(texts))
+        if not curves.all_finite(self.model, parameters):
+            self.canvas.show_notice("the parameters are not finite")
+        elif not self.artists.update(parameters):
+            self.canvas.show_notice("the learned function is not finite")
         else:
-            self.canvas.notice("")
+            self.canvas.show_notice("")

@@ -1,4 +1,4 @@
-"""The picture `votes/history`: how loud every point voted at every snapshot of a run."""
+"""The picture `votes/history`: the norm of every point's contribution at every snapshot of a run."""
 
 import math
 from functools import lru_cache
@@ -11,28 +11,28 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
 from reluviz.data.dataset import Array, span
-from reluviz.plots.axes import TICK, Axes, Ticks, numbered
+from reluviz.plots.axes import TICK_LENGTH, Axes, Ticks, round_ticks
 from reluviz.plots.canvas import Canvas, Colours, new_figure
-from reluviz.plots.style import INK, NORMAL, SIZE, SMALL, SOFT, number, styled
+from reluviz.plots.style import BLACK, GREY, NORMAL_FONT, SIZE, SMALL_FONT, format_number, plot_style
 
-LEFT, BOTTOM, WIDTH, ROWS = 62, 63, 768, 462
-"""Place and size of the image in pixels: more rows could not be seen."""
-BAR, THICK, TIP = 850, 21, 9
-"""Where the bar of colours begins and how wide it is, and the height of its tip: all that is quieter."""
-DECADES = 6
-"""The colours reach at most this many powers of ten below the loudest vote."""
-SILENCE = 1e-200
-"""A norm below this one counts as none."""
+LEFT, BOTTOM, WIDTH, HEIGHT = 62, 63, 768, 462
+"""Position and size of the image, in pixels."""
+BAR_LEFT, BAR_WIDTH, BAR_TIP = 850, 21, 9
+"""Position and width of the colour bar, and the height of its tip, which stands for all smaller norms; in pixels."""
+MAX_DECADES = 6
+"""The colours cover at most this many powers of ten below the largest norm."""
+MIN_NORM = 1e-200
+"""Smaller norms count as 0."""
 
-V = TypeVar("V", bound=np.generic)
+Value = TypeVar("Value", bound=np.generic)
 
 
 def history_png(x: Array, updates: Array, norms: Array) -> bytes:
     """Return an image of samples by snapshots, coloured by the norm of the contribution, as a PNG file.
 
-    A column is a snapshot and all columns are equally wide, so that the first updates can be seen whatever
-    the schedule; the axis names the update of some. A row shows the sample whose x is nearest. A vote of
-    norm 0, and one that is not finite, is grey.
+    A column is a snapshot. All columns are equally wide, so that the first updates are visible with every schedule.
+    The axis shows the updates of some columns. A row shows the sample whose x is nearest. A norm that is 0 or not
+    finite is grey.
 
     Args:
         x: inputs of the recorded samples [n], in any order.
@@ -40,84 +40,92 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
         norms: norms of the contributions [U, n].
 
     Raises:
-        ValueError: where the shapes do not fit, or there is no snapshot or no sample.
+        ValueError: if the shapes do not match, or there is no snapshot or no sample.
     """
     x, updates, norms = np.asarray(x, float), np.asarray(updates), np.asarray(norms, float)
     if norms.shape != (len(updates), len(x)) or not norms.size:
         raise ValueError(f"norms must be [snapshots, samples] = [{len(updates)}, {len(x)}], not {list(norms.shape)}")
-    heard = norms[np.isfinite(norms) & (norms > SILENCE)]
-    loudest = float(heard.max()) if heard.size else 1.0
-    # a residual passes through 0 now and then: those few votes must not take up the colours
-    quietest = max(float(np.percentile(heard, 1)), loudest * 10.0**-DECADES) if heard.size else 0.1
-    top = math.log10(loudest)
-    bottom = math.log10(quietest) if quietest < loudest else top - 1
+    positive = norms[np.isfinite(norms) & (norms > MIN_NORM)]
+    largest = float(positive.max()) if positive.size else 1.0
+    # a residual passes through 0 now and then: the norms of these few votes must not determine the colour scale
+    smallest = max(float(np.percentile(positive, 1)), largest * 10.0**-MAX_DECADES) if positive.size else 0.1
+    top = math.log10(largest)
+    bottom = math.log10(smallest) if smallest < largest else top - 1
     low, high = span(float(x.min()), float(x.max()), 0)
-    with styled():
+    with plot_style():
         canvas = _canvas()
         canvas.clear()
         columns = (2 * np.arange(WIDTH) + 1) * len(updates) // (2 * WIDTH)  # at the middle of each pixel
-        image = rows(x, coloured(norms, bottom, top), low, high)[:, columns]
-        canvas.image(image, LEFT, BOTTOM)
-        box = LEFT / SIZE[0], BOTTOM / SIZE[1], WIDTH / SIZE[0], ROWS / SIZE[1]
-        panel = Axes(canvas, box, (-0.5, len(updates) - 0.5), (low, high))
-        named = np.unique(np.linspace(0, len(updates) - 1, min(len(updates), 7)).round().astype(int))
-        at = Ticks(named.tolist(), [f"{int(updates[column]):,}" for column in named])
-        panel.rule(at, numbered(low, high), offset_at=0)
-        panel.beside((0.5, 0), (0, -18.5), "updates, one column for each snapshot", size=SMALL + 1)
-        panel.beside((0, 1), (-6.5, 3), "x", ha="right", va="baseline", size=SMALL + 1)
-        _bar(canvas, bottom, top)
-        canvas.text(0.012, 0.972, "Votes over the run", size=11.5, color=INK, va="center", weight="bold")
-        many = f"{len(x):,} points, {len(updates):,} snapshots"
-        canvas.text(0.985, 0.972, many, size=10, color=SOFT, va="center", ha="right")
-        words = "norm of each point's contribution to the gradient; grey: no vote"
-        canvas.text(0.065, 0.915, words, size=NORMAL, color=SOFT, va="center")
-        canvas.text(0.885, 0.897, f"loudest {number(loudest)}" if heard.size else "", size=SMALL, color=SOFT)
+        image = sample_rows(x, norm_colours(norms, bottom, top), low, high)[:, columns]
+        canvas.add_image(image, LEFT, BOTTOM)
+        box = LEFT / SIZE[0], BOTTOM / SIZE[1], WIDTH / SIZE[0], HEIGHT / SIZE[1]
+        axes = Axes(canvas, box, (-0.5, len(updates) - 0.5), (low, high))
+        columns_with_label = np.unique(np.linspace(0, len(updates) - 1, min(len(updates), 7)).round().astype(int))
+        at = Ticks(columns_with_label.tolist(), [f"{int(updates[column]):,}" for column in columns_with_label])
+        axes.draw_ticks(at, round_ticks(low, high), offset_at=0)
+        axes.add_offset_text((0.5, 0), (0, -18.5), "updates, one column for each snapshot", size=SMALL_FONT + 1)
+        axes.add_offset_text((0, 1), (-6.5, 3), "x", ha="right", va="baseline", size=SMALL_FONT + 1)
+        _draw_colour_bar(canvas, bottom, top)
+        canvas.add_text(0.012, 0.972, "Votes over the run", size=11.5, color=BLACK, va="center", weight="bold")
+        counts = f"{len(x):,} points, {len(updates):,} snapshots"
+        canvas.add_text(0.985, 0.972, counts, size=10, color=GREY, va="center", ha="right")
+        explanation = "norm of each point's contribution to the gradient; grey: no vote"
+        canvas.add_text(0.065, 0.915, explanation, size=NORMAL_FONT, color=GREY, va="center")
+        canvas.add_text(
+            0.885, 0.897, f"loudest {format_number(largest)}" if positive.size else "", size=SMALL_FONT, color=GREY
+        )
     return canvas.png()
 
 
-def _bar(canvas: Canvas, bottom: float, top: float) -> None:
-    """Draw the bar of colours and its powers of ten; bottom and top are logarithms."""
-    height = ROWS - TIP
-    shades = np.linspace(bottom, top, height)[:, np.newaxis].repeat(THICK, axis=1)
-    canvas.image(coloured(10.0**shades, bottom, top), BAR, BOTTOM + TIP)
-    edge = BOTTOM + TIP
-    tip = [(BAR, edge), (BAR + THICK, edge), (BAR + THICK / 2, BOTTOM)]
-    canvas.figure.add_artist(Polygon(np.array(tip) / SIZE, facecolor=QUIETEST, linewidth=0))
-    box = BAR / SIZE[0], edge / SIZE[1], THICK / SIZE[0], height / SIZE[1]
-    panel = Axes(canvas, box, (0, 1), (bottom, top))
+def _draw_colour_bar(canvas: Canvas, bottom: float, top: float) -> None:
+    """Draw the colour bar and its powers of ten; bottom and top are decimal logarithms of norms."""
+    height = HEIGHT - BAR_TIP
+    log_norms = np.linspace(bottom, top, height)[:, np.newaxis].repeat(BAR_WIDTH, axis=1)
+    canvas.add_image(norm_colours(10.0**log_norms, bottom, top), BAR_LEFT, BOTTOM + BAR_TIP)
+    edge = BOTTOM + BAR_TIP
+    tip = [(BAR_LEFT, edge), (BAR_LEFT + BAR_WIDTH, edge), (BAR_LEFT + BAR_WIDTH / 2, BOTTOM)]
+    canvas.figure.add_artist(Polygon(np.array(tip) / SIZE, facecolor=LOWEST_COLOUR, linewidth=0))
+    box = BAR_LEFT / SIZE[0], edge / SIZE[1], BAR_WIDTH / SIZE[0], height / SIZE[1]
+    axes = Axes(canvas, box, (0, 1), (bottom, top))
     powers = range(math.ceil(bottom - 1e-9), math.floor(top + 1e-9) + 1)
-    named = {float(power): f"10{str(power).translate(RAISED)}" for power in powers}
-    if len(named) < 2:  # which would say nothing about the scale
-        named = {each: number(10.0**each) for each in (bottom, top)}
-    style: dict[str, Any] = {"color": SOFT, "linestyle": "", "markersize": TICK, "markeredgewidth": 0.8}
-    panel.line(np.ones(len(named)), list(named), marker=TICKRIGHT, **style).set_clip_box(None)
-    for power, label in named.items():
-        panel.beside((1, power), (6.5, 0), label, panel.along_y, ha="left", va="center")
+    labels = {float(power): f"10{str(power).translate(SUPERSCRIPTS)}" for power in powers}
+    if len(labels) < 2:  # one label does not show the scale
+        labels = {each: format_number(10.0**each) for each in (bottom, top)}
+    style: dict[str, Any] = {"color": GREY, "linestyle": "", "markersize": TICK_LENGTH, "markeredgewidth": 0.8}
+    axes.add_line(np.ones(len(labels)), list(labels), marker=TICKRIGHT, **style).set_clip_box(None)
+    for power, label in labels.items():
+        axes.add_offset_text((1, power), (6.5, 0), label, axes.y_transform, ha="left", va="center")
 
 
 @lru_cache(1)
 def _canvas() -> Canvas:
-    """Return the canvas of all histories: to make one takes longer than to draw on it."""
+    """Return the canvas of all histories. It is reused: creating one takes longer than drawing on it."""
     return Canvas(new_figure())
 
 
-def rows(x: Array, values: NDArray[V], low: float, high: float) -> NDArray[V]:
-    """Return values [U, n] as an image [ROWS, U], each row that of the sample whose x is nearest."""
+def sample_rows(x: Array, values: NDArray[Value], low: float, high: float) -> NDArray[Value]:
+    """Return values [U, n] as an image [HEIGHT, U]; each row shows the sample whose x is nearest."""
     order = np.argsort(x, kind="stable")
     ranked = x[order]
-    centres = low + (np.arange(ROWS) + 0.5) * (high - low) / ROWS
+    centres = low + (np.arange(HEIGHT) + 0.5) * (high - low) / HEIGHT
     nearest = np.searchsorted((ranked[1:] + ranked[:-1]) / 2, centres)
     return values.T[order[nearest]]
 
 
-def coloured(norms: Array, bottom: float, top: float) -> Colours:
-    """Return the colours of norms [...] between two logarithms; grey where there is none."""
-    heard = np.isfinite(norms) & (norms > SILENCE)
-    shade = (np.log10(np.where(heard, norms, 1.0)) - bottom) * (len(PALETTE) / (top - bottom))
-    return np.where(heard, PALETTE[shade.clip(0, len(PALETTE) - 1).astype(np.intp)], SILENT)
+def norm_colours(norms: Array, bottom: float, top: float) -> Colours:
+    """Return the colours of norms [...] on a logarithmic scale; grey for a norm that is 0 or not finite.
+
+    Args:
+        norms: the norms.
+        bottom: decimal logarithm of the lower end of the scale.
+        top: decimal logarithm of its upper end.
+    """
+    positive = np.isfinite(norms) & (norms > MIN_NORM)
+    index = (np.log10(np.where(positive, norms, 1.0)) - bottom) * (len(PALETTE) / (top - bottom))
+    return np.where(positive, PALETTE[index.clip(0, len(PALETTE) - 1).astype(np.intp)], NO_VOTE_COLOUR)
 
 
 PALETTE: Colours = colormaps["cividis"](np.arange(256), bytes=True).view(np.uint32)[:, 0]
-SILENT: Colours = np.array([0xD9, 0xD9, 0xD9, 0xFF], np.uint8).view(np.uint32)
-QUIETEST = colormaps["cividis"](0)
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NO_VOTE_COLOUR: Colours = np.array([0xD9, 0xD9, 0xD9, 0xFF], np.uint8).view(np.uint32)
+LOWEST_COLOUR = colormaps["cividis"](0)
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -1,4 +1,4 @@
-"""The scene of a ReLU network: data and learned function above, the elbows and their slope jumps below."""
+"""The artists of a ReLU network: data and learned function above, the elbows and their slope jumps below."""
 
 from typing import Any
 
@@ -9,111 +9,114 @@ from matplotlib.lines import Line2D
 
 from reluviz.data.dataset import Array, Dataset
 from reluviz.plots import curves
-from reluviz.plots.axes import Axes, Ticks, numbered
+from reluviz.plots.axes import Axes, Ticks, round_ticks
 from reluviz.plots.canvas import Canvas
-from reluviz.plots.frame import Frame, Learned, legend
-from reluviz.plots.style import DIVERGING, DPI, INK, NEUTRAL, SOFT, Parameters, number
+from reluviz.plots.data_background import DataBackground, LearnedFunction, draw_legend
+from reluviz.plots.style import BLACK, DIVERGING, DPI, GREY, NEUTRAL, Parameters, format_number
 from reluviz.plots.unit_counts import UnitCounts
 
 DEAD, LINEAR, BENT = range(3)
-LEVEL, STEEPEST = 0.3, 50.0
-"""Up to about the first the strip is linear, and it ends at the second; in units of the data's own slope."""
-CROWD = 100
-"""From this many units on, lines are thin and solid, and markers small."""
+LINEAR_JUMP, MAX_JUMP = 0.3, 50.0
+"""The scale of slope jumps is linear up to about the first value and ends at the second, in units of `unit_slope`."""
+MANY_UNITS = 100
+"""With more units, lines are thin and solid, and markers small."""
 
 
-class ReLUScene:
+class ReLUArtists:
     """Draws a ReLU network on a canvas.
 
-    The strip below shows for each unit its slope jump v_k |w_k| at its elbow: a triangle that points to the
-    side on which the unit is active, filled where the unit is bent, hollow with a stem where it is linear,
-    hollow, grey and without a stem where it is dead.
-    The vertical scale is asinh: linear near 0, logarithmic far from it.
+    The lower axes show the slope jump v_k |w_k| of each unit at its elbow, as a triangle that points to the side on
+    which the unit is active. It is filled with a stem if the unit is bent, hollow with a stem if it is linear, and
+    hollow, grey and without a stem if it is dead. The vertical scale is asinh: linear near 0, logarithmic far from it.
     """
 
-    def __init__(self, canvas: Canvas, frame: Frame, dataset: Dataset) -> None:
-        self.frame = frame
-        self.ends: Array = np.array([dataset.x.min(), dataset.x.max()])
-        self.panel = frame.panel(canvas, (0.065, 0.365, 0.92, 0.53))
-        x, y = numbered(*frame.xlim), numbered(*frame.ylim)
-        self.panel.rule(Ticks(x.at, []), y)
-        self.panel.grid(x, y)
-        shown = frame.draw(self.panel)
-        self.learned = Learned(canvas, self.panel)
-        units = Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
-        legend(canvas, [*shown, self.learned.line, units])
-        self.panel.level(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-        self.units: LineCollection = canvas.moving(self.panel.add(LineCollection([], zorder=3)))
-        dot: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 1}
-        self.dots: Line2D = canvas.moving(self.panel.line(color="white", linestyle="", zorder=6, **dot))
+    def __init__(self, canvas: Canvas, background: DataBackground, dataset: Dataset) -> None:
+        self.background = background
+        self.domain: Array = np.array([dataset.x.min(), dataset.x.max()])
+        self.axes = background.add_axes(canvas, (0.065, 0.365, 0.92, 0.53))
+        x, y = round_ticks(*background.xlim), round_ticks(*background.ylim)
+        self.axes.draw_ticks(Ticks(x.at, []), y)
+        self.axes.draw_grid(x, y)
+        shown = background.draw(self.axes)
+        self.learned_function = LearnedFunction(canvas, self.axes)
+        units = Line2D([], [], color=GREY, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
+        draw_legend(canvas, [*shown, self.learned_function.line, units])
+        self.axes.add_horizontal_line(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+        self.hidden_lines: LineCollection = canvas.animate(self.axes.add(LineCollection([], zorder=3)))
+        marker_style: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgecolor": BLACK, "markeredgewidth": 1}
+        self.vertices: Line2D = canvas.animate(
+            self.axes.add_line(color="white", linestyle="", zorder=6, **marker_style)
+        )
 
-        # slopes are measured in the data's own: the power of ten nearest to (range of y) / (range of x)
-        steepness = (frame.ylim[1] - frame.ylim[0]) / (frame.xlim[1] - frame.xlim[0])
-        self.unit_slope = float(10.0 ** np.round(np.log10(steepness)))
-        self.strip = Axes(canvas, (0.065, 0.09, 0.92, 0.185), frame.xlim, (-1.12, 1.12))
+        # unit of slope: the power of ten nearest to (range of y) / (range of x)
+        data_slope = (background.ylim[1] - background.ylim[0]) / (background.xlim[1] - background.xlim[0])
+        self.unit_slope = float(10.0 ** np.round(np.log10(data_slope)))
+        self.jump_axes = Axes(canvas, (0.065, 0.09, 0.92, 0.185), background.xlim, (-1.12, 1.12))
         jumps = np.array([-10.0, -1.0, 0.0, 1.0, 10.0]) * self.unit_slope
-        heights = Ticks(self.height(jumps).tolist(), [number(jump) for jump in jumps])
-        self.strip.rule(x, heights, "x")
-        self.strip.grid(x, heights)
-        self.strip.level(0, color=SOFT, linewidth=0.8, zorder=1)
-        self.stems: LineCollection = canvas.moving(self.strip.add(LineCollection([], zorder=2)))
+        heights = Ticks(self.height(jumps).tolist(), [format_number(jump) for jump in jumps])
+        self.jump_axes.draw_ticks(x, heights, "x")
+        self.jump_axes.draw_grid(x, heights)
+        self.jump_axes.add_horizontal_line(0, color=GREY, linewidth=0.8, zorder=1)
+        self.stems: LineCollection = canvas.animate(self.jump_axes.add(LineCollection([], zorder=2)))
         self.triangles: dict[int, PathCollection] = {
-            side: canvas.moving(self.strip.points(marker, zorder=4, linewidths=1.1))
-            for side, marker in ((1, ">"), (-1, "<"))
+            orientation: canvas.animate(self.jump_axes.add_points(marker, zorder=4, linewidths=1.1))
+            for orientation, marker in ((1, ">"), (-1, "<"))
         }
-        self.tally = UnitCounts(canvas)
-        self._thin(False)
+        self.unit_counts = UnitCounts(canvas)
+        self._set_style(False)
 
-    def restart(self) -> None:
-        """Forget the run that was drawn before: there is nothing to forget."""
+    def reset(self) -> None:
+        """Do nothing: no state of an earlier run is kept."""
 
     def height(self, jump: Array) -> Array:
-        """Return where in the strip a slope jump is drawn, between -1 and 1."""
+        """Return the vertical position of a slope jump in the lower axes, between -1 and 1."""
         with np.errstate(over="ignore"):
-            scaled = np.arcsinh(jump / (LEVEL * self.unit_slope)) / np.arcsinh(STEEPEST / LEVEL)
+            scaled = np.arcsinh(jump / (LINEAR_JUMP * self.unit_slope)) / np.arcsinh(MAX_JUMP / LINEAR_JUMP)
         limited: Array = np.clip(scaled, -1.0, 1.0)
         return limited
 
     def update(self, parameters: Parameters) -> bool:
-        """Move the artists to a network; False where its function is not finite."""
-        frame = self.frame
-        x, f = curves.learned("relu", parameters, frame.low, frame.high)
+        """Show a network. Return False, and change nothing, if its function is not finite."""
+        background = self.background
+        x, f = curves.learned_function("relu", parameters, background.low, background.high)
         if not np.isfinite(f).all():
             return False
-        self.learned.update(x, f)
-        bends = curves.elbows(parameters, self.ends)
-        height = self.height(bends.jump)
+        self.learned_function.update(x, f)
+        elbows = curves.elbows(parameters, self.domain)
+        height = self.height(elbows.jump)
         colour: Any = DIVERGING(0.5 + 0.5 * height)
-        crowd = len(height) > CROWD
-        if crowd != self.crowd:
-            self._thin(crowd)
-        self.units.set_segments(list(curves.hidden(parameters, frame.low, frame.high)))
-        self.units.set_color(colour)
-        shown = slice(0, 0) if crowd else slice(1, -1)
-        self.dots.set_data(x[shown], f[shown])
-        self._strip(bends, height, colour)
+        many = len(height) > MANY_UNITS
+        if many != self.many:
+            self._set_style(many)
+        self.hidden_lines.set_segments(list(curves.hidden_unit_lines(parameters, background.low, background.high)))
+        self.hidden_lines.set_color(colour)
+        shown = slice(0, 0) if many else slice(1, -1)
+        self.vertices.set_data(x[shown], f[shown])
+        self._update_jumps(elbows, height, colour)
         return True
 
-    def _thin(self, crowd: bool) -> None:
-        """Choose lines and markers for many units, or for few."""
-        self.crowd = crowd
-        self.units.set(linewidth=0.6 if crowd else 1.3, linestyle="-" if crowd else ":", alpha=0.25 if crowd else 0.9)
-        self.stems.set_linewidth(0.5 if crowd else 1.4)
+    def _set_style(self, many: bool) -> None:
+        """Set line widths and marker sizes for many units or for few."""
+        self.many = many
+        self.hidden_lines.set(
+            linewidth=0.6 if many else 1.3, linestyle="-" if many else ":", alpha=0.25 if many else 0.9
+        )
+        self.stems.set_linewidth(0.5 if many else 1.4)
         for triangles in self.triangles.values():
-            triangles.set_sizes([14 if crowd else 50], DPI)
+            triangles.set_sizes([14 if many else 50], DPI)
 
-    def _strip(self, bends: curves.Elbows, height: Array, colour: Any) -> None:
-        # a dead unit has no stem: nobody hears its bend
-        inside = (bends.x >= self.frame.low) & (bends.x <= self.frame.high)
-        stems = np.stack([np.stack([bends.x, 0 * height], -1), np.stack([bends.x, height], -1)], axis=1)
-        heard = inside & (bends.status != DEAD)
-        self.stems.set_segments(list(stems[heard]))
-        self.stems.set_color(colour[heard])
-        edge = np.where((bends.status == DEAD)[:, None], to_rgba(SOFT), colour)
-        face = np.where((bends.status == BENT)[:, None], colour, 1.0)
-        for side, triangles in self.triangles.items():
-            some = inside & (bends.side == side)
-            triangles.set_offsets(np.stack([bends.x[some], height[some]], axis=-1))
+    def _update_jumps(self, elbows: curves.Elbows, height: Array, colour: Any) -> None:
+        # a dead unit has no stem: it does not change the learned function at the training points
+        inside = (elbows.x >= self.background.low) & (elbows.x <= self.background.high)
+        stems = np.stack([np.stack([elbows.x, 0 * height], -1), np.stack([elbows.x, height], -1)], axis=1)
+        with_stem = inside & (elbows.status != DEAD)
+        self.stems.set_segments(list(stems[with_stem]))
+        self.stems.set_color(colour[with_stem])
+        edge = np.where((elbows.status == DEAD)[:, None], to_rgba(GREY), colour)
+        face = np.where((elbows.status == BENT)[:, None], colour, 1.0)
+        for orientation, triangles in self.triangles.items():
+            some = inside & (elbows.orientation == orientation)
+            triangles.set_offsets(np.stack([elbows.x[some], height[some]], axis=-1))
             triangles.set_facecolor(face[some])
             triangles.set_edgecolor(edge[some])
-        self.tally.update(bends, self.frame.low, self.frame.high)
+        self.unit_counts.update(elbows, self.background.low, self.background.high)

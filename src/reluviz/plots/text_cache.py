@@ -1,9 +1,9 @@
-"""A renderer that draws each piece of text once in the life of a process.
+"""A renderer that caches the pixels of pieces of text.
 
-Text costs most of a picture: matplotlib lays out and draws every letter anew. Here a string falls into single figures
-and the runs between them, as in "loss  train ", "0", ".", "2", "5"; each is drawn once and kept. The font moves no
-figure towards its neighbours, so that the pieces side by side are the string. They stand on whole pixels, where
-hinted letters are sharpest.
+Text takes most of the time of a picture: matplotlib lays out and draws every letter each time. Here a string is split
+into single digits and the text between them, as in "loss  train ", "0", ".", "2", "5". Each piece is drawn once and
+cached. The font does not kern digits, so the pieces next to each other look like the string. They are placed at whole
+pixels, where hinted letters are sharpest.
 """
 
 import math
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 
 class Font(NamedTuple):
-    """All that the shape of a text depends on."""
+    """Everything that determines the shape of a text."""
 
     family: tuple[str, ...]
     style: str
@@ -36,13 +36,13 @@ class Font(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A run of text, in pixels.
+    """The pixels of a piece of text.
 
     Attributes:
-        ink: how much of each pixel is covered, 0 to 255, [height, width].
-        left, bottom: where the lower left corner of `ink` is, to the right of the origin and below the baseline.
-        advance: where the next piece begins.
-        above, below: how far the letters reach above and below the baseline.
+        ink: coverage of each pixel, 0 to 255, [height, width].
+        left, bottom: position of the lower left corner of `ink`, to the right of the origin and below the baseline.
+        advance: distance to the beginning of the next piece.
+        above, below: extent of the letters above and below the baseline.
     """
 
     ink: NDArray[np.uint8]
@@ -53,8 +53,8 @@ class Piece:
     below: float
 
 
-class Renderer(backend_agg.RendererAgg):
-    """Agg that knows its letters by heart; a text that is not plain and level it draws as matplotlib does."""
+class CachedTextRenderer(backend_agg.RendererAgg):
+    """Agg with cached horizontal plain text; other text is drawn by matplotlib."""
 
     def draw_text(
         self,
@@ -67,7 +67,7 @@ class Renderer(backend_agg.RendererAgg):
         ismath: Any = False,
         mtext: Any = None,
     ) -> None:
-        """Draw a text whose baseline begins at (x, y); y points downwards."""
+        """Draw a text; its baseline begins at (x, y), with y downwards."""
         line = None if ismath or angle or not gc.get_antialiased() else pieces(s, self.font(prop))
         if line:
             self.draw_pieces(gc, x, y, line)
@@ -75,7 +75,7 @@ class Renderer(backend_agg.RendererAgg):
             super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
 
     def draw_pieces(self, gc: GraphicsContextBase, x: float, y: float, line: Iterable[Piece]) -> None:
-        """Draw pieces of text side by side, from (x, y) on."""
+        """Draw pieces of text next to each other, from (x, y) on."""
         red, green, blue, *_ = gc.get_rgb()
         for piece in line:
             left, bottom = round(x) + piece.left, round(y) + piece.bottom
@@ -83,7 +83,7 @@ class Renderer(backend_agg.RendererAgg):
             x += piece.advance
 
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> tuple[float, float, float]:
-        """Return the width and the height of a text, and how much of the height is below its baseline."""
+        """Return the width and height of a text, and its extent below the baseline."""
         line = None if ismath else pieces(s, self.font(prop))
         if not line:
             measured: tuple[float, float, float]
@@ -93,7 +93,7 @@ class Renderer(backend_agg.RendererAgg):
         return sum(piece.advance for piece in line), max(piece.above for piece in line) + below, below
 
     def font(self, prop: FontProperties) -> Font:
-        """Return the key under which the letters of a font are kept."""
+        """Return the font as a cache key."""
         return Font(
             tuple(prop.get_family()),
             prop.get_style(),
@@ -104,20 +104,20 @@ class Renderer(backend_agg.RendererAgg):
         )
 
 
-class Words(Text):
-    """A level line of plain text. All lines at one height have one baseline, whatever letters they have."""
+class PlainText(Text):
+    """A horizontal line of plain text. Texts at the same height have the same baseline, regardless of their letters."""
 
     def __init__(self, x: float, y: float, text: str, **style: Any) -> None:
         super().__init__(x, y, text, parse_math=False, **style)
 
     def set(self, **properties: Any) -> list[Any]:
-        """Set properties by name; matplotlib takes milliseconds to describe them for a class that leaves this out."""
+        """Set properties by name. (For a class without this method, matplotlib generates one, which is slow.)"""
         changed: list[Any] = super().set(**properties)
         return changed
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the text; on our own renderer without matplotlib's layout, which takes longer than the letters."""
-        if not (isinstance(renderer, Renderer) and self.get_visible() and self.get_antialiased()):
+        """Draw the text; with a `CachedTextRenderer`, without matplotlib's layout, which takes longer than drawing."""
+        if not (isinstance(renderer, CachedTextRenderer) and self.get_visible() and self.get_antialiased()):
             super().draw(renderer)
             return
         font = renderer.font(self.get_fontproperties())
@@ -126,33 +126,33 @@ class Words(Text):
             super().draw(renderer)
             return
         x, y = self.get_transform().transform(self.get_position())
-        x -= SHARE[self.get_horizontalalignment()] * sum(piece.advance for piece in line)
-        y += rises(font)[self.get_verticalalignment()]
+        x -= ALIGNMENT_SHIFT[self.get_horizontalalignment()] * sum(piece.advance for piece in line)
+        y += baseline_offsets(font)[self.get_verticalalignment()]
         gc = renderer.new_gc()
         gc.set_foreground(self.get_color())
         renderer.draw_pieces(gc, x, renderer.height - y, line)
         gc.restore()
 
 
-SHARE = {"left": 0.0, "center": 0.5, "right": 1.0}
-"""How much of a text is to the left of its position."""
+ALIGNMENT_SHIFT = {"left": 0.0, "center": 0.5, "right": 1.0}
+"""The fraction of a text that is to the left of its position."""
 
 
 @lru_cache(512)
 def pieces(text: str, font: Font) -> tuple[Piece, ...] | None:
-    """Return a text as pieces that stand side by side; None where this must be left to matplotlib."""
+    """Return a text as adjacent pieces; None if matplotlib must draw it."""
     parts = [_piece(part, font) for part in re.findall("[0-9]|[^0-9]+", text)]
     if any(part is None or not part.advance.is_integer() for part in parts[:-1]):
-        parts = [_piece(text, font)]  # after kerned letters the next would begin between pixels
+        parts = [_piece(text, font)]  # otherwise the next piece would begin between pixels
     found = tuple(part for part in parts if part is not None)
     return found if len(found) == len(parts) else None
 
 
 @lru_cache(1024)
 def _piece(text: str, font: Font) -> Piece | None:
-    """Draw a piece of text; None where the font has not all its letters.
+    """Return the pixels of a piece of text; None if the font does not have all its letters.
 
-    None also where letters do not stand on whole pixels, and look different in every place: with another setting of
+    None also if letters are not at whole pixels, so that they look different at each position: with another setting of
     text.hinting, and before matplotlib 3.11.
     """
     face = get_font(_file(font.family, font.style, font.weight))
@@ -164,12 +164,12 @@ def _piece(text: str, font: Font) -> Piece | None:
         space = _advance(face, " ")
         if not space.is_integer():
             return None
-        # after a space no letter reaches to the left of the image, which would move the letters that follow it
+        # with a leading space, no letter extends to the left of the image, which would shift the following letters
         advance = _advance(face, f" {text}") - space
         face.draw_glyphs_to_bitmap(antialiased=True)
         ink, below = np.array(face.get_image()), face.get_descent() / 64
         above = face.get_width_height()[1] / 64 - below
-    except (AttributeError, TypeError):  # a later matplotlib, which draws letters in other ways
+    except (AttributeError, TypeError):  # a later matplotlib with another interface
         return None
     bottom = len(ink) - 1 - math.floor(above)  # the image has one row above the tallest letter
     return Piece(ink, -int(space), bottom, advance, above, below)
@@ -181,8 +181,8 @@ def _advance(face: FT2Font, text: str) -> float:
 
 
 @lru_cache(64)
-def rises(font: Font) -> dict[str, float]:
-    """Return how far above the position of a text its baseline is, in pixels, for each vertical alignment."""
+def baseline_offsets(font: Font) -> dict[str, float]:
+    """Return for each vertical alignment the height of the baseline above the position of a text, in pixels."""
     tall = _piece("lp", font)
     above, below = (tall.above, tall.below) if tall else (0.0, 0.0)
     return {

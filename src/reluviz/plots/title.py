@@ -1,21 +1,22 @@
-"""The one line above a picture: which run, at which update, and how well."""
+"""The title line of a picture: the update, results and the run."""
 
 from reluviz.plots.canvas import Canvas
-from reluviz.plots.style import INK, SOFT, Parameters, printable
+from reluviz.plots.style import BLACK, GREY, Parameters, printable_name
 
 
 class Title:
-    """Writes the update on the left, what is said about it in the middle, and the run on the right."""
+    """The title: the update on the left, a text about it in the middle, and the run on the right."""
 
     def __init__(self, canvas: Canvas, model: str, name: str, seed: int) -> None:
-        self.model, self.name, self.seed = model, printable(name), seed
-        self.left = canvas.caption(canvas.text(0.012, 0.972, "", size=11.5, color=INK, va="center", weight="bold"))
-        self.words = canvas.caption(canvas.text(0.2, 0.972, "", size=10, color=INK, va="center"))
-        self.run = canvas.caption(canvas.text(0.985, 0.972, "", size=10, color=SOFT, va="center", ha="right"))
+        self.model, self.name, self.seed = model, printable_name(name), seed
+        left = canvas.add_text(0.012, 0.972, "", size=11.5, color=BLACK, va="center", weight="bold")
+        middle = canvas.add_text(0.2, 0.972, "", size=10, color=BLACK, va="center")
+        right = canvas.add_text(0.985, 0.972, "", size=10, color=GREY, va="center", ha="right")
+        self.left, self.middle, self.right = (canvas.animate(each, True) for each in (left, middle, right))
 
-    def update(self, parameters: Parameters, update: int, words: str) -> None:
-        """Write the heading of one snapshot."""
+    def update(self, parameters: Parameters, update: int, text: str) -> None:
+        """Write the title of one snapshot."""
         kind = f"{parameters['bias'].size} ReLUs" if self.model == "relu" else f"{self.model} model"
-        self.run.set_text(f"{kind}, {self.name}, seed {self.seed}")
+        self.right.set_text(f"{kind}, {self.name}, seed {self.seed}")
         self.left.set_text(f"update {update:,}")
-        self.words.set_text(words)
+        self.middle.set_text(text)

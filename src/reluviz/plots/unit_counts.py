@@ -1,36 +1,36 @@
-"""The key of the strip: how many units bend, are linear, are dead, or have their elbow elsewhere."""
+"""A legend with counts: how many units are bent, linear or dead, and how many elbows are outside the picture."""
 
 import numpy as np
 from matplotlib.lines import Line2D
 
 from reluviz.plots.canvas import Canvas
 from reluviz.plots.curves import Elbows
-from reluviz.plots.style import PLUS, SMALL, SOFT
+from reluviz.plots.style import GREY, POSITIVE, SMALL_FONT
 
 Y = 0.317
-"""Height of the row in the figure."""
+"""Vertical position of the row, as a fraction of the figure."""
 
 
 class UnitCounts:
-    """A row of words with the marker they explain, which stay, and of numbers, which change."""
+    """A row of markers with their meanings, which are background, and of counts, which are animated."""
 
     def __init__(self, canvas: Canvas) -> None:
         figure = canvas.figure
-        words = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is on"
-        canvas.text(0.065, Y, words, size=SMALL, color=SOFT, va="center")
-        canvas.text(0.898, Y, "outside", size=SMALL, color=SOFT, va="center", ha="right")
+        explanation = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is on"
+        canvas.add_text(0.065, Y, explanation, size=SMALL_FONT, color=GREY, va="center")
+        canvas.add_text(0.898, Y, "outside", size=SMALL_FONT, color=GREY, va="center", ha="right")
         for x, word, marker, face, edge in (
-            (0.56, "bent", ">", PLUS, PLUS),
-            (0.655, "linear", ">", "white", PLUS),
-            (0.76, "dead", ">", "white", SOFT),
-            (0.908, "", "<", SOFT, SOFT),
-            (0.951, "", ">", SOFT, SOFT),
+            (0.56, "bent", ">", POSITIVE, POSITIVE),
+            (0.655, "linear", ">", "white", POSITIVE),
+            (0.76, "dead", ">", "white", GREY),
+            (0.908, "", "<", GREY, GREY),
+            (0.951, "", ">", GREY, GREY),
         ):
             size = 6.5 if word else 4
             figure.add_artist(Line2D([x], [Y], marker=marker, markersize=size, color=edge, markerfacecolor=face))
-            canvas.text(x + 0.01, Y - 0.001, word, size=SMALL, color=SOFT, va="center")
-        self.numbers = {
-            name: canvas.moving(canvas.text(x, Y, "", size=SMALL, weight="bold", color=SOFT, va="center"))
+            canvas.add_text(x + 0.01, Y - 0.001, word, size=SMALL_FONT, color=GREY, va="center")
+        self.counts = {
+            name: canvas.animate(canvas.add_text(x, Y, "", size=SMALL_FONT, weight="bold", color=GREY, va="center"))
             for name, x in (
                 ("bent", 0.603),
                 ("linear", 0.706),
@@ -39,13 +39,15 @@ class UnitCounts:
                 ("right", 0.959),
             )
         }
-        self.flat = canvas.moving(canvas.text(0.985, 0.03, "", size=SMALL, color=SOFT, va="center", ha="right"))
+        self.without_elbow = canvas.animate(
+            canvas.add_text(0.985, 0.03, "", size=SMALL_FONT, color=GREY, va="center", ha="right")
+        )
 
-    def update(self, bends: Elbows, low: float, high: float) -> None:
-        """Count the units; low and high are the ends of the picture."""
-        counts = dict(zip(("dead", "linear", "bent"), np.bincount(bends.status, minlength=3).tolist(), strict=True))
-        counts["left"], counts["right"] = int((bends.x < low).sum()), int((bends.x > high).sum())
-        for name, text in self.numbers.items():
+    def update(self, elbows: Elbows, low: float, high: float) -> None:
+        """Write the counts; low and high are the limits of x."""
+        counts = dict(zip(("dead", "linear", "bent"), np.bincount(elbows.status, minlength=3).tolist(), strict=True))
+        counts["left"], counts["right"] = int((elbows.x < low).sum()), int((elbows.x > high).sum())
+        for name, text in self.counts.items():
             text.set_text(str(counts[name]))
-        flat = int(np.isnan(bends.x).sum())
-        self.flat.set_text(f"{flat} without elbow" if flat else "")
+        missing = int(np.isnan(elbows.x).sum())
+        self.without_elbow.set_text(f"{missing} without elbow" if missing else "")

@@ -1,21 +1,31 @@
-"""The event files that TensorBoard reads: their names, their records, and a writer of them."""
+"""TensorBoard event files: their names, their records, how to append to one and how to read one.
+
+A record is the length of its data (8 bytes), a checksum of the length (4 bytes), the data, and a checksum of the data
+(4 bytes), all little-endian (TFRecord: https://www.tensorflow.org/tutorials/load_data/tfrecord). TensorBoard's own
+writer and reader compute each checksum in Python, at a few MB a second; this module uses compiled checksums.
+"""
 
 import itertools
 import os
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event
 
 from reluviz.errors import UserError
+from reluviz.files import EVENT_FILE_PREFIX as EVENT_FILE_PREFIX
 
-PREFIX = "events.out.tfevents."
-_numbers = itertools.count()
+_file_numbers = itertools.count()
+
+
+class DamagedRecord(Exception):
+    """A complete record whose checksum or content is wrong. Nothing after it in its file can be read."""
 
 
 def masked_checksum(data: bytes) -> bytes:
@@ -25,26 +35,24 @@ def masked_checksum(data: bytes) -> bytes:
 
 
 class EventFile:
-    """A TensorBoard event file, written as the events come: what was added is there for readers, whatever follows.
+    """A new event file. Each event is flushed to disk when it is added, so readers see it at once.
 
-    TensorBoard's own writer computes its checksums in Python, which takes a second for the events of a run, in a
-    thread that holds up the others meanwhile. With compiled checksums no thread is needed. A record is the length of
-    its data (8 bytes), a checksum of that, the data, and a checksum of them, all little-endian (TFRecord:
-    https://www.tensorflow.org/tutorials/load_data/tfrecord).
+    No thread is needed: with compiled checksums, adding an event takes little time. TensorBoard's writer spends about a
+    second a run on checksums, in a thread that holds up the training thread.
 
     Args:
-        folder: where the file goes; made if need be.
+        folder: where the file is created; the folder is created if it does not exist.
 
     Raises:
-        UserError: if it cannot be written to, here or later.
+        UserError: if the file cannot be created, or (from a later call) cannot be written to.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        # readers take files in the order of their names: a second belongs to one file, also where a run that was killed
-        # goes on within it
-        second = max(int(time.time()), 1 + _latest(self.folder))
-        name = f"{PREFIX}{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):04d}"
+        # readers sort files by name, so each file in a folder gets a second of its own, even if a run is killed and
+        # resumed within one second
+        second = max(int(time.time()), 1 + _latest_second(self.folder))
+        name = f"{EVENT_FILE_PREFIX}{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_file_numbers):04d}"
         self.path = Path(folder) / name
         self._file: BinaryIO | None = None
         self.reopen()
@@ -59,7 +67,7 @@ class EventFile:
         self.add_records([event.SerializeToString()])
 
     def add_records(self, events: Iterable[bytes]) -> None:
-        """Append events that are bytes already."""
+        """Append events that are already serialized."""
         self.reopen()
         assert self._file is not None
         parts = []
@@ -67,17 +75,17 @@ class EventFile:
             length = struct.pack("<Q", len(data))
             parts += [length, masked_checksum(length), data, masked_checksum(data)]
         try:
-            # one write: a process killed meanwhile leaves whole records, and at most the beginning of one more
+            # one write: if the process is killed meanwhile, only the last record in the file can be incomplete
             self._file.write(b"".join(parts))
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written to ({error.strerror or error})") from error
 
     def flush(self) -> None:
-        """Do nothing: everything is there."""
+        """Do nothing: every event has been flushed already."""
 
     def reopen(self) -> None:
-        """Open the file again after `close`."""
+        """Open the file again if it was closed."""
         if self._file is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +100,55 @@ class EventFile:
             self._file = None
 
 
-def _latest(folder: str) -> int:
-    """Return the second in the name of the last event file in a folder; -1 where there is none."""
-    seconds = (path.name.removeprefix(PREFIX).partition(".")[0] for path in Path(folder).glob(f"{PREFIX}*"))
+def event_files(folder: Path) -> list[Path]:
+    """Return the event files in a folder, sorted by name and therefore by the time they were created.
+
+    Raises:
+        UserError: if there is no such folder, or it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                Path(entry.path) for entry in entries if entry.name.startswith(EVENT_FILE_PREFIX) and entry.is_file()
+            )
+    except FileNotFoundError:
+        raise UserError(f"{folder}: there is no such folder") from None
+    except NotADirectoryError:
+        raise UserError(f"{folder}: is a file; name the run's folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror or error})") from None
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Yield the events of a file, up to the first incomplete record (a run may still be writing it).
+
+    Raises:
+        DamagedRecord: at a record that is complete but wrong.
+        UserError: if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while len(head := file.read(12)) == 12:
+                (length,) = struct.unpack_from("<Q", head)
+                if masked_checksum(head[:8]) != head[8:]:
+                    raise DamagedRecord
+                data = file.read(length)
+                tail = file.read(4)
+                if len(tail) < 4:
+                    return
+                if masked_checksum(data) != tail:
+                    raise DamagedRecord
+                yield Event.FromString(data)
+    except DecodeError:
+        raise DamagedRecord from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _latest_second(folder: str) -> int:
+    """Return the second in the name of the latest event file in a folder; -1 if there is none."""
+    seconds = (
+        path.name.removeprefix(EVENT_FILE_PREFIX).partition(".")[0]
+        for path in Path(folder).glob(f"{EVENT_FILE_PREFIX}*")
+    )
     return max((int(second) for second in seconds if second.isdecimal()), default=-1)

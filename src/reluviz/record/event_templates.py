@@ -1,10 +1,10 @@
-"""Protobuf messages of one form, many at a time: their bytes are laid out once, and then only numbers are filled in.
+"""Serialize many protobuf messages with the same fields at once: one template, filled with numbers.
 
-A snapshot's event has hundreds of values, which to make one by one as objects takes longer than to compute them. But
-floats and doubles always take the same number of bytes, so that the events of a run differ in nothing else.
+A snapshot's event has hundreds of values. Creating an object for each takes longer than computing the values. Floats
+and doubles have a fixed number of bytes, so the events of a run differ only in these bytes.
 
-A message is a row of fields: a key (number << 3 | type), then a varint (type 0), 8 bytes (1), a length and as many
-bytes (2), or 4 bytes (5); https://protobuf.dev/programming-guides/encoding.
+A message is a sequence of fields. A field is a key (number << 3 | type), followed by a varint (type 0), 8 bytes
+(type 1), a length and that many bytes (type 2), or 4 bytes (type 5); https://protobuf.dev/programming-guides/encoding.
 
 Legend of shapes: M messages, n bytes of a blank.
 """
@@ -17,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 VARINT, DOUBLE, MESSAGE, FLOAT = 0, 1, 2, 5
-"""Types of fields."""
+"""Field types."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some bytes of a message, and where numbers are to be filled in.
+    """Some bytes of a message, and the places in it that are filled with numbers later.
 
     Attributes:
-        data: the bytes, 0 where there is a blank.
-        blanks: name, start and length of each; several may share a name, and are filled one after another.
+        data: the bytes; blanks are 0.
+        blanks: name, start and length of each blank. Several may share a name: the numbers of that name fill them in
+            order.
     """
 
     data: bytes
@@ -34,7 +35,7 @@ class Part:
 
 
 def varint(value: int) -> bytes:
-    """Return a whole number of at least 0, seven bits to a byte, the last ones first."""
+    """Return a non-negative integer as a varint: seven bits a byte, the least significant first."""
     found = bytearray()
     while value > 127:
         found.append(value & 127 | 128)
@@ -44,17 +45,17 @@ def varint(value: int) -> bytes:
 
 
 def key(number: int, kind: int) -> bytes:
-    """Return what begins a field."""
+    """Return the key that begins a field."""
     return varint(number << 3 | kind)
 
 
 def blank(name: str, length: int) -> Part:
-    """Return bytes that are filled in later."""
+    """Return a blank: bytes that are filled in later."""
     return Part(bytes(length), ((name, 0, length),))
 
 
 def row(parts: Iterable[Part | bytes]) -> Part:
-    """Return parts one after another."""
+    """Return parts concatenated."""
     data, blanks = bytearray(), []
     for each in parts:
         part = each if isinstance(each, Part) else Part(each)
@@ -64,15 +65,15 @@ def row(parts: Iterable[Part | bytes]) -> Part:
 
 
 def field(number: int, content: Part) -> Part:
-    """Return a field that holds a message, a text or bytes."""
+    """Return a field that holds a message, a string or bytes."""
     return row([key(number, MESSAGE), varint(len(content.data)), content])
 
 
 class EventTemplate:
-    """A message to be filled in.
+    """A message with blanks.
 
     Args:
-        part: all of it.
+        part: the bytes and blanks of the message.
     """
 
     def __init__(self, part: Part) -> None:
@@ -80,7 +81,7 @@ class EventTemplate:
         named: dict[str, list[slice]] = defaultdict(list)
         for name, start, length in part.blanks:
             named[name].append(slice(start, start + length))
-        # a slice where that is enough: tensors may be long
+        # a single blank is a slice, which is fast: tensors may be long
         self._places = {
             name: some[0] if len(some) == 1 else np.concatenate([np.arange(one.start, one.stop) for one in some])
             for name, some in named.items()
@@ -90,10 +91,10 @@ class EventTemplate:
         return len(self._data)
 
     def fill(self, numbers: Mapping[str, NDArray[np.generic]]) -> list[bytes]:
-        """Return M messages.
+        """Return M serialized messages.
 
         Args:
-            numbers: for each name of a blank [M, ...], as many bytes a message as its blanks have.
+            numbers: name of a blank -> [M, ...], with as many bytes for a message as the blanks of that name.
         """
         rows = {name: _bytes(numbers[name]) for name in self._places}
         count = len(next(iter(rows.values())))
@@ -104,6 +105,6 @@ class EventTemplate:
 
 
 def _bytes(numbers: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return the numbers' bytes, the last ones first, as the format has them: [M, n]."""
+    """Return the bytes of the numbers in little-endian order, [M, n]."""
     little = np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<"))
     return little.reshape(len(little), -1).view(np.uint8)

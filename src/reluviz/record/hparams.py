@@ -1,4 +1,4 @@
-"""The HParams tab: which settings it shows first, and where it finds the results."""
+"""A run's settings and results for two of TensorBoard's tabs: HParams, and Text (a Markdown page)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,32 +16,53 @@ from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as summaries
 
-FIRST = {
+from reluviz.core.snapshot_torch import Snapshot
+
+MAIN_SETTINGS = {
     "model": DATA_TYPE_STRING,
     "model.width": DATA_TYPE_FLOAT64,
     "optimizer": DATA_TYPE_STRING,
     "optimizer.lr": DATA_TYPE_FLOAT64,
     "sampler.batch_size": DATA_TYPE_FLOAT64,
 }
-"""Settings that tell runs apart. TensorBoard shows five columns, in the order of `differs` and then of names."""
+"""Settings that distinguish runs, with their types. The HParams tab shows five columns: first the settings marked
+`differs`, sorted by name."""
 
 
-def start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
-    """Return the summary values that open a session.
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dictionary with dotted names and plain values, without the values that are None.
 
-    TensorBoard takes the description of one run, whichever it finds first, for all of them: so every run
-    describes the settings of `FIRST`, also those that it does not have.
+    The class in a node's `_target_` becomes the value of the node's own name: optimizer SGD, optimizer.lr 0.02.
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name == "_target_":
+            found[prefix.rstrip(".")] = str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            found |= flatten_settings(value, f"{prefix}{name}.")
+        elif isinstance(value, bool | list | tuple):
+            found[prefix + name] = str(value)
+        elif value is not None:
+            found[prefix + name] = value
+    return found
+
+
+def session_start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
+    """Return the summary values that open a session of the HParams tab.
+
+    TensorBoard uses the description of the first run that it finds for all runs. So every run describes all of
+    `MAIN_SETTINGS`, including those that it does not have.
 
     Args:
         settings: flat names to plain values.
-        metrics: tags of scalars whose last values are the session's results.
+        metrics: tags of scalars; the last value of each is a result of the session.
     """
     experiment, session, _ = summaries.hparams(dict(settings), {})
-    infos = [HParamInfo(name=name, type=kind, differs=True) for name, kind in FIRST.items()]
+    infos = [HParamInfo(name=name, type=kind, differs=True) for name, kind in MAIN_SETTINGS.items()]
     infos += [
         HParamInfo(name=name, type=DATA_TYPE_STRING if isinstance(value, str) else DATA_TYPE_FLOAT64)
         for name, value in settings.items()
-        if name not in FIRST
+        if name not in MAIN_SETTINGS
     ]
     described = Experiment(hparam_infos=infos, metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics])
     data = HParamsPluginData(experiment=described, version=PLUGIN_DATA_VERSION)
@@ -51,6 +72,32 @@ def start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
     return [value, *session.value]
 
 
-def end(settings: Mapping[str, Any]) -> list[Any]:
-    """Return the summary values that close a session."""
+def session_end(settings: Mapping[str, Any]) -> list[Any]:
+    """Return the summary values that close a session of the HParams tab."""
     return list(summaries.hparams(dict(settings), {})[2].value)
+
+
+def summary_markdown(settings: Mapping[str, Any], last: Snapshot | None) -> str:
+    """Return a run's settings and, if a last snapshot is given, its results as Markdown tables."""
+    lines = []
+    if last is not None:
+        lines += [f"### After {last.update:,} updates", "", "| quantity | median over replicas |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in _results(last).items()]
+        lines += [""]
+    lines += ["### Settings", "", "| key | value |", "|---|---|"]
+    lines += [f"| `{name}` | {value} |" for name, value in settings.items()]
+    return "\n".join(lines)
+
+
+def _results(last: Snapshot) -> dict[str, str]:
+    """Return the medians over the replicas at a snapshot, formatted."""
+    shown = {"loss/train": f"{float(last.loss_train.median()):.6g}"}
+    if last.loss_test is not None:
+        shown["loss/test"] = f"{float(last.loss_test.median()):.6g}"
+    shown["gradient norm"] = f"{float(last.votes.gradient_norm.median()):.4g}"
+    shown["effective votes"] = f"{float(last.votes.effective.median()):.1f} of {len(last.x):,}"
+    if last.model == "relu":
+        shown["units"] = ", ".join(f"{int(n.median())} {name}" for name, n in last.unit_counts.items())
+    else:
+        shown["theta"] = f"{float(last.parameters['theta'].median()):.6g}"
+    return shown

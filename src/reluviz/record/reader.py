@@ -1,4 +1,4 @@
-"""What `record` wrote, gathered from a run's event files snapshot by snapshot."""
+"""Read a run's event files back into one record of its snapshots."""
 
 import json
 from collections import defaultdict
@@ -12,33 +12,35 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT
 
 from reluviz.errors import UserError
-from reluviz.record import event_reader, tags
+from reluviz.record import event_file, tags
 
-OF_UNITS = tuple(f"{kind}/" for kind in (tags.ELBOW, tags.INPUT_SLOPE, tags.SLOPE_JUMP))
-"""Scalars of single units follow from the parameters; they would be most of what a run takes in memory."""
-DTYPES = {DT_FLOAT: "<f4", DT_DOUBLE: "<f8"}
-FIRST_EVENTS = 100
-"""Among these a run has told its data."""
+UNIT_SCALARS = tuple(f"{kind}/" for kind in (tags.ELBOW, tags.INPUT_SLOPE, tags.SLOPE_JUMP))
+"""Scalars with these tag prefixes, those of single units, are not kept: they follow from the parameters, and would take
+most of the memory."""
+NUMPY_TYPES = {DT_FLOAT: "<f4", DT_DOUBLE: "<f8"}
+MAX_EVENTS_BEFORE_DATA = 100
+"""A run writes its data within this many events of the start of a file."""
 
 
 @dataclass
 class RecordedEvents:
-    """What a run has recorded.
+    """Everything read from a run's event files.
 
     Attributes:
-        content: how to read `values`, and what else reluviz/data says; None before it has been met.
-        values: the data's fields one after another.
-        walls: update -> seconds since the epoch.
-        parameters: update -> [R, P], as stored.
+        content: plugin content of the tag reluviz/data (see `tags`), which describes `values` and the run; None until
+            that tag has been read.
+        values: the tensor of the tag reluviz/data: the fields of the data, concatenated.
+        wall_times: update -> seconds since the epoch.
+        parameters: update -> [R, P], in the recorded precision.
         votes: update -> [V, 3, n].
         fields: name and count of each parameter, in the order of the last axis of `parameters`.
-        scalars: tag -> update -> value, those of single units left out.
+        scalars: tag -> update -> value, without the scalars of single units.
         damaged: event files that end in a damaged record.
     """
 
     content: dict[str, Any] | None = None
     values: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    walls: dict[int, float] = field(default_factory=dict)
+    wall_times: dict[int, float] = field(default_factory=dict)
     parameters: dict[int, NDArray[Any]] = field(default_factory=dict)
     votes: dict[int, NDArray[Any]] = field(default_factory=dict)
     fields: list[tuple[str, int]] = field(default_factory=list)
@@ -46,32 +48,32 @@ class RecordedEvents:
     damaged: list[Path] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Take in an event; of a value that is met twice, the later one stays."""
+        """Add the values of an event. A value recorded twice for one update is replaced by the later one."""
         if event.session_log.status == SessionLog.START:
-            self._forget(event.step)
+            self._drop_from(event.step)
         for value in event.summary.value:
             kind = value.WhichOneof("value")
             if kind == "simple_value":
-                if not value.tag.startswith(OF_UNITS):
+                if not value.tag.startswith(UNIT_SCALARS):
                     self.scalars[value.tag][event.step] = value.simple_value
             elif kind == "tensor" and value.tag == tags.PARAMS:
-                self.parameters[event.step] = _array(value.tensor)
-                self.walls[event.step] = event.wall_time
+                self.parameters[event.step] = _to_array(value.tensor)
+                self.wall_times[event.step] = event.wall_time
                 if not self.fields:
                     fields = json.loads(value.metadata.plugin_data.content)["fields"]
                     self.fields = [(str(name), int(count)) for name, count in fields]
             elif kind == "tensor" and value.tag == tags.VOTE_SERIES:
-                self.votes[event.step] = _array(value.tensor)
+                self.votes[event.step] = _to_array(value.tensor)
             elif kind == "tensor" and value.tag == tags.DATA:
-                # another run in the same folder: it begins here
-                self._forget(0)
+                # another run in the same folder begins here
+                self._drop_from(0)
                 self.fields = []
-                self.values = _array(value.tensor)
+                self.values = _to_array(value.tensor)
                 self.content = json.loads(value.metadata.plugin_data.content)
 
-    def _forget(self, step: int) -> None:
-        """Forget what was recorded at this update and later ones: a run that went on from here writes it again."""
-        every: list[dict[int, Any]] = [self.walls, self.parameters, self.votes, *self.scalars.values()]
+    def _drop_from(self, step: int) -> None:
+        """Delete the values of this update and later ones: the run was resumed there and records them again."""
+        every: list[dict[int, Any]] = [self.wall_times, self.parameters, self.votes, *self.scalars.values()]
         for series in every:
             for late in [update for update in series if update >= step]:
                 del series[late]
@@ -81,18 +83,18 @@ def read_run(folder: Path) -> RecordedEvents:
     """Read the event files of a run.
 
     Raises:
-        UserError: if there are none, they cannot be read, or they are not of a reluviz run.
+        UserError: if there are no event files, they cannot be read, or reluviz did not write them.
     """
-    files = event_reader.files(folder)
+    files = event_file.event_files(folder)
     if not files:
-        raise UserError(f"{folder}: holds no run (no {event_reader.PREFIX}*)")
+        raise UserError(f"{folder}: holds no run (no {event_file.EVENT_FILE_PREFIX}*)")
     found = RecordedEvents()
     try:
         for path in files:
             try:
-                for event in event_reader.events(path):
+                for event in event_file.read_events(path):
                     found.add(event)
-            except event_reader.Damaged:
+            except event_file.DamagedRecord:
                 found.damaged.append(path)
     except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, UserError):
@@ -106,21 +108,21 @@ def read_run(folder: Path) -> RecordedEvents:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell by the first events whether a folder is that of a reluviz run."""
-    for path in event_reader.files(folder):
+    """Return True if the first events in a folder are those of a reluviz run."""
+    for path in event_file.event_files(folder):
         try:
-            for number, event in enumerate(event_reader.events(path)):
+            for number, event in enumerate(event_file.read_events(path)):
                 if any(value.tag == tags.DATA for value in event.summary.value):
                     return True
-                if number == FIRST_EVENTS:
+                if number == MAX_EVENTS_BEFORE_DATA:
                     break
-        except event_reader.Damaged:
+        except event_file.DamagedRecord:
             continue
     return False
 
 
-def metrics(folder: Path, last: int) -> dict[str, Any] | None:
-    """Return what metrics.json holds; None where the run has not written it yet, or has gone on since.
+def read_metrics(folder: Path, last: int) -> dict[str, Any] | None:
+    """Return the content of metrics.json; None if the run has not written it yet, or has trained further since.
 
     Args:
         folder: the run's folder.
@@ -134,6 +136,6 @@ def metrics(folder: Path, last: int) -> dict[str, Any] | None:
     return None if stale else found
 
 
-def _array(tensor: Any) -> NDArray[Any]:
+def _to_array(tensor: Any) -> NDArray[Any]:
     shape = [dim.size for dim in tensor.tensor_shape.dim]
-    return np.frombuffer(tensor.tensor_content, DTYPES[tensor.dtype]).reshape(shape)
+    return np.frombuffer(tensor.tensor_content, NUMPY_TYPES[tensor.dtype]).reshape(shape)

@@ -1,4 +1,4 @@
-"""The data set of a recorded run, with its true function as far as the run tells it."""
+"""Rebuild the data set of a recorded run, including its true function as far as it was recorded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from reluviz.data.dataset import Array, Dataset
 from reluviz.data.targets import piecewise_linear_target, sine_target
 
-TARGETS = (piecewise_linear_target, sine_target)
+KNOWN_TARGETS = (piecewise_linear_target, sine_target)
 
 
-class Interpolated:
-    """A function known at some points, linear between them.
+class InterpolatedTarget:
+    """A function given by its values at some points, linear between them.
 
     Args:
         x: points [G], in any order.
@@ -29,19 +29,18 @@ class Interpolated:
         return np.interp(x, self.x, self.y)
 
 
-def dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, NDArray[np.int64]]:
-    """Return the data of a run, and the indices of its recorded samples [n].
+def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, NDArray[np.int64]]:
+    """Return the data set of a run, and the indices of its recorded samples [n].
 
-    A run keeps its true function only by its values. Where they are those of one of the package's own targets, it
-    is that target; else it is interpolated between all points at which it is known. (No name in a run's folder
-    makes code run.)
+    A run records only values of its true function. If they are those of one of `KNOWN_TARGETS`, the data set gets that
+    function; otherwise it gets an interpolation of all recorded values. (No name in a run's folder makes code run.)
 
     Args:
-        content: of the tag reluviz/data.
+        content: plugin content of the tag reluviz/data.
         values: its tensor.
 
     Raises:
-        KeyError, TypeError, ValueError: if they do not fit together.
+        KeyError, TypeError, ValueError: if content and values do not match.
     """
     fields = _fields(content["fields"], values)
     x, y, target = fields["x"], fields["y"], fields.get("target")
@@ -49,10 +48,12 @@ def dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, 
     low, high = content["domain"]
     function = None
     if target is not None:
-        exact = (known for known in TARGETS if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
+        matching = (known for known in KNOWN_TARGETS if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
         # where the target is known, test outputs are free of noise
         points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
-        function = next(exact, None) or Interpolated(*(np.concatenate(part) for part in zip(*points, strict=True)))
+        function = next(matching, None) or InterpolatedTarget(
+            *(np.concatenate(part) for part in zip(*points, strict=True))
+        )
     found = Dataset(str(content["name"]), x, y, (float(low), float(high)), x_test, y_test, function)
     recorded = fields["recorded"].astype(np.int64)
     if len(x) != len(y) or len(x) == 0 or recorded.min() < 0 or recorded.max() >= len(x):
@@ -61,6 +62,7 @@ def dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, 
 
 
 def _fields(fields: Sequence[tuple[str, int]], values: NDArray[Any]) -> dict[str, Array]:
+    """Split the values into named fields of the given lengths."""
     ends = np.cumsum([count for _, count in fields])
     if values.ndim != 1 or ends[-1] != len(values):
         raise ValueError("the fields do not fill the tensor")

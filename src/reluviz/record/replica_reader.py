@@ -1,7 +1,7 @@
-"""Losses and units of every replica, read from a run's event files without the rest of them, and without torch.
+"""Read only each replica's losses and unit counts from a run's event files, quickly and without torch.
 
-Most of a run's events are parameters, votes and pictures. What is wanted stands at the beginning of its event, so
-that a look at a few bytes tells whether a record is worth parsing.
+Most of a run's events are parameters, votes and pictures. The tensor of losses and unit counts is the first value in
+its event, so the first few bytes of a record show whether the record is worth parsing.
 
 Legend of shapes: R replicas, T snapshots, F fields.
 """
@@ -19,38 +19,38 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from reluviz.errors import UserError
-from reluviz.record import event_reader, tags
+from reluviz.record import event_file, tags
 
-HEAD = 64
-"""A tag that is the first in its event ends within so many bytes."""
-SMALL = 128
-"""Marks of a beginning are shorter than this."""
-LARGE = 2**16
-"""Records beyond this are stepped over where they hold nothing that is wanted."""
+TAG_BYTES = 64
+"""The tag of an event's first value ends within this many bytes."""
+SESSION_MARK_BYTES = 128
+"""Events that mark the start of a session are shorter than this."""
+SKIPPED_BYTES = 2**16
+"""Longer records are skipped, unread, if their first value is not a reluviz tensor."""
 LOSSES = (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.LOSS_BATCH)
 
 
 @dataclass
-class Replicas:
-    """What the replicas of a run came through.
+class ReplicaSeries:
+    """Losses and unit counts of a run's replicas at its snapshots.
 
     Attributes:
-        told: content of reluviz/data (model, seeds, settings); None where the files do not have it.
+        content: plugin content of the tag reluviz/data (model, seeds, settings); None if the files do not have it.
         variance: var(y) of the training points.
-        fields: tags of the losses and units.
-        series: update -> their values, [R, F]; empty for old runs of several replicas, which kept only medians.
-        last: the update of the last snapshot; -1 without any.
-        whole: whether the last file ends at the end of a record; earlier ones were left by a run that was killed, and
-            went on.
-        empty: whether no file holds a single event.
+        fields: tags of the losses and unit counts.
+        series: update -> their values, [R, F]; empty for old runs of several replicas, which recorded only medians.
+        last: the update of the last snapshot; -1 if there is none.
+        complete: whether the last file ends at the end of a record. (Earlier files may be cut off: a run that was
+            killed left them, and was resumed.)
+        empty: whether no file holds an event.
     """
 
-    told: Mapping[str, Any] | None = None
+    content: Mapping[str, Any] | None = None
     variance: float = np.nan
     fields: tuple[str, ...] = ()
     series: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     last: int = -1
-    whole: bool = True
+    complete: bool = True
     empty: bool = True
 
     @property
@@ -60,72 +60,76 @@ class Replicas:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """Their values at all snapshots, [T, R, F]."""
+        """Values at all snapshots, [T, R, F]."""
         return np.stack([self.series[update] for update in sorted(self.series)])
 
-    def forget(self, step: int) -> None:
-        """Forget what was recorded at this update and later ones: a run that went on from here writes it again."""
+    def drop_from(self, step: int) -> None:
+        """Delete the values of this update and later ones: the run was resumed there and records them again."""
         for late in [update for update in self.series if update >= step]:
             del self.series[late]
 
 
-def read(paths: list[Path]) -> Replicas:
-    """Return what the event files of a run, in the order in which they were begun, tell of its replicas.
+def read_replicas(paths: list[Path]) -> ReplicaSeries:
+    """Return the losses and unit counts in the event files of a run.
+
+    Args:
+        paths: the files, in the order in which they were created.
 
     Raises:
-        Damaged: at a record that is all there and wrong.
+        DamagedRecord: at a record that is complete but wrong.
         UserError: if a file cannot be read.
-        LookupError, TypeError, ValueError: if its records are not those of a run.
+        LookupError, TypeError, ValueError: if reluviz did not write the records.
     """
-    found = Replicas()
+    found = ReplicaSeries()
     for path in paths:
         for data in _records(path, found):
             found.empty = False
             _add(found, data)
     if found.series:
         found.last = max(found.series)
-    elif found.told is not None:
+    elif found.content is not None:
         _add_scalars(found, paths)
     return found
 
 
-def _records(path: Path, found: Replicas) -> Iterator[bytes]:
-    """Yield the records of a file; of a large one that holds nothing of interest, nothing but that it is there."""
+def _records(path: Path, found: ReplicaSeries) -> Iterator[bytes]:
+    """Yield the data of each record of a file, b"" for a skipped one, and set `found.complete`."""
     try:
         with path.open("rb") as file:
-            size, found.whole = path.stat().st_size, True
+            size, found.complete = path.stat().st_size, True
             while len(head := file.read(12)) == 12:
                 (length,) = struct.unpack_from("<Q", head)
-                if event_reader.masked_checksum(head[:8]) != head[8:]:
-                    raise event_reader.Damaged
+                if event_file.masked_checksum(head[:8]) != head[8:]:
+                    raise event_file.DamagedRecord
                 if file.tell() + length + 4 > size:
-                    found.whole = False
+                    found.complete = False
                     return
                 yield _record(file, length)
-            found.whole = not head
+            found.complete = not head
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _record(file: BinaryIO, length: int) -> bytes:
-    start = file.read(min(length, HEAD))
-    if length > LARGE and b"reluviz/" not in start:
+    """Return the data of the next record; b"" if it is long and does not begin with a reluviz tensor."""
+    start = file.read(min(length, TAG_BYTES))
+    if length > SKIPPED_BYTES and b"reluviz/" not in start:
         file.seek(length - len(start) + 4, 1)
         return b""
     data = start + file.read(length - len(start))
-    if event_reader.masked_checksum(data) != file.read(4):
-        raise event_reader.Damaged
+    if event_file.masked_checksum(data) != file.read(4):
+        raise event_file.DamagedRecord
     return data
 
 
-def _add(found: Replicas, data: bytes) -> None:
-    """Take in a record, if there is anything in it."""
-    ours = b"reluviz/" in data[:HEAD]
-    if not data or (not ours and len(data) >= SMALL):
+def _add(found: ReplicaSeries, data: bytes) -> None:
+    """Add a record's losses and unit counts, data description or session start, if it has one."""
+    ours = b"reluviz/" in data[:TAG_BYTES]
+    if not data or (not ours and len(data) >= SESSION_MARK_BYTES):
         return
-    event = _event(data)
+    event = _parse(data)
     if event.session_log.status == SessionLog.START:
-        found.forget(event.step)
+        found.drop_from(event.step)
     if not (ours and event.summary.value):
         return
     value = event.summary.value[0]
@@ -136,35 +140,35 @@ def _add(found: Replicas, data: bytes) -> None:
         found.series[event.step] = rows.reshape([dim.size for dim in value.tensor.tensor_shape.dim])
     elif value.tag == tags.DATA:
         # another run in the same folder begins here
-        found.forget(0)
+        found.drop_from(0)
         found.fields = ()
-        found.told = json.loads(value.metadata.plugin_data.content)
+        found.content = json.loads(value.metadata.plugin_data.content)
         (_, inputs), (_, outputs), *_ = json.loads(value.metadata.plugin_data.content)["fields"]
         values = np.frombuffer(value.tensor.tensor_content, "<f8")
         found.variance = float(np.var(values[inputs : inputs + outputs]))
 
 
-def _add_scalars(found: Replicas, paths: list[Path]) -> None:
-    """Read the scalars of a run from before there was `tags.REPLICAS`: if it has one replica, they are its own."""
+def _add_scalars(found: ReplicaSeries, paths: list[Path]) -> None:
+    """Add the scalars of an old run, which has no `tags.REPLICAS`. With one replica, they are that replica's values."""
     series: dict[int, dict[str, float]] = {}
     known = dict.fromkeys(LOSSES)
     for path in paths:
-        for event in event_reader.events(path):
+        for event in event_file.read_events(path):
             if event.session_log.status == SessionLog.START:
                 series = {update: values for update, values in series.items() if update < event.step}
             for value in event.summary.value:
-                ours = value.tag in LOSSES or value.tag.startswith(f"{tags.UNITS}/")
-                if ours and value.WhichOneof("value") == "simple_value":
+                wanted = value.tag in LOSSES or value.tag.startswith(f"{tags.UNITS}/")
+                if wanted and value.WhichOneof("value") == "simple_value":
                     series.setdefault(event.step, {})[value.tag] = value.simple_value
                     known[value.tag] = None
     found.last = max(series, default=-1)
-    if found.told is not None and len(found.told["seeds"]) == 1:
+    if found.content is not None and len(found.content["seeds"]) == 1:
         found.fields = tuple(known)
         found.series = {at: np.array([[values.get(tag, np.nan) for tag in known]]) for at, values in series.items()}
 
 
-def _event(data: bytes) -> Event:
+def _parse(data: bytes) -> Event:
     try:
         return Event.FromString(data)
     except DecodeError:
-        raise event_reader.Damaged from None
+        raise event_file.DamagedRecord from None

@@ -1,9 +1,9 @@
-"""The events of snapshots: what stands in them, and their bytes.
+"""Turn snapshots into serialized TensorBoard events.
 
-All scalars, histograms and tensors of a snapshot travel in one event, which costs a tenth of single ones; and the
-events of several snapshots are made together, see `forms`.
+All scalars, histograms and tensors of a snapshot are one event, which costs a tenth of one event for each. The events
+of several snapshots are made together from a template (see `event_templates`).
 
-Legend of shapes: S snapshots, R replicas, T tags, H histograms, Q quantities that each replica has one number of.
+Legend of shapes: S snapshots, R replicas, T tags, H histograms, Q quantities with one number per replica.
 """
 
 import functools
@@ -18,7 +18,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from reluviz.core.functions import PARAMETERS, STATUS, Array
-from reluviz.core.snapshot import MOST_SHOWN, Snapshots
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, Snapshots
 from reluviz.record import tags, vote_histograms
 from reluviz.record.event_templates import (
     DOUBLE,
@@ -35,129 +35,130 @@ from reluviz.record.event_templates import (
 )
 from reluviz.record.histograms import BINS, Counted, count
 
-MOST_COUNTED = 2**18
-"""Numbers of all votes in histograms, at most: those of the first replicas, as many as fit."""
+MAX_HISTOGRAM_VALUES = 2**18
+"""The histograms of votes count at most this many values: the votes of the first replicas, as many as fit."""
 
 
 class SnapshotEvents:
-    """Makes the events of one run's snapshots.
+    """Creates the events of one run's snapshots.
 
     Args:
         model: constant, linear or relu.
         dtype: of the run's parameters.
-        most_units: units that get scalars of their own, at most; spread evenly over the units.
+        max_units: at most this many units get scalars of their own, evenly spaced among the units.
     """
 
-    def __init__(self, model: str, dtype: np.dtype[Any], most_units: int) -> None:
+    def __init__(self, model: str, dtype: np.dtype[Any], max_units: int) -> None:
         self.model = model
         self.dtype = dtype
-        self.most_units = most_units
+        self.max_units = max_units
 
     def events(
         self,
-        album: Snapshots,
+        snapshots: Snapshots,
         histograms: bool,
-        contributed: Collection[int] = (),
+        contribution_updates: Collection[int] = (),
         optimum: float | None = None,
     ) -> list[bytes]:
         """Return the event of each snapshot.
 
         Args:
-            album: snapshots of one run.
+            snapshots: snapshots of the run.
             histograms: whether to count elbows, slopes and votes.
-            contributed: updates whose event gets the matrix of all contributions.
+            contribution_updates: the events of these updates get the matrix of all contributions.
             optimum: theta* of the constant and the linear model.
         """
         found: list[bytes] = []
-        # there is no minibatch before the first update, and one quantity less
-        first = sum(update == 0 for update in album.updates)
-        for some in (album.some(slice(0, first)), album.some(slice(first, None))):
+        # before the first update there is no minibatch, and therefore one quantity fewer
+        first = sum(update == 0 for update in snapshots.updates)
+        for some in (snapshots.subset(slice(0, first)), snapshots.subset(slice(first, None))):
             if not len(some):
                 continue
             summaries = self._summaries(some, histograms, optimum)
-            matrices = some.gradients(MOST_SHOWN) if set(some.updates) & set(contributed) else {}
-            for s, (update, moment, summary) in enumerate(zip(some.updates, some.times, summaries, strict=True)):
-                if update in contributed:
+            matrices = some.gradients(MAX_SHOWN_REPLICAS) if set(some.updates) & set(contribution_updates) else {}
+            for s, (update, wall_time, summary) in enumerate(zip(some.updates, some.times, summaries, strict=True)):
+                if update in contribution_updates:
                     # contributions are g_i / N
-                    own = {name: value[s] / len(album.dataset.x) for name, value in matrices.items()}
-                    summary += field(1, Part(_contributions(own).SerializeToString())).data
-                found.append(_event(update, moment, summary))
+                    contributions = {name: value[s] / len(snapshots.dataset.x) for name, value in matrices.items()}
+                    summary += field(1, Part(_contributions_value(contributions).SerializeToString())).data
+                found.append(_event(update, wall_time, summary))
         return found
 
-    def _summaries(self, album: Snapshots, histograms: bool, optimum: float | None) -> list[bytes]:
-        names, table = self._quantities(album)
-        fields, losses = _of_replicas(names, table)
-        scalars, values, there = self._scalars(album, names, table, optimum)
-        params, votes = self._tensors(album)
+    def _summaries(self, snapshots: Snapshots, histograms: bool, optimum: float | None) -> list[bytes]:
+        names, table = self._quantities(snapshots)
+        fields, losses = _replica_values(names, table)
+        scalars, values, exists = self._scalars(snapshots, names, table, optimum)
+        params, votes = self._tensors(snapshots)
         with np.errstate(over="ignore"):
             scalars_32 = values.astype(np.float32)
-        counted = self._histograms(album) if histograms else {}
+        counted = self._histograms(snapshots) if histograms else {}
         numbers: dict[str, NDArray[Any]] = {
             "scalars": scalars_32,
-            "histograms": np.stack([_numbers(one) for one in counted.values()], 1) if counted else there,
+            "histograms": np.stack([_histogram_numbers(one) for one in counted.values()], 1) if counted else exists,
             "replicas": losses,
             "params": params,
             "votes": votes,
         }
-        present = np.concatenate([there, *(one.count[:, None] > 0 for one in counted.values())], axis=1)
-        parameters = tuple((name, album.parameters[name][0, 0].size) for name in PARAMETERS[self.model])
-        found = [b""] * len(album)
-        alike = (present == present[0]).all()
-        for which in present[:1] if alike else np.unique(present, axis=0):
-            own = np.flatnonzero((present == which).all(1))
-            form = _form(
+        present = np.concatenate([exists, *(one.count[:, None] > 0 for one in counted.values())], axis=1)
+        parameters = tuple((name, snapshots.parameters[name][0, 0].size) for name in PARAMETERS[self.model])
+        found = [b""] * len(snapshots)
+        # snapshots with the same scalars and histograms share a template
+        all_alike = (present == present[0]).all()
+        for which in present[:1] if all_alike else np.unique(present, axis=0):
+            places = np.flatnonzero((present == which).all(1))
+            template = _template(
                 tuple(tag for tag, has in zip(scalars, which, strict=False) if has),
                 tuple(tag for tag, has in zip(counted, which[len(scalars) :], strict=True) if has),
                 (fields, losses.shape[1:]),
                 (self.model, parameters, params.shape[1:], str(self.dtype)),
                 votes.shape[1:],
             )
-            some = {name: value[own] for name, value in numbers.items()}
+            some = {name: value[places] for name, value in numbers.items()}
             some["scalars"] = some["scalars"][:, which[: len(scalars)]]
             if counted:
                 some["histograms"] = some["histograms"][:, which[len(scalars) :]]
-            for place, summary in zip(own, form.fill(some), strict=True):
+            for place, summary in zip(places, template.fill(some), strict=True):
                 found[place] = summary
         return found
 
-    def _quantities(self, album: Snapshots) -> tuple[list[str], Array]:
-        """Return the tags of what each replica has one number of, and the numbers, [Q, S, R]."""
-        named = {tags.LOSS_TRAIN: album.loss_train}
-        if album.loss_test is not None:
-            named[tags.LOSS_TEST] = album.loss_test
-        if album.updates[0] > 0:
-            named[tags.LOSS_BATCH] = album.loss_batch
+    def _quantities(self, snapshots: Snapshots) -> tuple[list[str], Array]:
+        """Return the tags of the quantities with one number per replica, and the numbers, [Q, S, R]."""
+        named = {tags.LOSS_TRAIN: snapshots.loss_train}
+        if snapshots.loss_test is not None:
+            named[tags.LOSS_TEST] = snapshots.loss_test
+        if snapshots.updates[0] > 0:
+            named[tags.LOSS_BATCH] = snapshots.loss_batch
         named |= {
-            tags.GRAD_NORM: album.votes.gradient_norm,
-            tags.NOISE_SCALE: album.votes.noise_scale,
-            tags.VOTES_EFFECTIVE: album.votes.effective,
+            tags.GRAD_NORM: snapshots.votes.gradient_norm,
+            tags.NOISE_SCALE: snapshots.votes.noise_scale,
+            tags.VOTES_EFFECTIVE: snapshots.votes.effective,
         }
-        if album.units is not None:
-            counts = album.units.counts.astype(float)
+        if snapshots.units is not None:
+            counts = snapshots.units.counts.astype(float)
             named |= {f"{tags.UNITS}/{name}": counts[..., code] for code, name in enumerate(STATUS)}
         else:
-            named[tags.THETA] = album.parameters["theta"]
+            named[tags.THETA] = snapshots.parameters["theta"]
         return list(named), np.array(list(named.values()))
 
     def _scalars(
-        self, album: Snapshots, names: Sequence[str], table: Array, optimum: float | None
+        self, snapshots: Snapshots, names: Sequence[str], table: Array, optimum: float | None
     ) -> tuple[list[str], Array, NDArray[np.bool_]]:
-        """Return the tags of all scalars, their values [S, T], and which of them there are."""
-        names, rows = list(names), [table]
-        if album.units is not None:
-            width = album.units.elbow.shape[-1]
-            own = range(width)
-            if width > self.most_units:
-                own = np.linspace(0, width - 1, self.most_units).round().astype(int).tolist()
-            for kind, each in _of_units(album).items():
-                names += tags.units(kind, tuple(own), width)
-                rows.append(each[:, :, own].transpose(2, 0, 1))
-        values, there = spread(names, np.concatenate(rows))
+        """Return the tags of all scalars, their values [S, T], and which of them exist [S, T]."""
+        names, parts = list(names), [table]
+        if snapshots.units is not None:
+            width = snapshots.units.elbow.shape[-1]
+            units = range(width)
+            if width > self.max_units:
+                units = np.linspace(0, width - 1, self.max_units).round().astype(int).tolist()
+            for kind, each in _unit_values(snapshots).items():
+                names += tags.unit_tags(kind, tuple(units), width)
+                parts.append(each[:, :, units].transpose(2, 0, 1))
+        values, exists = replica_statistics(names, np.concatenate(parts))
         if values.shape[2] > 1:
             names = [f"{tag}{end}" for tag in names for end in ("", *(f"/{q}" for q in tags.QUARTILES))]
         flat, known = (
-            values.swapaxes(0, 1).reshape(len(album), -1),
-            there.swapaxes(0, 1).reshape(len(album), -1),
+            values.swapaxes(0, 1).reshape(len(snapshots), -1),
+            exists.swapaxes(0, 1).reshape(len(snapshots), -1),
         )
         if optimum is not None:
             names.append(tags.THETA_OPTIMUM)
@@ -165,63 +166,75 @@ class SnapshotEvents:
             known = np.insert(known, known.shape[1], True, axis=1)
         return names, flat, known
 
-    def _histograms(self, album: Snapshots) -> dict[str, Counted]:
+    def _histograms(self, snapshots: Snapshots) -> dict[str, Counted]:
         """Return the histograms of each tag, M = S of them."""
-        found = {tag: count(list(each)) for tag, each in _of_units(album).items()}
-        parameters = sum(album.parameters[name][0, 0].size for name in album.trained)
-        counted = max(1, MOST_COUNTED // (album.votes.norm.shape[-1] * parameters))
-        voted = vote_histograms.count(album, counted)
-        if not voted:
+        found = {tag: count(list(each)) for tag, each in _unit_values(snapshots).items()}
+        parameters = sum(snapshots.parameters[name][0, 0].size for name in snapshots.trained)
+        replicas = max(1, MAX_HISTOGRAM_VALUES // (snapshots.votes.norm.shape[-1] * parameters))
+        votes = vote_histograms.count(snapshots, replicas)
+        if not votes:
             # contributions are g_i / N
-            samples = len(album.dataset.x)
-            voted = {name: count(list(each), samples) for name, each in album.gradients(counted).items()}
-        return found | {f"{tags.VOTES_HISTOGRAM}/{name}": one for name, one in voted.items()}
+            samples = len(snapshots.dataset.x)
+            votes = {name: count(list(each), samples) for name, each in snapshots.gradients(replicas).items()}
+        return found | {f"{tags.VOTES_HISTOGRAM}/{name}": one for name, one in votes.items()}
 
-    def _tensors(self, album: Snapshots) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def _tensors(self, snapshots: Snapshots) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the parameters, [S, R, P], and residuals, norms and shares of the samples, [S, V, 3, n]."""
-        params, _ = rows({name: album.parameters[name] for name in PARAMETERS[self.model]}, 2)
-        figures = (album.votes.residual, album.votes.norm, album.votes.share)
-        votes = np.stack([part[:, :MOST_SHOWN] for part in figures], axis=2)
+        params, _ = join_parameters({name: snapshots.parameters[name] for name in PARAMETERS[self.model]}, 2)
+        per_sample = (snapshots.votes.residual, snapshots.votes.norm, snapshots.votes.share)
+        votes = np.stack([part[:, :MAX_SHOWN_REPLICAS] for part in per_sample], axis=2)
         with np.errstate(over="ignore"):
             return params.astype(self.dtype), votes.astype(np.float32)
 
 
-def _of_units(album: Snapshots) -> dict[str, Array]:
-    """Return what each hidden unit has a number of, tag -> [S, R, W]."""
-    if album.units is None:
+def _unit_values(snapshots: Snapshots) -> dict[str, Array]:
+    """Return the quantities with one number per hidden unit, tag -> [S, R, W]."""
+    if snapshots.units is None:
         return {}
-    slopes = album.parameters["input_slope"]
-    return {tags.ELBOW: album.units.elbow, tags.INPUT_SLOPE: slopes, tags.SLOPE_JUMP: album.units.slope_jump}
+    slopes = snapshots.parameters["input_slope"]
+    return {tags.ELBOW: snapshots.units.elbow, tags.INPUT_SLOPE: slopes, tags.SLOPE_JUMP: snapshots.units.slope_jump}
 
 
-def _contributions(matrices: Mapping[str, Array]) -> Any:
-    values, fields = rows(matrices, 2)
-    return tensor(tags.CONTRIBUTIONS, values.astype(np.float32), {"fields": fields})
+def _contributions_value(matrices: Mapping[str, Array]) -> Any:
+    values, fields = join_parameters(matrices, 2)
+    return tensor_value(tags.CONTRIBUTIONS, values.astype(np.float32), {"fields": fields})
 
 
-def tensor(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:
-    """Return a tensor as a summary's value."""
+def tensor_value(tag: str, values: NDArray[Any], content: Mapping[str, Any]) -> Any:
+    """Return a Summary.Value that holds a tensor.
+
+    Args:
+        tag: its tag.
+        values: the numbers.
+        content: plugin content, which describes the layout (see `tags`).
+    """
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
     value = Summary.Value(tag=tag, metadata=_metadata(content))
-    value.tensor.CopyFrom(_head(values.shape, str(values.dtype)))
+    value.tensor.CopyFrom(_tensor_head(values.shape, str(values.dtype)))
     value.tensor.tensor_content = little.tobytes()
     return value
 
 
-def rows(named: Mapping[str, NDArray[Any]], axes: int) -> tuple[NDArray[Any], list[list[Any]]]:
-    """Join parameters along a last axis: name -> [..., W] or [...] with `axes` leading axes."""
+def join_parameters(named: Mapping[str, NDArray[Any]], axes: int) -> tuple[NDArray[Any], list[list[Any]]]:
+    """Return parameters concatenated along a last axis, and the name and count of each.
+
+    Args:
+        named: name -> [..., W] or [...].
+        axes: the number of leading axes.
+    """
     flat = {name: value.reshape(*value.shape[:axes], -1) for name, value in named.items()}
     return np.concatenate(list(flat.values()), axis=-1), [[name, value.shape[-1]] for name, value in flat.items()]
 
 
-def spread(names: Sequence[str], values: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the scalars of quantities [T, ..., R]: the value of one replica, or median and quartiles of several.
+def replica_statistics(names: Sequence[str], values: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the scalars of quantities [T, ..., R]: the value of a single replica, or median and quartiles of several.
 
-    A quantity that no replica has (the elbow of a unit with w = 0) has no scalar, and no quartiles where only one has
-    it; a loss that is no number counts as infinite, so that diverged replicas cannot flatter the median.
+    NaN means that a replica does not have the quantity (the elbow of a unit with w = 0). If no replica has it, there is
+    no scalar; if only one has it, there are no quartiles. A loss that is NaN counts as infinite, so that diverged
+    replicas cannot lower the median.
 
     Returns:
-        the scalars, [T, ..., 1 or 3], and which of them there are.
+        the scalars, [T, ..., 1 or 3], and which of them exist.
     """
     known = ~np.isnan(values)
     losses = np.array([tag.startswith("loss/") for tag in names])
@@ -232,43 +245,43 @@ def spread(names: Sequence[str], values: Array) -> tuple[Array, NDArray[np.bool_
         known[losses] = True
     if values.shape[-1] == 1:
         return values, known
-    ends = three(values)
+    statistics = median_and_quartiles(values)
     some = known.any(-1)
     for place in zip(*np.nonzero(some & ~known.all(-1)), strict=True):
-        ends[place] = three(values[place][known[place]])
+        statistics[place] = median_and_quartiles(values[place][known[place]])
     several = known.sum(-1) > 1
-    return ends, np.stack([some, several, several], axis=-1)
+    return statistics, np.stack([some, several, several], axis=-1)
 
 
-def three(values: Array) -> Array:
+def median_and_quartiles(values: Array) -> Array:
     """Return median, lower and upper quartile over the last axis, [..., 3]."""
-    # numpy.quantile, which sorts no more than it must, takes four times as long
+    # numpy.quantile, which sorts only partially, takes four times as long
     ordered = np.sort(values, axis=-1)
     place = np.array([0.5, 0.25, 0.75]) * (values.shape[-1] - 1)
     below, above = (ordered[..., end(place).astype(int)] for end in (np.floor, np.ceil))
     with np.errstate(invalid="ignore"):
         between = below + (above - below) * (place % 1)
-    # between infinity and infinity there is no number
+    # inf - inf is NaN: between two infinities the quartile is infinite
     return np.where(np.isnan(between), above, between)
 
 
-def _of_replicas(names: Sequence[str], table: Array) -> tuple[tuple[str, ...], Array]:
-    """Return the tags of losses and units, and those of every replica, [S, R, F].
+def _replica_values(names: Sequence[str], table: Array) -> tuple[tuple[str, ...], Array]:
+    """Return the tags of losses and unit counts, and their values for every replica, [S, R, F].
 
-    A loss that is no number is infinite; that of a minibatch is NaN where there is none yet.
+    A loss that is NaN is replaced by infinity. The loss of a minibatch is NaN before the first update.
     """
     fields = [tag for tag in names if tag.startswith(("loss/", f"{tags.UNITS}/"))]
-    own = table[[names.index(tag) for tag in fields]]
+    values = table[[names.index(tag) for tag in fields]]
     losses = sum(tag.startswith("loss/") for tag in fields)
-    np.copyto(own[:losses], np.inf, where=np.isnan(own[:losses]))
+    np.copyto(values[:losses], np.inf, where=np.isnan(values[:losses]))
     if tags.LOSS_BATCH not in fields:
-        # the first snapshot has the fields of the others
+        # the first snapshot has the same fields as the later ones
         fields.insert(losses, tags.LOSS_BATCH)
-        own = np.insert(own, losses, np.nan, axis=0)
-    return tuple(fields), np.ascontiguousarray(own.transpose(1, 2, 0))
+        values = np.insert(values, losses, np.nan, axis=0)
+    return tuple(fields), np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
-def _numbers(counted: Counted) -> Array:
+def _histogram_numbers(counted: Counted) -> Array:
     """Return the numbers of a HistogramProto in the order of its fields, [M, 7 + 2 BINS]."""
     # an empty first bucket marks where the values begin
     buckets = np.insert(counted.counts.astype(float), 0, 0, axis=1)
@@ -276,63 +289,63 @@ def _numbers(counted: Counted) -> Array:
     return np.concatenate([np.stack(single, axis=1), counted.edges, buckets], axis=1)
 
 
-def _event(update: int, moment: float, summary: bytes) -> bytes:
-    """Return an Event(wall_time=1, step=2, summary=5)."""
-    head = key(1, DOUBLE) + np.array(moment, "<f8").tobytes() + key(2, VARINT) + varint(update)
+def _event(update: int, wall_time: float, summary: bytes) -> bytes:
+    """Return a serialized Event(wall_time=1, step=2, summary=5) around a serialized summary."""
+    head = key(1, DOUBLE) + np.array(wall_time, "<f8").tobytes() + key(2, VARINT) + varint(update)
     return head + key(5, MESSAGE) + varint(len(summary)) + summary
 
 
 @functools.lru_cache(maxsize=16)
-def _form(
+def _template(
     scalars: tuple[str, ...],
     histograms: tuple[str, ...],
     replicas: tuple[tuple[str, ...], tuple[int, ...]],
     params: tuple[str, tuple[tuple[str, int], ...], tuple[int, ...], str],
     votes: tuple[int, ...],
 ) -> EventTemplate:
-    """Return the form of a snapshot's Summary(value=1).
+    """Return the template of a snapshot's Summary(value=1).
 
     Args:
-        scalars: tags.
-        histograms: tags.
-        replicas: the fields of the tensor, and its shape.
-        params: the model, names and sizes of its parameters, the tensor's shape and precision.
-        votes: the tensor's shape.
+        scalars: tags of the scalars.
+        histograms: tags of the histograms.
+        replicas: fields and shape of the tensor reluviz/replicas.
+        params: the model, names and sizes of its parameters; shape and precision of the tensor reluviz/params.
+        votes: shape of the tensor reluviz/votes.
     """
     model, parameters, shape, dtype = params
-    told = {"fields": [list(one) for one in parameters], "model": model}
+    content = {"fields": [list(one) for one in parameters], "model": model}
     values = [
-        # first, where a reader of many runs finds it without looking at the rest
-        _tensor("replicas", tags.REPLICAS, replicas[1], "float64", {"fields": list(replicas[0])}),
-        *(row([_named(tag), key(2, FLOAT), blank("scalars", 4)]) for tag in scalars),
-        _tensor("params", tags.PARAMS, shape, dtype, told),
-        _tensor("votes", tags.VOTE_SERIES, votes, "float32", {"fields": ["residual", "norm", "share"]}),
-        *(row([_named(tag), _HISTOGRAM]) for tag in histograms),
+        # first, so that a reader of many runs finds it without parsing the rest
+        _tensor_template("replicas", tags.REPLICAS, replicas[1], "float64", {"fields": list(replicas[0])}),
+        *(row([_tagged_value(tag), key(2, FLOAT), blank("scalars", 4)]) for tag in scalars),
+        _tensor_template("params", tags.PARAMS, shape, dtype, content),
+        _tensor_template("votes", tags.VOTE_SERIES, votes, "float32", {"fields": ["residual", "norm", "share"]}),
+        *(row([_tagged_value(tag), _HISTOGRAM]) for tag in histograms),
     ]
     return EventTemplate(row(field(1, value) for value in values))
 
 
-def _named(tag: str) -> bytes:
-    named: bytes = Summary.Value(tag=tag).SerializeToString()
-    return named
+def _tagged_value(tag: str) -> bytes:
+    value: bytes = Summary.Value(tag=tag).SerializeToString()
+    return value
 
 
-def _packed(number: int) -> Part:
+def _buckets(number: int) -> Part:
     return field(number, blank("histograms", 8 * (BINS + 1)))
 
 
 _HISTOGRAM = field(
     5,
     # min, max, num, sum, sum_squares; bucket_limit, bucket
-    row([*(row([key(number, DOUBLE), blank("histograms", 8)]) for number in range(1, 6)), _packed(6), _packed(7)]),
+    row([*(row([key(number, DOUBLE), blank("histograms", 8)]) for number in range(1, 6)), _buckets(6), _buckets(7)]),
 )
 """The field histo of a Summary.Value."""
 
 
-def _tensor(name: str, tag: str, shape: tuple[int, ...], dtype: str, content: Mapping[str, Any]) -> Part:
-    """Return a Summary.Value(tensor=8) whose numbers are a blank."""
+def _tensor_template(name: str, tag: str, shape: tuple[int, ...], dtype: str, content: Mapping[str, Any]) -> Part:
+    """Return a Summary.Value(tensor=8) whose numbers are filled in later."""
     value: bytes = Summary.Value(tag=tag, metadata=_metadata(content)).SerializeToString()
-    head: bytes = _head(shape, dtype).SerializeToString()
+    head: bytes = _tensor_head(shape, dtype).SerializeToString()
     numbers = blank(name, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     # tensor_content=4
     return row([value, field(8, row([head, field(4, numbers)]))])
@@ -343,7 +356,7 @@ def _metadata(content: Mapping[str, Any]) -> Any:
     return SummaryMetadata(plugin_data=plugin, data_class=DATA_CLASS_TENSOR)
 
 
-def _head(shape: Sequence[int], dtype: str) -> Any:
+def _tensor_head(shape: Sequence[int], dtype: str) -> Any:
     """Return a TensorProto without its numbers."""
     dims = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
     return TensorProto(dtype="DT_DOUBLE" if dtype == "float64" else "DT_FLOAT", tensor_shape=dims)

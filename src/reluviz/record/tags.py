@@ -1,20 +1,21 @@
-"""The one place for tag names and for the layout of the tensors that a run leaves in its event files.
+"""Tag names, and the layout of the tensors that a run records. This is the only place that defines them.
 
-Tensors carry the plugin name "reluviz" and, as plugin content, JSON that says how to read them:
+Tensors carry the plugin name "reluviz" and, as plugin content, JSON that describes their layout:
 
-    reluviz/data           once; 1-D float64: the fields of {"fields": [[name, length], ...]} one after another:
+    reluviz/data           once; 1-D float64: the concatenated fields of {"fields": [[name, length], ...]}:
                            x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
                            also model, name, domain, trained (names of parameters), seeds, settings (key to value)
     reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
-    reluviz/replicas       each snapshot; float64 [R, F], what the scalars have the median of, for each replica:
-                           {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]}, those that the
-                           model has. It comes first in its event, so that many runs can be read without the rest
+    reluviz/replicas       each snapshot; float64 [R, F]: losses and unit counts of each replica (the scalars are their
+                           medians), {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]} as far as
+                           the model has them. It is the first value of its event, so that many runs can be read
+                           quickly, without parsing the rest
     reluviz/votes          each snapshot; float32 [V, 3, n]: residual, norm of the contribution, vote share
-    reluviz/contributions  where asked for; float32 [V, n, P]: g_i / N of the recorded samples, trained
+    reluviz/contributions  at selected snapshots; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
 
-Of R replicas the first V are shown, at most `core.snapshot.MOST_SHOWN`: the figures of single samples are theirs. The
-parameters are those of all replicas, so that everything else follows from them.
+Values of single samples are recorded for the first V of the R replicas, V = min(R, `core.snapshot.MAX_SHOWN_REPLICAS`).
+The parameters of all replicas are recorded, so that every other quantity can be computed from them.
 """
 
 import functools
@@ -41,11 +42,11 @@ QUARTILES = ("q25", "q75")
 
 
 @functools.cache
-def units(kind: str, own: tuple[int, ...], width: int) -> list[str]:
-    """Return the tags of some units' own scalars."""
-    return [unit(kind, k, width) for k in own]
+def unit_tags(kind: str, units: tuple[int, ...], width: int) -> list[str]:
+    """Return the scalar tags of some units of a network."""
+    return [unit_tag(kind, k, width) for k in units]
 
 
-def unit(kind: str, k: int, width: int) -> str:
-    """Return the tag of a unit's own scalar: elbow/07."""
+def unit_tag(kind: str, k: int, width: int) -> str:
+    """Return the scalar tag of unit k: elbow/07."""
     return f"{kind}/{k:0{max(2, len(str(width - 1)))}d}"

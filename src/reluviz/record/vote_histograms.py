@@ -1,49 +1,49 @@
-"""Histograms of the votes on a ReLU network's units, by compiled code where some is loaded anyway."""
+"""Histograms of the votes on a ReLU network's units, counted by a numba kernel if numba is loaded already."""
 
 import sys
 
 import numpy as np
 
-from reluviz.core.snapshot import Snapshots, recorded
+from reluviz.core.snapshot import Snapshots, recorded_samples
 from reluviz.record import histograms
-from reluviz.record.histograms import BINS, LIMIT, Counted
+from reluviz.record.histograms import BINS, MAX_COUNTED, Counted
 
 UNITS = ("input_slope", "bias", "output_weight")
 
 
-def count(album: Snapshots, replicas: int) -> dict[str, Counted]:
-    """Count the contributions of the recorded samples to the trained parameters of units.
+def count(snapshots: Snapshots, replicas: int) -> dict[str, Counted]:
+    """Return histograms of the contributions of the recorded samples to the trained parameters.
 
-    `histograms.count` finds the same in Python, where the numbers of all samples and units are made first.
+    `histograms.count` gives the same result in NumPy, from arrays of all contributions.
 
     Args:
-        album: snapshots of one network.
-        replicas: so many are counted together, the first ones.
+        snapshots: snapshots of one network.
+        replicas: the number of replicas whose contributions are counted together, the first ones.
 
     Returns:
-        trained name -> histograms of the S snapshots; empty where there is nothing compiled to use, or a number is not
-        finite or too large to be counted.
+        name of a trained parameter -> histograms of the S snapshots. Empty if numba is not loaded, or if a number is
+        not finite or too large.
     """
-    # numba takes half a second to import, which is worth it for an engine only
-    if album.model != "relu" or "numba" not in sys.modules:
+    # importing numba takes half a second, which only an engine is worth
+    if snapshots.model != "relu" or "numba" not in sys.modules:
         return {}
-    arrays = [np.ascontiguousarray(album.parameters[name][:, :replicas]) for name in UNITS]
-    residual = np.ascontiguousarray(album.votes.residual[:, :replicas])
-    samples = len(album.dataset.x)
-    x = album.dataset.x[recorded(samples)]
+    arrays = [np.ascontiguousarray(snapshots.parameters[name][:, :replicas]) for name in UNITS]
+    residual = np.ascontiguousarray(snapshots.votes.residual[:, :replicas])
+    samples = len(snapshots.dataset.x)
+    x = snapshots.dataset.x[recorded_samples(samples)]
     largest = max(1.0, *(float(np.abs(values).max()) for values in (*arrays, x)))
-    if residual.shape[1] < arrays[0].shape[1] or not np.abs(residual).max() * largest**2 < LIMIT / 8:
+    if residual.shape[1] < arrays[0].shape[1] or not np.abs(residual).max() * largest**2 < MAX_COUNTED / 8:
         return {}
-    from reluviz.engines.histogram_kernels import count as compiled
+    from reluviz.engines.histogram_kernels import count_gradients
 
     found = {}
-    for name in album.trained:
+    for name in snapshots.trained:
         if name == "output_bias":
             found[name] = histograms.count(list(2 * residual), samples)
             continue
-        single, counts = np.empty((len(album), 4)), np.zeros((len(album), BINS + 1), np.int64)
-        compiled(*arrays, x, residual, UNITS.index(name), float(samples), single, counts)
-        many = np.full(len(album), arrays[0][0].size * len(x))
+        single, counts = np.empty((len(snapshots), 4)), np.zeros((len(snapshots), BINS + 1), np.int64)
+        count_gradients(*arrays, x, residual, UNITS.index(name), float(samples), single, counts)
+        many = np.full(len(snapshots), arrays[0][0].size * len(x))
         low, high, total, squares = single.T
         found[name] = histograms.counted(low, high, total, squares, many, counts[:, :-1], samples)
     return found

@@ -1,4 +1,4 @@
-"""How quantities become TensorBoard summaries. Nothing else in the package knows."""
+"""Write a run's summaries: its data, snapshots, pictures and text, and the layouts of TensorBoard's tabs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz.core.elbows import STATUS
-from reluviz.core.snapshot import recorded
+from reluviz.core.snapshot import recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.record import hparams, tags
 from reluviz.record.event_file import EventFile
-from reluviz.record.snapshot_events import tensor
+from reluviz.record.snapshot_events import tensor_value
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -29,55 +29,57 @@ class RunWriter:
 
     def __init__(self, writer: "SummaryWriter", model: str) -> None:
         self.writer = writer
-        # the part of SummaryWriter that takes a whole Summary
-        self.files: Any = writer.file_writer
+        # the part of SummaryWriter that accepts a whole Summary
+        self.file_writer: Any = writer.file_writer
         self.model = model
 
-    def data(self, dataset: Dataset, trained: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]) -> None:
-        """Write the data set, and what a reader needs to know of the run, once, at update 0."""
+    def write_data(
+        self, dataset: Dataset, trained: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]
+    ) -> None:
+        """Write the data set and the description of the run, once, at update 0."""
         fields: dict[str, Any] = {"x": dataset.x, "y": dataset.y}
         if dataset.target is not None:
             fields["target"] = dataset.target(dataset.x)
         if dataset.x_test is not None and dataset.y_test is not None:
             fields |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
-        fields["recorded"] = recorded(len(dataset.x))
+        fields["recorded"] = recorded_samples(len(dataset.x))
         content: dict[str, Any] = {"fields": [[name, len(value)] for name, value in fields.items()]}
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
         content |= {"trained": list(trained), "seeds": list(seeds), "settings": dict(settings)}
-        whole = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
-        self._write([tensor(tags.DATA, whole, content)], 0)
+        values = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
+        self._write([tensor_value(tags.DATA, values, content)], 0)
 
-    def events(self, events: Sequence[bytes]) -> None:
-        """Write events of snapshots; see `entries`."""
-        if isinstance(self.files.event_writer, EventFile):
-            self.files.event_writer.add_records(events)
+    def write_events(self, events: Sequence[bytes]) -> None:
+        """Write serialized events of snapshots (see `snapshot_events`)."""
+        if isinstance(self.file_writer.event_writer, EventFile):
+            self.file_writer.event_writer.add_records(events)
             return
         for event in events:
-            # another logger's writer wants objects
-            self.files.event_writer.add_event(Event.FromString(event))
+            # the writer of another logger expects Event objects
+            self.file_writer.event_writer.add_event(Event.FromString(event))
 
-    def image(self, tag: str, png: bytes, update: int) -> None:
-        """Write a picture."""
+    def write_image(self, tag: str, png: bytes, update: int) -> None:
+        """Write a picture, the bytes of a PNG file."""
         width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
-        # the header's colour type, 2 for RGB and 6 with alpha, in the channels that a summary counts
+        # the colour type in the PNG header, 2 for RGB or 6 for RGBA, as a number of channels
         channels = {2: 3, 6: 4}[png[25]]
         image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
         self._write([Summary.Value(tag=tag, image=image)], update)
 
-    def text(self, markdown: str, update: int) -> None:
+    def write_text(self, markdown: str, update: int) -> None:
         """Write the run's summary in Markdown."""
         self._write(summaries.text(tags.TEXT, markdown).value, update)
 
-    def open_session(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
-        """Write the settings for the HParams tab; the results there are the last values of the tags `metrics`."""
-        self._write(hparams.start(settings, metrics), 0)
+    def write_session_start(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        """Write the settings for the HParams tab, which shows the last values of the tags `metrics` as results."""
+        self._write(hparams.session_start(settings, metrics), 0)
 
-    def close_session(self, settings: Mapping[str, Any]) -> None:
-        """Tell the HParams tab that the run has ended."""
-        self._write(hparams.end(settings), 0)
+    def write_session_end(self, settings: Mapping[str, Any]) -> None:
+        """Write for the HParams tab that the run has ended."""
+        self._write(hparams.session_end(settings), 0)
 
-    def layout(self, width: int, replicas: int, test: bool) -> None:
-        """Lay out the custom-scalars tab: losses, votes, and every unit's lines in one chart each."""
+    def write_layout(self, width: int, replicas: int, test: bool) -> None:
+        """Write the layout of the custom-scalars tab: losses, gradient and votes, units, replicas."""
         losses = [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else []), tags.LOSS_BATCH]
         charts: dict[str, dict[str, list[Any]]] = {
             "losses": {"train, test and batch": ["Multiline", [f"^{tag}$" for tag in losses]]},
@@ -109,6 +111,6 @@ class RunWriter:
 
     def _write(self, values: Iterable[Any], update: int) -> None:
         event = Event()
-        # a Summary made from the values and an Event made from that would copy all of them twice
+        # building a Summary first, and an Event from it, would copy all values twice
         event.summary.value.extend(values)
-        self.files.add_event(event, update)
+        self.file_writer.add_event(event, update)

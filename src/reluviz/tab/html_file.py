@@ -1,7 +1,8 @@
 """The view and its data in one HTML file, which needs no server and no network.
 
-The modules are the ones that TensorBoard serves. A file opened from a disk may not import others, so each becomes a
-function of its own in one script: `import {a} from "./b.js"` reads what b's function has returned.
+The modules are the ones that TensorBoard serves. A page that is opened from disk cannot import modules, so the bundler
+turns each module into a function in one script: `import {a} from "../core/b.js"` reads from the return value of b's
+function.
 """
 
 import base64
@@ -10,16 +11,15 @@ import json
 import re
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 from reluviz.tab import wire_format
+from reluviz.tab.static_files import read_static, resolve_import
 
-STATIC = resources.files("reluviz.tab") / "static"
-START = "app.js"
-"""The module that puts the view into a page; index.js is TensorBoard's."""
+START, SOURCE = "app/app.js", "app/source.js"
+"""The modules that start the view in a page and that read the embedded runs; app/index.js is TensorBoard's entry."""
 
-_IMPORT = re.compile(r'^import (?:\* as (?P<all>\w+)|\{(?P<some>[^}]*)\}) from "\./(?P<file>[\w.]+)";$', re.M)
+_IMPORT = re.compile(r'^import (?:\* as (?P<all>\w+)|\{(?P<some>[^}]*)\}) from "(?P<target>\.{1,2}/[\w./]+)";$', re.M)
 _EXPORT = re.compile(r"^export (?P<kind>(?:async )?function|class|const) (?P<first>[^\n]*)", re.M)
 _NAME = re.compile(r"\w+")
 
@@ -35,7 +35,7 @@ PAGE = """<!DOCTYPE html>
 </style>
 </head>
 <body class="reluviz">
-<noscript>This page draws with JavaScript, which is switched off.</noscript>
+<noscript>This page needs JavaScript, which is switched off.</noscript>
 <script type="reluviz/runs">{listing}</script>
 {blobs}
 <script type="module">
@@ -47,23 +47,23 @@ PAGE = """<!DOCTYPE html>
 
 
 def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> str:
-    """Return a page that shows runs.
+    """Return an HTML page that shows runs.
 
     Args:
-        runs: name of a run -> `data`, `params` and, if there are any, `scalars`, in `wire_format`.
+        runs: name of a run -> `data`, `params` and, if it has any, `scalars`, in `wire_format`.
         title: of the page; the names of the runs by default.
     """
     blobs = [
-        f'<script type="reluviz/blob" data-run="{escape(run)}" data-kind="{kind}">{_packed(kinds[kind])}</script>'
+        f'<script type="reluviz/blob" data-run="{escape(run)}" data-kind="{kind}">{_compress(kinds[kind])}</script>'
         for run, kinds in runs.items()
         for kind in ("data", "params", "scalars")
         if kind in kinds
     ]
     return PAGE.format(
         title=escape(title if title is not None else f"reluviz: {', '.join(runs)}"),
-        style=(STATIC / "style.css").read_text("utf-8"),
-        # in a script only this could end it early
-        listing=json.dumps([_listed(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/"),
+        style=read_static("style.css"),
+        # "</" is all that could end the script element early
+        listing=json.dumps([_listing_entry(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/"),
         blobs="\n".join(blobs),
         script=script(),
     )
@@ -71,55 +71,60 @@ def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> s
 
 def script() -> str:
     """Return all modules as one script that starts the view."""
-    done: dict[str, str] = {}
-    _bundle(START, done)
-    _bundle("source.js", done)
-    start = f"{_variable(START)}.start(document.body, {_variable('source.js')}.embeddedSource(document));"
-    return "\n".join([*done.values(), start]).replace("</script", "<\\/script")
+    bundled: dict[str, str] = {}
+    _bundle(START, bundled)
+    _bundle(SOURCE, bundled)
+    start = f"{_variable(START)}.start(document.body, {_variable(SOURCE)}.embeddedSource(document));"
+    return "\n".join([*bundled.values(), start]).replace("</script", "<\\/script")
 
 
-def _bundle(file: str, done: dict[str, str]) -> None:
-    """Add a module, after those that it imports, as `const m_x = (() => {...; return {exports}})()`."""
-    if file in done:
+def _bundle(path: str, bundled: dict[str, str]) -> None:
+    """Add a module, after those that it imports, as `const m_x = (() => {...; return {exports}})()`.
+
+    Raises:
+        ValueError: if it imports a file that is not in static/.
+    """
+    if path in bundled:
         return
-    text = (STATIC / file).read_text("utf-8")
-    for found in _IMPORT.finditer(text):
-        _bundle(found["file"], done)
+    text = read_static(path)
+    for match in _IMPORT.finditer(text):
+        _bundle(resolve_import(path, match["target"]), bundled)
     names: list[str] = []
 
-    def exported(found: re.Match[str]) -> str:
-        name = _NAME.match(found["first"])
+    def replace_export(match: re.Match[str]) -> str:
+        name = _NAME.match(match["first"])
         assert name is not None
         names.append(name[0])
-        return f"{found['kind']} {found['first']}"
+        return f"{match['kind']} {match['first']}"
 
-    def imported(found: re.Match[str]) -> str:
-        wanted = found["all"] or f"{{{found['some']}}}".replace(" as ", ": ")
-        return f"const {wanted} = {_variable(found['file'])};"
+    def replace_import(match: re.Match[str]) -> str:
+        imported = match["all"] or f"{{{match['some']}}}".replace(" as ", ": ")
+        return f"const {imported} = {_variable(resolve_import(path, match['target']))};"
 
-    body = _EXPORT.sub(exported, _IMPORT.sub(imported, text))
-    done[file] = f"const {_variable(file)} = (() => {{\n{body}return {{ {', '.join(names)} }};\n}})();"
-
-
-def _variable(file: str) -> str:
-    return f"m_{file.removesuffix('.js')}"
+    body = _EXPORT.sub(replace_export, _IMPORT.sub(replace_import, text))
+    bundled[path] = f"const {_variable(path)} = (() => {{\n{body}return {{ {', '.join(names)} }};\n}})();"
 
 
-def _packed(blob: bytes) -> str:
+def _variable(path: str) -> str:
+    """The variable that holds a module's exports: `m_core_math` for core/math.js."""
+    return f"m_{path.removesuffix('.js').replace('/', '_')}"
+
+
+def _compress(blob: bytes) -> str:
     return base64.b64encode(gzip.compress(blob, 9, mtime=0)).decode()
 
 
-def _listed(run: str, kinds: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return what the routes list of a run."""
+def _listing_entry(run: str, kinds: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return what the plugin's route `runs` lists for a run."""
     header = wire_format.decode(kinds["data"])[1]
-    params, told = wire_format.decode(kinds["params"])
+    params, params_header = wire_format.decode(kinds["params"])
     update, wall = params["update"], params["wall"]
     return {
         "run": run,
         "model": header.get("model"),
         "data": header.get("name"),
         "seeds": header.get("seeds"),
-        "parameters": sum(count for _, count in told["fields"]),
+        "parameters": sum(count for _, count in params_header["fields"]),
         "settings": header.get("settings"),
         "last": float(update[-1]) if len(update) else None,
         "wall": float(wall[-1]) if len(wall) else None,

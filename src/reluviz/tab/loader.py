@@ -1,4 +1,4 @@
-"""What TensorBoard finds under its entry point `tensorboard_plugins`."""
+"""The entry point for TensorBoard, in the group `tensorboard_plugins`."""
 
 import argparse
 from typing import Any
@@ -7,21 +7,21 @@ from tensorboard.plugins import base_plugin
 
 from reluviz.record.tags import PLUGIN
 
-DEFAULT_RELOAD, RELOAD = 5.0, 1.0
-"""Seconds between two looks at the event files: TensorBoard's default, and what following a run takes."""
+DEFAULT_RELOAD_SECONDS, RELOAD_SECONDS = 5.0, 1.0
+"""Seconds between two reads of the event files: TensorBoard's default, and what the tab needs to follow a run."""
 
 
 class ReLULoader(base_plugin.TBLoader):  # type: ignore[misc]
-    """Makes the plugin, and sees to it that TensorBoard keeps what it needs."""
+    """Creates the plugin and sets TensorBoard's flags so that it keeps every snapshot."""
 
     def fix_flags(self, flags: argparse.Namespace) -> None:
-        """Keep every snapshot, and look for new ones every second, unless the user asked for something else."""
-        kept = getattr(flags, "samples_per_plugin", None)
-        if isinstance(kept, dict):
-            # by default TensorBoard keeps a random hundred, or ten
-            kept.setdefault(PLUGIN, 0)
-        if getattr(flags, "reload_interval", None) == DEFAULT_RELOAD:
-            flags.reload_interval = RELOAD
+        """Keep every snapshot and reload every second, unless the user has set these flags."""
+        samples_per_plugin = getattr(flags, "samples_per_plugin", None)
+        if isinstance(samples_per_plugin, dict):
+            # by default TensorBoard keeps a random sample of 100 or 10
+            samples_per_plugin.setdefault(PLUGIN, 0)
+        if getattr(flags, "reload_interval", None) == DEFAULT_RELOAD_SECONDS:
+            flags.reload_interval = RELOAD_SECONDS
 
     def load(self, context: base_plugin.TBContext) -> Any:
         """Return the plugin; None where TensorBoard runs without a data provider."""

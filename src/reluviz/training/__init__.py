@@ -1,1 +1,1 @@
-"""One run: it is prepared, trained, and its snapshots are computed and recorded."""
+"""Prepares and trains one run, and computes and records its snapshots."""

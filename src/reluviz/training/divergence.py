@@ -1,4 +1,4 @@
-"""What to say to somebody whose run has diverged."""
+"""The largest stable step size of a run where theory knows it, and advice for a run that has diverged."""
 
 import torch
 
@@ -7,17 +7,19 @@ from reluviz.core.functions_torch import Parameters, features
 from reluviz.data.dataset import Dataset
 from reluviz.models.module import RegressionModule
 
-MOST_ENTRIES = 2**22
-"""Numbers that the tangent features may hold for the sharpness to be worth its time."""
+MAX_TANGENT_ENTRIES = 2**22
+"""The largest tangent feature matrix (N x P) for which the sharpness is computed."""
+MAX_PARAMETERS = 2000
+"""The most parameters (P) for which the sharpness is computed."""
 
 
 def largest_stable_step(
     module: RegressionModule, dataset: Dataset, start: Parameters | None = None
 ) -> tuple[float, str] | None:
-    """Return the largest stable step size of gradient descent and its formula, where theory knows it.
+    """Return the largest stable step size of gradient descent and its formula; None where theory knows none.
 
-    That is for plain and heavy-ball gradient descent on the constant and the linear model, and on the output
-    layer of a ReLU network, whose features do not move. For a network whose hidden layer moves it is known
+    Theory knows it for plain and heavy-ball gradient descent on the constant and the linear model, and on the output
+    layer of a ReLU network, whose features are fixed. For a network whose hidden layer is trained it is known
     locally: 2/lambda_max of the Hessian at the start. Minibatches lower the limit further.
 
     Args:
@@ -26,10 +28,10 @@ def largest_stable_step(
         start: the initial parameters of a ReLU network, for the local limit.
     """
     settings = module.optimizer_settings
-    plain = settings["_target_"] == "torch.optim.SGD" and not any(
+    is_gradient_descent = settings["_target_"] == "torch.optim.SGD" and not any(
         settings.get(key) for key in ("nesterov", "dampening", "weight_decay")
     )
-    if not plain:
+    if not is_gradient_descent:
         return None
     momentum = float(settings.get("momentum", 0.0))
     x = torch.from_numpy(dataset.x)
@@ -42,8 +44,8 @@ def largest_stable_step(
         limits = theory.relu.largest_stable_step_output(features(module.values(), x))
         formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
         return (1 + momentum) * float(limits.min()), f"{formula} of the hidden features"
-    width = module.values()["input_slope"].shape[1]
-    if start is None or len(x) * 3 * width > MOST_ENTRIES or 3 * width > 2000:
+    parameters = 3 * module.values()["input_slope"].shape[1]
+    if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None
     sharpness = theory.relu.hessian_sharpness(start, x, torch.from_numpy(dataset.y), module.trained)
     formula = "2/lambda_max" if not momentum else "2 (1 + momentum)/lambda_max"
@@ -51,14 +53,14 @@ def largest_stable_step(
 
 
 def advice(module: RegressionModule, dataset: Dataset, start: Parameters | None = None) -> str:
-    """Return what would be right, in a few words; arguments as for `largest_stable_step`."""
+    """Return advice on the step size, for an error message; arguments as for `largest_stable_step`."""
     rate = module.optimizer_settings.get("lr")
-    known = largest_stable_step(module, dataset, start)
-    if known is None:
+    stable = largest_stable_step(module, dataset, start)
+    if stable is None:
         return f"try a smaller optimizer.lr than {rate}"
-    limit, formula = known
+    limit, formula = stable
     if formula == "1 + momentum" and limit == 1:
-        # a formula that is a number already
+        # "1 + momentum = 1" would explain nothing
         return f"optimizer.lr={rate}, and the largest stable step size is 1"
     if rate is not None and rate < limit:
         return f"optimizer.lr={rate} is below the limit of full batches, {formula} = {limit:.6g}; try a smaller one"

@@ -1,6 +1,6 @@
-"""Processes that work for this one, which need no torch and are ready before this one has imported it.
+"""Helper processes, which need no torch and are ready before this process has imported it.
 
-Nothing is imported here but what Python brings along, so that they can begin before anything else does.
+This module imports the standard library only, so that the helpers start before any heavy package is imported.
 """
 
 import contextlib
@@ -13,71 +13,73 @@ import sys
 import threading
 from typing import IO, Any
 
-MARK = b"reluviz:"
-HEAD = struct.Struct(f"<{len(MARK)}sQ")
-"""What comes before each message: a mark and its length."""
-LONGEST = 60.0
-"""Seconds that an answer may take, which is a hundredth of one mostly."""
-LOST = (OSError, EOFError, ValueError, pickle.PickleError)
-"""What is raised where a process does not answer."""
+MAGIC = b"reluviz:"
+HEADER = struct.Struct(f"<{len(MAGIC)}sQ")
+"""The header of a message: the magic bytes and the length of the content."""
+ANSWER_TIMEOUT_SECONDS = 60.0
+"""The longest wait for an answer; most answers take a hundredth of a second."""
+HELPER_ERRORS = (OSError, EOFError, ValueError, pickle.PickleError)
+"""What `HelperProcess.call` raises if the process does not answer."""
 
 
 class HelperProcess:
-    """A process that works for this one, on one run after another.
+    """A process that computes or draws snapshots for this process, for one run after another.
 
-    It ends with this process, however that ends: its input does.
+    It ends when this process ends, even if this process is killed, because its standard input is then closed.
 
     Args:
-        draws: whether it is to be ready to draw.
+        draws: whether the process prepares to draw pictures when it starts.
     """
 
     def __init__(self, draws: bool) -> None:
-        # a group of its own, since Ctrl-C is for those who train; but no session, which would get as large a share of
-        # the processors as theirs
+        # a process group, because Ctrl-C is meant for the training process; but no new session, because the
+        # scheduler would give a session as large a share of the processors as the training process has
         group, flags = 0, 0
         if sys.platform == "win32":
             group, flags = -1, subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        # what this process does not find in the folder that it stands in, that one must not find there either
-        safely = [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
-        # nothing that is printed, by whomever, may come between the answers
-        apart = "import os; answers = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1)"
-        code = f"{apart}; from reluviz.training.remote_worker import serve; serve({draws}, answers)"
-        command = [sys.executable, *safely, "-c", code]
+        # if this process does not import from the working directory, neither should the helper
+        safe_path = [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
+        # printed text goes to stderr, so that it cannot get between the answers
+        redirect = "import os; answers = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1)"
+        code = f"{redirect}; from reluviz.training.remote_worker import serve; serve({draws}, answers)"
+        command = [sys.executable, *safe_path, "-c", code]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # small arrays: threads would wait for each other
+            # the arrays are small: threads would spend their time waiting for each other
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             process_group=group,
             creationflags=flags,
         )
         self._lock = threading.Lock()
 
-    def ask(self, what: str, *about: Any) -> tuple[Any, float]:
-        """Call a method of its `Here`, or make it a new one: "begin" with the arguments of `Here`.
+    def call(self, method: str, *args: Any) -> tuple[Any, float]:
+        """Call a method of the process's `SnapshotWorker`.
+
+        The method "begin_run" creates a new `SnapshotWorker` with these arguments.
 
         Returns:
-            what the method returns, and the processor time spent on drawing.
+            the method's result, and the processor time spent on drawing, in seconds.
 
         Raises:
-            OSError, EOFError, ValueError: if the process has ended, or does not answer for a long time.
-            PicklingError: if it cannot be told about this.
+            OSError, EOFError, ValueError: if the process has ended or does not answer in time.
+            PicklingError: if the arguments cannot be pickled.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         with self._lock:
             try:
-                send(stdin, (what, about))
+                send(stdin, (method, args))
                 _wait(stdout)
-                found: tuple[Any, float] = receive(stdout)
+                answer: tuple[Any, float] = receive(stdout)
             except BaseException:
-                # an answer that nobody has read would be taken for that to the next question
+                # an unread answer would be taken for the answer to the next call
                 self._process.kill()
                 raise
-        return found
+        return answer
 
     def close(self) -> None:
         """End the process."""
@@ -90,38 +92,41 @@ class HelperProcess:
 
 Pair = tuple[HelperProcess, HelperProcess]
 COMPUTING, DRAWING = 0, 1
-"""Places in a pair: of the one that is ready to work out snapshots, and of the one that is ready to draw."""
+"""Positions in a pair: of the process that computes snapshots, and of the process that draws them."""
 
 _idle: list[Pair] = []
 
 
 def start() -> None:
-    """Start two, where there is a processor for them. For processes of our own and not for a library."""
+    """Start a pair of helper processes if there is a second processor for them.
+
+    The command line calls this; a program that imports reluviz as a library should get no extra processes.
+    """
     if not _idle and processors() > 1 and sys.executable:
         with contextlib.suppress(OSError):
             _idle.append((HelperProcess(draws=False), HelperProcess(draws=True)))
 
 
-def take() -> Pair | None:
-    """Return two neighbours that nobody else has: they know of one run at a time. None where there are none."""
+def acquire() -> Pair | None:
+    """Return an idle pair for the exclusive use of one run; None if there is none."""
     try:
         return _idle.pop()
     except IndexError:
         return None
 
 
-def give_back(pair: Pair, whole: bool) -> None:
-    """Let another run have them.
+def release(pair: Pair, intact: bool) -> None:
+    """Return a pair for the next run.
 
     Args:
-        pair: the neighbours.
-        whole: whether none of them has been lost.
+        pair: the helper processes.
+        intact: whether both still answer; otherwise both are closed.
     """
-    if whole:
+    if intact:
         _idle.append(pair)
         return
-    for one in pair:
-        one.close()
+    for helper in pair:
+        helper.close()
 
 
 def processors() -> int:
@@ -132,43 +137,43 @@ def processors() -> int:
 
 
 def send(pipe: IO[bytes], content: Any) -> None:
-    """Write something that `receive` reads.
+    """Write a message that `receive` reads.
 
     Raises:
-        PicklingError: if it cannot be written; nothing has been, then.
+        PicklingError: if the content cannot be pickled; nothing has been written then.
     """
     try:
         data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     except (AttributeError, TypeError) as error:
-        # what is said of classes within functions, and of locks
+        # pickle raises these for local classes and for locks
         raise pickle.PicklingError(str(error)) from error
-    pipe.write(HEAD.pack(MARK, len(data)) + data)
+    pipe.write(HEADER.pack(MAGIC, len(data)) + data)
     pipe.flush()
 
 
 def receive(pipe: IO[bytes]) -> Any:
-    """Read what `send` wrote.
+    """Read a message that `send` wrote.
 
     Raises:
-        EOFError: at the end, or where something else has been written.
+        EOFError: at the end of the stream, or if the data does not come from `send`.
     """
-    head = pipe.read(HEAD.size)
-    if len(head) < HEAD.size:
+    header = pipe.read(HEADER.size)
+    if len(header) < HEADER.size:
         raise EOFError
-    mark, length = HEAD.unpack(head)
-    if mark != MARK or len(data := pipe.read(length)) < length:
+    magic, length = HEADER.unpack(header)
+    if magic != MAGIC or len(data := pipe.read(length)) < length:
         raise EOFError
     return pickle.loads(data)
 
 
 def _wait(pipe: IO[bytes]) -> None:
-    """Wait until there is something to read, where the system lets one stop waiting.
+    """Wait until the pipe has data to read; without a time limit on systems that have no `poll`.
 
     Raises:
-        TimeoutError: if it takes too long.
+        TimeoutError: after `ANSWER_TIMEOUT_SECONDS`.
     """
     if hasattr(select, "poll"):
-        watched = select.poll()
-        watched.register(pipe, select.POLLIN)
-        if not watched.poll(1000 * LONGEST):
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        if not poll.poll(1000 * ANSWER_TIMEOUT_SECONDS):
             raise TimeoutError

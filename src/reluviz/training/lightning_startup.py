@@ -1,4 +1,4 @@
-"""A quiet and quick start of Lightning. Nothing heavy is imported before a function is called."""
+"""Starts Lightning quickly and without its harmless messages. Heavy packages are imported only inside functions."""
 
 import gc
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-HARMLESS = (
+HARMLESS_WARNINGS = (
     r".*does not have many workers.*",
     r".*LeafSpec.*",
     r".*Checkpoint directory .* exists and is not empty.*",
@@ -17,7 +17,7 @@ HARMLESS = (
     r".*GPU available but not used.*",
     r".*lr_scheduler\.step\(\).*optimizer\.step\(\).*",
 )
-"""Patterns of warnings that mean nothing for models of this size."""
+"""Patterns of warnings that are irrelevant for models of this size."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        for message in HARMLESS:
+        for message in HARMLESS_WARNINGS:
             warnings.filterwarnings("ignore", message)
         try:
             yield
@@ -41,8 +41,8 @@ def quiet() -> Iterator[None]:
 def without_gc() -> Iterator[None]:
     """Switch the garbage collector off within this context, for imports of large packages.
 
-    The collector takes a third of the import time and finds nothing. Imported objects live until the process ends, so
-    they are frozen: later collections skip them too.
+    The collector would take a third of the import time and find nothing. Imported objects live until the process
+    ends, so they are frozen: later collections skip them too.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -57,7 +57,7 @@ def without_gc() -> Iterator[None]:
 def no_profiler() -> Any:
     """Return a Lightning profiler that measures nothing.
 
-    Lightning's own `PassThroughProfiler` makes a new context for each of the forty actions of a segment; this one
+    Lightning's `PassThroughProfiler` makes a new context for each of the forty actions of a segment; this profiler
     reuses a single context.
     """
     from lightning.pytorch.profilers import PassThroughProfiler

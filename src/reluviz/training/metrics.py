@@ -1,4 +1,4 @@
-"""What metrics.json holds: the results of a run as plain values."""
+"""The content of metrics.json: the results of a run as plain values."""
 
 import functools
 from collections.abc import Mapping
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from reluviz.core.distribution import distribution
 from reluviz.core.snapshot_torch import Snapshot
-from reluviz.core.theory.baselines import reference
+from reluviz.core.theory.baselines import reference_values
 from reluviz.record import tags
 from reluviz.training.prepare import Prepared
 
 
-def metrics(
-    prepared: Prepared, last: Snapshot, sound: NDArray[np.bool_], status: str, seconds: dict[str, float]
+def run_metrics(
+    prepared: Prepared, last: Snapshot, not_diverged: NDArray[np.bool_], status: str, seconds: dict[str, float]
 ) -> dict[str, Any]:
     """Return the results of a run, ready for JSON.
 
     Args:
         prepared: the run.
         last: its last snapshot.
-        sound: which replicas have not diverged, [R].
+        not_diverged: which replicas have not diverged, [R].
         status: finished, diverged, interrupted or terminated.
-        seconds: how long its parts took.
+        seconds: the duration of each part of the run.
     """
     module = prepared.module
     found: dict[str, Any] = {
@@ -37,7 +37,7 @@ def metrics(
         "seeds": module.seeds,
         "loss/train": last.loss_train,
         "loss/test": last.loss_test,
-        "reference": reference(prepared.dataset, last, getattr(module, "ridge", None)),
+        "reference": reference_values(prepared.dataset, last, getattr(module, "ridge", None)),
     }
     if module.model == "relu":
         found |= {
@@ -54,7 +54,7 @@ def metrics(
     found["versions"] = dict(_versions())
     losses = {tags.LOSS_TRAIN: last.loss_train, tags.LOSS_TEST: last.loss_test}
     found["distribution"] = {
-        tag: None if loss is None else distribution(loss.numpy(), sound) for tag, loss in losses.items()
+        tag: None if loss is None else distribution(loss.numpy(), not_diverged) for tag, loss in losses.items()
     }
     return {key: json_ready(value) for key, value in found.items()}
 
@@ -66,14 +66,14 @@ def _versions() -> dict[str, str]:
 
 
 def json_ready(value: Any) -> Any:
-    """Return tensors as lists, and numbers that JSON does not have as null."""
+    """Return a value with tensors as lists, and with None for NaN and infinities, which JSON lacks."""
     if isinstance(value, torch.Tensor):
-        # most hold nothing that JSON does not have, and a thousand replicas have very many numbers
+        # most tensors are finite, and checking each number of a thousand replicas would be slow
         return value.tolist() if bool(value.isfinite().all()) else json_ready(value.tolist())
     if isinstance(value, Mapping):
-        return {key: json_ready(one) for key, one in value.items()}
+        return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_ready(one) for one in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, float) and not (-float("inf") < value < float("inf")):
         return None
     return value

@@ -1,4 +1,4 @@
-"""How a run ended. Imports nothing heavy."""
+"""How a run ended. This module imports no heavy packages."""
 
 import math
 import statistics
@@ -15,8 +15,8 @@ class Outcome:
     Attributes:
         status: finished, diverged, interrupted or terminated.
         folder: the run's folder.
-        metrics: what metrics.json holds.
-        message: why it diverged.
+        metrics: the content of metrics.json.
+        message: the error message of a diverged run; empty otherwise.
     """
 
     status: str
@@ -26,19 +26,19 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
-        """The process's exit status: 0, 3, 130 or 143."""
+        """The exit status of the process: 0, 3, 130 or 143."""
         return {"finished": 0, "diverged": 3, "interrupted": 130, "terminated": 143}[self.status]
 
     @property
     def loss(self) -> float:
-        """The median test loss over the replicas, or training loss without test points, for sweepers."""
+        """The loss that sweepers minimise: the median over the replicas of the test loss; see `median_loss`."""
         return median_loss(self.metrics)
 
 
 def median_loss(metrics: Mapping[str, Any]) -> float:
-    """Return the median over the replicas of the test loss, or of the training loss where nothing is tested.
+    """Return the median over the replicas of the test loss, or of the training loss without test points.
 
-    A replica that diverged counts as infinitely bad.
+    The loss of a diverged replica counts as infinite.
     """
     losses: Sequence[float | None] = metrics.get("loss/test") or metrics.get("loss/train") or [None]
     return statistics.median(math.inf if loss is None else loss for loss in losses)

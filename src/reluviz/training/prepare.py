@@ -1,4 +1,4 @@
-"""A run before it starts: built from its configuration and checked. Nothing is written."""
+"""Builds and checks a run from its configuration, before anything is written."""
 
 import copy
 import functools
@@ -21,11 +21,11 @@ from reluviz.engines.choose import choose
 from reluviz.errors import UserError
 from reluviz.models.module import RegressionModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
-from reluviz.training.instantiate import build, callee
+from reluviz.training.instantiate import build, find_target
 from reluviz.training.lightning_startup import no_profiler, quiet, without_gc
 from reluviz.training.validation import check, plain, seeds_of
 
-OURS = (
+RESERVED_TRAINER_ARGUMENTS = (
     "max_steps",
     "max_epochs",
     "logger",
@@ -38,14 +38,22 @@ OURS = (
     "strategy",
     "num_nodes",
 )
-"""Arguments of the Trainer that a run decides."""
-FEW = 64
-"""Points of an update that is thrown away."""
+"""Arguments of Lightning's Trainer that reluviz sets; a configuration must leave them out."""
+WARM_UP_POINTS = 64
+"""The number of points of the warm-up update of full batches."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that could start: everything is built and checked, nothing is written."""
+    """A run that is ready to start: everything is built and checked, and nothing is written.
+
+    Attributes:
+        settings: the configuration as plain values.
+        dataset: the points.
+        data: the data module.
+        module: the model.
+        engine: the name of the engine that makes the updates.
+    """
 
     settings: dict[str, Any]
     dataset: Dataset
@@ -55,14 +63,14 @@ class Prepared:
 
 
 def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
-    """Check a composed configuration and build what it describes; nothing is created on disk.
+    """Check a composed configuration and build the run it describes; nothing is written to disk.
 
     Args:
         cfg: the configuration.
-        resumed: whether the weights come from a checkpoint, so that `model.init_from` is not read again.
+        resumed: whether the weights come from a checkpoint; `model.init_from` is ignored then.
 
     Raises:
-        UserError: for anything that could not be trained.
+        UserError: if the run could not be trained.
     """
     settings: dict[str, Any] = plain(check(cfg))
     settings.setdefault("scheduler", None)
@@ -87,36 +95,36 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
     module = build(node, "model", **extra)
-    largest = float(abs(dataset.x).max())
-    if module.model == "linear" and largest * largest == 0:
+    max_x = float(abs(dataset.x).max())
+    if module.model == "linear" and max_x * max_x == 0:
         raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
     engine = choose(module.engine_name, module.requirements(data.sampler)).name
-    # a trial, whose outcome is thrown away: the trainer asks the module again
+    # built only to raise errors early: the trainer later has the module build its own
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)
     )
     if scheduler := settings["scheduler"]:
         build_scheduler(scheduler, optimizer)
-    known = inspect.signature(L.Trainer).parameters
+    trainer_arguments = inspect.signature(L.Trainer).parameters
     for name in settings["trainer"]:
-        if name not in known or name in OURS:
-            why = "is set by reluviz itself" if name in OURS else "is no argument of Lightning's Trainer"
+        reserved = name in RESERVED_TRAINER_ARGUMENTS
+        if name not in trainer_arguments or reserved:
+            why = "is set by reluviz itself" if reserved else "is no argument of Lightning's Trainer"
             raise UserError(f"trainer.{name}: {why}; leave it out")
     if "snapshots" not in settings["callbacks"]:
-        raise UserError("callbacks.snapshots is missing: it watches the run; callbacks=minimal has the least")
+        raise UserError("callbacks.snapshots is missing: it records the run; callbacks=minimal records the least")
     for name, node in settings["callbacks"].items():
         build(node, f"callbacks.{name}")
-    if (chosen := settings.get("logger")) is not None:
-        callee(chosen, "logger")
-    _try_trainer(json.dumps(settings["trainer"]))
+    if (logger := settings.get("logger")) is not None:
+        find_target(logger, "logger")
+    _check_trainer(json.dumps(settings["trainer"]))
     return Prepared(settings, dataset, data, module, engine)
 
 
 def warm_up(prepared: Prepared) -> None:
-    """Load the engine's compiled code, or compile it: by one update of a copy of the model, which is thrown away.
+    """Load or compile the engine's code, by making one update of a copy of the model.
 
-    It belongs to the start of the process, with the imports of packages, and like them goes on without the garbage
-    collector.
+    Like the imports of packages, this runs once at the start of the process and without the garbage collector.
     """
     if prepared.engine not in ("fused", "exact"):
         return
@@ -126,34 +134,38 @@ def warm_up(prepared: Prepared) -> None:
     named = {name: getattr(module, name) for name in module.trained}
     optimizer = build_optimizer(module.optimizer_settings, named, len(module.seeds))
     rates = np.zeros((1, len(optimizer.param_groups)))
-    x, y = module.points(prepared.dataset)
+    x, y = module.training_points(prepared.dataset)
     with without_gc():
         engine = choose(prepared.engine, module.requirements(data.sampler))
         full = isinstance(data.sampler, Full)
-        # of full batches any points will do
-        some = slice(FEW) if full else slice(None)
+        # full batches of any size use the same code
+        some = slice(WARM_UP_POINTS) if full else slice(None)
         batch = None if full else torch.zeros(len(module.seeds), 1, data.sampler.batch(len(x)), dtype=torch.int64)
-        engine.run(module.state(), optimizer, Piece(0, 1, batch), rates, x[some], y[some])
+        engine.run(module.model_state(), optimizer, Piece(0, 1, batch), rates, x[some], y[some])
 
 
-def make_trainer(chosen: Mapping[str, Any], **ours: Any) -> L.Trainer:
-    """Return a Lightning trainer from the settings `trainer` and the arguments that a run decides itself.
+def make_trainer(settings: Mapping[str, Any], **reserved: Any) -> L.Trainer:
+    """Return a Lightning trainer.
+
+    Args:
+        settings: the configuration's node `trainer`.
+        reserved: arguments that reluviz sets for this run.
 
     Raises:
         UserError: if Lightning does not accept the settings.
     """
-    quietly: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
-    quietly |= {"enable_checkpointing": False, "enable_model_summary": False}
-    profiler = {} if chosen.get("profiler") else {"profiler": no_profiler()}
+    disabled: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
+    disabled |= {"enable_checkpointing": False, "enable_model_summary": False}
+    profiler = {} if settings.get("profiler") else {"profiler": no_profiler()}
     try:
-        return L.Trainer(**{**chosen, **profiler}, **ours, **quietly)
+        return L.Trainer(**{**settings, **profiler}, **reserved, **disabled)
     except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
-        shown = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
+        shown = " ".join(f"trainer.{name}={value}" for name, value in settings.items())
         raise UserError(f"{shown}: {' '.join(str(error).split())}") from error
 
 
 @functools.cache
-def _try_trainer(chosen: str) -> None:
-    """See whether there can be such a trainer; the jobs of a sweep have mostly the same."""
+def _check_trainer(settings: str) -> None:
+    """Raise a UserError if Lightning rejects the trainer's settings (as JSON); cached for the jobs of a sweep."""
     with quiet():
-        make_trainer(json.loads(chosen), max_steps=1, logger=False, enable_progress_bar=False)
+        make_trainer(json.loads(settings), max_steps=1, logger=False, enable_progress_bar=False)

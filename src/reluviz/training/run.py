@@ -1,4 +1,4 @@
-"""One run: trained in its folder, from the start or from a checkpoint."""
+"""Trains one run in its folder, from the start or from a checkpoint."""
 
 import time
 from pathlib import Path
@@ -8,17 +8,17 @@ import torch
 
 from reluviz.errors import Diverged
 from reluviz.files import write_json
-from reluviz.record import text_summary
+from reluviz.record import hparams
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.instantiate import build
 from reluviz.training.lightning_startup import quiet
-from reluviz.training.metrics import metrics
+from reluviz.training.metrics import run_metrics
 from reluviz.training.outcome import Outcome
 from reluviz.training.prepare import Prepared, make_trainer
 
-MANY = 2**20
-"""Numbers in the hidden layers of a minibatch from which torch's threads help; below, waiting for each other costs
-up to fifty times the work."""
+MIN_ACTIVATIONS_FOR_THREADS = 2**20
+"""The number of hidden activations of a minibatch from which torch's threads help. Below it, the threads spend up to
+fifty times the time of the work waiting for each other."""
 
 
 def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
@@ -26,14 +26,15 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
 
     Args:
         prepared: the run.
-        folder: where it writes; exists.
-        checkpoint: the checkpoint to go on from.
+        folder: the run's folder, which exists.
+        checkpoint: the checkpoint to resume from; None to start anew.
     """
     started = time.perf_counter()
     threads = torch.get_num_threads()
-    numbers = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
-    # an engine with threads of its own leaves torch little to do
-    if prepared.engine == "fused" or numbers * getattr(prepared.module, "width", 1) < MANY:
+    points = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
+    activations = points * getattr(prepared.module, "width", 1)
+    # the fused engine has its own threads and leaves torch little to do
+    if prepared.engine == "fused" or activations < MIN_ACTIVATIONS_FOR_THREADS:
         torch.set_num_threads(1)
     try:
         return _train(prepared, folder, checkpoint, started)
@@ -43,7 +44,7 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
 
 def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:
     settings, data, module = prepared.settings, prepared.data, prepared.module
-    done, steps = (0, 0) if checkpoint is None else _position(checkpoint)
+    updates, steps = (0, 0) if checkpoint is None else _position(checkpoint)
     callbacks = [
         build(
             node,
@@ -52,18 +53,20 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         )
         for name, node in settings["callbacks"].items()
     ]
-    looker = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
+    snapshot_logger = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
     hidden = ("callbacks", "logger", "trainer", "ckpt_path", "sweep")
-    looker.settings = text_summary.flat({key: value for key, value in settings.items() if key not in hidden})
+    snapshot_logger.settings = hparams.flatten_settings(
+        {key: value for key, value in settings.items() if key not in hidden}
+    )
     logger = False
-    if (chosen := settings.get("logger")) is not None:
-        # what an interrupted run wrote at or after this snapshot is written again; a fresh run says so too,
-        # since TensorBoard takes the first mark of this kind that it meets for the beginning
-        logger = build(chosen, "logger", folder=str(folder), purge_step=done)
+    if (node := settings.get("logger")) is not None:
+        # TensorBoard discards what an interrupted run wrote at or after this update, since it is written again. A new
+        # run needs the mark too, since TensorBoard takes the first such mark for the start of the run
+        logger = build(node, "logger", folder=str(folder), purge_step=updates)
     with quiet():
         trainer = make_trainer(
             settings["trainer"],
-            max_steps=steps + len(data.remaining(done)),
+            max_steps=steps + len(data.remaining(updates)),
             logger=logger,
             callbacks=callbacks,
             enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
@@ -71,29 +74,29 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         status, message = "finished", ""
         fit_started = time.perf_counter()
         try:
-            # weights_only: a checkpoint is data that somebody may have handed over
+            # weights_only, because a checkpoint may come from an untrusted source
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         except Diverged as error:
             status, message = "diverged", str(error)
         except SystemExit:
-            # Lightning turns Ctrl-C and SIGTERM into this
+            # Lightning raises it on Ctrl-C and SIGTERM
             status = "terminated" if trainer.received_sigterm else "interrupted"
         fit = time.perf_counter() - fit_started
-    last = looker.latest
-    if last is None or looker.sound is None:
+    last = snapshot_logger.latest
+    if last is None or snapshot_logger.not_diverged is None:
         raise KeyboardInterrupt
     seconds = {
         "fit": fit,
         "engine": module.engine_seconds,
-        "pictures": looker.picture_seconds,
+        "pictures": snapshot_logger.picture_seconds,
         "total": time.perf_counter() - started,
     }
-    results = metrics(prepared, last, looker.sound, status, seconds)
+    results = run_metrics(prepared, last, snapshot_logger.not_diverged, status, seconds)
     write_json(folder / "metrics.json", results)
     return Outcome(status, folder, results, message)
 
 
 def _position(checkpoint: Path) -> tuple[int, int]:
-    """Return how many updates and how many of Lightning's steps a checkpoint stands at."""
+    """Return the number of updates, and of Lightning's steps, made before a checkpoint."""
     loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
     return int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])

@@ -1,8 +1,8 @@
-"""Snapshots are taken while a run trains, and worked out, recorded and drawn beside it, by threads of their own.
+"""Collects the snapshots that a run takes, and has threads compute, record and draw them while training continues.
 
-The updates are made by compiled code, which leaves Python to others meanwhile. Snapshots that follow each other
-quickly are worked out several at a time, which takes a fraction of the time of one after another; and whatever
-interrupts the training does not tear what is being written. Pictures are drawn beside both.
+Compiled code makes the updates and releases Python's lock meanwhile, so the threads do not slow it down. Snapshots
+that follow each other quickly are computed several at a time, which takes a fraction of the time. An interruption of
+the training does not interrupt a thread that is writing. A second thread draws, so drawing delays neither.
 """
 
 import time
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reluviz.core.functions import Array
-from reluviz.core.snapshot import MOST_SHOWN, RawSnapshot, largest_loss
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, largest_loss
 from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots
 from reluviz.core.votes import losses
 from reluviz.engines.compiled_votes import compiled_votes
@@ -29,192 +29,196 @@ from reluviz.training.vote_history import VoteHistory
 
 T = TypeVar("T")
 
-TOGETHER = 8
-"""Snapshots that wait for each other, unless that takes too long."""
-PATIENCE = 0.2
-"""Seconds within which a snapshot is to be written where the next one follows soon enough."""
-MOST_WAITING = 2**22
-"""Parameters of snapshots that may wait: 32 MB."""
-MOST_UNDRAWN = 50
-"""Snapshots that wait for their pictures, at most."""
+SNAPSHOTS_TOGETHER = 8
+"""How many pending snapshots are computed together, unless the first would wait for too long."""
+MAX_DELAY_SECONDS = 0.2
+"""The longest time that a snapshot waits for the next ones, if they come at a steady pace."""
+MAX_PENDING_PARAMETERS = 2**22
+"""The most parameters that pending snapshots may hold: 32 MB."""
+MAX_PENDING_PICTURES = 50
+"""The most snapshots that may wait for their pictures."""
 
 
 class SnapshotQueue:
-    """Works out the snapshots of one run.
+    """Has the snapshots of one run computed, recorded and drawn.
 
     Args:
-        order: what is wanted of them.
-        recorder: writes what is found; None for nobody.
-        history: learns how heard each sample was.
-        initial_loss: the training loss before the first update, [R]; by default that of the first snapshot.
+        options: what to compute, record and draw.
+        writer: writes the events and pictures; None to record nothing.
+        vote_history: collects the norms of the contributions at every snapshot.
+        initial_loss: the training loss before the first update, [R]; by default the loss of the first snapshot.
 
     Attributes:
         initial_loss: the training loss before the first update, [R].
-        loss: the training loss at the last snapshot that has been worked out, [R]; None before the first.
-        sound: which replicas have not diverged by then, [R].
-        broken: the first snapshot in which a replica has diverged.
+        loss: the training loss at the last computed snapshot, [R]; None before the first.
+        not_diverged: which replicas have not diverged at that snapshot, [R].
+        first_diverged: the first computed snapshot with a diverged replica.
     """
 
     def __init__(
         self,
-        order: SnapshotOptions,
-        recorder: RunWriter | None,
-        history: VoteHistory,
+        options: SnapshotOptions,
+        writer: RunWriter | None,
+        vote_history: VoteHistory,
         initial_loss: Tensor | None = None,
     ) -> None:
-        self.order = order
-        self.recorder = recorder
-        self.history = history
+        self.options = options
+        self.writer = writer
+        self.vote_history = vote_history
         self.initial_loss = initial_loss
         self.loss: Array | None = None
-        self.sound: NDArray[np.bool_] | None = None
-        self.broken: Snapshot | None = None
-        self._last: RawSnapshot | None = None
+        self.not_diverged: NDArray[np.bool_] | None = None
+        self.first_diverged: Snapshot | None = None
+        self._last_raw: RawSnapshot | None = None
         self._latest: Snapshot | None = None
-        self._reach, self._height = (float(np.abs(values).max()) for values in (order.dataset.x, order.dataset.y))
-        self._bound: Array | None = None
-        self._waiting: list[tuple[RawSnapshot, bool]] = []
-        self._since = self._before = -np.inf
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
-        self._work: Future[None] | None = None
-        self._easel = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._undrawn: deque[Future[None]] = deque()
-        self._darkroom: Future[Worker] | None = None
+        self._max_x, self._max_y = (float(np.abs(values).max()) for values in (options.dataset.x, options.dataset.y))
+        self._loss_bound: Array | None = None
+        self._pending: list[tuple[RawSnapshot, bool]] = []
+        self._oldest_added = self._last_added = -np.inf
+        self._computing_thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._computation: Future[None] | None = None
+        self._drawing_thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._drawings: deque[Future[None]] = deque()
+        self._worker: Future[Worker] | None = None
         self._closed = False
 
     @property
     def latest(self) -> Snapshot | None:
-        """The last snapshot that has been worked out; None before the first."""
-        if self._last is not None and (self._latest is None or self._latest.update != self._last.update):
-            self._latest = self._snapshot(self._last)
+        """The last computed snapshot; None before the first."""
+        if self._last_raw is not None and (self._latest is None or self._latest.update != self._last_raw.update):
+            self._latest = self._tensor_snapshot(self._last_raw)
         return self._latest
 
     @property
     def picture_seconds(self) -> float:
         """Processor time spent on pictures."""
-        return 0.0 if self._darkroom is None else self._darkroom.result().seconds
+        return 0.0 if self._worker is None else self._worker.result().drawing_seconds
 
-    def hand_over(self, taken: RawSnapshot) -> bool:
-        """Take in a snapshot, which is worked out soon, and tell whether it is certain that no replica has diverged.
+    def add(self, raw: RawSnapshot) -> bool:
+        """Add a snapshot, which is computed soon, and return whether it is certain that no replica has diverged.
 
         Raises:
-            UserError: if what was worked out before could not be written.
+            UserError: if earlier snapshots could not be recorded.
         """
-        order, now = self.order, time.perf_counter()
-        if not self._waiting:
-            self._since = now
-        if self._darkroom is None:
-            # another process may have to begin first
-            self._darkroom = self._have(self._easel, remote_worker.choose_worker, order, taken.parameters)
+        options, now = self.options, time.perf_counter()
+        if not self._pending:
+            self._oldest_added = now
+        if self._worker is None:
+            # in a thread, since the worker may wait for a helper process that is still starting
+            self._worker = self._submit(self._drawing_thread, remote_worker.choose_worker, options, raw.parameters)
         if self.initial_loss is None:
-            first = losses(order.model, taken.parameters, order.dataset.x, order.dataset.y)
+            first = losses(options.model, raw.parameters, options.dataset.x, options.dataset.y)
             self.initial_loss = torch.from_numpy(first)
-        if self._bound is None:
-            self._bound = largest_loss(self.initial_loss.numpy(), order.dataset.y)
-        sure = taken.surely_sound(order.model, self._reach, self._height, self._bound)
-        self._waiting.append((taken, sure))
-        # as long as the last one took to come
-        next_one = now + (now - self._before)
-        self._before = now
-        numbers = sum(value.size for value in taken.parameters.values())
-        if len(self._waiting) * numbers > MOST_WAITING:
-            self.work_out()
-        elif self._idle() and (len(self._waiting) >= TOGETHER or next_one - self._since > PATIENCE):
-            self._begin()
-        return sure
+        if self._loss_bound is None:
+            self._loss_bound = largest_loss(self.initial_loss.numpy(), options.dataset.y)
+        known_not_diverged = raw.cannot_have_diverged(options.model, self._max_x, self._max_y, self._loss_bound)
+        self._pending.append((raw, known_not_diverged))
+        # the next snapshot is expected after the same time as this one
+        next_expected = now + (now - self._last_added)
+        self._last_added = now
+        parameters = sum(value.size for value in raw.parameters.values())
+        if len(self._pending) * parameters > MAX_PENDING_PARAMETERS:
+            self.compute_pending()
+        elif self._is_idle() and (
+            len(self._pending) >= SNAPSHOTS_TOGETHER or next_expected - self._oldest_added > MAX_DELAY_SECONDS
+        ):
+            self._start_computation()
+        return known_not_diverged
 
-    def settle(self) -> None:
-        """Work out and draw whatever waits, and return when that has been done.
-
-        Raises:
-            UserError: if it could not be written.
-        """
-        self.work_out()
-        self._drawn(0)
-
-    def work_out(self) -> None:
-        """Work out whatever waits, and return when that has been done; pictures may still be drawn.
+    def finish(self) -> None:
+        """Wait until all snapshots that were added are computed, recorded and drawn.
 
         Raises:
-            UserError: if it could not be written.
+            UserError: if something could not be recorded.
         """
-        if self._waiting:
-            self._begin()
-        if self._work is not None:
-            self._work.result()
+        self.compute_pending()
+        self._wait_for_drawings(0)
+
+    def compute_pending(self) -> None:
+        """Wait until all snapshots that were added are computed and recorded; their pictures may come later.
+
+        Raises:
+            UserError: if something could not be recorded.
+        """
+        if self._pending:
+            self._start_computation()
+        if self._computation is not None:
+            self._computation.result()
 
     def close(self) -> None:
-        """End the threads, once everything that was handed over has been written.
+        """Finish all work, end the threads and release the helper processes.
 
-        What was interrupted then can still be asked for, and is done by whoever asks.
+        If this is interrupted, the rest of the work can be requested again; it then runs in the calling thread.
         """
         try:
-            self.settle()
+            self.finish()
         finally:
             self._closed = True
-            self._pool.shutdown()
-            self._easel.shutdown()
-            if self._darkroom is not None and self._darkroom.exception() is None:
-                self._darkroom.result().close()
+            self._computing_thread.shutdown()
+            self._drawing_thread.shutdown()
+            if self._worker is not None and self._worker.exception() is None:
+                self._worker.result().release()
 
-    def _have(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> Future[T]:
-        """Have a thread do something."""
+    def draw_vote_history(self) -> None:
+        """Draw and record the picture of the contributions' norms over the run."""
+        self.compute_pending()
+        if self.writer is not None and self._last_raw is not None and self._worker is not None:
+            # in a thread, which Ctrl-C does not interrupt; the drawing thread may still be busy
+            worker = self._worker.result()
+            png = self._submit(self._computing_thread, worker.draw_vote_history, *self.vote_history.arrays()).result()
+            self.writer.write_image(tags.VOTES_HISTORY, png, self._last_raw.update)
+
+    def _submit(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> Future[T]:
+        """Call a function in a thread; after `close`, in the calling thread."""
         if not self._closed:
-            return pool.submit(work, *args)
+            return thread.submit(work, *args)
         done: Future[T] = Future()
         done.set_result(work(*args))
         return done
 
-    def _idle(self) -> bool:
-        return self._work is None or self._work.done()
+    def _is_idle(self) -> bool:
+        return self._computation is None or self._computation.done()
 
-    def _begin(self) -> None:
-        if self._work is not None:
-            # raises what was raised there
-            self._work.result()
-        some, self._waiting = self._waiting, []
-        self._work = self._have(self._pool, self._develop, some)
+    def _start_computation(self) -> None:
+        if self._computation is not None:
+            # raises the error of the last computation, if it failed
+            self._computation.result()
+        pending, self._pending = self._pending, []
+        self._computation = self._submit(self._computing_thread, self._compute, pending)
 
-    def _develop(self, handed_over: Sequence[tuple[RawSnapshot, bool]]) -> None:
-        assert self._darkroom is not None
-        assert self._bound is not None
-        darkroom = self._darkroom.result()
-        taken, sure = zip(*handed_over, strict=True)
-        found = darkroom.develop(taken, sure, self._bound)
-        for one, norms, sound in zip(taken, found.norms, found.sound, strict=True):
-            self.history.add(one.update, norms)
-            if self.broken is None and not sound.all():
-                self.broken = self._snapshot(one)
-        self.sound, self.loss, self._last = found.sound[-1], found.loss_train[-1], taken[-1]
-        if self.recorder is None:
+    def _compute(self, pending: Sequence[tuple[RawSnapshot, bool]]) -> None:
+        assert self._worker is not None
+        assert self._loss_bound is not None
+        worker = self._worker.result()
+        raw, known_not_diverged = zip(*pending, strict=True)
+        result = worker.compute(raw, known_not_diverged, self._loss_bound)
+        for one, norms, not_diverged in zip(raw, result.norms, result.not_diverged, strict=True):
+            self.vote_history.add(one.update, norms)
+            if self.first_diverged is None and not not_diverged.all():
+                self.first_diverged = self._tensor_snapshot(one)
+        self.not_diverged, self.loss, self._last_raw = result.not_diverged[-1], result.loss_train[-1], raw[-1]
+        if self.writer is None:
             return
-        self.recorder.events(found.events)
-        for sight in found.sights:
-            self._undrawn.append(self._have(self._easel, self._draw, darkroom, sight, self.recorder))
-        self._drawn(MOST_UNDRAWN)
+        self.writer.write_events(result.events)
+        for data in result.picture_data:
+            self._drawings.append(self._submit(self._drawing_thread, self._draw, worker, data, self.writer))
+        self._wait_for_drawings(MAX_PENDING_PICTURES)
 
-    def _snapshot(self, taken: RawSnapshot) -> Snapshot:
-        order = self.order
-        return compute_tensor_snapshots(order.model, [taken], order.trained, order.dataset, MOST_SHOWN, compiled_votes)[
-            0
-        ]
+    def _tensor_snapshot(self, raw: RawSnapshot) -> Snapshot:
+        options = self.options
+        (snapshot,) = compute_tensor_snapshots(
+            options.model, [raw], options.trained, options.dataset, MAX_SHOWN_REPLICAS, compiled_votes
+        )
+        return snapshot
 
-    def _draw(self, darkroom: Worker, sight: PictureData, recorder: RunWriter) -> None:
-        fit, votes = darkroom.draw(sight)
-        recorder.image(tags.FIT, fit, sight.update)
-        recorder.image(tags.VOTES, votes, sight.update)
+    def _draw(self, worker: Worker, picture_data: PictureData, writer: RunWriter) -> None:
+        fit, votes = worker.draw_pictures(picture_data)
+        writer.write_image(tags.FIT, fit, picture_data.update)
+        writer.write_image(tags.VOTES, votes, picture_data.update)
 
-    def _drawn(self, most: int) -> None:
-        """Wait until no more than so many snapshots wait for their pictures."""
-        while len(self._undrawn) > most:
-            # forgotten when it is done, and not when somebody would no longer wait
-            wait([self._undrawn[0]])
-            self._undrawn.popleft().result()
-
-    def draw_history(self) -> None:
-        """Write the picture of how heard each sample was over the run."""
-        self.work_out()
-        if self.recorder is not None and self._last is not None and self._darkroom is not None:
-            # by a thread, which Ctrl-C does not interrupt, while the other one may still be drawing
-            png = self._have(self._pool, self._darkroom.result().history, *self.history.arrays()).result()
-            self.recorder.image(tags.VOTES_HISTORY, png, self._last.update)
+    def _wait_for_drawings(self, max_pending: int) -> None:
+        """Wait until at most `max_pending` snapshots wait for their pictures."""
+        while len(self._drawings) > max_pending:
+            # removed only when it is done, so that an interrupted wait can be repeated
+            wait([self._drawings[0]])
+            self._drawings.popleft().result()

@@ -1,8 +1,8 @@
-"""What becomes of the snapshots of a run: they are worked out, made into events, and drawn.
+"""Computes the snapshots of a run, makes their events and draws their pictures.
 
-Nothing here needs torch, and nothing has to happen in the process that trains; see `beside`.
+Nothing in this module needs torch, so that a helper process can do the work; see `remote_worker`.
 
-Legend of shapes: S snapshots, R replicas, n recorded points.
+Legend of shapes: S snapshots, R replicas, W hidden units, n recorded samples.
 """
 
 import threading
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.functions import Array
-from reluviz.core.snapshot import MOST_SHOWN, RawSnapshot, Snapshots, compute_snapshots, recorded
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import compiled_votes
 from reluviz.record import tags
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SnapshotOptions:
-    """What is wanted of a run's snapshots.
+    """What to compute, record and draw of a run's snapshots.
 
     Attributes:
         model: constant, linear or relu.
         trained: names of the trained parameters.
         dataset: the points.
-        seed: of the first replica, which is drawn.
-        dtype: of the run's parameters, as NumPy names it.
-        events: whether there is somebody to write events.
-        histograms: whether they hold histograms.
-        most_units: units that get scalars of their own, at most.
-        pictured: updates that get pictures.
-        contributions: whether they get the matrix of all contributions too.
+        seed: the seed of the first replica, which the pictures show.
+        dtype: the run's parameter type as NumPy names it.
+        events: whether to make events.
+        histograms: whether the events contain histograms.
+        most_units: the largest number of units with scalars for each unit.
+        picture_updates: the updates whose snapshots get pictures.
+        contributions: whether these snapshots also get the matrix of all contributions.
         optimum: theta* of the constant and the linear model.
     """
 
@@ -52,14 +52,14 @@ class SnapshotOptions:
     events: bool
     histograms: bool
     most_units: int
-    pictured: frozenset[int]
+    picture_updates: frozenset[int]
     contributions: bool
     optimum: float | None
 
 
 @dataclass(frozen=True)
 class PictureData:
-    """What the pictures of a snapshot show, of its first replica.
+    """The values of the first replica that the pictures of a snapshot show.
 
     Attributes:
         update: how many updates have been made.
@@ -78,145 +78,154 @@ class PictureData:
     residuals: Array
 
     @classmethod
-    def of(cls, album: Snapshots, s: int) -> "PictureData":
-        """Return that of one snapshot; copies, since the album holds all replicas of all snapshots."""
-        losses = {tags.LOSS_TRAIN: float(album.loss_train[s, 0])}
-        if album.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(album.loss_test[s, 0])
-        figures = (album.votes.share, album.votes.norm, album.votes.residual)
-        parameters = {name: value[s, 0].copy() for name, value in album.parameters.items()}
-        return cls(album.updates[s], parameters, losses, *(part[s, 0].copy() for part in figures))
+    def of(cls, snapshots: Snapshots, s: int) -> "PictureData":
+        """Return the data of snapshot s, as copies that do not keep all replicas of all snapshots in memory."""
+        losses = {tags.LOSS_TRAIN: float(snapshots.loss_train[s, 0])}
+        if snapshots.loss_test is not None:
+            losses[tags.LOSS_TEST] = float(snapshots.loss_test[s, 0])
+        votes = (snapshots.votes.share, snapshots.votes.norm, snapshots.votes.residual)
+        parameters = {name: value[s, 0].copy() for name, value in snapshots.parameters.items()}
+        return cls(snapshots.updates[s], parameters, losses, *(value[s, 0].copy() for value in votes))
 
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """What has been found out about some snapshots.
+    """What a worker has computed for some snapshots.
 
     Attributes:
-        events: one for each, where they are wanted.
-        norms: of the contributions of the recorded samples to the first replica's gradient, [S, n].
+        events: one for each snapshot; empty without `SnapshotOptions.events`.
+        norms: norms of the contributions of the recorded samples to the first replica's gradient, [S, n].
         loss_train: [S, R].
-        sound: which replicas have not diverged, [S, R].
-        sights: what is to be drawn.
+        not_diverged: which replicas have not diverged, [S, R].
+        picture_data: the data of each snapshot that gets pictures.
     """
 
     events: list[bytes]
     norms: NDArray[np.float32]
     loss_train: Array
-    sound: NDArray[np.bool_]
-    sights: list[PictureData]
+    not_diverged: NDArray[np.bool_]
+    picture_data: list[PictureData]
 
 
 class Worker(Protocol):
-    """Works out the snapshots of one run, and draws them; two threads may do so at a time.
+    """Computes and draws the snapshots of one run. Two threads may call it at the same time.
 
     Attributes:
-        seconds: processor time spent on drawing so far.
+        drawing_seconds: processor time spent on drawing so far.
     """
 
     @property
-    def seconds(self) -> float: ...  # noqa: D102
+    def drawing_seconds(self) -> float: ...  # noqa: D102
 
-    def develop(self, taken: Sequence[RawSnapshot], sure: Sequence[bool], bound: Array) -> WorkerResult:
-        """Work out snapshots.
+    def compute(
+        self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array
+    ) -> WorkerResult:
+        """Compute snapshots.
 
         Args:
-            taken: the snapshots, in order.
-            sure: of which it is known that no replica has diverged, S of them.
-            bound: see `album.largest_loss`.
+            raw: the S snapshots, in the order of the run.
+            known_not_diverged: for each snapshot, whether it is certain that no replica has diverged.
+            loss_bound: the largest loss of a replica that has not diverged, [R]; see `core.snapshot.largest_loss`.
         """
 
-    def draw(self, sight: PictureData) -> tuple[bytes, bytes]:
+    def draw_pictures(self, picture_data: PictureData) -> tuple[bytes, bytes]:
         """Return the pictures fit and votes of a snapshot, as the bytes of PNG files."""
 
-    def history(self, updates: Array, norms: Array) -> bytes:
-        """Return the picture votes/history, as the bytes of a PNG file; see `pictures.history_png`."""
+    def draw_vote_history(self, updates: Array, norms: Array) -> bytes:
+        """Return the picture votes/history, as the bytes of a PNG file; see `plots.history_png`."""
 
-    def close(self) -> None:
-        """Let others do the work from now on: it can still be asked, but whoever asks does it."""
+    def release(self) -> None:
+        """Release the helper processes, if there are any; later calls run in this process."""
 
 
-_matplotlib = threading.Lock()
-"""Its settings are those of the whole process."""
+_matplotlib_lock = threading.Lock()
+"""Held while drawing, because matplotlib's settings are shared by the whole process."""
 
 
 class SnapshotWorker:
-    """Does so in this process.
+    """Computes and draws snapshots in this process; see `Worker`.
 
     Args:
-        order: what is wanted.
+        options: what to compute and draw.
     """
 
-    def __init__(self, order: SnapshotOptions) -> None:
-        self.order = order
-        self.seconds = 0.0
-        self._entries = SnapshotEvents(order.model, np.dtype(order.dtype), order.most_units)
+    def __init__(self, options: SnapshotOptions) -> None:
+        self.options = options
+        self.drawing_seconds = 0.0
+        self._events = SnapshotEvents(options.model, np.dtype(options.dtype), options.most_units)
         self._pictures: tuple[FitPicture, VotesPicture] | None = None
-        self._sound = True
+        self._any_diverged = False
 
-    def prepare(self) -> None:
-        """Draw what stays the same in all pictures, if there are to be any."""
-        if self._pictures is None and self.order.pictured:
+    def prepare_pictures(self) -> None:
+        """Draw the parts that all pictures share, if the run has pictures."""
+        if self._pictures is None and self.options.picture_updates:
             # matplotlib takes a quarter of a second to import
             from reluviz.plots import for_run
 
-            self._pictures = for_run(self.order.model, self.order.dataset, self.order.seed)
+            self._pictures = for_run(self.options.model, self.options.dataset, self.options.seed)
 
-    def develop(self, taken: Sequence[RawSnapshot], sure: Sequence[bool], bound: Array) -> WorkerResult:  # noqa: D102
-        order = self.order
-        albums = list(compute_snapshots(order.model, taken, order.trained, order.dataset, MOST_SHOWN, compiled_votes))
+    def compute(  # noqa: D102
+        self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array
+    ) -> WorkerResult:
+        options = self.options
+        batches = list(
+            compute_snapshots(options.model, raw, options.trained, options.dataset, MAX_SHOWN_REPLICAS, compiled_votes)
+        )
         events: list[bytes] = []
-        sound = np.ones((len(taken), len(bound)), np.bool_)
-        sights: list[PictureData] = []
-        first = 0
-        for album in albums:
-            own = slice(first, first + len(album))
-            first = own.stop
-            if not all(sure[own]):
-                sound[own] = album.sound(bound)
-            sights += [PictureData.of(album, s) for s in self._pictured(album, sound[own])]
-            if order.events:
-                matrices = [sight.update for sight in sights] if order.contributions else ()
-                events += self._entries.events(album, order.histograms, matrices, order.optimum)
-        norms = np.concatenate([album.votes.norm[:, 0] for album in albums]).astype(np.float32)
-        return WorkerResult(events, norms, np.concatenate([album.loss_train for album in albums]), sound, sights)
+        not_diverged = np.ones((len(raw), len(loss_bound)), np.bool_)
+        picture_data: list[PictureData] = []
+        stop = 0
+        for snapshots in batches:
+            batch = slice(stop, stop + len(snapshots))
+            stop = batch.stop
+            if not all(known_not_diverged[batch]):
+                not_diverged[batch] = snapshots.not_diverged(loss_bound)
+            picture_data += [PictureData.of(snapshots, s) for s in self._with_pictures(snapshots, not_diverged[batch])]
+            if options.events:
+                with_contributions = [data.update for data in picture_data] if options.contributions else ()
+                events += self._events.events(snapshots, options.histograms, with_contributions, options.optimum)
+        norms = np.concatenate([snapshots.votes.norm[:, 0] for snapshots in batches]).astype(np.float32)
+        loss_train = np.concatenate([snapshots.loss_train for snapshots in batches])
+        return WorkerResult(events, norms, loss_train, not_diverged, picture_data)
 
-    def _pictured(self, album: Snapshots, sound: NDArray[np.bool_]) -> list[int]:
-        """Return which snapshots get pictures: those that were asked for, and the first that has diverged."""
-        found = {s for s, update in enumerate(album.updates) if update in self.order.pictured}
-        if self._sound and not sound.all():
-            self._sound = False
-            if self.order.pictured:
-                found.add(int(np.argmin(sound.all(-1))))
+    def _with_pictures(self, snapshots: Snapshots, not_diverged: NDArray[np.bool_]) -> list[int]:
+        """Return the indices of the snapshots that get pictures: the chosen updates, and the first that diverged."""
+        found = {s for s, update in enumerate(snapshots.updates) if update in self.options.picture_updates}
+        if not self._any_diverged and not not_diverged.all():
+            self._any_diverged = True
+            if self.options.picture_updates:
+                found.add(int(np.argmin(not_diverged.all(-1))))
         return sorted(found)
 
-    def draw(self, sight: PictureData) -> tuple[bytes, bytes]:  # noqa: D102
+    def draw_pictures(self, picture_data: PictureData) -> tuple[bytes, bytes]:  # noqa: D102
         with self._drawing():
-            self.prepare()
+            self.prepare_pictures()
             assert self._pictures is not None
             fit, votes = self._pictures
-            ballots = (sight.shares, sight.norms, sight.residuals)
-            first = fit.png(sight.parameters, sight.update, sight.losses)
-            return first, votes.png(sight.parameters, sight.update, *ballots, self._x())
+            parameters, update = picture_data.parameters, picture_data.update
+            values = (picture_data.shares, picture_data.norms, picture_data.residuals)
+            fit_png = fit.png(parameters, update, picture_data.losses)
+            return fit_png, votes.png(parameters, update, *values, self._recorded_x())
 
-    def history(self, updates: Array, norms: Array) -> bytes:  # noqa: D102
+    def draw_vote_history(self, updates: Array, norms: Array) -> bytes:  # noqa: D102
         with self._drawing():
             from reluviz.plots import history_png
 
-            return history_png(self._x(), updates, norms)
+            return history_png(self._recorded_x(), updates, norms)
 
-    def close(self) -> None:
-        """Do nothing: nobody else has to do with it."""
+    def release(self) -> None:
+        """Do nothing: there are no helper processes."""
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
-        with _matplotlib:
+        """Hold the lock of matplotlib, and add the processor time within this context to `drawing_seconds`."""
+        with _matplotlib_lock:
             started = time.thread_time()
             try:
                 yield
             finally:
-                self.seconds += time.thread_time() - started
+                self.drawing_seconds += time.thread_time() - started
 
-    def _x(self) -> Array:
-        x = self.order.dataset.x
-        return x[recorded(len(x))]
+    def _recorded_x(self) -> Array:
+        x = self.options.dataset.x
+        return x[recorded_samples(len(x))]

@@ -1,4 +1,4 @@
-"""What each key may hold. Whatever is wrong is said before anything is created."""
+"""The rules for each key of a configuration. A wrong value is reported before anything is created."""
 
 import math
 import re
@@ -11,13 +11,14 @@ from omegaconf.errors import OmegaConfBaseException
 from reluviz.errors import UserError
 
 Rule = Callable[[Any], Any]
-LARGEST_SEED = 2**32 - 1
+"""Returns a valid value as the type it means; raises a ValueError that says what the value must be."""
+MAX_SEED = 2**32 - 1
 
 
-def whole(least: int, most: float = math.inf) -> Rule:
-    """Return a rule for whole numbers; 1e5 counts as one."""
-    said = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
-    said = str(least) if least == most else said
+def whole_number(least: int, most: float = math.inf) -> Rule:
+    """Return a rule for whole numbers, including floats such as 1e5."""
+    expected = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
+    expected = str(least) if least == most else expected
 
     def rule(value: Any) -> int:
         if (
@@ -26,9 +27,9 @@ def whole(least: int, most: float = math.inf) -> Rule:
             or value != value
             or value in (math.inf, -math.inf)
         ):
-            raise ValueError(said)
+            raise ValueError(expected)
         if value != int(value) or not least <= value <= most:
-            raise ValueError(said)
+            raise ValueError(expected)
         return int(value)
 
     return rule
@@ -36,23 +37,23 @@ def whole(least: int, most: float = math.inf) -> Rule:
 
 def number(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Rule:
     """Return a rule for finite numbers."""
-    said = "a finite number"
-    said += f" of at least {least:g}" if least > -math.inf else ""
-    said += f" above {above:g}" if above > -math.inf else ""
-    said += f" and below {below:g}" if below < math.inf else ""
+    expected = "a finite number"
+    expected += f" of at least {least:g}" if least > -math.inf else ""
+    expected += f" above {above:g}" if above > -math.inf else ""
+    expected += f" and below {below:g}" if below < math.inf else ""
 
     def rule(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(said)
+            raise ValueError(expected)
         if value < least or value <= above or value >= below:
-            raise ValueError(said)
+            raise ValueError(expected)
         return float(value)
 
     return rule
 
 
 def one_of(*words: str) -> Rule:
-    """Return a rule for a choice of words."""
+    """Return a rule that accepts these words only."""
 
     def rule(value: Any) -> str:
         if value not in words:
@@ -62,22 +63,22 @@ def one_of(*words: str) -> Rule:
     return rule
 
 
-def truth(value: Any) -> bool:
+def boolean(value: Any) -> bool:
     """Accept true and false."""
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
-def name(value: Any) -> str:
-    """Accept what can be a folder: letters, digits, and . _ - + within."""
+def folder_name(value: Any) -> str:
+    """Accept a name for a folder: letters, digits, '.', '_', '-' and '+', not starting with '.'."""
     if not isinstance(value, str | int) or not re.fullmatch(r"[\w+-][\w.+-]*", str(value)):
         raise ValueError("a name of letters, digits, '.', '_', '-' and '+'")
     return str(value)
 
 
-def path(value: Any) -> str:
-    """Accept the name of a file, which may be a number."""
+def file_name(value: Any) -> str:
+    """Accept the name of a file, including one that YAML reads as a number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("the name of a file")
     return str(value)
@@ -92,72 +93,72 @@ def positions(value: Any) -> list[float]:
     """Accept a list of finite numbers."""
     if not isinstance(value, list) or not value:
         raise ValueError("a list of numbers, as in [0.1,0.5]")
-    return [number()(one) for one in value]
+    return [number()(item) for item in value]
 
 
 def seeds(value: Any) -> list[int]:
     """Accept a list of different seeds."""
     if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
         raise ValueError("a list of different whole numbers, as in [0,5,17]")
-    return [whole(0, LARGEST_SEED)(one) for one in value]
+    return [whole_number(0, MAX_SEED)(item) for item in value]
 
 
 RULES: dict[str, Rule] = {
-    "name": name,
-    "seed": whole(0, LARGEST_SEED),
+    "name": folder_name,
+    "seed": whole_number(0, MAX_SEED),
     "seeds": optional(seeds),
-    "replicas": whole(1),
-    "updates": whole(1),
+    "replicas": whole_number(1),
+    "updates": whole_number(1),
     "step_size": number(above=0),
-    "data.n": whole(2, 1e8),
+    "data.n": whole_number(2, 1e8),
     "data.noise": number(least=0),
-    "data.seed": whole(0, LARGEST_SEED),
-    "data.path": optional(path),
-    "data.test_path": optional(path),
-    "sampler.batch_size": whole(1),
-    "snapshots.every": whole(1),
-    "snapshots.per_decade": whole(1),
-    "model.width": whole(1, 1e5),
+    "data.seed": whole_number(0, MAX_SEED),
+    "data.path": optional(file_name),
+    "data.test_path": optional(file_name),
+    "sampler.batch_size": whole_number(1),
+    "snapshots.every": whole_number(1),
+    "snapshots.per_decade": whole_number(1),
+    "model.width": whole_number(1, 1e5),
     "model.start": number(),
     "model.positions": optional(positions),
     "model.elbows": one_of("uniform", "even", "at_data", "given", "torch"),
     "model.train": one_of("all", "output", "hidden", "ridge"),
     "model.ridge": number(least=0),
-    "model.init_from": optional(path),
+    "model.init_from": optional(file_name),
     "optimizer.lr": number(above=0),
     "optimizer.momentum": number(least=0, below=1),
     "optimizer.weight_decay": number(least=0),
-    "optimizer.nesterov": truth,
-    "callbacks.snapshots.pictures": whole(0),
-    "callbacks.snapshots.histograms": truth,
-    "callbacks.snapshots.contributions": truth,
-    "callbacks.snapshots.most_units": whole(1),
+    "optimizer.nesterov": boolean,
+    "callbacks.snapshots.pictures": whole_number(0),
+    "callbacks.snapshots.histograms": boolean,
+    "callbacks.snapshots.contributions": boolean,
+    "callbacks.snapshots.most_units": whole_number(1),
     "callbacks.checkpoints.seconds": number(least=0),
-    "callbacks.checkpoints.every": whole(0),
+    "callbacks.checkpoints.every": whole_number(0),
     "trainer.accelerator": one_of("cpu", "gpu", "auto"),
-    "trainer.devices": whole(1, 1),
+    "trainer.devices": whole_number(1, 1),
     "trainer.precision": one_of("32-true", "64-true"),
-    "sweep.resume": optional(path),
-    "sweep.trials": whole(1),
-    "sweep.together": whole(1),
+    "sweep.resume": optional(file_name),
+    "sweep.trials": whole_number(1),
+    "sweep.together": whole_number(1),
 }
 
-TOP = {key.partition(".")[0] for key in RULES} | {"regime", "scheduler", "engine", "logger", "ckpt_path"}
-"""Keys that may stand at the top of a configuration."""
-NEEDED = TOP - {"regime", "scheduler", "logger", "sweep"}
-"""Those of them that must."""
+TOP_LEVEL_KEYS = {key.partition(".")[0] for key in RULES} | {"regime", "scheduler", "engine", "logger", "ckpt_path"}
+"""The keys allowed at the top level of a configuration."""
+REQUIRED_KEYS = TOP_LEVEL_KEYS - {"regime", "scheduler", "logger", "sweep"}
+"""The top-level keys that every configuration must have."""
 
 
 def check(cfg: DictConfig) -> DictConfig:
-    """Return the configuration with every value checked, and numbers as the types they mean.
+    """Return a copy of the configuration with every value checked and converted to its type.
 
     Raises:
-        UserError: in one line that names the key, the value and what would be right.
+        UserError: if a key or value is wrong; the message is one line with the key, the value and what it must be.
     """
-    if unknown := sorted(set(cfg) - TOP):
+    if unknown := sorted(set(cfg) - TOP_LEVEL_KEYS):
         raise UserError(f"{unknown[0]}={cfg[unknown[0]]}: there is no such key; --cfg job shows all keys")
-    if missing_keys := sorted(NEEDED - set(cfg)):
-        raise UserError(f"{missing_keys[0]}: is missing, and no run goes without")
+    if missing_keys := sorted(REQUIRED_KEYS - set(cfg)):
+        raise UserError(f"{missing_keys[0]}: is missing, and every run needs it")
     cfg = cfg.copy()
     with open_dict(cfg):
         for key, rule in RULES.items():
@@ -182,7 +183,7 @@ def check(cfg: DictConfig) -> DictConfig:
 
 
 def plain(node: Any) -> Any:
-    """Return a node as plain Python values, interpolations resolved."""
+    """Return a node as plain Python values, with interpolations resolved."""
     try:
         return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

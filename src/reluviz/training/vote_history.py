@@ -1,4 +1,4 @@
-"""How heard each sample was over the run, in bounded memory."""
+"""The norm of each sample's contribution over a run, in bounded memory."""
 
 from typing import Any
 
@@ -6,11 +6,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-MOST_COLUMNS = 512
+MAX_SNAPSHOTS = 512
+"""The most snapshots kept; beyond, every second one is dropped."""
 
 
 class VoteHistory:
-    """The norms of the contributions of one replica at the snapshots; from time to time every second one goes."""
+    """Keeps the norms of the contributions to one replica's gradient, at evenly spaced snapshots.
+
+    Attributes:
+        updates: the updates of the kept snapshots.
+        norms: the norms [n] at each of them.
+        stride: every `stride`-th snapshot is kept.
+        seen: how many snapshots have been added.
+    """
 
     def __init__(self) -> None:
         self.updates: list[int] = []
@@ -19,13 +27,13 @@ class VoteHistory:
         self.seen = 0
 
     def add(self, update: int, norms: NDArray[np.float32]) -> None:
-        """Append the norms [n] at one snapshot; a snapshot that is taken again (on resuming) counts once."""
+        """Add the norms [n] at one snapshot; ignore a snapshot that a resumed run takes again."""
         if self.updates and update <= self.updates[-1]:
             return
         if self.seen % self.stride == 0:
             self.updates.append(update)
             self.norms.append(norms)
-            if len(self.updates) > MOST_COLUMNS:
+            if len(self.updates) > MAX_SNAPSHOTS:
                 self.updates, self.norms, self.stride = self.updates[::2], self.norms[::2], 2 * self.stride
         self.seen += 1
 
@@ -34,7 +42,7 @@ class VoteHistory:
         return np.array(self.updates, dtype=np.float64), np.array(self.norms, dtype=np.float64)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values and a tensor, which a checkpoint can hold."""
+        """Return the state for a checkpoint: plain values and a tensor."""
         _, norms = self.arrays()
         return {
             "updates": self.updates,
@@ -44,6 +52,6 @@ class VoteHistory:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up an earlier history."""
+        """Restore the state from a checkpoint."""
         self.updates, self.norms = list(state["updates"]), list(state["norms"].numpy())
         self.stride, self.seen = state["stride"], state["seen"]

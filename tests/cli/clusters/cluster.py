@@ -1,7 +1,7 @@
-"""A cluster on one machine: its programs run in a network of their own, which nothing outside can reach.
+"""A cluster on one machine: its programs run in a separate network, which cannot be reached from outside.
 
-The network is a namespace of Linux's. It has all ports to itself, and it knows every process that was started in
-it, whoever the parent is now: so that nothing outlives it. Needs root, Linux, `ip` (package iproute2) and `nsenter`.
+The network is a namespace of Linux. All its ports are free, and it lists every process that was started in it, even if
+the parent has ended; so all of them can be ended. Needs root, Linux, `ip` (package iproute2) and `nsenter`.
 """
 
 import os
@@ -20,25 +20,25 @@ from types import FrameType
 
 PREFIX = "reluviz"
 ADDRESS = "192.0.2.1/32"
-"""Of the machine inside, for which nobody has a use; with 127.0.0.1 alone the C library resolves no names."""
-PATIENCE = 60.0
-"""Seconds for a program to be ready, or for a process to end."""
+"""Of the machine inside: a reserved address. With 127.0.0.1 alone the C library resolves no names."""
+TIMEOUT_SECONDS = 60.0
+"""For a program to be ready, or for a process to end."""
 
 
 class Terminated(KeyboardInterrupt):
-    """This process was asked to end by SIGTERM."""
+    """This process has received SIGTERM."""
 
 
 @dataclass
 class Cluster:
-    """Where a cluster's programs run, and the commands that are to use it.
+    """The network in which a cluster's programs run, and its processes.
 
     Attributes:
         name: of the network.
-        folder: of the programs' own files.
-        environment: what a command needs to find the cluster.
-        daemons: the programs that were started to stay.
-        own: the processes that are the cluster itself.
+        folder: for the files of the programs.
+        environment: variables with which a command finds the cluster.
+        daemons: the programs of the cluster.
+        own: the ids of the cluster's own processes.
     """
 
     name: str
@@ -48,32 +48,32 @@ class Cluster:
     own: frozenset[int] = frozenset()
 
     def command(self, *words: str | Path) -> list[str]:
-        """Return a command as it is run inside."""
+        """Return a command that runs another command inside the network."""
         # not `ip netns exec`, which hides /sys/fs/cgroup
         return ["nsenter", f"--net=/run/netns/{self.name}", *map(str, words)]
 
     def daemon(self, *words: str | Path) -> None:
-        """Start a program that stays; what it says goes to a file."""
-        with (self.folder / f"{Path(words[0]).name}-{len(self.daemons)}.said").open("wb") as said:
+        """Start a program of the cluster; its output goes to a file."""
+        with (self.folder / f"{Path(words[0]).name}-{len(self.daemons)}.out").open("wb") as output:
             self.daemons.append(
                 subprocess.Popen(
                     self.command(*words),
                     env=self.environment,
                     cwd=self.folder,
                     stdin=subprocess.DEVNULL,
-                    stdout=said,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
-                    # Ctrl-C is for the command; the daemons end after it
+                    # Ctrl-C must reach only the command; the daemons end after it
                     start_new_session=True,
                 )
             )
 
     def run(self, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command inside the network, and wait for its end."""
         return subprocess.run(self.command(*words), env=self.environment, cwd=cwd, capture_output=True, text=True)
 
     def start(self, *words: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
-        """Start a command as a shell does: in a process group of its own, to which Ctrl-C goes."""
+        """Start a command as a shell does: in a new process group, which receives Ctrl-C."""
         return subprocess.Popen(
             self.command(*words),
             env=self.environment,
@@ -85,36 +85,38 @@ class Cluster:
         )
 
     def pids(self) -> set[int]:
-        """Return all processes inside."""
+        """Return the ids of all processes inside."""
         found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
         return {int(word) for word in found.stdout.split()}
 
-    def ready(self) -> None:
-        """Take what runs now for the cluster itself."""
+    def mark_own_processes(self) -> None:
+        """Record the processes that run now as the cluster's own."""
         self.own = frozenset(self.pids())
 
-    def guests(self) -> dict[int, str]:
-        """Return the processes that do not belong to the cluster itself, with their command lines."""
+    def job_processes(self) -> dict[int, str]:
+        """Return the processes that are not the cluster's own, id -> command line."""
         return {pid: line for pid in self.pids() - self.own if (line := command_line(pid))}
 
-    def until(self, true: Callable[[], bool], what: str) -> None:
-        """Wait for something.
+    def wait_until(self, condition: Callable[[], bool], name: str) -> None:
+        """Wait until a condition is true.
+
+        Args:
+            condition: is checked again and again.
+            name: of the awaited program, for the error message.
 
         Raises:
-            RuntimeError: if it does not come, or a daemon has ended; with the last words of all daemons.
+            RuntimeError: after a timeout, or if a daemon has ended; with the last output of all daemons.
         """
-        end = time.monotonic() + PATIENCE
-        while not true():
-            gone = [one.args for one in self.daemons if one.poll() is not None]
-            if gone or time.monotonic() > end:
-                raise RuntimeError(
-                    f"{what}: {'ended: ' if gone else 'did not come'} {gone or ''}\n{self._last_words()}"
-                )
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not condition():
+            ended = [one.args for one in self.daemons if one.poll() is not None]
+            if ended or time.monotonic() > end:
+                raise RuntimeError(f"{name}: {'ended: ' if ended else 'timeout'} {ended or ''}\n{self._last_output()}")
             time.sleep(0.1)
 
-    def end(self) -> None:
-        """Kill everything inside."""
-        end = time.monotonic() + PATIENCE
+    def kill_all(self) -> None:
+        """Kill every process inside."""
+        end = time.monotonic() + TIMEOUT_SECONDS
         while (pids := self.pids()) and time.monotonic() < end:
             for pid in pids:
                 with suppress(ProcessLookupError):
@@ -123,24 +125,24 @@ class Cluster:
                 one.poll()
             time.sleep(0.05)
 
-    def _last_words(self) -> str:
-        files = [path for pattern in ("*.said", "*.log") for path in sorted(self.folder.glob(pattern))]
+    def _last_output(self) -> str:
+        files = [path for pattern in ("*.out", "*.log") for path in sorted(self.folder.glob(pattern))]
         return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-500:]}" for path in files)
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Give a cluster without programs.
+    """Yield a cluster without programs.
 
     Args:
-        folder: for the programs' files; its name is to be short, since sockets are put there.
+        folder: for the files of the programs; its path must be short, because sockets lie there.
 
     Raises:
-        RuntimeError: if this machine cannot have one.
+        RuntimeError: if this machine lacks something that a cluster needs.
     """
-    if why := lacking("ip", "nsenter"):
-        raise RuntimeError(why)
-    _end_forsaken()
+    if message := missing_requirement("ip", "nsenter"):
+        raise RuntimeError(message)
+    _remove_orphaned_clusters()
     inside = Cluster(f"{PREFIX}-{os.getpid()}-{time.monotonic_ns() % 10**6}", folder)
     subprocess.run(["ip", "netns", "add", inside.name], check=True)
     try:
@@ -148,20 +150,20 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             subprocess.run(inside.command("ip", *words), check=True)
         yield inside
     finally:
-        inside.end()
+        inside.kill_all()
         subprocess.run(["ip", "netns", "delete", inside.name], check=True)
 
 
-def lacking(*programs: str) -> str | None:
-    """Return one line for what a cluster needs and this machine does not have."""
+def missing_requirement(*programs: str) -> str | None:
+    """Return a message if this machine lacks something that a cluster needs, else None."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        return "a cluster of one's own needs Linux and root"
+        return "a cluster needs Linux and root"
     missing = [name for name in programs if shutil.which(name) is None]
     return f"not on the PATH: {', '.join(missing)}" if missing else None
 
 
 def command_line(pid: int) -> str:
-    """Return the command of a process, empty for one that has ended."""
+    """Return the command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
@@ -169,7 +171,7 @@ def command_line(pid: int) -> str:
 
 
 def main(cluster_in: Callable[[Path], AbstractContextManager[Cluster]], command: Sequence[str], usage: str) -> int:
-    """Run a command in a cluster made for it, and return its exit status."""
+    """Start a cluster, run a command in it, and return the exit status of the command."""
     if not command:
         print(usage, file=sys.stderr)
         return 2
@@ -184,11 +186,11 @@ def main(cluster_in: Callable[[Path], AbstractContextManager[Cluster]], command:
             try:
                 return started.wait()
             except KeyboardInterrupt as stopped:
-                # a terminal sends Ctrl-C to the command too
+                # a terminal sends Ctrl-C also to the command
                 if isinstance(stopped, Terminated):
                     started.terminate()
                 with suppress(subprocess.TimeoutExpired):
-                    started.wait(PATIENCE)
+                    started.wait(TIMEOUT_SECONDS)
                 raise
     except KeyboardInterrupt as stopped:
         return 143 if isinstance(stopped, Terminated) else 130
@@ -197,10 +199,10 @@ def main(cluster_in: Callable[[Path], AbstractContextManager[Cluster]], command:
         return 2
 
 
-def _end_forsaken() -> None:
-    """End the clusters of processes that were killed."""
+def _remove_orphaned_clusters() -> None:
+    """Remove the clusters of processes that were killed."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
     for name, pid in re.findall(rf"^({PREFIX}-(\d+)-\d+)", listed, re.M):
         if not Path(f"/proc/{pid}").exists():
-            Cluster(name, Path()).end()
+            Cluster(name, Path()).kill_all()
             subprocess.run(["ip", "netns", "delete", name], check=False)

@@ -1,8 +1,8 @@
-"""Slurm on one machine: two nodes of one core, with the database that knows how jobs ended.
+"""Slurm on one machine: two nodes with one core each, and the database that records how jobs ended.
 
-    python -m tests.clusters.slurm COMMAND...
+    python -m tests.cli.clusters.slurm COMMAND...
 
-runs COMMAND where sbatch, squeue and scancel reach that cluster. Needs root and the Debian packages slurm-wlm,
+runs COMMAND with sbatch, squeue and scancel reaching that cluster. Needs root and the Debian packages slurm-wlm,
 slurmdbd, munge and mariadb-server.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .cluster import Cluster, cluster, lacking, main
+from .cluster import Cluster, cluster, main, missing_requirement
 
 PROGRAMS = ("ip", "munged", "mariadbd", "mariadb-install-db", "slurmctld", "slurmd", "slurmdbd", "sbatch")
 PORTS = {"slurmctld": 6817, "slurmd": 6820, "slurmdbd": 6819}
@@ -38,8 +38,8 @@ LogFile={folder}/slurmdbd.log
 StorageType=accounting_storage/mysql
 StorageUser=root
 """
-# without a database submitit waits for ever for a job that was killed; linuxproc and none need no cgroups; and
-# otherwise the scheduler would look for free nodes every three seconds only
+# Without a database submitit waits forever for a job that was killed. linuxproc and none need no cgroups. By default
+# the scheduler would look for free nodes only every three seconds.
 SLURM = """
 ClusterName=test
 SlurmctldHost=localhost
@@ -72,21 +72,21 @@ PartitionName=all Nodes=n[1-{count}] Default=YES State=UP
 
 @contextmanager
 def slurm_cluster(folder: Path, nodes: int = 2) -> Iterator[Cluster]:
-    """Give a cluster whose `environment` makes Slurm's commands talk to it.
+    """Yield a cluster with an `environment` in which Slurm's commands find it.
 
     Args:
-        folder: for its files, with a short name.
-        nodes: of one core each.
+        folder: for its files, with a short path.
+        nodes: the number of nodes; each has one core.
 
     Raises:
         RuntimeError: if a program is missing, or does not start.
     """
-    if why := lacking(*PROGRAMS):
-        raise RuntimeError(why)
+    if message := missing_requirement(*PROGRAMS):
+        raise RuntimeError(message)
     with cluster(folder) as inside:
-        _configure(folder, nodes)
+        _write_configuration(folder, nodes)
         inside.environment |= {"SLURM_CONF": str(folder / "slurm.conf"), "MYSQL_UNIX_PORT": str(folder / "db.s")}
-        # it trusts no folder that others may enter less freely than /tmp, which matters where there are others
+        # --force, because munged refuses a socket in a folder that other users cannot enter
         inside.daemon(
             "munged",
             "--foreground",
@@ -100,41 +100,42 @@ def slurm_cluster(folder: Path, nodes: int = 2) -> Iterator[Cluster]:
         if made.returncode:
             raise RuntimeError(made.stdout + made.stderr)
         inside.daemon("mariadbd", f"--defaults-file={folder / 'db.cnf'}")
-        inside.until(lambda: (folder / "m.s").exists() and (folder / "db.s").exists(), "munge and the database")
+        inside.wait_until(lambda: (folder / "m.s").exists() and (folder / "db.s").exists(), "munge and the database")
         inside.daemon("slurmdbd", "-D")
-        inside.until(lambda: inside.run("sacctmgr", "-i", "add", "cluster", "test").returncode == 0, "slurmdbd")
+        inside.wait_until(lambda: inside.run("sacctmgr", "-i", "add", "cluster", "test").returncode == 0, "slurmdbd")
         inside.daemon("slurmctld", "-D")
         for number in range(1, nodes + 1):
             inside.daemon("slurmd", "-D", "-N", f"n{number}")
-        inside.until(lambda: _idle(inside) == nodes, "the nodes")
-        inside.ready()
+        inside.wait_until(lambda: _idle(inside) == nodes, "the nodes")
+        inside.mark_own_processes()
         yield inside
 
 
 def queued(inside: Cluster) -> list[str]:
-    """Return the jobs that wait or run."""
+    """Return the jobs that wait or run, one line each."""
     return inside.run("squeue", "--noheader", "--format=%i %T").stdout.splitlines()
 
 
-def _configure(folder: Path, nodes: int) -> None:
+def _write_configuration(folder: Path, nodes: int) -> None:
     lines = [
         f"NodeName=n{n} NodeHostname=localhost NodeAddr=127.0.0.1 Port={PORTS['slurmd'] + n} CPUs=1 State=UNKNOWN"
         for n in range(1, nodes + 1)
     ]
-    _private(folder / "munge.key", os.urandom(128))
-    _private(folder / "db.cnf", DATABASE.format(folder=folder).encode())
-    _private(folder / "slurmdbd.conf", SLURMDBD.format(folder=folder, port=PORTS["slurmdbd"]).encode())
+    _write_private(folder / "munge.key", os.urandom(128))
+    _write_private(folder / "db.cnf", DATABASE.format(folder=folder).encode())
+    _write_private(folder / "slurmdbd.conf", SLURMDBD.format(folder=folder, port=PORTS["slurmdbd"]).encode())
     slurm = SLURM.format(folder=folder, ports=PORTS, nodes="\n".join(lines), count=nodes)
     (folder / "slurm.conf").write_text(slurm)
     (folder / "state").mkdir()
 
 
-def _private(path: Path, content: bytes) -> None:
+def _write_private(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
 
 
 def _idle(inside: Cluster) -> int:
+    """Return the number of idle nodes."""
     return inside.run("sinfo", "--noheader", "--Node", "--format=%T").stdout.split().count("idle")
 
 

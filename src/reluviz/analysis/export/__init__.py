@@ -7,14 +7,16 @@ __all__ = ["main"]
 
 
 def main(argv: list[str]) -> int:
-    """Write what is asked for and return 0; nothing is written where something asked for is impossible.
+    """Write the files that the command line asks for, and return 0.
+
+    Arguments, runs and file names are checked first, so that a refused export writes nothing.
 
     Raises:
-        UserError: for arguments, runs or files that will not do.
+        UserError: if an argument, a run or a file name is wrong, or a file cannot be written.
     """
     options = parse(argv)
-    _check_tools(options)
-    # torch, which everything from here on needs, takes its time
+    _check_ffmpeg(options)
+    # imported late, because it imports torch, which takes seconds
     from reluviz.analysis.export.output_files import plan, write
 
     for output in plan(options):
@@ -22,9 +24,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _check_tools(options: Arguments) -> None:
+def _check_ffmpeg(options: Arguments) -> None:
     if "mp4" in options.formats:
-        from reluviz.analysis.export.animation import ffmpeg
+        from reluviz.analysis.export.animation import has_ffmpeg
 
-        if not ffmpeg():
+        if not has_ffmpeg():
             raise UserError("--mp4: there is no ffmpeg on the PATH; install it (https://ffmpeg.org), or take --gif")

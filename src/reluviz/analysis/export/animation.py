@@ -1,16 +1,17 @@
-"""A run as an animation: GIF by Pillow, MP4 by matplotlib's writer for ffmpeg."""
+"""A run as an animation: a GIF written by Pillow, or an MP4 written by ffmpeg."""
 
 import contextlib
 import io
 import logging
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.analysis.progress import Progress
 from reluviz.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,45 +20,45 @@ if TYPE_CHECKING:
 
     from reluviz.analysis import Run
 
-Progress = Callable[[int, int], None]
-REST = 2.0
-"""Seconds for which a GIF, which plays again and again, rests at its end."""
-COLOURS, UNKNOWN = 255, 2**16 - 1
-SAMPLES = 4
-"""Frames from which the colours of a GIF are taken."""
+LAST_FRAME_SECONDS = 2.0
+"""A GIF repeats without end, and shows its last frame for this long."""
+PALETTE_SIZE, NOT_COMPUTED = 255, 2**16 - 1
+PALETTE_FRAMES = 4
+"""The palette of a GIF is chosen from the colours of this many frames."""
 
 
-def ffmpeg() -> bool:
-    """Tell whether matplotlib finds ffmpeg."""
+def has_ffmpeg() -> bool:
+    """Return whether matplotlib finds ffmpeg."""
     from matplotlib.animation import FFMpegWriter
 
     return bool(FFMpegWriter.isAvailable())
 
 
-def gif(run: "Run", kind: str, most: int, fps: float, path: Path, progress: Progress) -> None:
-    """Write a GIF of `most` frames at most.
+def gif(run: "Run", kind: str, max_frames: int, fps: float, path: Path, progress: Progress) -> None:
+    """Write a GIF of at most `max_frames` frames.
 
-    All frames have the same colours: then only what has moved differs from one frame to the next, and nothing else
-    has to be written. (matplotlib's writer holds all frames in memory, each with colours of its own.)
+    All frames share one palette, so that each frame stores only the pixels that changed. matplotlib's own writer gives
+    every frame a palette, and holds all decoded frames in memory.
     """
-    # half of the work is to draw the frames, half to write them
-    pngs = list(_frames(run, kind, most, lambda done, total: progress(done, 2 * total)))
+    # drawing the frames takes half of the time, and writing them the other half
+    pngs = list(_draw_frames(run, kind, max_frames, lambda done, total: progress(done, 2 * total)))
     total = len(pngs)
-    colours = _Colours([_pixels(pngs[i]) for i in np.linspace(0, total - 1, SAMPLES).round().astype(int)])
+    samples = np.linspace(0, total - 1, PALETTE_FRAMES).round().astype(int)
+    palette = _Palette([_pixels(pngs[i]) for i in samples])
 
     def images() -> "Iterator[Image.Image]":
         for done, png in enumerate(pngs):
             progress(total + done, 2 * total)
-            yield colours.draw(_pixels(png))
+            yield palette.apply(_pixels(png))
 
     durations = [round(1000 / fps)] * total
-    durations[-1] = max(durations[-1], round(1000 * REST))
-    moving = images()
-    next(moving).save(path, save_all=True, append_images=moving, duration=durations, loop=0, optimize=False)
+    durations[-1] = max(durations[-1], round(1000 * LAST_FRAME_SECONDS))
+    frames = images()
+    next(frames).save(path, save_all=True, append_images=frames, duration=durations, loop=0, optimize=False)
 
 
-def mp4(run: "Run", kind: str, most: int, fps: float, path: Path, progress: Progress) -> None:
-    """Write an MP4 of `most` frames at most.
+def mp4(run: "Run", kind: str, max_frames: int, fps: float, path: Path, progress: Progress) -> None:
+    """Write an MP4 of at most `max_frames` frames.
 
     Raises:
         UserError: if ffmpeg fails.
@@ -67,20 +68,22 @@ def mp4(run: "Run", kind: str, most: int, fps: float, path: Path, progress: Prog
 
     log = logging.getLogger(FFMpegWriter.__module__)
     level = log.level
-    # it would print all that ffmpeg says; and a user's own savefig.bbox would change the size of frames
+    # matplotlib would log everything that ffmpeg prints
     log.setLevel(logging.ERROR)
     try:
+        # savefig.bbox in a user's matplotlibrc would change the size of the frames
         with rc_context({"savefig.bbox": None}):
-            _film(FFMpegWriter(fps=fps), _frames(run, kind, most, progress), path)  # type: ignore[arg-type]
+            writer: Any = FFMpegWriter(fps=fps)  # type: ignore[arg-type]
+            _write_movie(writer, _draw_frames(run, kind, max_frames, progress), path)
     except subprocess.CalledProcessError as error:
-        said = [line.strip() for line in str(error.stderr).splitlines() if line.strip()]
-        raise UserError(f"--mp4: ffmpeg failed ({said[-1] if said else error})") from error
+        lines = [line.strip() for line in str(error.stderr).splitlines() if line.strip()]
+        raise UserError(f"--mp4: ffmpeg failed ({lines[-1] if lines else error})") from error
     finally:
         log.setLevel(level)
 
 
-def _film(writer: "MovieWriter", pngs: Iterator[bytes], path: Path) -> None:
-    """Hand pictures to a writer, in a figure that is one image: the picture's own would be drawn anew, slowly."""
+def _write_movie(writer: "MovieWriter", pngs: Iterator[bytes], path: Path) -> None:
+    """Pass finished pictures to a matplotlib writer as the only image of a figure, to avoid drawing them again."""
     from matplotlib.figure import Figure
 
     first = _pixels(next(pngs))
@@ -88,7 +91,7 @@ def _film(writer: "MovieWriter", pngs: Iterator[bytes], path: Path) -> None:
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     image = figure.figimage(first)
     writer.setup(figure, path, dpi=100)
-    # an ffmpeg that has gone says why when it is asked at the end
+    # if ffmpeg has exited, `finish` raises an error with its message
     with contextlib.suppress(BrokenPipeError):
         writer.grab_frame()
         for png in pngs:
@@ -97,65 +100,68 @@ def _film(writer: "MovieWriter", pngs: Iterator[bytes], path: Path) -> None:
     writer.finish()
 
 
-def _frames(run: "Run", kind: str, most: int, progress: Progress) -> Iterator[bytes]:
+def _draw_frames(run: "Run", kind: str, max_frames: int, progress: Progress) -> Iterator[bytes]:
+    """Yield evenly spaced pictures of a run as PNG files."""
     from reluviz.analysis import run_pictures
 
     last = len(run.updates) - 1
-    # of a single frame the last, which is the result
-    places = np.unique(np.linspace(last if most == 1 else 0, last, min(most, last + 1)).round().astype(int))
-    for done, png in enumerate(run_pictures.frames(run, places.tolist(), kind)):
-        progress(done, len(places))
+    # a single frame shows the last snapshot
+    start = last if max_frames == 1 else 0
+    indices = np.unique(np.linspace(start, last, min(max_frames, last + 1)).round().astype(int))
+    for done, png in enumerate(run_pictures.draw_frames(run, indices.tolist(), kind)):
+        progress(done, len(indices))
         yield png
 
 
-class _Colours:
-    """The colours of a GIF, taken from some of its frames.
+class _Palette:
+    """The colours of a GIF, chosen from some of its frames.
 
-    Each is the commonest of those that it stands for, and not their mean: white stays white. (Pillow, too, can draw a
-    frame in given colours, but takes some that are only near the nearest.)
+    Similar colours are grouped, and the palette holds the most common colour of each group instead of their mean, so
+    that white stays white. Pillow can also map a frame to a given palette, but its choice is not always the nearest
+    colour.
     """
 
-    def __init__(self, samples: list[NDArray[np.uint8]]) -> None:
+    def __init__(self, frames: list[NDArray[np.uint8]]) -> None:
         from PIL import Image
 
-        sheet = np.concatenate(samples)
-        group = np.asarray(Image.fromarray(sheet).quantize(COLOURS, method=Image.Quantize.MEDIANCUT))
-        both, counts = np.unique(group.astype(np.int64) << 24 | _packed(sheet), return_counts=True)
-        both = both[np.argsort(counts, kind="stable")]
-        self.colours = np.zeros((COLOURS, 3), np.uint8)
-        # of several colours for one place the last, the commonest, stays
-        self.colours[both >> 24] = _unpacked(both)
-        self.nearest = np.full(2**24, UNKNOWN, np.uint16)
+        pixels = np.concatenate(frames)
+        group = np.asarray(Image.fromarray(pixels).quantize(PALETTE_SIZE, method=Image.Quantize.MEDIANCUT))
+        group_and_colour, counts = np.unique(group.astype(np.int64) << 24 | _pack(pixels), return_counts=True)
+        group_and_colour = group_and_colour[np.argsort(counts, kind="stable")]
+        self.colours = np.zeros((PALETTE_SIZE, 3), np.uint8)
+        # of several colours assigned to one index, NumPy keeps the last, which is the most common one
+        self.colours[group_and_colour >> 24] = _unpack(group_and_colour)
+        self.nearest = np.full(2**24, NOT_COMPUTED, np.uint16)
 
-    def draw(self, pixels: NDArray[np.uint8]) -> "Image.Image":
-        """Return a frame in these colours, without dithering."""
+    def apply(self, pixels: NDArray[np.uint8]) -> "Image.Image":
+        """Return a frame in the nearest colours of the palette, without dithering."""
         from PIL import Image
 
-        packed = _packed(pixels)
-        places = self.nearest[packed]
-        if (new := places == UNKNOWN).any():
-            met = np.unique(packed[new])
-            away = _unpacked(met)[:, None].astype(np.int32) - self.colours
-            self.nearest[met] = (away * away).sum(-1).argmin(-1)
-            places = self.nearest[packed]
-        image = Image.frombytes("P", places.shape[::-1], places.astype(np.uint8).tobytes())
+        packed = _pack(pixels)
+        indices = self.nearest[packed]
+        if (new := indices == NOT_COMPUTED).any():
+            new_colours = np.unique(packed[new])
+            difference = _unpack(new_colours)[:, None].astype(np.int32) - self.colours
+            self.nearest[new_colours] = (difference * difference).sum(-1).argmin(-1)
+            indices = self.nearest[packed]
+        image = Image.frombytes("P", indices.shape[::-1], indices.astype(np.uint8).tobytes())
         image.putpalette(self.colours.tobytes())
         return image
 
 
 def _pixels(png: bytes) -> NDArray[np.uint8]:
-    """Return a PNG file's red, green and blue, [height, width, 3]."""
+    """Return the red, green and blue of a PNG file, [height, width, 3]."""
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _pack(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return each colour as one number."""
     channels = pixels.astype(np.int32)
-    found: NDArray[np.int32] = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
-    return found
+    packed: NDArray[np.int32] = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+    return packed
 
 
-def _unpacked(packed: NDArray[Any]) -> NDArray[np.uint8]:
+def _unpack(packed: NDArray[Any]) -> NDArray[np.uint8]:
     return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1).astype(np.uint8)

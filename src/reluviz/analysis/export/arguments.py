@@ -1,4 +1,4 @@
-"""The export verb's command line."""
+"""The command line of `export`."""
 
 import argparse
 from dataclasses import dataclass
@@ -9,34 +9,34 @@ from reluviz.errors import UserError
 from reluviz.record import tags
 
 FORMATS = {
-    "html": "one page with all the runs, interactive, without a server or a network",
+    "html": "one interactive page with all runs; it needs no server and no network",
     "gif": "an animation (the default)",
-    "mp4": "a film; needs ffmpeg",
-    "png": "a picture",
-    "svg": "a drawing, for the web",
-    "pdf": "a drawing, for print",
-    "csv": "a table with a row for each run, replica, update, unit and quantity",
+    "mp4": "a video; needs ffmpeg",
+    "png": "a picture in pixels",
+    "svg": "a vector picture, for web pages",
+    "pdf": "a vector picture, for print",
+    "csv": "a table with one row per run, replica, update, unit and quantity",
     "npz": "NumPy arrays over the snapshots",
 }
-STILLS, MOVIES = ("png", "svg", "pdf"), ("gif", "mp4")
-KINDS = (tags.FIT, tags.VOTES)
-FASTEST = 50
-"""Frames a second: a GIF counts in hundredths of one, and browsers show no more than fifty."""
+PICTURE_FORMATS, ANIMATION_FORMATS = ("png", "svg", "pdf"), ("gif", "mp4")
+PICTURE_KINDS = (tags.FIT, tags.VOTES)
+MAX_FPS = 50
+"""Frames per second: a GIF stores durations in hundredths of a second, and browsers show at most 50 frames."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is asked for.
+    """The options of a command line.
 
     Attributes:
-        runs: folders of runs, or folders of folders of runs.
+        runs: folders of runs, or folders that contain such folders.
         formats: some of `FORMATS`.
-        at: updates of the pictures; None for the last.
+        at: updates of the pictures; None for the last one.
         kind: fit or votes.
-        frames: of an animation, at most.
-        fps: frames a second.
+        frames: the largest number of frames of an animation.
+        fps: frames per second.
         out: a file, or the folder for all files.
-        force: whether files may be written over.
+        force: whether existing files may be overwritten.
     """
 
     runs: tuple[Path, ...]
@@ -49,14 +49,14 @@ class Arguments:
     force: bool
 
     @property
-    def single(self) -> bool:
-        """Whether `out` is a file."""
-        return not self.out.is_dir() and self.out.suffix.lower().removeprefix(".") in FORMATS
+    def out_is_file(self) -> bool:
+        """Whether `out` names a file."""
+        return _format_of(self.out) is not None
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Raise where argparse would print its usage, several lines of it."""
+        """Raise an error of one line, where argparse would print its usage and exit."""
         raise UserError(f"{message} (python -m reluviz export --help)")
 
 
@@ -64,21 +64,18 @@ def parse(argv: list[str]) -> Arguments:
     """Return the options of a command line.
 
     Raises:
-        UserError: if they make no sense.
+        UserError: if they are wrong, or contradict each other.
     """
     given = _parser().parse_args(argv)
-    formats = tuple(kind for kind in FORMATS if getattr(given, kind))
-    named = given.out.suffix.lower().removeprefix(".")
-    if not formats:
-        formats = (named,) if named in FORMATS and not given.out.is_dir() else ("gif",)
-    for option, value, useful in (
-        ("--at", given.at, STILLS),
-        ("--kind", given.kind, (*STILLS, *MOVIES)),
-        ("--frames", given.frames, MOVIES),
-        ("--fps", given.fps, MOVIES),
+    formats = tuple(name for name in FORMATS if getattr(given, name)) or (_format_of(given.out) or "gif",)
+    for option, value, valid_formats in (
+        ("--at", given.at, PICTURE_FORMATS),
+        ("--kind", given.kind, (*PICTURE_FORMATS, *ANIMATION_FORMATS)),
+        ("--frames", given.frames, ANIMATION_FORMATS),
+        ("--fps", given.fps, ANIMATION_FORMATS),
     ):
-        if value is not None and not set(useful) & set(formats):
-            raise UserError(f"{option}: goes with {_or([f'--{kind}' for kind in useful])}")
+        if value is not None and not set(valid_formats) & set(formats):
+            raise UserError(f"{option}: goes with {_join_with_or([f'--{name}' for name in valid_formats])}")
     return Arguments(
         runs=tuple(given.runs),
         formats=formats,
@@ -91,6 +88,12 @@ def parse(argv: list[str]) -> Arguments:
     )
 
 
+def _format_of(out: Path) -> str | None:
+    """Return the format that a path names by its extension; None for a folder or another extension."""
+    extension = out.suffix.lower().removeprefix(".")
+    return extension if extension in FORMATS and not out.is_dir() else None
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog="reluviz export",
@@ -99,29 +102,36 @@ def _parser() -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", type=Path, help="a run's folder, or a folder that holds runs: all of them"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        type=Path,
+        help="a run's folder, or a folder that contains runs (all of them), or last: the newest run below logs",
     )
-    for kind, purpose in FORMATS.items():
-        parser.add_argument(f"--{kind}", action="store_true", help=purpose)
-    parser.add_argument("--kind", choices=KINDS, help="which picture (default: fit)")
+    for name, purpose in FORMATS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=purpose)
+    parser.add_argument("--kind", choices=PICTURE_KINDS, help="which picture (default: fit)")
     parser.add_argument(
         "--at",
         metavar="UPDATES",
         type=_updates,
-        help="updates of the pictures, with commas between them, each that of a snapshot, or last (default: last)",
+        help="updates of the pictures, separated by commas; each must have a snapshot, or be last (default: last)",
     )
     parser.add_argument(
-        "--frames", metavar="N", type=_count, help="frames of an animation, spread over the snapshots (default: 100)"
+        "--frames",
+        metavar="N",
+        type=_count,
+        help="number of frames of an animation, evenly spaced over the snapshots (default: 100)",
     )
-    parser.add_argument("--fps", metavar="F", type=_rate, help="frames a second (default: 10)")
+    parser.add_argument("--fps", metavar="F", type=_rate, help="frames per second (default: 10)")
     parser.add_argument(
         "--out",
         metavar="PATH",
         type=Path,
         default=Path(),
-        help="folder for the files, which have the names of the runs; or one file, whose ending may say what it is",
+        help="folder for the files, which are named after the runs; or one file, whose extension can choose the format",
     )
-    parser.add_argument("--force", action="store_true", help="write over files that are there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     return parser
 
 
@@ -144,10 +154,10 @@ def _rate(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= FASTEST:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0, and {FASTEST} at most")
+    if not 0 < value <= MAX_FPS:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0 and at most {MAX_FPS}")
     return value
 
 
-def _or(words: list[str]) -> str:
+def _join_with_or(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

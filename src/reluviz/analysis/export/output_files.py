@@ -1,4 +1,4 @@
-"""Which files an export writes, and how each of them gets to its place."""
+"""The files of an export: their names, and how each one is written."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from reluviz.analysis import Run, load_runs, name, names, run_pictures
+from reluviz.analysis import Run, load_runs, run_name, run_names, run_pictures
 from reluviz.analysis.export import animation, tables
-from reluviz.analysis.export.arguments import MOVIES, STILLS, Arguments
-from reluviz.analysis.progress import Progress, progress
+from reluviz.analysis.export.arguments import ANIMATION_FORMATS, PICTURE_FORMATS, Arguments
+from reluviz.analysis.progress import Progress, progress_line
 from reluviz.errors import UserError
 from reluviz.tab import html_file
 
@@ -18,111 +18,113 @@ Writer = Callable[[Path, Progress], None]
 
 
 @dataclass(frozen=True)
-class Output:
-    """A file to be written.
+class OutputFile:
+    """A file that an export writes.
 
     Attributes:
-        path: where it goes.
-        writer: writes it to a path, and tells how far it is.
+        path: its path.
+        writer: a function that writes it to a path, and reports its progress.
     """
 
     path: Path
     writer: Writer
 
 
-def plan(options: Arguments) -> list[Output]:
-    """Return the files that are asked for; all of them can be written as far as is known beforehand.
+def plan(options: Arguments) -> list[OutputFile]:
+    """Return the files that an export writes, after checking that they can be written.
 
     Raises:
-        UserError: if there is no such run or snapshot, a file is there already, or two files have one name.
+        UserError: if a run or snapshot does not exist, a file exists already, or two files have the same name.
     """
-    runs = _runs(options)
-    found = [output for kind in options.formats for output in _outputs(kind, runs, options)]
-    if options.single:
-        if len(found) > 1:
-            raise UserError(f"--out {options.out}: {len(found)} files are to be written; name a folder")
-        (one,) = found
-        if one.path.suffix != options.out.suffix.lower():
-            raise UserError(f"--out {options.out}: what is written is {one.path.suffix.removeprefix('.')}")
-        found = [Output(options.out, one.writer)]
+    runs = _load(options)
+    outputs = [output for name in options.formats for output in _outputs(name, runs, options)]
+    if options.out_is_file:
+        if len(outputs) > 1:
+            raise UserError(f"--out {options.out}: there are {len(outputs)} files to write; name a folder")
+        (output,) = outputs
+        if output.path.suffix != options.out.suffix.lower():
+            raise UserError(f"--out {options.out}: the format is {output.path.suffix.removeprefix('.')}")
+        outputs = [OutputFile(options.out, output.writer)]
     else:
-        found = [Output(options.out / one.path, one.writer) for one in found]
-    if len({output.path for output in found}) < len(found):
+        outputs = [OutputFile(options.out / output.path, output.writer) for output in outputs]
+    if len({output.path for output in outputs}) < len(outputs):
         raise UserError("two of the runs have the same name; export them one by one, each with its own --out")
-    for output in found:
+    for output in outputs:
         if output.path.is_dir():
             raise UserError(f"{output.path}: is a folder")
         if output.path.exists() and not options.force:
-            raise UserError(f"{output.path}: is there already; --force writes over it, --out names another place")
-    return found
+            raise UserError(f"{output.path}: exists already; --force overwrites it, --out names another place")
+    return outputs
 
 
-def write(output: Output) -> str:
-    """Write a file in one move, so that nobody meets half of it, and return a line that tells of it.
+def write(output: OutputFile) -> str:
+    """Write a file atomically: no reader sees an incomplete file. Return a line with its path and size.
 
     Raises:
         UserError: if it cannot be written.
     """
     target = output.path
-    beside = target.with_name(f".{target.stem}.part{target.suffix}")
+    partial_file = target.with_name(f".{target.stem}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with progress(target.name) as show:
-                output.writer(beside, show)
-            os.replace(beside, target)
+            with progress_line(target.name) as show:
+                output.writer(partial_file, show)
+            os.replace(partial_file, target)
         finally:
-            beside.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
         return f"{target}  {_size(target.stat().st_size)}"
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
-def _runs(options: Arguments) -> list[Run]:
-    folders: dict[str, Run] = {}
-    for place in options.runs:
-        folders |= {os.path.realpath(run.folder): run for run in load_runs(place)}
-    runs = list(folders.values())
+def _load(options: Arguments) -> list[Run]:
+    """Return the runs of a command line, each run once, and warn of damaged files."""
+    runs_by_path: dict[str, Run] = {}
+    for folder in options.runs:
+        runs_by_path |= {os.path.realpath(run.folder): run for run in load_runs(folder)}
+    runs = list(runs_by_path.values())
     for run in runs:
         for path in run.damaged:
-            print(f"reluviz: {path}: a record is damaged; what follows it in this file is left out", file=sys.stderr)
+            print(f"reluviz: {path}: a record is damaged; the rest of this file is left out", file=sys.stderr)
     return runs
 
 
-def _outputs(kind: str, runs: list[Run], options: Arguments) -> Iterator[Output]:
-    labels = names([run.folder for run in runs])
-    if kind == "html":
-        yield Output(Path(f"{_together(runs, labels)}.html"), partial(_page, dict(zip(labels, runs, strict=True))))
+def _outputs(format_name: str, runs: list[Run], options: Arguments) -> Iterator[OutputFile]:
+    names = run_names([run.folder for run in runs])
+    if format_name == "html":
+        yield OutputFile(Path(f"{_common_name(runs, names)}.html"), partial(_page, dict(zip(names, runs, strict=True))))
         return
-    view = "" if options.kind == "fit" else f"-{options.kind}"
-    for label, run in zip(labels, runs, strict=True):
-        if kind in STILLS:
+    suffix = "" if options.kind == "fit" else f"-{options.kind}"
+    for name, run in zip(names, runs, strict=True):
+        if format_name in PICTURE_FORMATS:
             for update in dict.fromkeys(int(run.updates[run.at(update)]) for update in options.at):
-                yield Output(Path(f"{label}{view}-{update}.{kind}"), partial(_still, run, update, options.kind))
-        elif kind in MOVIES:
-            make = partial(getattr(animation, kind), run, options.kind, options.frames, options.fps)
-            yield Output(Path(f"{label}{view}.{kind}"), make)
+                writer: Writer = partial(_picture, run, update, options.kind)
+                yield OutputFile(Path(f"{name}{suffix}-{update}.{format_name}"), writer)
+        elif format_name in ANIMATION_FORMATS:
+            writer = partial(getattr(animation, format_name), run, options.kind, options.frames, options.fps)
+            yield OutputFile(Path(f"{name}{suffix}.{format_name}"), writer)
         else:
-            yield Output(Path(f"{label}.{kind}"), partial(getattr(tables, kind), run, label))
+            yield OutputFile(Path(f"{name}.{format_name}"), partial(getattr(tables, format_name), run, name))
 
 
 def _page(runs: Mapping[str, Run], path: Path, progress: Progress) -> None:
-    """Write one page with any number of runs: the view of TensorBoard's tab, without TensorBoard."""
-    path.write_text(html_file.html({label: run.payload() for label, run in runs.items()}), encoding="utf-8")
+    """Write one page that shows all the runs as TensorBoard's tab would."""
+    path.write_text(html_file.html({name: run.payload() for name, run in runs.items()}), encoding="utf-8")
 
 
-def _still(run: Run, update: int, kind: str, path: Path, progress: Progress) -> None:
-    run_pictures.picture(run, run.at(update), kind).save(path)
+def _picture(run: Run, update: int, kind: str, path: Path, progress: Progress) -> None:
+    run_pictures.draw_picture(run, run.at(update), kind).save(path)
 
 
-def _together(runs: list[Run], labels: list[str]) -> str:
-    """Return the name of a file for several runs: that of the folder that holds them all."""
+def _common_name(runs: list[Run], names: list[str]) -> str:
+    """Return the name of a file with several runs: the name of the folder that contains all of them."""
     if len(runs) == 1:
-        return labels[0]
+        return names[0]
     try:
-        return name(Path(os.path.commonpath([os.path.abspath(run.folder) for run in runs])))
+        return run_name(Path(os.path.commonpath([os.path.abspath(run.folder) for run in runs])))
     except ValueError:
-        # two drives of Windows
+        # the runs are on different drives (Windows)
         return "runs"
 
 

@@ -1,85 +1,85 @@
-"""A run as a table and as arrays."""
+"""A run as a CSV table and as NumPy arrays."""
 
 import csv as csv_files
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.analysis.run_arrays import OF_UNITS, losses
+from reluviz.analysis.progress import Progress
+from reluviz.analysis.run_arrays import UNIT_PARAMETERS, losses_by_tag
 from reluviz.record import tags
 
 if TYPE_CHECKING:
     from reluviz.analysis import Run
 
 HEADER = ("run", "replica", "update", "unit", "quantity", "value")
-DERIVED = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
-RECORDED = (tags.LOSS_BATCH, tags.GRAD_NORM, tags.NOISE_SCALE, tags.VOTES_EFFECTIVE, tags.THETA_OPTIMUM)
-"""Scalars that a run records only as one number: with several replicas their median."""
-
-Progress = Callable[[int, int], None]
+DERIVED_QUANTITIES = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
+MEDIAN_SCALARS = (tags.LOSS_BATCH, tags.GRAD_NORM, tags.NOISE_SCALE, tags.VOTES_EFFECTIVE, tags.THETA_OPTIMUM)
+"""Scalars that do not follow from the parameters. A run with several replicas records only their median."""
 
 
-def csv(run: "Run", label: str, path: Path, progress: Progress) -> None:
-    """Write a tidy table: one value in a row, with the run, replica, update, unit and quantity that it is of.
+def csv(run: "Run", name: str, path: Path, progress: Progress) -> None:
+    """Write a tidy table: each row holds one value, with its run, replica, update, unit and quantity.
 
-    Replicas and units count from 0. The unit is empty for what is no unit's, the replica for medians over all of
-    them, and the value where there is none (NaN).
+    Replicas and units are counted from 0. The column `unit` is empty for quantities of the whole model, `replica` is
+    empty for medians over the replicas, and `value` is empty where the value is NaN.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv_files.writer(file, lineterminator="\n")
-        rows.writerow(HEADER)
-        for done, some in enumerate(_rows(run, label)):
-            rows.writerows(some)
+        writer = csv_files.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        for done, rows in enumerate(_rows_of_snapshots(run, name)):
+            writer.writerows(rows)
             progress(done, len(run.updates))
 
 
-def npz(run: "Run", label: str, path: Path, progress: Progress) -> None:
-    """Write data, parameters and quantities as the arrays that `Run` has; losses as loss_train and loss_test.
+def npz(run: "Run", name: str, path: Path, progress: Progress) -> None:
+    """Write data, parameters and quantities under the names that `Run` uses; losses as loss_train and loss_test.
 
-    Of many replicas residual, norm and vote_share are those of the first only, as they were recorded.
+    residual, norm and vote_share are those that were recorded; a run with many replicas records them for the first
+    replicas only.
     """
     data = run.data
     optional = {"x_test": data.x_test, "y_test": data.y_test}
     arrays: dict[str, Any] = {"x": data.x, "y": data.y, "recorded": run.recorded}
-    arrays |= {name: value for name, value in optional.items() if value is not None}
+    arrays |= {key: value for key, value in optional.items() if value is not None}
     if data.target is not None:
         arrays["target"] = data.target(data.x)
-    arrays |= {"run": np.array(label), "model": np.array(run.model), "seeds": np.array(run.seeds)}
-    arrays |= {"updates": run.updates, **run.parameters, **_derived(run)}
-    arrays |= {tag.replace("/", "_"): value for tag, value in losses(run).items()}
+    arrays |= {"run": np.array(name), "model": np.array(run.model), "seeds": np.array(run.seeds)}
+    arrays |= {"updates": run.updates, **run.parameters, **_derived_quantities(run)}
+    arrays |= {tag.replace("/", "_"): value for tag, value in losses_by_tag(run).items()}
     arrays |= {"residual": run.residual, "norm": run.norm, "vote_share": run.vote_share}
     np.savez_compressed(path, **arrays)
 
 
-def _rows(run: "Run", label: str) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of one snapshot after another."""
-    whole: dict[str, NDArray[Any]] = losses(run)
-    whole |= {name: value for name, value in run.parameters.items() if name not in OF_UNITS}
-    of_units: dict[str, NDArray[Any]] = {name: run.parameters[name] for name in OF_UNITS if name in run.parameters}
-    of_units |= _derived(run)
-    recorded = {tag: _recorded(run, tag) for tag in RECORDED if tag in run.tags}
-    everybody = 0 if len(run.seeds) == 1 else ""
+def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of each snapshot in turn."""
+    of_model: dict[str, NDArray[Any]] = losses_by_tag(run)
+    of_model |= {key: value for key, value in run.parameters.items() if key not in UNIT_PARAMETERS}
+    of_units: dict[str, NDArray[Any]] = {key: run.parameters[key] for key in UNIT_PARAMETERS if key in run.parameters}
+    of_units |= _derived_quantities(run)
+    medians = {tag: _values_by_update(run, tag) for tag in MEDIAN_SCALARS if tag in run.tags}
+    replica_of_median = 0 if len(run.seeds) == 1 else ""
     for s, update in enumerate(run.updates.tolist()):
         rows: list[tuple[Any, ...]] = [
-            (label, everybody, update, "", tag, _cell(series[update]))
-            for tag, series in recorded.items()
-            if update in series
+            (name, replica_of_median, update, "", tag, _cell(values[update]))
+            for tag, values in medians.items()
+            if update in values
         ]
         for r in range(len(run.seeds)):
-            rows += [(label, r, update, "", name, _cell(float(value[s, r]))) for name, value in whole.items()]
-            for name, value in of_units.items():
-                rows += [(label, r, update, k, name, _cell(one)) for k, one in enumerate(value[s, r].tolist())]
+            rows += [(name, r, update, "", key, _cell(float(value[s, r]))) for key, value in of_model.items()]
+            for key, value in of_units.items():
+                rows += [(name, r, update, k, key, _cell(one)) for k, one in enumerate(value[s, r].tolist())]
         yield rows
 
 
-def _derived(run: "Run") -> dict[str, NDArray[Any]]:
-    return {name: getattr(run, name) for name in DERIVED} if run.model == "relu" else {}
+def _derived_quantities(run: "Run") -> dict[str, NDArray[Any]]:
+    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if run.model == "relu" else {}
 
 
-def _recorded(run: "Run", tag: str) -> dict[int, float]:
+def _values_by_update(run: "Run", tag: str) -> dict[int, float]:
     updates, values = run.scalars(tag)
     return dict(zip(updates.tolist(), values.tolist(), strict=True))
 

@@ -1,4 +1,4 @@
-"""The verb `report`: statistics over many runs, as tables, pictures and a page."""
+"""The verb `report`: statistics over many runs, as tables, pictures and an HTML page."""
 
 import sys
 from collections.abc import Sequence
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    """Read the runs, write the report, tell of it, and return 0; of what is asked for in vain nothing is written.
+    """Read the runs, write the report, print a summary, and return 0.
+
+    All arguments and folders are checked first, so that a refused report writes nothing.
 
     Raises:
-        UserError: for arguments, folders or runs that will not do.
+        UserError: if an argument is wrong, a folder cannot be used, or there are no runs.
     """
     from reluviz.analysis.report import (
         aggregate,
@@ -30,33 +32,33 @@ def main(argv: list[str]) -> int:
         table_files,
         table_rows,
     )
-    from reluviz.record import event_reader
+    from reluviz.record import event_file
 
-    asked = arguments.parse(argv)
-    for folder in asked.folders:
-        # says in one line what is wrong with it
-        event_reader.files(folder)
-    output_folder.check(asked.out, f"--out {asked.out}")
-    output_folder.check(asked.aggregate, f"--out {asked.out}")
-    study = collect.collect(asked.folders)
-    rows = table_rows.rows(study)
-    metric = _metric(asked.metric, table_rows.metrics(study))
-    found = findings.compare(study, metric) if metric else []
+    options = arguments.parse(argv)
+    for folder in options.folders:
+        # raises a UserError of one line if the folder cannot be read
+        event_file.event_files(folder)
+    output_folder.check_replaceable(options.out, f"--out {options.out}")
+    output_folder.check_replaceable(options.aggregate, f"--out {options.out}")
+    groups = collect.collect(options.folders)
+    rows = table_rows.rows(groups)
+    metric = _chosen_metric(options.metric, table_rows.metrics(groups))
+    found = findings.compare(groups, metric) if metric else []
 
-    output_folder.claim(asked.out)
-    written = table_files.write(rows, study.keys, asked.out)
-    written.append(printout.write(study, found, metric, asked.out / "findings.md"))
-    bands = aggregate.write(study, asked.aggregate)
-    written = [*_draw(study, rows, found, asked), *written]
-    printout.show(study, rows, found, metric)
-    printout.where(asked, written, bands, len(study.groups))
+    output_folder.mark_as_report(options.out)
+    written = table_files.write(rows, groups.keys, options.out)
+    written.append(printout.write_findings(groups, found, metric, options.out / "findings.md"))
+    bands = aggregate.write(groups, options.aggregate)
+    written = [*_write_page(groups, rows, found, options), *written]
+    printout.show(groups, rows, found, metric)
+    printout.show_files(options, written, bands, len(groups.groups))
     if not any(path.suffix == ".parquet" for path in written):
-        print(f"reluviz: {table_files.GET_PYARROW}", file=sys.stderr)
+        print(f"reluviz: {table_files.NO_PYARROW}", file=sys.stderr)
     return 0
 
 
-def _metric(asked: str | None, known: Sequence[str]) -> str | None:
-    """Return the metric to be compared; None where no run has come to its end."""
+def _chosen_metric(asked: str | None, known: Sequence[str]) -> str | None:
+    """Return the metric that is compared, the first known one by default; None if no run has ended."""
     if asked is None:
         return known[0] if known else None
     if asked not in known:
@@ -68,13 +70,15 @@ def _metric(asked: str | None, known: Sequence[str]) -> str | None:
     return asked
 
 
-def _draw(study: "Groups", rows: "Sequence[Row]", found: "Sequence[Finding]", asked: "Arguments") -> list[Path]:
-    """Write pictures and page; pictures of an earlier report are taken away."""
+def _write_page(
+    groups: "Groups", rows: "Sequence[Row]", found: "Sequence[Finding]", options: "Arguments"
+) -> list[Path]:
+    """Write the pictures and the page, remove pictures of an earlier report, and return the files."""
     from reluviz.analysis.report import page, pictures
 
-    folder = asked.out / "pictures"
-    drawn = pictures.write(study, folder, asked.pictures) if asked.pictures else []
+    folder = options.out / "pictures"
+    drawn = pictures.write(groups, folder, options.pictures) if options.pictures else []
     for old in set(folder.glob("*.*")) - set(drawn):
         old.unlink(missing_ok=True)
-    page.write(study, rows, found, drawn, asked.out / "report.html")
-    return [asked.out / "report.html", *drawn]
+    page.write(groups, rows, found, drawn, options.out / "report.html")
+    return [options.out / "report.html", *drawn]

@@ -1,4 +1,4 @@
-"""The groups of a report as runs in TensorBoard: medians and quartiles at every snapshot, drawn as bands."""
+"""The groups of a report as TensorBoard runs: median and quartiles at every snapshot, drawn as bands."""
 
 import os
 import re
@@ -15,67 +15,71 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
 from reluviz.analysis.report.groups import Group, Groups
-from reluviz.analysis.report.output_folder import claim
+from reluviz.analysis.report.output_folder import mark_as_report
 from reluviz.errors import UserError
 from reluviz.record import tags
 from reluviz.record.event_file import EventFile
 
-MOST = 200
-"""Groups: with more runs TensorBoard's charts can no longer be read."""
-FEWEST = 2
-"""Replicas that make a band."""
-LONGEST = 120
+MAX_GROUPS = 200
+"""With more runs, TensorBoard's charts are unreadable."""
+MIN_REPLICAS = 2
+"""A band needs at least this many replicas."""
+MAX_NAME_LENGTH = 120
+"""Characters of a group's folder name."""
 
 
-def write(study: Groups, folder: Path) -> list[Path]:
-    """Write the groups as runs into a folder, which is replaced as a whole, and return their folders.
+def write(groups: Groups, folder: Path) -> list[Path]:
+    """Write each group as a run into `folder`, which is replaced as a whole, and return the folders of these runs.
 
     The tags are those of a run with replicas: loss/test is the median, loss/test/q25 and loss/test/q75 the quartiles.
 
     Args:
-        study: what is written; groups of one replica are left out, whose run is there already.
-        folder: where to; nothing else is kept there.
+        groups: the groups; those of one replica are left out, since their run is a TensorBoard run already.
+        folder: the folder to write; its former content is deleted.
 
     Raises:
         UserError: if it cannot be written.
     """
-    groups = [group for group in study.groups if len(group.replicas) >= FEWEST and len(group.updates)][:MOST]
-    beside, before = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
+    shown = [group for group in groups.groups if len(group.replicas) >= MIN_REPLICAS and len(group.updates)][
+        :MAX_GROUPS
+    ]
+    partial, previous = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
     try:
-        for stale in (beside, before):
+        for stale in (partial, previous):
             shutil.rmtree(stale, ignore_errors=True)
-        claim(beside)
-        names = list(_names(groups))
-        for name, group in zip(names, groups, strict=True):
-            _write(group, beside / name)
+        mark_as_report(partial)
+        names = list(_folder_names(shown))
+        for name, group in zip(names, shown, strict=True):
+            _write_group(group, partial / name)
         if folder.exists():
-            os.replace(folder, before)
-        if groups:
-            os.replace(beside, folder)
+            os.replace(folder, previous)
+        if shown:
+            os.replace(partial, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
-        for stale in (beside, before):
+        for stale in (partial, previous):
             shutil.rmtree(stale, ignore_errors=True)
     return [folder / name for name in names]
 
 
-def _names(groups: Sequence[Group]) -> Iterator[str]:
-    """Yield a folder's name for each group, which tells it from the others: width-10_optimizer-adam."""
-    taken: set[str] = set()
+def _folder_names(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield a unique folder name for each group, made of its settings: width-10_optimizer-adam."""
+    used: set[str] = set()
     for group in groups:
         keys = list(group.settings)
-        last = [key.rpartition(".")[2] for key in keys]
-        short = [one if last.count(one) == 1 else key for key, one in zip(keys, last, strict=True)]
+        last_parts = [key.rpartition(".")[2] for key in keys]
+        short = [last if last_parts.count(last) == 1 else key for key, last in zip(keys, last_parts, strict=True)]
         words = "_".join(f"{key}-{value}" for key, value in zip(short, group.settings.values(), strict=True))
-        safe = re.sub(r"[^A-Za-z0-9_.+-]+", "-", words).strip(".-")[:LONGEST] or "all"
-        # file systems may take capitals for small letters
-        name = next(name for name in _numbered(safe) if name.lower() not in taken)
-        taken.add(name.lower())
+        safe = re.sub(r"[^A-Za-z0-9_.+-]+", "-", words).strip(".-")[:MAX_NAME_LENGTH] or "all"
+        # some file systems ignore case
+        name = next(name for name in _with_numbers(safe) if name.lower() not in used)
+        used.add(name.lower())
         yield name
 
 
-def _numbered(name: str) -> Iterator[str]:
+def _with_numbers(name: str) -> Iterator[str]:
+    """Yield name, name-2, name-3 and so on."""
     yield name
     number = 2
     while True:
@@ -83,19 +87,19 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def _write(group: Group, folder: Path) -> None:
+def _write_group(group: Group, folder: Path) -> None:
     bands = {tag: group.band(tag) for tag in group.curves}
     file = EventFile(str(folder))
     try:
-        file.add_event(_event(0, [_layout(sorted(bands))]))
-        for at, update in enumerate(group.updates.tolist()):
+        file.add_event(_event(0, [_chart_layout(sorted(bands))]))
+        for snapshot, update in enumerate(group.updates.tolist()):
             file.add_event(
                 _event(
                     update,
                     [
                         Summary.Value(tag=name, simple_value=value)
                         for tag, band in bands.items()
-                        for name, value in zip(_three(tag), band[:, at].tolist(), strict=True)
+                        for name, value in zip(_quartile_tags(tag), band[:, snapshot].tolist(), strict=True)
                         if not np.isnan(value)
                     ],
                 )
@@ -108,16 +112,17 @@ def _event(update: int, values: Sequence[Any]) -> Event:
     return Event(wall_time=time.time(), step=update, summary=Summary(value=values))
 
 
-def _three(tag: str) -> tuple[str, str, str]:
+def _quartile_tags(tag: str) -> tuple[str, str, str]:
+    """Return the tags of q25, the median and q75."""
     low, high = (f"{tag}/{q}" for q in tags.QUARTILES)
     return low, tag, high
 
 
-def _layout(curves: Sequence[str]) -> Any:
-    """Return the layout of the custom-scalars tab: a chart with a band for each curve, as runs with replicas have."""
+def _chart_layout(curve_tags: Sequence[str]) -> Any:
+    """Return the layout of the custom-scalars tab: one chart with a band for each tag, as in runs with replicas."""
     charts = []
-    for tag in curves:
-        low, middle, high = _three(tag)
+    for tag in curve_tags:
+        low, middle, high = _quartile_tags(tag)
         series = layout_pb2.MarginChartContent.Series(value=middle, lower=low, upper=high)
         content = layout_pb2.MarginChartContent(series=[series])
         charts.append(layout_pb2.Chart(title=f"{tag}: median and quartiles", margin=content))

@@ -1,4 +1,4 @@
-"""Runs become a study: read on all cores, named by what varies, grouped, no seed twice.
+"""Read runs on all cores and group them by the settings that vary, with each seed once in a group.
 
 Legend of shapes: n replicas, T snapshots.
 """
@@ -14,86 +14,93 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.analysis.progress import progress
-from reluviz.analysis.report.find_runs import MAKE_SOME, find_runs
+from reluviz.analysis.progress import progress_line
+from reluviz.analysis.report.find_runs import HOW_TO_MAKE_RUNS, find_runs
 from reluviz.analysis.report.groups import Group, Groups, Replica, Skipped, Value
-from reluviz.analysis.report.labels import by_value, vary
-from reluviz.analysis.report.run_summary import ENDED, RunSummary, take
+from reluviz.analysis.report.labels import label_sort_key, varying_settings
+from reluviz.analysis.report.run_summary import ENDED, RunSummary, read_run
 from reluviz.errors import UserError
 
-NUMBERS = 30_000_000
-"""Of all curves together, to be kept in memory, about."""
-FEWEST = 600
-"""Of a run's own, however many runs there are."""
-ALONE = 300
-"""So many runs are read while other processes would be starting."""
-CHUNK = 25
+MAX_VALUES = 30_000_000
+"""About how many values of all curves together are kept in memory."""
+MIN_VALUES_PER_RUN = 600
+"""Values kept of each run, however many runs there are."""
+MIN_RUNS_FOR_PROCESSES = 300
+"""Fewer runs than this are read faster in this process than other processes start."""
+RUNS_PER_TASK = 25
+"""Runs sent to a process at once."""
 
-Taken = tuple[RunSummary | None, Skipped | None]
+ReadRun = tuple[RunSummary | None, Skipped | None]
 
 
 def collect(folders: Sequence[Path]) -> Groups:
-    """Return all that is known of the runs at or below some folders.
+    """Return the groups of all runs at or below some folders, and the runs that were skipped.
 
     Raises:
-        UserError: if there is no such folder, or no run in it.
+        UserError: if a folder does not exist or holds no run.
     """
-    with progress("reading runs") as show:
-        taken = []
+    with progress_line("reading runs") as show:
+        read = []
         found = find_runs(folders)
-        for each in _taken(found):
-            taken.append(each)
-            show(len(taken), len(found))
-    runs = [run for run, _ in taken if run is not None]
-    left = [said for _, said in taken if said is not None]
-    count = sum(run is not None or said is not None for run, said in taken)
+        for result in _read_runs(found):
+            read.append(result)
+            show(len(read), len(found))
+    runs = [run for run, _ in read if run is not None]
+    skipped = [note for _, note in read if note is not None]
+    count = sum(run is not None or note is not None for run, note in read)
     if not count:
-        raise UserError(f"{folders[0]}: there are no runs of reluviz at or below it; {MAKE_SOME}")
+        raise UserError(f"{folders[0]}: there are no runs of reluviz at or below it; {HOW_TO_MAKE_RUNS}")
     if not runs:
-        return Groups(tuple(folders), (), (), tuple(left), count)
-    varying = vary([run.settings for run in runs])
+        return Groups(tuple(folders), (), (), tuple(skipped), count)
+    varying = varying_settings([run.settings for run in runs])
     grouped: dict[tuple[tuple[str, Value], ...], list[RunSummary]] = defaultdict(list)
-    for run, label in zip(runs, varying.labels, strict=True):
-        grouped[tuple(label.items())].append(run)
+    for run, settings in zip(runs, varying.labels, strict=True):
+        grouped[tuple(settings.items())].append(run)
     groups = []
-    for named in sorted(grouped, key=lambda one: by_value(dict(one))):
-        group, repeats = _group(dict(named), grouped[named])
-        left += repeats
+    for label in sorted(grouped, key=lambda label: label_sort_key(dict(label))):
+        group, repeats = _group(dict(label), grouped[label])
+        skipped += repeats
         groups.append(group)
-    return Groups(tuple(folders), tuple(groups), varying.keys, tuple(sorted(left, key=lambda one: one.folder)), count)
+    return Groups(
+        tuple(folders), tuple(groups), varying.keys, tuple(sorted(skipped, key=lambda note: note.folder)), count
+    )
 
 
-def _taken(found: Sequence[Path]) -> Iterator[Taken]:
-    """Yield what is taken in of each run, in their order."""
-    most = max(FEWEST, NUMBERS // max(1, len(found)))
-    take_one = partial(take, most=most)
+def _read_runs(found: Sequence[Path]) -> Iterator[ReadRun]:
+    """Yield what was read of each run, in the given order, by several processes if there are many runs."""
+    max_values = max(MIN_VALUES_PER_RUN, MAX_VALUES // max(1, len(found)))
+    read_one = partial(read_run, max_values=max_values)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(found) < ALONE or cores == 1:
-        yield from map(take_one, found)
+    if len(found) < MIN_RUNS_FOR_PROCESSES or cores == 1:
+        yield from map(read_one, found)
         return
-    # spawn works everywhere, and with threads
+    # spawn works on every system, and in a process with threads
     with ProcessPoolExecutor(min(cores, 8), get_context("spawn")) as pool:
-        yield from pool.map(take_one, found, chunksize=CHUNK)
+        yield from pool.map(read_one, found, chunksize=RUNS_PER_TASK)
 
 
 def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Group, list[Skipped]]:
-    """Return the group of some runs, whose paths are in order, and those that repeat a seed.
+    """Return the group of runs that share a label, and a note on each run that repeats a seed of another one.
 
-    Of two runs with one seed the one that came to its end is taken; of two such, the first.
+    Among runs with the same seed the first one that ended counts, or the first one if none ended.
+
+    Args:
+        label: the settings of the group.
+        runs: its runs, in the order of their paths.
     """
-    taken: dict[int, tuple[RunSummary, int]] = {}
+    members_by_seed: dict[int, tuple[RunSummary, int]] = {}
     repeats = []
-    for run in sorted(runs, key=lambda one: one.status not in ENDED):
-        known = [seed for seed in run.seeds if seed in taken]
-        if known:
-            there = taken[known[0]][0].folder
-            shown = ", ".join(map(str, known[:6])) + ", ..." * (len(known) > 6)
-            detail = f"seed{'s' * (len(known) > 1)} {shown}: counted once, as in {there}"
+    for run in sorted(runs, key=lambda run: run.status not in ENDED):
+        repeated = [seed for seed in run.seeds if seed in members_by_seed]
+        if repeated:
+            folder = members_by_seed[repeated[0]][0].folder
+            shown = ", ".join(map(str, repeated[:6])) + ", ..." * (len(repeated) > 6)
+            detail = f"seed{'s' * (len(repeated) > 1)} {shown}: counted once, as in {folder}"
             repeats.append(Skipped(run.folder, "repeat", detail))
         for row, seed in enumerate(run.seeds):
-            taken.setdefault(seed, (run, row))
-    order = sorted(taken)
-    members = [taken[seed] for seed in order]
+            members_by_seed.setdefault(seed, (run, row))
+    order = sorted(members_by_seed)
+    members = [members_by_seed[seed] for seed in order]
     updates, curves = _curves(members)
     metrics = dict.fromkeys(metric for run, _ in members for metric in run.final)
     return (
@@ -114,26 +121,26 @@ def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Grou
 
 
 def _curves(members: Sequence[tuple[RunSummary, int]]) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Return the updates at which replicas have snapshots, [T], and their curves, tag -> [n, T]."""
+    """Return the updates at which any of the replicas has a snapshot, [T], and the curves, tag -> [n, T]."""
     runs = {id(run): run for run, _ in members}
     stride = max(run.stride for run in runs.values())
-    kept = {one: _kept(run, stride) for one, run in runs.items()}
-    updates = np.unique(np.concatenate([run.updates[kept[one]] for one, run in runs.items()]))
+    kept = {key: _kept_snapshots(run, stride) for key, run in runs.items()}
+    updates = np.unique(np.concatenate([run.updates[kept[key]] for key, run in runs.items()]))
     tags = dict.fromkeys(tag for run in runs.values() for tag in run.fields)
     curves = {tag: np.full((len(members), len(updates)), np.nan) for tag in tags}
-    places = {one: np.searchsorted(updates, run.updates[kept[one]]) for one, run in runs.items()}
-    for n, (run, row) in enumerate(members):
-        gone = any(np.isinf(value[row]) for value in run.final.values())
-        for f, tag in enumerate(run.fields):
-            curves[tag][n, places[id(run)]] = run.curves[kept[id(run)], row, f]
-            if gone and tag.startswith("loss/"):
-                # from where it diverged, or the median of the others would fall
-                curves[tag][n, places[id(run)].max(initial=-1) + 1 :] = np.inf
+    positions = {key: np.searchsorted(updates, run.updates[kept[key]]) for key, run in runs.items()}
+    for replica, (run, row) in enumerate(members):
+        diverged = any(np.isinf(value[row]) for value in run.final.values())
+        for field, tag in enumerate(run.fields):
+            curves[tag][replica, positions[id(run)]] = run.curves[kept[id(run)], row, field]
+            if diverged and tag.startswith("loss/"):
+                # infinite after it diverged; if it were missing, the median would fall
+                curves[tag][replica, positions[id(run)].max(initial=-1) + 1 :] = np.inf
     return updates, curves
 
 
-def _kept(run: RunSummary, stride: int) -> NDArray[np.bool_]:
-    """Return which snapshots of a run are kept where others of its group have only one of `stride`."""
+def _kept_snapshots(run: RunSummary, stride: int) -> NDArray[np.bool_]:
+    """Return which snapshots of a run to keep, [T], so that all runs of the group have one in `stride`."""
     kept: NDArray[np.bool_] = np.arange(len(run.updates)) % (stride // run.stride) == 0
     if stride > 1:
         kept[-1:] = run.status in ENDED

@@ -1,4 +1,4 @@
-"""Which differences between groups exceed the spread of the seeds, and which do not."""
+"""Test which differences between groups exceed the spread of the seeds."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reluviz.analysis.report import statistics
 from reluviz.analysis.report.groups import Group, Groups, Value
-from reluviz.analysis.report.labels import by_value
+from reluviz.analysis.report.labels import label_sort_key
 
 METHOD = (
     "Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches "
@@ -20,10 +20,10 @@ METHOD = (
     "say in it. Replicas that diverged count as infinitely bad."
 )
 DIFFERS, ALIKE, UNKNOWN = "differs", "alike", "unknown"
-FEWEST = 6
-"""Shared seeds, from which all of them on one side are rarer than 5 of 100: 2 / 2^6 = 0.03."""
-MOST_PAIRS = 2000
-"""With more pairs of groups than these, only neighbouring values of a setting are compared."""
+MIN_SEEDS = 6
+"""With this many shared seeds, all on one side, p is below 0.05: 2 / 2^6 = 0.03."""
+MAX_PAIRS = 2000
+"""With more pairs of groups, only groups with adjacent values of a setting are compared."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Finding:
 
     Attributes:
         key: the setting.
-        better: its value in the group that has the smaller metric in more of the seeds.
-        worse: its value in the other.
+        better: its value in the group that has the smaller metric for more of the shared seeds.
+        worse: its value in the other group.
         settings: the settings that the two groups share.
-        metric: what is compared, such as loss/test.
-        seeds: how many seeds both groups have come to the end with, or diverged.
-        wins: in how many of these `better` has the smaller value.
-        losses: in how many it has the larger one; in the others the two are equal.
-        kind: ratio, or difference for what is no loss.
-        effect: the median over the shared seeds of better / worse, or of better - worse; NaN without any.
-        p: two-sided, of the exact sign test; NaN with too few seeds.
-        adjusted: p by Holm's rule, over all comparisons of the report.
-        verdict: differs: it exceeds the seeds' spread; alike: it does not; unknown: too few seeds to tell.
-        sentence: all of it in plain words.
+        metric: the compared metric, such as loss/test.
+        seeds: the number of shared seeds: in both groups the replica ended or diverged.
+        wins: the number of shared seeds for which `better` has the smaller value.
+        losses: the number for which it has the larger one; the remaining seeds are ties.
+        kind: ratio for losses, difference for other metrics.
+        effect: the median over the shared seeds of better / worse, or of better - worse; NaN without shared seeds.
+        p: two-sided p value of the exact sign test; NaN with too few seeds.
+        adjusted: p adjusted by Holm's rule for all comparisons of the report.
+        verdict: differs (it exceeds the seeds' spread), alike (it does not) or unknown (too few seeds).
+        sentence: the finding in words.
     """
 
     key: str
@@ -65,71 +65,71 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two groups that differ in `key` only, with the metric of their shared seeds, [s]; `a` is the better one."""
+    """Two groups that differ in `key` only, with the metric of their n shared seeds, [n] each."""
 
     key: str
     a: Group
     b: Group
-    of_a: NDArray[np.float64]
-    of_b: NDArray[np.float64]
+    values_a: NDArray[np.float64]
+    values_b: NDArray[np.float64]
 
     @property
     def wins(self) -> int:
-        return int((self.of_a < self.of_b).sum())
+        return int((self.values_a < self.values_b).sum())
 
     @property
     def losses(self) -> int:
-        return int((self.of_a > self.of_b).sum())
+        return int((self.values_a > self.values_b).sum())
 
 
-def compare(study: Groups, metric: str) -> list[Finding]:
-    """Return a finding for each pair of groups that differ in one setting: the clearest first, the unclear last.
+def compare(groups: Groups, metric: str) -> list[Finding]:
+    """Return a finding for each pair of groups that differ in one setting, sorted by verdict and p value.
 
-    Replicas that diverged count as infinitely bad; those that were stopped because another one diverged, or have not
-    come to their end, are in no pair.
+    Replicas that diverged count as infinitely bad. Replicas that have not ended, or were stopped because another one
+    of their run diverged, are left out.
     """
-    pairs = [_turned(_pair(key, a, b, metric)) for key, a, b in _neighbours(study, metric)]
-    told = [pair for pair in pairs if len(pair.of_a) >= FEWEST]
-    p = [statistics.sign_test(pair.wins, pair.losses) for pair in told]
-    adjusted = dict(zip(map(id, told), zip(p, statistics.holm(p), strict=True), strict=True))
-    found = [_finding(pair, metric, *adjusted.get(id(pair), (np.nan, np.nan)), len(told)) for pair in pairs]
+    pairs = [_better_first(_pair(key, a, b, metric)) for key, a, b in _groups_to_compare(groups, metric)]
+    tested = [pair for pair in pairs if len(pair.values_a) >= MIN_SEEDS]
+    p = [statistics.sign_test(pair.wins, pair.losses) for pair in tested]
+    adjusted = dict(zip(map(id, tested), zip(p, statistics.holm(p), strict=True), strict=True))
+    found = [_finding(pair, metric, *adjusted.get(id(pair), (np.nan, np.nan)), len(tested)) for pair in pairs]
     order = (DIFFERS, ALIKE, UNKNOWN)
-    # sorted is stable: among equals they stay in the order of settings
-    return sorted(found, key=lambda one: (order.index(one.verdict), np.nan_to_num(one.adjusted, nan=2.0)))
+    # sorted is stable: findings with the same p keep the order of their settings
+    return sorted(found, key=lambda finding: (order.index(finding.verdict), np.nan_to_num(finding.adjusted, nan=2.0)))
 
 
-def ratio(value: float) -> str:
-    """Return a ratio as in 0.41x."""
+def ratio_in_words(value: float) -> str:
+    """Return a ratio as text: 0.41x."""
     return f"{value:.2f}x" if 0.095 <= value < 99.5 else f"{value:.2g}x"
 
 
-def named(key: str, value: Value) -> str:
-    """Return a value so that it can be understood: a word by itself, a number with its key."""
+def value_in_words(key: str, value: Value) -> str:
+    """Return a value as it stands in a sentence: a word alone, a number with its key."""
     return value if isinstance(value, str) and value != "none" else f"{key}={value}"
 
 
-def _neighbours(study: Groups, metric: str) -> Iterator[tuple[str, Group, Group]]:
-    """Yield the pairs of groups that differ in one key only, as (key, group, group)."""
-    families: dict[tuple[str, tuple[Value, ...]], list[Group]] = defaultdict(list)
-    for group in study.groups:
+def _groups_to_compare(groups: Groups, metric: str) -> Iterator[tuple[str, Group, Group]]:
+    """Yield (key, group, group) for each pair of groups that differ in this key only."""
+    comparable: dict[tuple[str, tuple[Value, ...]], list[Group]] = defaultdict(list)
+    for group in groups.groups:
         if metric in group.final:
-            for key in study.keys:
-                families[key, tuple(value for name, value in group.settings.items() if name != key)].append(group)
-    count = sum(len(family) * (len(family) - 1) // 2 for family in families.values())
-    choose = pairwise if count > MOST_PAIRS else lambda family: combinations(family, 2)
-    for (key, _), family in sorted(families.items(), key=lambda one: study.keys.index(one[0][0])):
-        ordered = sorted(family, key=lambda group: by_value({key: group.settings[key]}))
+            for key in groups.keys:
+                comparable[key, tuple(value for name, value in group.settings.items() if name != key)].append(group)
+    count = sum(len(members) * (len(members) - 1) // 2 for members in comparable.values())
+    choose = pairwise if count > MAX_PAIRS else lambda members: combinations(members, 2)
+    for (key, _), members in sorted(comparable.items(), key=lambda item: groups.keys.index(item[0][0])):
+        ordered = sorted(members, key=lambda group: label_sort_key({key: group.settings[key]}))
         yield from ((key, a, b) for a, b in choose(ordered))
 
 
 def _pair(key: str, a: Group, b: Group, metric: str) -> _Pair:
-    first, second = _known(a, metric), _known(b, metric)
+    first, second = _final_by_seed(a, metric), _final_by_seed(b, metric)
     shared = sorted(first.keys() & second.keys())
     return _Pair(key, a, b, np.array([first[seed] for seed in shared]), np.array([second[seed] for seed in shared]))
 
 
-def _known(group: Group, metric: str) -> dict[int, float]:
-    """Return seed -> value, for replicas that came to their end, or diverged."""
+def _final_by_seed(group: Group, metric: str) -> dict[int, float]:
+    """Return seed -> value of the metric, for replicas that ended or diverged."""
     return {
         replica.seed: value
         for replica, value in zip(group.replicas, group.final[metric].tolist(), strict=True)
@@ -137,42 +137,47 @@ def _known(group: Group, metric: str) -> dict[int, float]:
     }
 
 
-def _turned(pair: _Pair) -> _Pair:
+def _better_first(pair: _Pair) -> _Pair:
     """Return the pair with the better group first."""
-    if (pair.wins, -_middle(pair.of_a)) >= (pair.losses, -_middle(pair.of_b)):
+    if (pair.wins, -_median(pair.values_a)) >= (pair.losses, -_median(pair.values_b)):
         return pair
-    return _Pair(pair.key, pair.b, pair.a, pair.of_b, pair.of_a)
+    return _Pair(pair.key, pair.b, pair.a, pair.values_b, pair.values_a)
 
 
-def _middle(values: NDArray[np.float64]) -> float:
+def _median(values: NDArray[np.float64]) -> float:
     return float(statistics.percentiles(values, (50,))[0]) if len(values) else 0.0
 
 
 def _effect(pair: _Pair, kind: str) -> float:
-    """Return the median of a / b, by logarithms, or of a - b; two that are equal, even infinite, do not differ."""
-    if len(pair.of_a) == 0:
+    """Return the median over the seeds of a / b, taken in logarithms, or of a - b.
+
+    Equal values do not differ, even if they are infinite.
+    """
+    if len(pair.values_a) == 0:
         return float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
         if kind == "ratio":
-            d = np.where(pair.of_a == pair.of_b, 0.0, np.log10(pair.of_a) - np.log10(pair.of_b))
+            differences = np.where(
+                pair.values_a == pair.values_b, 0.0, np.log10(pair.values_a) - np.log10(pair.values_b)
+            )
         else:
-            d = np.where(pair.of_a == pair.of_b, 0.0, pair.of_a - pair.of_b)
-    ordered = np.sort(d)
-    low, high = float(ordered[(len(d) - 1) // 2]), float(ordered[len(d) // 2])
-    # between -inf and inf lies no number
-    middle = low if low == high else (low + high) / 2 if np.isfinite([low, high]).any() else 0.0
-    return float(10.0**middle) if kind == "ratio" else middle
+            differences = np.where(pair.values_a == pair.values_b, 0.0, pair.values_a - pair.values_b)
+    ordered = np.sort(differences)
+    low, high = float(ordered[(len(differences) - 1) // 2]), float(ordered[len(differences) // 2])
+    # the mean of -inf and inf is not defined
+    median = low if low == high else (low + high) / 2 if np.isfinite([low, high]).any() else 0.0
+    return float(10.0**median) if kind == "ratio" else median
 
 
 def _finding(pair: _Pair, metric: str, p: float, adjusted: float, tests: int) -> Finding:
     kind = "ratio" if metric.startswith("loss/") else "difference"
-    seeds = len(pair.of_a)
-    if seeds < FEWEST:
+    seeds = len(pair.values_a)
+    if seeds < MIN_SEEDS:
         verdict = UNKNOWN
     elif adjusted < statistics.LEVEL:
         verdict = DIFFERS
     else:
-        # where even all seeds on one side would not do, nothing can be said of fewer
+        # unknown if even all seeds on one side would not be significant
         verdict = ALIKE if tests * statistics.sign_test(seeds, 0) < statistics.LEVEL else UNKNOWN
     effect = _effect(pair, kind)
     shared = {key: value for key, value in pair.a.settings.items() if key != pair.key}
@@ -204,13 +209,15 @@ def _sentence(
     verdict: str,
     tests: int,
 ) -> str:
-    a, b = (named(pair.key, group.settings[pair.key]) for group in (pair.a, pair.b))
+    a, b = (value_in_words(pair.key, group.settings[pair.key]) for group in (pair.a, pair.b))
     where = f" at {' '.join(f'{key}={value}' for key, value in shared.items())}" if shared else ""
-    seeds = len(pair.of_a)
-    if seeds < FEWEST:
+    seeds = len(pair.values_a)
+    if seeds < MIN_SEEDS:
         count = f"{seeds} seed{'s' * (seeds != 1)}" if seeds else "no seeds"
-        return f"{a} and {b}{where}: cannot be told from {count} shared, where one comparison by itself needs {FEWEST}"
-    size = ratio(effect) if kind == "ratio" else f"{effect:+.3g}"
+        return (
+            f"{a} and {b}{where}: cannot be told from {count} shared, where one comparison alone needs {MIN_SEEDS}"
+        )
+    size = ratio_in_words(effect) if kind == "ratio" else f"{effect:+.3g}"
     ahead = f"{metric} {size} (median over {seeds} shared seeds), smaller in {pair.wins} of {seeds}"
     if verdict == DIFFERS:
         verb = "beats" if kind == "ratio" else "is below"
@@ -220,9 +227,9 @@ def _sentence(
     return f"{a} and {b}{where}: {ahead}; no difference beyond the seeds' spread (p = {adjusted:.1g})"
 
 
-def fewest_seeds(comparisons: int) -> int:
-    """Return with how many shared seeds, all on one side, each of so many comparisons could be told."""
-    seeds = FEWEST
+def seeds_needed(comparisons: int) -> int:
+    """Return the number of shared seeds, all on one side, that makes each of these comparisons significant."""
+    seeds = MIN_SEEDS
     while comparisons * statistics.sign_test(seeds, 0) >= statistics.LEVEL:
         seeds += 1
     return seeds

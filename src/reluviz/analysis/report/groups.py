@@ -1,4 +1,4 @@
-"""What a report is about: the replicas of many runs, in groups that share every setting but the seed.
+"""The data of a report: the replicas of many runs, in groups that share every setting but the seed.
 
 Legend of shapes: n replicas of a group, T snapshots.
 """
@@ -19,13 +19,13 @@ QUARTILES = (25, 50, 75)
 
 @dataclass(frozen=True)
 class Replica:
-    """Where a replica of a group comes from.
+    """One replica of a group.
 
     Attributes:
-        folder: its run's folder.
-        row: its place on the run's replica axis.
-        seed: its seed; no seed counts twice in a group.
-        status: of its run: finished, diverged, interrupted, terminated or unfinished.
+        folder: the folder of its run.
+        row: its index on the replica axis of the run.
+        seed: its seed; a group has each seed once.
+        status: the status of its run: finished, diverged, interrupted, terminated or unfinished.
     """
 
     folder: Path
@@ -39,14 +39,14 @@ class Group:
     """Replicas that differ in nothing but their seed.
 
     Attributes:
-        settings: the settings that vary between the groups, by key; empty where nothing varies.
-        replicas: the n replicas, by seed.
-        final: metric, such as loss/test -> its value at the end, [n]; losses and theta are inf where the replica
-            diverged. NaN where its run has no such metric, or has not come to its end. (A replica that was stopped
-            because another one of its run diverged has the value at which it was stopped.)
+        settings: the settings that vary between the groups, key -> value; empty if nothing varies.
+        replicas: the n replicas, sorted by seed.
+        final: metric, such as loss/test -> its value at the end, [n]. Losses and theta are inf if the replica
+            diverged. NaN if its run has no such metric, or has not ended. A replica that was stopped because another
+            one of its run diverged has its value when it was stopped.
         updates: updates of the snapshots, [T].
-        curves: tag, such as loss/test or units/dead -> its value at every snapshot, [n, T]; NaN where the replica
-            has no snapshot. Of very many replicas, only every so many snapshots are kept.
+        curves: tag, such as loss/test or units/dead -> its value at every snapshot, [n, T]; NaN if the replica has
+            no such snapshot. With very many replicas only every second, fourth, ... snapshot is kept.
     """
 
     settings: Mapping[str, Value]
@@ -57,33 +57,33 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The settings in words, as on the command line: `model.width=10 optimizer=adam`."""
+        """The settings as on the command line: `model.width=10 optimizer=adam`."""
         return " ".join(f"{key}={value}" for key, value in self.settings.items()) or "all runs"
 
     @property
     def diverged(self) -> int:
-        """How many of the replicas diverged."""
+        """The number of replicas that diverged."""
         if not self.final:
             return 0
         return int(np.isinf(np.stack(list(self.final.values()))).any(axis=0).sum())
 
     def quartiles(self, metric: str) -> NDArray[np.float64]:
-        """Return q25, the median and q75 of a metric's last values, [3], over the replicas that have it."""
+        """Return q25, the median and q75 of a metric at the end, [3], over the replicas that have it."""
         return statistics.percentiles(self.final[metric], QUARTILES)
 
     def band(self, tag: str) -> NDArray[np.float64]:
-        """Return q25, the median and q75 of a tag at every snapshot, [3, T], over the replicas that have it there."""
+        """Return q25, the median and q75 of a tag at every snapshot, [3, T], over the replicas that have it."""
         return statistics.percentiles(self.curves[tag], QUARTILES)
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A run that a report could not, or could only in part, take in.
+    """A run that is counted and named, because it is missing from the groups or incomplete.
 
     Attributes:
         folder: its folder.
-        why: unfinished, diverged, failed, damaged or repeat (of settings and seeds that another run has).
-        detail: one line: the update it came to, the reason it gave.
+        why: unfinished, diverged, failed, damaged or repeat (another run has the same settings and seeds).
+        detail: one line, such as the update it reached or the error that ended it.
     """
 
     folder: Path
@@ -93,19 +93,19 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Groups:
-    """All that a report shows.
+    """All groups of a report.
 
     Attributes:
-        folders: what was asked for.
-        groups: in the order of their settings, numbers as numbers.
+        folders: the folders that were read.
+        groups: the groups, sorted by their settings, numbers by value.
         keys: the settings that vary.
-        left: runs that are counted and named: failed and damaged ones and repeats are in no group; unfinished and
-            diverged ones are, as far as they came.
-        runs: how many runs were found in all.
+        skipped: runs to name. Failed and damaged runs and repeats are in no group; unfinished and diverged runs are
+            in a group with the snapshots that they have.
+        runs: the number of runs found.
     """
 
     folders: tuple[Path, ...]
     groups: tuple[Group, ...]
     keys: tuple[str, ...]
-    left: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
     runs: int

@@ -1,61 +1,67 @@
-"""Which settings vary between runs, and what a run is called by them."""
+"""Find the settings that vary between runs, and label each run with them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reluviz.analysis.report.groups import Value
-from reluviz.analysis.report.settings import TARGET, Settings, global_leaves
+from reluviz.analysis.report.settings import TARGET, Settings, group_leaves
 
 Identity = tuple[Value, ...]
 
 
 @dataclass(frozen=True)
-class Varying:
+class VaryingSettings:
     """What varies between runs.
 
     Attributes:
-        keys: settings, and config groups whose choice varies, in the order of the alphabet.
-        labels: for each run, its group's key -> value.
+        keys: the settings and config groups that vary, sorted by name.
+        labels: for each run, key -> value; equal for runs of the same settings.
     """
 
     keys: tuple[str, ...]
     labels: tuple[dict[str, Value], ...]
 
 
-def vary(runs: Sequence[Settings], of_group: Callable[[str], frozenset[str]] = global_leaves) -> Varying:
-    """Return what varies between runs.
+def varying_settings(
+    runs: Sequence[Settings], leaves_of_group: Callable[[str], frozenset[str]] = group_leaves
+) -> VaryingSettings:
+    """Return the settings that vary between runs, without those that follow from others.
 
-    A setting that differs only because a choice differs is no key of its own: where optimizer=sgd and optimizer=adam
-    are compared, that Adam has betas is said by its name. It is one if it varies while the choice is the same. So is
-    a reference, such as an optimizer.lr of ${step_size}: what it refers to varies. Where it is one nevertheless,
-    because some runs have a number instead, what it refers to is none.
+    A setting that differs only because the choice of a config group differs is not a key: with optimizer=sgd and
+    optimizer=adam, the betas of Adam follow from its name. It is a key if it varies while the choice is the same.
+    A setting that all runs wrote as the same reference, such as optimizer.lr: ${step_size}, is not a key, since
+    step_size is one. If some runs wrote a number instead, optimizer.lr is a key, and step_size is not.
 
     Args:
-        runs: their settings.
-        of_group: the leaves that the choices of a config group set, where it has no node of its own.
+        runs: the settings of each run.
+        leaves_of_group: returns the settings that a config group without a node of its own sets.
     """
     leaves = _varying_leaves(runs)
-    # runs of the same settings have the same name, though one may have chosen what another one had anyway
+    # runs of the same settings have the same label, even if one chose explicitly what is the default of another
     identities = [tuple(run.leaves.get(key) for key in sorted(leaves)) for run in runs]
     runs = _with_choices(runs, identities)
     groups = sorted({group for run in runs for group in run.choices})
     explained: set[str] = set()
     chosen = []
     for group in groups:
-        classes: dict[str | None, list[int]] = defaultdict(list)
-        for at, run in enumerate(runs):
-            classes[run.choices.get(group)].append(at)
-        if len(classes) > 1:
-            own = _own(group, runs)
-            scope = (own or of_group(group)) & leaves
-            said = {key for key in scope if all(_same([runs[at] for at in one], key) for one in classes.values())}
-            # a choice without a node of its own is a name for a few settings: for all of them, or it misleads
-            if said and (own or said == scope):
+        runs_by_choice: dict[str | None, list[int]] = defaultdict(list)
+        for index, run in enumerate(runs):
+            runs_by_choice[run.choices.get(group)].append(index)
+        if len(runs_by_choice) > 1:
+            node_leaves = _node_leaves(group, runs)
+            scope = (node_leaves or leaves_of_group(group)) & leaves
+            explained_here = {
+                key
+                for key in scope
+                if all(_is_same([runs[index] for index in indices], key) for indices in runs_by_choice.values())
+            }
+            # the choice of a group without a node stands for the settings it sets only if it explains all of them
+            if explained_here and (node_leaves or explained_here == scope):
                 chosen.append(group)
-                explained |= said
+                explained |= explained_here
     shown = leaves - explained
-    shown -= {key for key in shown if (users := _users(key, runs)) and users <= shown}
+    shown -= {key for key in shown if (referring := _referring_leaves(key, runs)) and referring <= shown}
     named = {key: key.removesuffix(f".{TARGET}") for key in shown}
     named = {key: key if name in chosen else name for key, name in named.items()}
     labels: dict[Identity, dict[str, Value]] = {}
@@ -63,54 +69,56 @@ def vary(runs: Sequence[Settings], of_group: Callable[[str], frozenset[str]] = g
         label: dict[str, Value] = {group: run.choices.get(group) for group in chosen}
         label |= {name: run.leaves.get(key) for key, name in named.items()}
         known = labels.get(identity)
-        if known is None or _order(label.values()) > _order(known.values()):
+        if known is None or _sort_key(label.values()) > _sort_key(known.values()):
             labels[identity] = dict(sorted(label.items()))
     keys = tuple(sorted([*chosen, *named.values()]))
-    return Varying(keys, tuple(labels[identity] for identity in identities))
+    return VaryingSettings(keys, tuple(labels[identity] for identity in identities))
 
 
-def by_value(label: Mapping[str, Value]) -> tuple[tuple[int, float, str], ...]:
-    """Return what sorts labels: numbers as numbers, before words."""
-    return _order(label.values())
+def label_sort_key(label: Mapping[str, Value]) -> tuple[tuple[int, float, str], ...]:
+    """Return a sort key for labels: None first, then numbers by value, then words."""
+    return _sort_key(label.values())
 
 
-def _order(values: Iterable[Value]) -> tuple[tuple[int, float, str], ...]:
+def _sort_key(values: Iterable[Value]) -> tuple[tuple[int, float, str], ...]:
     return tuple(
-        (0, 0.0, "") if one is None else (2, 0.0, one) if isinstance(one, str) else (1, float(one), "")
-        for one in values
+        (0, 0.0, "") if value is None else (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
+        for value in values
     )
 
 
 def _varying_leaves(runs: Sequence[Settings]) -> set[str]:
-    return {key for key in {key for run in runs for key in run.leaves} if not _same(runs, key)}
+    return {key for key in {key for run in runs for key in run.leaves} if not _is_same(runs, key)}
 
 
-def _same(runs: Sequence[Settings], key: str) -> bool:
-    """Say whether a setting is the same in all runs: written alike as a reference, or of one value."""
-    first = runs[0].written.get(key)
-    if first is not None and all(run.written.get(key) == first for run in runs):
+def _is_same(runs: Sequence[Settings], key: str) -> bool:
+    """Return True if all runs have the same reference or the same value for a setting."""
+    first = runs[0].references.get(key)
+    if first is not None and all(run.references.get(key) == first for run in runs):
         return True
     value = runs[0].leaves.get(key)
     return all(run.leaves.get(key) == value for run in runs)
 
 
 def _with_choices(runs: Sequence[Settings], identities: Sequence[Identity]) -> Sequence[Settings]:
-    """Return the runs, those that do not tell their choices with those of a run of the same settings.
+    """Return the runs; those without recorded choices get the choices of a run with the same settings.
 
-    Where there is none, nobody has any: a choice that is unknown would be taken for another one.
+    If there is no such run for one of them, all runs lose their choices: an unknown choice would count as another one.
     """
     known = {identity: run.choices for identity, run in zip(identities, runs, strict=True) if run.choices}
     if any(identity not in known for identity in identities):
         return [replace(run, choices={}) for run in runs]
-    return [replace(run, choices=run.choices or known[at]) for at, run in zip(identities, runs, strict=True)]
+    return [
+        replace(run, choices=run.choices or known[identity]) for identity, run in zip(identities, runs, strict=True)
+    ]
 
 
-def _own(group: str, runs: Sequence[Settings]) -> set[str]:
-    """Return the leaves of a config group's own node."""
+def _node_leaves(group: str, runs: Sequence[Settings]) -> set[str]:
+    """Return the settings in the node of a config group, such as optimizer.lr for optimizer."""
     prefix = f"{group.replace('/', '.')}."
     return {key for run in runs for key in run.leaves if key.startswith(prefix)}
 
 
-def _users(key: str, runs: Sequence[Settings]) -> set[str]:
-    """Return the leaves that any run has written as references to this one."""
-    return {user for run in runs for user, reference in run.written.items() if reference == f"${{{key}}}"}
+def _referring_leaves(key: str, runs: Sequence[Settings]) -> set[str]:
+    """Return the settings that any run wrote as a reference to this one."""
+    return {user for run in runs for user, reference in run.references.items() if reference == f"${{{key}}}"}

@@ -1,62 +1,62 @@
-"""The files of a report: each is written in one move, and none that a report did not write is lost."""
+"""The folder of a report: files are replaced atomically, and files that no report wrote are never overwritten."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reluviz.analysis.report.find_runs import MARK
+from reluviz.analysis.report.find_runs import REPORT_MARKER
 from reluviz.errors import UserError
 
 
-def check(folder: Path, what: str) -> None:
-    """See to it that a folder can be a report's own: it is new, empty, or made by a report.
+def check_replaceable(folder: Path, what: str) -> None:
+    """Check that a report may write to a folder: it does not exist, is empty, or was written by a report.
 
     Args:
         folder: the folder.
-        what: how it was named, for the error message.
+        what: the option that names it, for the error message.
 
     Raises:
-        UserError: if it holds something else.
+        UserError: if it holds other files, is a file, or cannot be read.
     """
     try:
-        inside = os.listdir(folder)
+        names = os.listdir(folder)
     except FileNotFoundError:
         return
     except NotADirectoryError:
         raise UserError(f"{what}: {folder} is a file; name a folder") from None
     except OSError as error:
         raise UserError(f"{what}: {folder} cannot be read ({error.strerror or error})") from None
-    if inside and MARK not in inside:
+    if names and REPORT_MARKER not in names:
         raise UserError(f"{what}: {folder} holds what no report has written; --out names another folder")
 
 
-def claim(folder: Path) -> None:
-    """Make a folder a report's own, which is no run and may be written again.
+def mark_as_report(folder: Path) -> None:
+    """Create a folder, with the marker that it was written by a report.
 
     Raises:
         UserError: if it cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).touch()
+        (folder / REPORT_MARKER).touch()
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from error
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of `path` at the end, or is gone if anything fails.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; it replaces `path` at the end, or is deleted after an error.
 
     Raises:
         UserError: if it cannot be written.
     """
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         try:
-            yield beside
-            os.replace(beside, path)
+            yield partial
+            os.replace(partial, path)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,7 +1,6 @@
 """A report as one HTML file, which needs no server and no network.
 
-Names of folders and values of settings were chosen by anybody: all of them are escaped, and the page allows no
-script but its own.
+Names of folders and values of settings are not trusted: all are escaped, and the page allows no script but its own.
 """
 
 import base64
@@ -13,17 +12,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
-from reluviz.analysis.report.grid import Row, table
 from reluviz.analysis.report.groups import Groups
+from reluviz.analysis.report.html_table import Row, html_table
 from reluviz.analysis.report.inline_images import InlineImage, inline
-from reluviz.analysis.report.run_lists import anchor, both, count, incomplete, listed
+from reluviz.analysis.report.run_lists import anchor, counted, join_words, runs_of_groups, skipped_runs
 from reluviz.errors import UserError
 
 STATIC = resources.files("reluviz.analysis.report") / "static"
-MOST_FINDINGS = 100
-"""So many of a kind are in the page; the other files have all."""
+MAX_FINDINGS = 100
+"""Limit for each verdict; findings.md has all."""
 DIFFERS = "differs"
-VERDICTS = {
+VERDICT_HEADINGS = {
     DIFFERS: "Differences that exceed the seeds' spread",
     "alike": "No difference beyond the seeds' spread",
     "unknown": "Cannot be told",
@@ -31,7 +30,7 @@ VERDICTS = {
 
 
 class Finding(Protocol):
-    """A comparison of groups in words, and what it comes to: differs, alike or unknown."""
+    """A comparison of groups; `findings.Finding` has these fields."""
 
     @property
     def verdict(self) -> str: ...  # noqa: D102
@@ -66,53 +65,53 @@ script-src '{script_hash}'; base-uri 'none'; form-action 'none'">
 
 
 def write(
-    study: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path
+    groups: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path
 ) -> None:
-    """Write a report as one HTML file, in one move.
+    """Write a report as one HTML file, atomically.
 
     Args:
-        study: what was read.
-        rows: the table.
-        findings: what follows from it.
-        pictures: files of `reluviz.analysis.report.pictures.write`.
-        path: the file.
+        groups: the groups.
+        rows: the rows of the table.
+        findings: the comparisons of groups.
+        pictures: files that `reluviz.analysis.report.pictures.write` returned.
+        path: the file to write.
 
     Raises:
-        UserError: where a picture cannot be read, or the file cannot be written.
+        UserError: if a picture cannot be read, or the file cannot be written.
     """
-    text = html(study, rows, findings, pictures, path)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    text = html(groups, rows, findings, pictures, path)
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # a name that is no text, as a file system may hold, must not end the report
-            beside.write_bytes(text.encode("utf-8", "replace"))
-            os.replace(beside, path)
+            # a file name that is not valid Unicode must not stop the report
+            partial.write_bytes(text.encode("utf-8", "replace"))
+            os.replace(partial, path)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def html(study: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path) -> str:
-    """Return the page; its links start from `path`."""
+def html(groups: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path) -> str:
+    """Return the page as HTML; its links are relative to `path`."""
     style, script = ((STATIC / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    shown = inline(pictures)
+    images = inline(pictures)
     sections = {
         "findings": ("Findings", _findings(findings)),
-        "table": ("Table", table(study, rows)),
-        "pictures": ("Pictures", "\n".join(_figure(each, path) for each in shown)),
-        "runs": ("Runs", listed(study.groups, path)),
+        "table": ("Table", html_table(groups, rows)),
+        "pictures": ("Pictures", "\n".join(_figure(image, path) for image in images)),
+        "runs": ("Runs", runs_of_groups(groups.groups, path)),
     }
     kept = {name: section for name, section in sections.items() if section[1]}
     links = "".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in kept.items())
     return PAGE.format(
-        title=escape(f"reluviz report: {_named(study)}"),
+        title=escape(f"reluviz report: {_folder_names(groups)}"),
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        head=f"{_head(study)}\n<nav aria-label='Sections'>{links}</nav>\n{incomplete(study.left, path)}",
+        head=f"{_header(groups)}\n<nav aria-label='Sections'>{links}</nav>\n{skipped_runs(groups.skipped, path)}",
         body="\n".join(
             f'<section id="{name}" aria-labelledby="h-{name}"><h2 id="h-{name}">{title}</h2>\n{body}\n</section>'
             for name, (title, body) in kept.items()
@@ -124,27 +123,32 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _named(study: Groups) -> str:
-    return ", ".join(folder.name or str(folder) for folder in study.folders)
+def _folder_names(groups: Groups) -> str:
+    return ", ".join(folder.name or str(folder) for folder in groups.folders)
 
 
-def _head(study: Groups) -> str:
-    replicas = sum(len(group.replicas) for group in study.groups)
-    differ = f", which differ in {both([f'<b>{escape(key)}</b>' for key in study.keys])}" if study.keys else ""
-    many = f"{count(study.runs, 'run')} found; {count(replicas, 'replica')} in {count(len(study.groups), 'group')}"
-    read = ", ".join(f"<code>{escape(str(folder))}</code>" for folder in study.folders)
-    return f"<h1>Report on {escape(_named(study))}</h1>\n<p>{many}{differ}.</p>\n<p class='soft'>Read from {read}.</p>"
+def _header(groups: Groups) -> str:
+    replicas = sum(len(group.replicas) for group in groups.groups)
+    differ = f", which differ in {join_words([f'<b>{escape(key)}</b>' for key in groups.keys])}" if groups.keys else ""
+    many = (
+        f"{counted(groups.runs, 'run')} found; {counted(replicas, 'replica')} in {counted(len(groups.groups), 'group')}"
+    )
+    read = ", ".join(f"<code>{escape(str(folder))}</code>" for folder in groups.folders)
+    return (
+        f"<h1>Report on {escape(_folder_names(groups))}</h1>\n<p>{many}{differ}.</p>\n"
+        f"<p class='soft'>Read from {read}.</p>"
+    )
 
 
 def _findings(findings: Sequence[Finding]) -> str:
-    """Return the findings by what they say: those that say that there is a difference first, the others folded."""
+    """Return the findings by verdict: differences first, the other verdicts folded."""
     parts = []
-    for verdict, title in VERDICTS.items():
-        items = [f"<li>{escape(each.sentence)}</li>" for each in findings if each.verdict == verdict]
-        if not items:
+    for verdict, title in VERDICT_HEADINGS.items():
+        sentences = [f"<li>{escape(finding.sentence)}</li>" for finding in findings if finding.verdict == verdict]
+        if not sentences:
             continue
-        head, rest = f"{title} ({len(items):,})", f"<li>and {len(items) - MOST_FINDINGS:,} more</li>"
-        body = f"<ul>{''.join(items[:MOST_FINDINGS])}{rest if len(items) > MOST_FINDINGS else ''}</ul>"
+        head, rest = f"{title} ({len(sentences):,})", f"<li>and {len(sentences) - MAX_FINDINGS:,} more</li>"
+        body = f"<ul>{''.join(sentences[:MAX_FINDINGS])}{rest if len(sentences) > MAX_FINDINGS else ''}</ul>"
         if verdict == DIFFERS:
             parts.append(f"<h3>{head}</h3>{body}")
         else:
@@ -158,5 +162,5 @@ def _figure(picture: InlineImage, path: Path) -> str:
         where = anchor(picture.path, path, picture.path.name)
         return f"<figure><p>{escape(picture.title)}: too large for this page, see {where}.</p></figure>"
     size = f" width='{picture.size[0]}' height='{picture.size[1]}'" if picture.size else ""
-    alt = escape(picture.words or picture.title)
+    alt = escape(picture.description or picture.title)
     return f'<figure><img src="{picture.source}" alt="{alt}"{size}>{caption}</figure>'

@@ -1,4 +1,4 @@
-"""Where the runs of a group lie: as links from a page, and as commands that show them."""
+"""The run folders of a group, as links from the HTML page and as commands that show them."""
 
 import os
 import shlex
@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 from reluviz.analysis.report.groups import Replica
 
-MOST_PAGES = 3
+MAX_PAGES = 3
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run.
+    """A run of a group.
 
     Attributes:
         folder: its folder.
-        seeds: of the replicas that the group has from it.
-        status: how it ended.
+        seeds: the seeds of its replicas in the group.
+        status: its status.
     """
 
     folder: Path
@@ -30,34 +30,35 @@ class RunFolder:
 
 
 def run_folders(replicas: Iterable[Replica]) -> list[RunFolder]:
-    """Return the runs that replicas come from, in their order."""
-    found: dict[Path, list[Replica]] = {}
+    """Return the runs that contain these replicas, in order of first appearance."""
+    by_folder: dict[Path, list[Replica]] = {}
     for replica in replicas:
-        found.setdefault(replica.folder, []).append(replica)
+        by_folder.setdefault(replica.folder, []).append(replica)
     return [
-        RunFolder(folder, tuple(each.seed for each in several), several[0].status) for folder, several in found.items()
+        RunFolder(folder, tuple(replica.seed for replica in members), members[0].status)
+        for folder, members in by_folder.items()
     ]
 
 
-def link(target: Path, page: Path) -> str:
-    """Return the address of a file or folder as seen from a page, which may be moved together with it."""
+def relative_link(target: Path, page: Path) -> str:
+    """Return the URL of a file or folder relative to a page, so that both can be moved together."""
     try:
-        there = os.path.relpath(target, page.parent)
+        path = os.path.relpath(target, page.parent)
     except ValueError:  # on another drive
         return Path(os.path.abspath(target)).as_uri()
-    # a colon in the first part would make a scheme of it
-    return "./" + quote(os.fsencode(Path(there).as_posix()))
+    # without ./ a colon in the first part would make it a URL scheme
+    return "./" + quote(os.fsencode(Path(path).as_posix()))
 
 
-def command(folder: Path) -> str:
-    """Return the command that shows a run, as the shells of this system take it."""
+def view_command(folder: Path) -> str:
+    """Return the command that shows a run, quoted for the shell of this system."""
     words = ["python", "-m", "reluviz", "view", str(folder)]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def pages(folder: Path) -> list[Path]:
-    """Return HTML pages that were exported into a run's folder, a few of them."""
+def exported_pages(folder: Path) -> list[Path]:
+    """Return up to `MAX_PAGES` HTML pages that were exported into the folder of a run."""
     try:
-        return sorted(islice(folder.glob("*.html"), MOST_PAGES))
+        return sorted(islice(folder.glob("*.html"), MAX_PAGES))
     except OSError:
         return []

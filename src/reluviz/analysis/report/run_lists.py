@@ -1,6 +1,6 @@
-"""The runs of a page: where they are, and how each can be looked at by itself.
+"""The lists of runs in the HTML page, with links to their folders and the commands that show them.
 
-Of ten thousand runs a page names some, and says how many more there are.
+The lists are cut, with the number of further runs, so that a page on ten thousand runs stays small.
 """
 
 from collections.abc import Sequence
@@ -8,73 +8,74 @@ from html import escape
 from pathlib import Path
 
 from reluviz.analysis.report.groups import Group, Skipped
-from reluviz.analysis.report.run_folders import RunFolder, command, link, pages, run_folders
+from reluviz.analysis.report.run_folders import RunFolder, exported_pages, relative_link, run_folders, view_command
 
-MOST_LEFT, MOST_GROUPS, MOST_RUNS = 300, 200, 10
-"""Runs that are named as left out, groups whose runs are listed, and runs of each."""
+MAX_SKIPPED, MAX_GROUPS, MAX_RUNS = 300, 200, 10
+"""Limits of the listed skipped runs, of the groups whose runs are listed, and of the runs listed for each group."""
 
 
-def incomplete(left: Sequence[Skipped], path: Path) -> str:
-    """Return the runs that are left out or incomplete, folded; links start from `path`."""
-    if not left:
+def skipped_runs(skipped: Sequence[Skipped], page_path: Path) -> str:
+    """Return the runs that are incomplete or left out, folded; links are relative to `page_path`."""
+    if not skipped:
         return ""
-    kinds: dict[str, int] = {}
-    for each in left:
-        kinds[each.why] = kinds.get(each.why, 0) + 1
-    told = both([f"{many:,} {escape(why)}" for why, many in kinds.items()])
+    numbers: dict[str, int] = {}
+    for run in skipped:
+        numbers[run.why] = numbers.get(run.why, 0) + 1
+    counts = join_words([f"{number:,} {escape(why)}" for why, number in numbers.items()])
     items = [
-        f"<li><b>{escape(each.why)}</b> {anchor(each.folder, path)}: {escape(each.detail)}</li>"
-        for each in left[:MOST_LEFT]
+        f"<li><b>{escape(run.why)}</b> {anchor(run.folder, page_path)}: {escape(run.detail)}</li>"
+        for run in skipped[:MAX_SKIPPED]
     ]
     return (
-        f"<details class='print'><summary>Runs that are incomplete or left out: {told}</summary>"
-        f"<ul>{''.join(items)}{_more(len(left) - MOST_LEFT, 'run')}</ul></details>"
+        f"<details class='print'><summary>Runs that are incomplete or left out: {counts}</summary>"
+        f"<ul>{''.join(items)}{_more(len(skipped) - MAX_SKIPPED, 'run')}</ul></details>"
     )
 
 
-def _more(many: int, what: str) -> str:
-    return f"<li>and {count(many, f'more {what}')}</li>" if many > 0 else ""
+def _more(number: int, what: str) -> str:
+    return f"<li>and {counted(number, f'more {what}')}</li>" if number > 0 else ""
 
 
-def anchor(target: Path, path: Path, words: str | None = None) -> str:
-    """Return a link to a file or folder from the page `path`."""
-    return f'<a href="{escape(link(target, path))}">{escape(words or str(target))}</a>'
+def anchor(target: Path, page_path: Path, text: str | None = None) -> str:
+    """Return a link to a file or folder, relative to `page_path`."""
+    return f'<a href="{escape(relative_link(target, page_path))}">{escape(text or str(target))}</a>'
 
 
-def listed(groups: Sequence[Group], path: Path) -> str:
-    """Return the runs of every group, folded, each with the command that shows it; links start from `path`."""
+def runs_of_groups(groups: Sequence[Group], page_path: Path) -> str:
+    """Return the runs of every group, folded, each with its command; links are relative to `page_path`."""
     if not groups:
         return ""
     parts = ["<p class='soft'>The command shows a run in TensorBoard, with its elbows, slopes and votes.</p>"]
-    for group in groups[:MOST_GROUPS]:
-        found = run_folders(group.replicas)
-        told = f"{count(len(group.replicas), 'replica')} from {count(len(found), 'run')}"
-        some = "".join(_run(place, path) for place in found[:MOST_RUNS])
-        rest = f"<p>and {count(len(found) - MOST_RUNS, 'more run')}</p>" if len(found) > MOST_RUNS else ""
+    for group in groups[:MAX_GROUPS]:
+        folders = run_folders(group.replicas)
+        counts = f"{counted(len(group.replicas), 'replica')} from {counted(len(folders), 'run')}"
+        runs = "".join(_run(run_folder, page_path) for run_folder in folders[:MAX_RUNS])
+        rest = f"<p>and {counted(len(folders) - MAX_RUNS, 'more run')}</p>" if len(folders) > MAX_RUNS else ""
         parts.append(
-            f"<details><summary><b>{escape(group.label)}</b> <span class='soft'>{told}</span></summary>"
-            f"{some}{rest}</details>"
+            f"<details><summary><b>{escape(group.label)}</b> <span class='soft'>{counts}</span></summary>"
+            f"{runs}{rest}</details>"
         )
-    if len(groups) > MOST_GROUPS:
-        parts.append(f"<p>and {count(len(groups) - MOST_GROUPS, 'more group')}</p>")
+    if len(groups) > MAX_GROUPS:
+        parts.append(f"<p>and {counted(len(groups) - MAX_GROUPS, 'more group')}</p>")
     return "\n".join(parts)
 
 
-def _run(place: RunFolder, path: Path) -> str:
-    seeds = ", ".join(str(seed) for seed in place.seeds[:8]) + (" …" if len(place.seeds) > 8 else "")
-    also = "".join(f", {anchor(page, path, page.name)}" for page in pages(place.folder))
+def _run(run_folder: RunFolder, page_path: Path) -> str:
+    seeds = ", ".join(str(seed) for seed in run_folder.seeds[:8]) + (" …" if len(run_folder.seeds) > 8 else "")
+    page_links = "".join(f", {anchor(page, page_path, page.name)}" for page in exported_pages(run_folder.folder))
     return (
-        f"<div class='run'>{anchor(place.folder, path)}{also} <span class='soft'>{escape(place.status)}, "
-        f"{'seed' if len(place.seeds) == 1 else 'seeds'} {seeds}</span><br>"
-        f"<code class='command'>{escape(command(place.folder))}</code></div>"
+        f"<div class='run'>{anchor(run_folder.folder, page_path)}{page_links} "
+        f"<span class='soft'>{escape(run_folder.status)}, "
+        f"{'seed' if len(run_folder.seeds) == 1 else 'seeds'} {seeds}</span><br>"
+        f"<code class='command'>{escape(view_command(run_folder.folder))}</code></div>"
     )
 
 
-def count(number: int, what: str) -> str:
-    """Return a number with what it counts: "1 run", "2,000 runs"."""
+def counted(number: int, what: str) -> str:
+    """Return a number with a noun in singular or plural: "1 run", "2,000 runs"."""
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def both(words: Sequence[str]) -> str:
-    """Return words as a list: "a, b and c"."""
+def join_words(words: Sequence[str]) -> str:
+    """Return words joined as in a sentence: "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

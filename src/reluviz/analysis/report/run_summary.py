@@ -1,4 +1,4 @@
-"""One run as a report takes it in: what it was set to, how it ended, and its losses; or why it cannot be taken in.
+"""Read one run for a report: its settings, how it ended, its losses and unit counts; or why it cannot be read.
 
 Legend of shapes: R replicas, T snapshots, F fields.
 """
@@ -16,31 +16,33 @@ from reluviz.analysis.report import settings
 from reluviz.analysis.report.groups import Skipped
 from reluviz.analysis.report.settings import Settings
 from reluviz.errors import UserError
-from reluviz.record import event_reader, replica_reader, tags
-from reluviz.record.event_file import PREFIX
+from reluviz.record import event_file, replica_reader, tags
+from reluviz.record.event_file import EVENT_FILE_PREFIX
 
 ENDED = ("finished", "diverged")
-REQUIRED = ("status", "updates", "seeds", tags.LOSS_TRAIN, tags.LOSS_TEST)
-"""Of metrics.json."""
-LIMIT = 1e6
-"""A loss beyond this many times the larger of the first one and var(y) has diverged, as `snapshot.LIMIT` says."""
+REQUIRED_METRICS = ("status", "updates", "seeds", tags.LOSS_TRAIN, tags.LOSS_TEST)
+"""Keys that metrics.json must have."""
+DIVERGENCE_FACTOR = 1e6
+"""A loss has diverged if it exceeds this many times the larger of the first loss and var(y).
+
+The same number as `reluviz.core.snapshot.DIVERGENCE_FACTOR`."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run that a report takes in.
+    """One run as the report reads it.
 
     Attributes:
         folder: its folder.
-        settings: what it was set to.
+        settings: its settings.
         status: finished, diverged, interrupted, terminated or unfinished.
-        seeds: of its replicas, [R].
-        final: metric -> value at the end, [R]; empty where the run has not come to its end.
-        cut: which replicas were stopped only because another one diverged, [R].
-        fields: tags of the curves.
-        updates: of its snapshots, [T].
-        curves: [T, R, F].
-        stride: of so many snapshots, the first is kept; and the last one of all.
+        seeds: the seeds of its replicas, [R].
+        final: metric -> value at the end, [R]; empty if the run has not ended.
+        stopped: which replicas were stopped only because another one diverged, [R].
+        fields: tags of the curves, [F].
+        updates: updates of the kept snapshots, [T].
+        curves: values of the fields, [T, R, F].
+        stride: one in this many snapshots is kept, and the last one.
     """
 
     folder: Path
@@ -48,7 +50,7 @@ class RunSummary:
     status: str
     seeds: tuple[int, ...]
     final: Mapping[str, NDArray[np.float64]]
-    cut: NDArray[np.bool_]
+    stopped: NDArray[np.bool_]
     fields: tuple[str, ...]
     updates: NDArray[np.int64]
     curves: NDArray[np.float64]
@@ -56,154 +58,164 @@ class RunSummary:
 
 
 class _Damaged(Exception):
-    """What is wrong with a run, in a few words."""
+    """A run is damaged; the message says how."""
 
 
-def take(folder: Path, most: int) -> tuple[RunSummary | None, Skipped | None]:
-    """Return a run, and what is to be said of it: of a damaged or failed one only that, of a finished one nothing.
+def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, Skipped | None]:
+    """Return the summary of a run, and a note if the run is not complete.
 
-    A folder that holds nothing of reluviz is neither.
+    A damaged or failed run has a note and no summary, a finished one a summary and no note, an unfinished or diverged
+    one both. A folder without files of reluviz has neither.
 
     Args:
-        folder: the run's folder.
-        most: numbers of its curves to keep, about; with more, only every second, fourth, ... snapshot.
+        folder: the folder of the run.
+        max_values: about how many values of its curves to keep; of longer curves only every second, fourth, ...
+            snapshot is kept.
     """
     try:
-        # says in one line what is wrong with a folder that cannot be read
-        paths = event_reader.files(folder)
+        # raises a UserError of one line if the folder cannot be read
+        paths = event_file.event_files(folder)
         if (failure := folder / "failure.json").exists():
-            return None, Skipped(folder, "failed", _line(_json(failure).get("reason")))
-        return _take(folder, paths, most)
+            return None, Skipped(folder, "failed", _one_line(_json(failure).get("reason")))
+        return _read_run(folder, paths, max_values)
     except _Damaged as error:
         why = str(error)
     except OSError as error:
         why = f"{error.filename}: cannot be read ({error.strerror or error})"
     except UserError as error:
-        why = _line(error)
+        why = _one_line(error)
     except Exception as error:
-        # damage that nobody has thought of; ten thousand other runs are not to be lost for it
-        why = f"cannot be understood ({type(error).__name__}: {_line(error)})"
+        # an unforeseen kind of damage must not stop a report on ten thousand other runs
+        why = f"cannot be understood ({type(error).__name__}: {_one_line(error)})"
     return None, Skipped(folder, "damaged", why.removeprefix(f"{folder}: ").removeprefix(f"{folder}/"))
 
 
-def _take(folder: Path, paths: list[Path], most: int) -> tuple[RunSummary | None, Skipped | None]:
-    composed, ended = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
-    metrics = _json(folder / "metrics.json") if ended else {}
-    if ended and (lost := [key for key in REQUIRED if key not in metrics]):
-        raise _Damaged(f"metrics.json does not hold what it should ({lost[0]} is missing)")
-    if not paths and (odd := next(folder.glob(f"{PREFIX}*"), None)):
-        raise _Damaged(f"{odd.name} is no file")
-    seen = _replicas(paths)
-    if seen.told is None and not composed and not ended:
-        if paths and seen.empty:
+def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSummary | None, Skipped | None]:
+    has_hydra, has_metrics = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
+    metrics = _json(folder / "metrics.json") if has_metrics else {}
+    if has_metrics and (missing := [key for key in REQUIRED_METRICS if key not in metrics]):
+        raise _Damaged(f"metrics.json does not hold what it should ({missing[0]} is missing)")
+    if not paths and (other := next(folder.glob(f"{EVENT_FILE_PREFIX}*"), None)):
+        raise _Damaged(f"{other.name} is no file")
+    recorded = _replicas(paths)
+    if recorded.content is None and not has_hydra and not has_metrics:
+        if paths and recorded.empty:
             raise _Damaged("its event file is empty")
         if not paths:
             raise _Damaged("there is nothing in it")
         return None, None
-    chosen = _settings(folder, seen)
-    status, seeds, reached = _ending(metrics, chosen, seen, composed)
-    if status in ENDED and composed and paths and seen.last < reached:
-        at = f"after update {seen.last:,}" if seen.last >= 0 else "before the first snapshot"
+    chosen = _settings(folder, recorded)
+    status, seeds, reached = _end_of_run(metrics, chosen, recorded, has_hydra)
+    if status in ENDED and has_hydra and paths and recorded.last < reached:
+        at = f"after update {recorded.last:,}" if recorded.last >= 0 else "before the first snapshot"
         raise _Damaged(f"its event file ends {at}, and the run went to {reached:,}")
-    if status in ENDED and composed and not seen.whole:
+    if status in ENDED and has_hydra and not recorded.complete:
         raise _Damaged("the last record of its event file is cut off")
     count = len(seeds)
-    curves = seen.values if seen.series else np.zeros((0, count, 0))
-    if seen.series and curves.shape[1] != count:
+    curves = recorded.values if recorded.series else np.zeros((0, count, 0))
+    if recorded.series and curves.shape[1] != count:
         raise _Damaged(f"its event file has {curves.shape[1]} replicas, and its metrics {count}")
-    final = _final(metrics, seen, count) if status in ENDED else {}
-    gone = _diverged(final, seen, count) if status == "diverged" else np.zeros(count, dtype=bool)
+    final = _final_values(metrics, recorded, count) if status in ENDED else {}
+    diverged = _diverged_replicas(final, recorded, count) if status == "diverged" else np.zeros(count, dtype=bool)
     for metric, value in final.items():
-        value[gone] = np.nan if metric.startswith(f"{tags.UNITS}/") else np.inf
+        value[diverged] = np.nan if metric.startswith(f"{tags.UNITS}/") else np.inf
     stride = 1
-    while curves[::stride].size > most and stride < len(curves):
-        # the snapshots of one run are then those of another one, or some of them
+    while curves[::stride].size > max_values and stride < len(curves):
+        # with powers of two the kept snapshots of one run are a subset of those of another one
         stride *= 2
     kept = sorted({*range(0, len(curves), stride), *range(len(curves))[-1:]})
-    one = RunSummary(
+    summary = RunSummary(
         folder=folder,
         settings=chosen,
         status=status,
         seeds=seeds,
         final=final,
-        cut=~gone & (status == "diverged"),
-        fields=seen.fields,
-        updates=seen.updates[kept],
+        stopped=~diverged & (status == "diverged"),
+        fields=recorded.fields,
+        updates=recorded.updates[kept],
         curves=curves[kept],
         stride=stride,
     )
-    return one, _left(one, reached, gone)
+    return summary, _skipped(summary, reached, diverged)
 
 
-def _left(one: RunSummary, reached: int, gone: NDArray[np.bool_]) -> Skipped | None:
-    """Say what is to be said of a run that did not finish."""
-    if one.status == "finished":
+def _skipped(summary: RunSummary, reached: int, diverged: NDArray[np.bool_]) -> Skipped | None:
+    """Return the note on a run that did not finish."""
+    if summary.status == "finished":
         return None
-    wanted = one.settings.leaves.get("updates")
+    wanted = summary.settings.leaves.get("updates")
     detail = f"at update {reached:,}{f' of {wanted:,}' if isinstance(wanted, int) else ''}"
-    if one.status == "diverged":
-        if len(one.seeds) > 1:
-            seeds = [seed for seed, out in zip(one.seeds, gone, strict=True) if out]
+    if summary.status == "diverged":
+        if len(summary.seeds) > 1:
+            seeds = [seed for seed, one_diverged in zip(summary.seeds, diverged, strict=True) if one_diverged]
             shown = ", ".join(map(str, seeds[:6])) + ", ..." * (len(seeds) > 6)
             detail += f": seed{'s' * (len(seeds) > 1)} {shown}"
-            if count := int(one.cut.sum()):
+            if count := int(summary.stopped.sum()):
                 detail += f"; the other {count} stopped there"
-        return Skipped(one.folder, "diverged", detail)
-    return Skipped(one.folder, "unfinished", detail if one.status == "unfinished" else f"{one.status} {detail}")
+        return Skipped(summary.folder, "diverged", detail)
+    return Skipped(
+        summary.folder, "unfinished", detail if summary.status == "unfinished" else f"{summary.status} {detail}"
+    )
 
 
-def _replicas(paths: list[Path]) -> replica_reader.Replicas:
+def _replicas(paths: list[Path]) -> replica_reader.ReplicaSeries:
     try:
-        return replica_reader.read(paths)
-    except event_reader.Damaged:
+        return replica_reader.read_replicas(paths)
+    except event_file.DamagedRecord:
         raise _Damaged("a record of its event file is damaged") from None
     except (LookupError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise _Damaged(f"its event file cannot be understood ({_line(error)})") from None
+        raise _Damaged(f"its event file cannot be understood ({_one_line(error)})") from None
 
 
-def _settings(folder: Path, seen: replica_reader.Replicas) -> Settings:
+def _settings(folder: Path, recorded: replica_reader.ReplicaSeries) -> Settings:
     try:
-        told = None if seen.told is None else settings.told(seen.told["settings"])
-        if told is not None and not (folder / ".hydra" / "config.yaml").exists():
-            return told
-        found = settings.composed(folder / ".hydra")
-        if told is not None and (lost := told.leaves.keys() - found.leaves.keys()):
-            raise ValueError(f".hydra/config.yaml is damaged: {min(lost)} is missing")
+        in_events = None if recorded.content is None else settings.recorded_settings(recorded.content["settings"])
+        if in_events is not None and not (folder / ".hydra" / "config.yaml").exists():
+            return in_events
+        found = settings.read_hydra_settings(folder / ".hydra")
+        if in_events is not None and (missing := in_events.leaves.keys() - found.leaves.keys()):
+            raise ValueError(f".hydra/config.yaml is damaged: {min(missing)} is missing")
         return found
     except (LookupError, TypeError, ValueError) as error:
-        raise _Damaged(_line(error)) from None
+        raise _Damaged(_one_line(error)) from None
 
 
-def _ending(
-    metrics: Mapping[str, Any], chosen: Settings, seen: replica_reader.Replicas, composed: bool
+def _end_of_run(
+    metrics: Mapping[str, Any], chosen: Settings, recorded: replica_reader.ReplicaSeries, has_hydra: bool
 ) -> tuple[str, tuple[int, ...], int]:
-    """Return status, seeds and the last update of a run."""
-    last = max(0, seen.last)
+    """Return the status, the seeds and the last update of a run."""
+    last = max(0, recorded.last)
     try:
         if metrics:
             status, reached = str(metrics["status"]), int(metrics["updates"])
             wanted = chosen.leaves.get("updates")
-            going_on = reached < last or (status == "finished" and isinstance(wanted, int) and reached < wanted)
-            return "unfinished" if going_on else status, _seeds(metrics["seeds"]), max(last, reached)
-        # whoever trains without the command line leaves no word of the end
-        status = "unfinished" if composed else "finished"
-        return status, tuple(map(int, chosen.seeds if seen.told is None else seen.told["seeds"])), last
+            unfinished = reached < last or (status == "finished" and isinstance(wanted, int) and reached < wanted)
+            return "unfinished" if unfinished else status, _seeds(metrics["seeds"]), max(last, reached)
+        # a run trained without the command line has no metrics.json, so it counts as finished
+        status = "unfinished" if has_hydra else "finished"
+        return status, tuple(map(int, chosen.seeds if recorded.content is None else recorded.content["seeds"])), last
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise _Damaged(f"metrics.json does not hold what it should ({_line(error)})") from None
+        raise _Damaged(f"metrics.json does not hold what it should ({_one_line(error)})") from None
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    if not (isinstance(value, list) and value and all(type(one) is int for one in value)):
+    if not (isinstance(value, list) and value and all(type(seed) is int for seed in value)):
         raise ValueError("seeds is no list of whole numbers")
     return tuple(value)
 
 
-def _final(metrics: Mapping[str, Any], seen: replica_reader.Replicas, count: int) -> dict[str, NDArray[np.float64]]:
-    """Return what metrics.json has one number of for each replica; without it, the last snapshot."""
+def _final_values(
+    metrics: Mapping[str, Any], recorded: replica_reader.ReplicaSeries, count: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return metric -> value for each replica, [R], from metrics.json or, without the file, the last snapshot."""
     if not metrics:
-        return {tag: seen.values[-1, :, at].copy() for at, tag in enumerate(seen.fields)} if seen.series else {}
+        return (
+            {tag: recorded.values[-1, :, at].copy() for at, tag in enumerate(recorded.fields)}
+            if recorded.series
+            else {}
+        )
     named = {key: metrics.get(key) for key in (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.THETA)}
     units = metrics.get(tags.UNITS, {})
     if not isinstance(units, Mapping):
@@ -218,30 +230,32 @@ def _final(metrics: Mapping[str, Any], seen: replica_reader.Replicas, count: int
 
 
 def _numbers(key: str, value: Any) -> NDArray[np.float64]:
-    """Return a list of numbers, null for those that JSON does not have."""
-    whether = isinstance(value, list) and all(one is None or type(one) in (int, float) for one in value)
-    if not whether:
+    """Return a list of JSON numbers as an array, with infinity for null."""
+    is_list = isinstance(value, list) and all(number is None or type(number) in (int, float) for number in value)
+    if not is_list:
         raise _Damaged(f"metrics.json does not hold what it should ({key} is no list of numbers)")
-    return np.array([np.inf if one is None else one for one in value], dtype=np.float64)
+    return np.array([np.inf if number is None else number for number in value], dtype=np.float64)
 
 
-def _diverged(final: Mapping[str, NDArray[np.float64]], seen: replica_reader.Replicas, count: int) -> NDArray[np.bool_]:
-    """Return which replicas of a diverged run are those that diverged, [R]."""
+def _diverged_replicas(
+    final: Mapping[str, NDArray[np.float64]], recorded: replica_reader.ReplicaSeries, count: int
+) -> NDArray[np.bool_]:
+    """Return which replicas of a diverged run have diverged, rather than been stopped, [R]."""
     loss = final[tags.LOSS_TRAIN]
-    gone = ~np.isfinite(loss)
-    if seen.series and tags.LOSS_TRAIN in seen.fields:
-        first = seen.series[min(seen.series)][:, seen.fields.index(tags.LOSS_TRAIN)]
-        gone |= loss > LIMIT * np.fmax(first, seen.variance)
-    # files that do not tell: then the one that has come farthest
-    return gone if gone.any() else loss == loss.max()
+    diverged = ~np.isfinite(loss)
+    if recorded.series and tags.LOSS_TRAIN in recorded.fields:
+        first = recorded.series[min(recorded.series)][:, recorded.fields.index(tags.LOSS_TRAIN)]
+        diverged |= loss > DIVERGENCE_FACTOR * np.fmax(first, recorded.variance)
+    # if the files do not show it, the replica with the largest loss
+    return diverged if diverged.any() else loss == loss.max()
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        # a pipe would be waited for
+        # reading from a pipe would block
         raise _Damaged(f"{path.name} is no file")
     try:
-        found = json.loads(path.read_bytes(), parse_constant=_no_number)
+        found = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -249,11 +263,11 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _no_number(word: str) -> NoReturn:
-    # NaN and Infinity, which Python reads and reluviz never writes
+def _refuse_constant(word: str) -> NoReturn:
+    # NaN and Infinity: Python reads them, but reluviz never writes them
     raise ValueError(word)
 
 
-def _line(what: object) -> str:
-    # what others wrote may hold commands to a terminal
-    return "".join(one if one.isprintable() else "?" for one in " ".join(str(what).split()))
+def _one_line(text: object) -> str:
+    # text from files may contain terminal control characters
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))

@@ -1,4 +1,4 @@
-"""What a run was set to, read from what Hydra left of it, without Hydra."""
+"""The settings of a run, read from the files that Hydra wrote or from the event files, without Hydra."""
 
 import functools
 import re
@@ -12,9 +12,9 @@ import yaml
 from reluviz.analysis.report.groups import Value
 from reluviz.files import conf_folder
 
-# compiled, where PyYAML was built with it: ten times as fast
+# the C parser is ten times as fast, if PyYAML was built with it
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-NOT_SETTINGS = (
+IGNORED_KEYS = (
     "callbacks",
     "ckpt_path",
     "exp",
@@ -28,15 +28,15 @@ NOT_SETTINGS = (
     "sweep",
     "sweeper",
 )
-"""What makes no other run of it: names, seeds, how it is watched and where it is computed. (What an experiment sets
-stands in the settings themselves.)"""
-NODES = ("data", "model", "optimizer", "sampler", "scheduler", "snapshots")
-"""What has a `_target_`."""
-CHOICES = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
+"""Keys that do not distinguish groups: names, seeds, logging and where a run is computed. An experiment is ignored too,
+since the settings that it makes are in the configuration."""
+TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler", "snapshots")
+"""Keys of nodes with a `_target_`."""
+CHOICES_BLOCK = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 TARGET = "_target_"
-DEEPEST = 8
-MOST_REPLICAS = 10**7
+MAX_REFERENCE_DEPTH = 8
+MAX_REPLICAS = 10**7
 
 
 @dataclass(frozen=True)
@@ -44,47 +44,47 @@ class Settings:
     """The settings of a run.
 
     Attributes:
-        leaves: dotted key -> value; of a `_target_`, the name of the class alone. References are resolved.
-        written: the leaves that were written as references to others: key -> ${other}.
-        choices: config group -> choice; empty where the run does not tell.
-        seeds: as they were asked for.
+        leaves: dotted key -> value, with references resolved; for a `_target_` only the name of the class.
+        references: the settings that were written as references to other keys: key -> ${other key}.
+        choices: config group -> choice; empty if they were not recorded.
+        seeds: the configured seeds.
     """
 
     leaves: Mapping[str, Value]
-    written: Mapping[str, str]
+    references: Mapping[str, str]
     choices: Mapping[str, str | None]
     seeds: tuple[int, ...]
 
 
-def composed(folder: Path) -> Settings:
+def read_hydra_settings(folder: Path) -> Settings:
     """Return the settings of a run from its folder .hydra.
 
     Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is damaged.
+        OSError: if a file cannot be read.
+        ValueError: if a file is damaged.
     """
-    config = _yaml(folder / "config.yaml")
-    first, replicas = int(config.get("seed", 0)), int(config.get("replicas", 1))
-    if replicas > MOST_REPLICAS:
-        # a digit too many would take all memory there is
+    config = _read_yaml(folder / "config.yaml")
+    first_seed, replicas = int(config.get("seed", 0)), int(config.get("replicas", 1))
+    if replicas > MAX_REPLICAS:
+        # a damaged number must not exhaust the memory
         raise ValueError(f".hydra/config.yaml is damaged: replicas: {replicas}")
-    seeds = config.get("seeds") or range(first, first + replicas)
-    leaves = dict(_leaves({key: value for key, value in config.items() if key not in NOT_SETTINGS}))
-    written = {key: value for key, value in leaves.items() if isinstance(value, str) and REFERENCE.fullmatch(value)}
-    for key in written:
-        leaves[key] = _resolved(leaves, leaves[key], DEEPEST)
-    return Settings(leaves, written, _choices(folder / "hydra.yaml"), tuple(map(int, seeds)))
+    seeds = config.get("seeds") or range(first_seed, first_seed + replicas)
+    leaves = dict(_leaves({key: value for key, value in config.items() if key not in IGNORED_KEYS}))
+    references = {key: value for key, value in leaves.items() if isinstance(value, str) and REFERENCE.fullmatch(value)}
+    for key in references:
+        leaves[key] = _resolve(leaves, leaves[key], MAX_REFERENCE_DEPTH)
+    return Settings(leaves, references, _choices(folder / "hydra.yaml"), tuple(map(int, seeds)))
 
 
-def told(settings: Mapping[str, Any]) -> Settings:
-    """Return the settings that a run has told TensorBoard of, which are flat."""
-    leaves = {f"{key}.{TARGET}" if key in NODES else str(key): _value(one) for key, one in settings.items()}
-    leaves = {key: one for key, one in leaves.items() if key.partition(".")[0] not in NOT_SETTINGS}
+def recorded_settings(settings: Mapping[str, Any]) -> Settings:
+    """Return the settings from the event files of a run, where they are recorded as a flat mapping."""
+    leaves = {f"{key}.{TARGET}" if key in TARGET_NODES else str(key): _value(value) for key, value in settings.items()}
+    leaves = {key: value for key, value in leaves.items() if key.partition(".")[0] not in IGNORED_KEYS}
     return Settings(leaves, {}, {}, ())
 
 
-def global_leaves(group: str) -> frozenset[str]:
-    """Return the leaves that the choices of a group without a node of its own set, such as those of regime."""
+def group_leaves(group: str) -> frozenset[str]:
+    """Return the keys that the choices of a config group without a node of its own set, such as those of regime."""
     return frozenset(
         key
         for path in (conf_folder() / group).glob("*.yaml")
@@ -96,32 +96,32 @@ def global_leaves(group: str) -> frozenset[str]:
 def _choices(path: Path) -> dict[str, str | None]:
     if not path.exists():
         return {}
-    # a hundred lines stand before these few
-    block = CHOICES.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    # parse only these few lines of the file
+    block = CHOICES_BLOCK.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
     if block is None:
         raise ValueError(f".hydra/{path.name} is damaged")
-    return {key: one for key, one in _parsed_choices(block[1]) if key not in NOT_SETTINGS and "/" not in key}
+    return {key: choice for key, choice in _parsed_choices(block[1]) if key not in IGNORED_KEYS and "/" not in key}
 
 
 @functools.lru_cache(maxsize=1024)
 def _parsed_choices(block: str) -> tuple[tuple[str, str | None], ...]:
-    # few combinations of choices are in many runs
+    # cached: many runs share few combinations of choices
     try:
         found = yaml.load(block, LOADER)
     except yaml.YAMLError:
         found = None
     if not isinstance(found, dict):
         raise ValueError(".hydra/hydra.yaml is damaged")
-    return tuple((str(key), None if one is None else str(one)) for key, one in found.items())
+    return tuple((str(key), None if choice is None else str(choice)) for key, choice in found.items())
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
-        # a pipe would be waited for
+        # reading from a pipe would block
         raise ValueError(f"{path.parent.name}/{path.name} is no file")
     try:
         text = path.read_bytes()
-        # cut off in the middle of a line, it may well be a mapping still
+        # a file that is cut off in the middle of a line can still be a valid mapping
         found = yaml.load(text, LOADER) if text.endswith(b"\n") else None
     except (yaml.YAMLError, UnicodeDecodeError):
         found = None
@@ -142,8 +142,8 @@ def _value(value: object) -> Value:
     return value if value is None or isinstance(value, str | float | int | bool) else str(value)
 
 
-def _resolved(leaves: Mapping[str, Value], value: Value, deepest: int) -> Value:
+def _resolve(leaves: Mapping[str, Value], value: Value, max_depth: int) -> Value:
     found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or found[1] not in leaves or deepest == 0:
+    if found is None or found[1] not in leaves or max_depth == 0:
         return value
-    return _resolved(leaves, leaves[found[1]], deepest - 1)
+    return _resolve(leaves, leaves[found[1]], max_depth - 1)

@@ -1,6 +1,6 @@
-"""The statistics of a report: percentiles that know infinity, an interval of the median, a paired test.
+"""The statistics of a report: percentiles with infinities, a confidence interval of the median, a paired test.
 
-Nothing here assumes a distribution. A replica that diverged is the number infinity: it has a rank, and no mean.
+No distribution is assumed. A replica that diverged has the value infinity, which has a rank but no mean.
 
 Legend of shapes: n replicas, Q percentiles, B resamples, M comparisons.
 """
@@ -15,37 +15,37 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 RESAMPLES = 10_000
-"""Of the bootstrap."""
+"""Resamples of the bootstrap."""
 SEED = 20_240_601
-"""Of the bootstrap's own generator: the same values have the same interval, in whatever company."""
+"""Seed of the bootstrap: equal values always have the same interval."""
 CONFIDENCE = 95
-"""Percent."""
+"""Confidence level of the intervals, in percent."""
 LEVEL = 0.05
-"""A difference counts where chance alone would give one as clear in fewer cases, over all comparisons together."""
+"""Significance level for all comparisons of a report together."""
 
 
 def percentiles(values: Array, q: Sequence[float]) -> Array:
     """Return percentiles along the first axis, [Q, ...], as `numpy.percentile` defines them (linear interpolation).
 
-    NaN counts as no replica; without any, the result is NaN. Infinity counts as larger than all others: what lies
-    between it and a number, or between two of it, is infinity, for which NumPy gives NaN and warnings.
+    NaN is ignored; if all values are NaN, so are the percentiles. Interpolation between a number and infinity, or
+    between two infinities, gives infinity, where NumPy gives NaN and warnings.
 
     Args:
         values: [n, ...].
-        q: between 0 and 100, [Q].
+        q: the percentiles, between 0 and 100, [Q].
     """
     ordered = np.sort(values, axis=0)
     known = (~np.isnan(values)).sum(axis=0)
     if len(ordered) == 0:
         return np.full((len(q), *values.shape[1:]), np.nan)
-    place = np.multiply.outer(np.asarray(q, dtype=np.float64) / 100, np.maximum(known - 1, 0))
-    low = np.floor(place).astype(np.int64)
-    part = place - low
-    # of a percentile at a rank of its own, the next one has no say
-    high = np.where(part > 0, low + 1, low)
-    a, b = (np.take_along_axis(ordered[None], at[:, None], axis=1)[:, 0] for at in (low, high))
+    position = np.multiply.outer(np.asarray(q, dtype=np.float64) / 100, np.maximum(known - 1, 0))
+    low = np.floor(position).astype(np.int64)
+    fraction = position - low
+    # a percentile that lies exactly on a rank does not depend on the next one
+    high = np.where(fraction > 0, low + 1, low)
+    a, b = (np.take_along_axis(ordered[None], rank[:, None], axis=1)[:, 0] for rank in (low, high))
     with np.errstate(invalid="ignore"):
-        found = np.where(part < 0.5, a + (b - a) * part, b - (b - a) * (1 - part))
+        found = np.where(fraction < 0.5, a + (b - a) * fraction, b - (b - a) * (1 - fraction))
     return np.where(np.isinf(b), b, found)
 
 
@@ -54,12 +54,12 @@ def median_interval(values: Array) -> tuple[float, float]:
 
     The k-th smallest of n draws with replacement is the value of rank floor(n U), where U, the k-th smallest of n
     uniform numbers, has the distribution Beta(k, n - k + 1). So the median of a resample is drawn without drawing
-    the resample, exactly, in time and memory that do not depend on n. (Of an even n the median needs two
-    neighbours: the next larger uniform number lies at U + (1 - U) Beta(1, n - k).) B. Efron, Bootstrap methods:
-    another look at the jackknife, Annals of Statistics 7 (1979), section 3, has the same argument.
+    the resample, exactly, in time and memory that do not depend on n. For an even n the median is the mean of two
+    values, and the next larger uniform number is U + (1 - U) Beta(1, n - k). See B. Efron, Bootstrap methods: another
+    look at the jackknife, Annals of Statistics 7 (1979), section 3.
 
     Args:
-        values: [n]; NaN counts as no replica.
+        values: [n]; NaN is ignored.
     """
     known = np.sort(values[~np.isnan(values)])
     if len(known) == 0:
@@ -72,37 +72,38 @@ def median_interval(values: Array) -> tuple[float, float]:
 
 @functools.lru_cache(maxsize=16)
 def _ranks(n: int) -> NDArray[np.int64]:
-    """Return the ranks whose mean is the median of each resample of n values, [1, B] or, of an even n, [2, B]."""
+    """Return the ranks whose mean value is the median of each resample, [1, B], or [2, B] for an even n."""
     generator = np.random.default_rng(SEED)
     k = (n + 1) // 2
-    places = [generator.beta(k, n - k + 1, RESAMPLES)]
+    positions = [generator.beta(k, n - k + 1, RESAMPLES)]
     if n % 2 == 0:
-        places.append(places[0] + (1 - places[0]) * generator.beta(1, n - k, RESAMPLES))
-    # rounding may give 1
-    return np.minimum(np.floor(n * np.stack(places)).astype(np.int64), n - 1)
+        positions.append(positions[0] + (1 - positions[0]) * generator.beta(1, n - k, RESAMPLES))
+    # U can be rounded to 1
+    return np.minimum(np.floor(n * np.stack(positions)).astype(np.int64), n - 1)
 
 
 @functools.lru_cache(maxsize=4096)
 def sign_test(wins: int, losses: int) -> float:
-    """Return the two-sided p value of the exact sign test; ties are left out of both counts.
+    """Return the two-sided p value of the exact sign test; ties are in neither count.
 
-    p = min(1, 2 sum_{k <= min(wins, losses)} C(n, k) / 2^n) with n = wins + losses: how often a fair coin would be
-    at least so one-sided.
+    p = min(1, 2 sum_{k <= min(wins, losses)} C(n, k) / 2^n) with n = wins + losses, the probability that n throws of
+    a fair coin are at least as one-sided.
     """
     n = wins + losses
     term = total = 1
     for k in range(min(wins, losses)):
         term = term * (n - k) // (k + 1)
         total += term
-    # whole numbers up to here, which in Python do not overflow
+    # integers up to this line, since they do not overflow in Python
     return min(1.0, 2 * total / (1 << n))
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values adjusted for M comparisons by Holm's step-down rule, in the order given.
+    """Return p values adjusted for M comparisons by Holm's step-down rule, in the given order.
 
-    In rising order p_(1) <= ... <= p_(M) the adjusted ones are max_{j <= i} min(1, (M - j + 1) p_(j)): with a limit
-    on these, the chance of even one false alarm stays within it (S. Holm, Scandinavian Journal of Statistics 6, 1979).
+    With p_(1) <= ... <= p_(M) the adjusted values are max_{j <= i} min(1, (M - j + 1) p_(j)). If these are compared
+    with a level, the probability of at least one false positive is at most this level (S. Holm, Scandinavian Journal
+    of Statistics 6, 1979).
     """
     order = sorted(range(len(p)), key=p.__getitem__)
     adjusted, largest = [0.0] * len(p), 0.0

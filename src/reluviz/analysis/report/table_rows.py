@@ -1,4 +1,4 @@
-"""The table of a report: a row for each group and metric."""
+"""The rows of the table of a report, one for each group and metric."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ class Row:
     """One metric of one group, at the end.
 
     Attributes:
-        settings: those of the group.
-        metric: such as loss/test.
-        n: replicas that have it, diverged ones among them.
-        diverged: replicas of the group that diverged; they count as infinity.
-        median: over the n replicas.
+        settings: the settings of the group.
+        metric: the metric, such as loss/test.
+        n: the number of replicas that have it, including diverged ones.
+        diverged: the number of replicas of the group that diverged; their value is infinity.
+        median: the median over the n replicas.
         q25: lower quartile.
         q75: upper quartile.
         low: lower end of the bootstrap interval of the median.
-        high: upper end.
+        high: upper end of the interval.
     """
 
     settings: Mapping[str, Value]
@@ -36,21 +36,21 @@ class Row:
     high: float
 
 
-def rows(study: Groups) -> list[Row]:
+def rows(groups: Groups) -> list[Row]:
     """Return a row for each group and each metric that it has, group after group.
 
-    A group none of whose runs has come to its end has rows too: n is 0 there, and all else NaN.
+    A group without a run that ended has rows for all metrics, with n = 0 and NaN for the statistics.
     """
-    known = metrics(study)
+    known = metrics(groups)
     return [
-        _row(group, metric) for group in study.groups for metric in known if metric in group.final or not group.final
+        _row(group, metric) for group in groups.groups for metric in known if metric in group.final or not group.final
     ]
 
 
-def metrics(study: Groups) -> list[str]:
+def metrics(groups: Groups) -> list[str]:
     """Return the metrics that any replica has, losses first."""
     known = {
-        metric: None for group in study.groups for metric, final in group.final.items() if not np.isnan(final).all()
+        metric: None for group in groups.groups for metric, final in group.final.items() if not np.isnan(final).all()
     }
     order = ("loss/test", "loss/train")
     return sorted(known, key=lambda metric: (order.index(metric) if metric in order else len(order), metric))

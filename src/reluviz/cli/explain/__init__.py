@@ -1,4 +1,4 @@
-"""The verb `explain`: the equations behind an experiment with the numbers of its data, before any training."""
+"""The verb `explain`: prints the equations behind an experiment with the numbers of its data, before any training."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from reluviz.errors import UserError
 
 HELP = """usage: python -m reluviz explain [+exp=NAME] [KEY=VALUE ...] [--json]
 
-The equations of a model with the numbers of your data, and who votes for what
-at the start. Nothing is trained, no file is made.
+Show the equations of a model with the numbers of your data, and what each
+point votes for at the start. Nothing is trained, and no file is written.
 
   python -m reluviz explain +exp=linear                 y = θ x, the course's
   python -m reluviz explain +exp=linear data.n=5        few points, to check
@@ -22,16 +22,16 @@ at the start. Nothing is trained, no file is made.
   python -m reluviz explain +exp=relu model.width=40    elbows, votes, limits
 
 {experiments}
-Without one: the default network. Any key of `train` can be given;
+Without an experiment: the default network. Any key of `train` can be given;
 python -m reluviz train --help lists them.
 
 options:
-  --json  one JSON object with every point and every unit, for programs
-  --help  print this"""
+  --json  print one JSON object with every point and every unit, for programs
+  --help  print this help"""
 
 
 def main(argv: list[str]) -> int:
-    """Explain what the command line describes; return the exit status.
+    """Explain the run that the command line describes, and return the exit status.
 
     Raises:
         UserError: for bad input.
@@ -50,16 +50,16 @@ def main(argv: list[str]) -> int:
     else:
         from reluviz.cli.explain import render
 
-        _write(render.text(found, colour=sys.stdout.isatty()))
+        _write(render.as_text(found, colour=sys.stdout.isatty()))
     return 0
 
 
 def explanation(overrides: list[str]) -> dict[str, Any]:
-    """Return what is known of an experiment before its first update, as plain values that JSON has.
+    """Return all that is known about an experiment before its first update, as values that JSON can hold.
 
     Args:
-        overrides: Hydra's, as for `train`. An experiment that is a sweep counts with its first run, and a run
-            of several replicas with its first.
+        overrides: Hydra's, as for `train`. Of an experiment that is a sweep the first run is explained, and of a run
+            with several replicas the first replica.
 
     Raises:
         UserError: for bad input.
@@ -74,13 +74,13 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
     from reluviz.cli.explain.facts import facts
     from reluviz.training import prepare
 
-    task = config.task(cfg)
-    prepared = prepare.prepare(task)
+    settings = config.without_hydra(cfg)
+    prepared = prepare.prepare(settings)
     seeds = prepared.module.seeds
     if len(seeds) > 1:
-        # a replica is a run with its own seed: the first one alone is built
-        task.seeds, task.replicas, task.seed = None, 1, seeds[0]
-        prepared = prepare.prepare(task)
+        # the first replica is the same as a run with its seed alone
+        settings.seeds, settings.replicas, settings.seed = None, 1, seeds[0]
+        prepared = prepare.prepare(settings)
     notes = []
     if varied:
         notes.append(f"This experiment is a sweep over {varied}; its first run is shown.")
@@ -90,16 +90,21 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
 
 
 def _first_of_sweep(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, str]:
-    """Return the configuration of the first run of an experiment that is a sweep, and what it varies."""
+    """Return the configuration of a sweep's first run, and the overrides that vary, in words; "" if there is no sweep.
+
+    Args:
+        cfg: the composed configuration.
+        overrides: from which it was composed; keys that they set do not vary.
+    """
     preset = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    given = {override.key_or_group for override in config.parse(overrides)}
-    varied = [f"{key}={values}" for key, values in preset.items() if key not in given]
+    set_keys = {override.key_or_group for override in config.parse(overrides)}
+    varied = [f"{key}={values}" for key, values in preset.items() if key not in set_keys]
     return (config.compose_checked([*overrides, *varied]) if varied else cfg), " and ".join(varied)
 
 
 def _write(text: str) -> None:
-    """Print a text on any terminal."""
+    """Print a text with Greek letters on any terminal."""
     if hasattr(sys.stdout, "reconfigure"):
-        # a terminal without Greek letters shows a question mark instead of failing
+        # a question mark replaces each letter that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="replace")
     print(text, flush=True)

@@ -1,17 +1,17 @@
-"""The constant and the linear model in words, equations and a table of votes."""
+"""Explains the constant and the linear model in words, equations and a table of votes."""
 
 import math
 from typing import Any
 
-from reluviz.cli.explain.text_page import TextPage, column, number, percent, voters
-from reluviz.cli.explain.top_votes import rest, top_votes
+from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
+from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
 
 FORMULAS = {
     "constant": {
         "f": "θ",
         "r": "θ − yᵢ",
         "gradient": "(2/N) Σ rᵢ",
-        "short": "2 (θ − θ*)",
+        "gradient from optimum": "2 (θ − θ*)",
         "contribution": "2 rᵢ/N",
         "optimum": "Σ yᵢ / N",
         "candidate": "yᵢ",
@@ -25,7 +25,7 @@ FORMULAS = {
         "f": "θ x",
         "r": "θ xᵢ − yᵢ",
         "gradient": "(2/N) Σ rᵢ xᵢ",
-        "short": "2 mean(x²) (θ − θ*)",
+        "gradient from optimum": "2 mean(x²) (θ − θ*)",
         "contribution": "2 rᵢxᵢ/N",
         "optimum": "Σ xᵢyᵢ / Σ xᵢ²",
         "candidate": "yᵢ/xᵢ",
@@ -39,12 +39,18 @@ FORMULAS = {
 
 
 def title(found: dict[str, Any]) -> str:
-    """Return the model in a few words."""
+    """Return the model's equation."""
     return f"y = {FORMULAS[found['model']]['f']}"
 
 
-def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]]) -> None:
-    """Show model, loss, gradient, update and optimum."""
+def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]]) -> None:
+    """Add model, loss, gradient, update and optimum.
+
+    Args:
+        page: the text.
+        found: returned by `explanation`.
+        updates: the update as equations with values.
+    """
     f, data, best = FORMULAS[found["model"]], found["data"], found["optimum"]
     start = found["parameters"]["theta"]
     after = found["step"]["theta_after_one_update"]
@@ -58,7 +64,7 @@ def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]])
             (f"rᵢ = f(xᵢ) − yᵢ = {f['r']}", ""),
             ("L(θ) = (1/N) Σ rᵢ²", f"L(θ₀) = {number(found['loss/train'])}"),
             (f"dL/dθ = {f['gradient']}", f"dL/dθ = {number(found['gradient']['theta'])}"),
-            (f"      = {f['short']}", f"θ₀ − θ* = {number(_minus(start, best['theta']))}"),
+            (f"      = {f['gradient from optimum']}", f"θ₀ − θ* = {number(_minus(start, best['theta']))}"),
             *updates,
         ]
     )
@@ -66,8 +72,8 @@ def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]])
     rows = [
         (f"θ* = {f['optimum']}", f"θ* = {number(best['theta'], 6)}"),
         ("   = Σ hᵢ · candidateᵢ", f"L(θ*) = {number(best['loss/train'])}"),
-        (f"candidateᵢ = {f['candidate']}: what point i asks for", ""),
-        (f"hᵢ = {f['weight']}: how hard, its part of all weight", ""),
+        (f"candidateᵢ = {f['candidate']}: the value that point i asks for", ""),
+        (f"hᵢ = {f['weight']}: the point's part of the total weight", ""),
     ]
     if found["model"] == "linear":
         sums = [("Σ xᵢyᵢ", f"{number(data['sum_xy'], 6)}"), ("Σ xᵢ²", f"{number(data['sum_x2'], 6)}")]
@@ -77,35 +83,36 @@ def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]])
     page.equations(rows)
 
 
-def votes(page: TextPage, found: dict[str, Any]) -> None:
-    """Answer whether all points get the same vote, and show the votes of the loudest."""
+def add_votes(page: TextPage, found: dict[str, Any]) -> None:
+    """Add the answer to whether all points get the same vote, and a table of the largest votes."""
     f, points, count = FORMULAS[found["model"]], found["points"], found["data"]["N"]
     page.heading("Do all points get the same vote?")
-    page.paragraph(_answer(found))
+    page.paragraph(_same_vote_answer(found))
     shown = top_votes(points["contribution_norm"])
     others = count - len(shown)
 
-    def cells(name: str, scale: float = 1, last: float | None = None, between: bool = True) -> list[str]:
+    def cells(name: str, scale: float = 1, total: float | None = None, summed: bool = True) -> list[str]:
+        """Return a column: the points shown, the sum of the others unless not `summed`, the total if there is one."""
         values: list[float | None] = [_times(points[name][i], scale) for i in shown]
         if others:
-            values.append(_times(rest(points[name], shown), scale) if between else 0.0)
-        texts = column([*values, last if last is not None else 0.0])
-        if others and not between:
+            values.append(_times(sum_of_rest(points[name], shown), scale) if summed else 0.0)
+        texts = column([*values, total if total is not None else 0.0])
+        if others and not summed:
             texts[-2] = ""
-        return texts if last is not None else [*texts[:-1], ""]
+        return texts if total is not None else [*texts[:-1], ""]
 
     index = [*(f"{i}" for i in shown), *(["others"] if others else []), "all"]
-    total = 100.0 if found["gradient_norm"] else None
+    total_share = 100.0 if found["gradient_norm"] else None
     page.table(
         [
             ("\npoint", index),
-            ("\nx", cells("x", between=False)),
-            ("\ny", cells("y", between=False)),
-            (f"asks for\n{f['candidate']}", cells("candidate", last=found["optimum"]["theta"], between=False)),
-            ("how hard\nhᵢ, %", cells("leverage", 100, 100.0)),
-            ("residual\nrᵢ", cells("residual", between=False)),
-            (f"vote cᵢ\n{f['contribution']}", cells("contribution", last=found["gradient"]["theta"])),
-            ("share of\nall, %", cells("vote_share", 100, total)),
+            ("\nx", cells("x", summed=False)),
+            ("\ny", cells("y", summed=False)),
+            (f"asks for\n{f['candidate']}", cells("candidate", total=found["optimum"]["theta"], summed=False)),
+            ("weight\nhᵢ, %", cells("leverage", 100, 100.0)),
+            ("residual\nrᵢ", cells("residual", summed=False)),
+            (f"vote cᵢ\n{f['contribution']}", cells("contribution", total=found["gradient"]["theta"])),
+            ("share of\nall, %", cells("vote_share", 100, total_share)),
         ],
         totals=1 + bool(others),
     )
@@ -113,12 +120,12 @@ def votes(page: TextPage, found: dict[str, Any]) -> None:
         page.paragraph(f"The {len(shown)} largest votes of {count:,}; i counts from 0, in the order of x.")
 
 
-def more(page: TextPage, found: dict[str, Any]) -> None:
-    """Add nothing: one parameter has no units and no features."""
+def add_units(page: TextPage, found: dict[str, Any]) -> None:
+    """Add nothing: these models have no units."""
 
 
-def step(page: TextPage, found: dict[str, Any]) -> None:
-    """Show the factor of the error, the limits of the step size, and what noise remains."""
+def add_step(page: TextPage, found: dict[str, Any]) -> None:
+    """Add the factor of the error, the limits of the step size, and the noise that remains."""
     f, now, data = FORMULAS[found["model"]], found["step"], found["data"]
     rows: list[tuple[str, str]] = []
     if (rho := now["contraction_factor"]) is not None:
@@ -145,67 +152,71 @@ def step(page: TextPage, found: dict[str, Any]) -> None:
     page.heading("Step size")
     if rows:
         page.equations(rows)
-    if sentence := _verdict(found):
+    if sentence := _stability_sentence(found):
         page.paragraph(sentence)
 
 
-def _answer(found: dict[str, Any]) -> str:
+def _same_vote_answer(found: dict[str, Any]) -> str:
+    """Return the answer to whether all points get the same vote, with the largest and the smallest weight."""
     points, count, theta = found["points"], found["data"]["N"], number(found["parameters"]["theta"])
     equal = percent(1 / count)
     effective = found["effective_votes"]
     if effective is None:
         now = f"At θ = {theta} no point contributes: every residual is 0."
     else:
-        now = f"At θ = {theta} the contributions cᵢ amount to {voters(effective)} effective votes of {count:,}"
+        now = f"At θ = {theta} the contributions cᵢ amount to {vote_count(effective)} effective votes of {count:,}"
     if found["model"] == "constant":
         reason = ": a point pulls in proportion to its residual, its distance from θ." if effective is not None else ""
-        return f"Yes: point i asks for yᵢ and every point is heard alike, with weight 1/N = {equal}. {now}{reason}"
+        return f"Yes: point i asks for yᵢ, and every point has the same weight, 1/N = {equal}. {now}{reason}"
     weights = points["leverage"]
     i = max(range(count), key=weights.__getitem__)
     j = min(range(count), key=weights.__getitem__)
-    silent = sum(x == 0 for x in points["x"])
+    at_zero = sum(x == 0 for x in points["x"])
     if math.isclose(weights[i], weights[j]):
-        return f"Here yes: point i asks for yᵢ/xᵢ and is heard with weight xᵢ², and every |xᵢ| is the same. {now}."
+        return f"Here yes: point i asks for yᵢ/xᵢ with weight xᵢ², and every |xᵢ| is the same. {now}."
     answer = (
-        f"No: point i asks for yᵢ/xᵢ and is heard with weight xᵢ². The loudest, x = {number(points['x'][i])}, has "
-        f"{percent(weights[i])} of the weight, {number(weights[i] * count, 3)} times an equal share of {equal}; "
-        f"the quietest, x = {number(points['x'][j])}, has {percent(weights[j])}. "
+        f"No: point i asks for yᵢ/xᵢ with weight xᵢ². The largest weight, at x = {number(points['x'][i])}, is "
+        f"{percent(weights[i])} of the total, {number(weights[i] * count, 3)} times an equal share of {equal}; "
+        f"the smallest, at x = {number(points['x'][j])}, is {percent(weights[j])}. "
     )
-    if silent:
-        who = "The point at x = 0 asks" if silent == 1 else f"The {silent:,} points at x = 0 ask"
-        answer += f"{who} for nothing and {'is' if silent == 1 else 'are'} not heard. "
+    if at_zero:
+        subject = "The point at x = 0 asks" if at_zero == 1 else f"The {at_zero:,} points at x = 0 ask"
+        answer += f"{subject} for nothing and {'has' if at_zero == 1 else 'have'} weight 0. "
     return answer + now + ("" if effective is None else ": weight times distance from the candidate.")
 
 
-def _verdict(found: dict[str, Any]) -> str:
+def _stability_sentence(found: dict[str, Any]) -> str:
+    """Return a sentence about the step size and its limit; empty if no limit is known."""
     now = found["step"]
     eta, limit = f"η = {number(now['lr'], 6)}", now["largest_stable_step"]
     if limit is None:
         return ""
     end = number(limit, 6)
     if now["lr"] == limit:
-        return f"{eta} is the limit itself: the error neither shrinks nor grows."
+        return f"{eta} is exactly the limit: the size of the error does not change."
     if not now["stable"]:
         return f"{eta} is beyond {end}: it diverges."
-    said = f"{eta} is inside: it converges. Beyond {end} it diverges."
+    sentence = f"{eta} is below the limit: it converges. Beyond {end} it diverges."
     rho = now["contraction_factor"]
     if rho is not None and rho < 0:
-        said = f"{eta} is inside: it converges, on alternating sides of θ* as ρ < 0. Beyond {end} it diverges."
+        sentence = f"{eta} is below the limit: it converges, on alternating sides of θ* as ρ < 0. "
+        sentence += f"Beyond {end} it diverges."
     if rho == 0:
-        said = f"{eta} arrives at θ* in one update. Beyond {end} it diverges."
+        sentence = f"{eta} reaches θ* in one update. Beyond {end} it diverges."
     if (mean_square := now["largest_mean_square_step"]) is not None:
         variance = now["stationary_variance"]
         if variance is None:
-            said = (
+            sentence = (
                 f"{eta} is below {end}, the limit of gradient descent, but beyond η₂ = {number(mean_square, 6)}: "
                 "with minibatches E(θ − θ*)² grows."
             )
         else:
             spread = number(math.sqrt(variance))
-            said += f" With minibatches θ ends up wandering about θ* with standard deviation {spread}."
+            sentence += f" With minibatches θ finally fluctuates about θ* with standard deviation {spread}."
     elif found["sampler"]["name"] == "epoch":
-        said += " Batches of a shuffled epoch depend on each other: how far θ wanders has no closed form here."
-    return said
+        sentence += " Batches of a shuffled epoch depend on each other: no closed form is known here for how far"
+        sentence += " θ fluctuates."
+    return sentence
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

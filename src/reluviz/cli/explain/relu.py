@@ -1,13 +1,13 @@
-"""The ReLU network in words and equations, with tables of its votes and its units."""
+"""Explains the ReLU network in words and equations, with tables of its votes and its units."""
 
 from typing import Any
 
-from reluviz.cli.explain.facts import MOST_PARAMETERS
-from reluviz.cli.explain.text_page import TextPage, column, number, percent, voters
-from reluviz.cli.explain.top_votes import rest, top_votes
+from reluviz.cli.explain.facts import MAX_HESSIAN_PARAMETERS
+from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
+from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
 
-MOST_UNITS = 40
-"""Rows of the table of units."""
+MAX_UNIT_ROWS = 40
+"""Of the table of units."""
 GRADIENTS = {
     "input_slope": "∂L/∂wₖ = (2/N) Σ rᵢ vₖ aᵢₖ xᵢ",
     "bias": "∂L/∂bₖ = (2/N) Σ rᵢ vₖ aᵢₖ",
@@ -24,13 +24,19 @@ ARROWS = {1: "→", -1: "←", 0: "none"}
 
 
 def title(found: dict[str, Any]) -> str:
-    """Return the model in a few words."""
+    """Return the network's size and seed in words."""
     width = len(found["units"]["elbow"])
     return f"A network of {width:,} ReLU{'s' * (width > 1)}, seed {found['seed']},"
 
 
-def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]]) -> None:
-    """Show network, loss, gradient and update."""
+def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]]) -> None:
+    """Add network, loss, gradient and update.
+
+    Args:
+        page: the text.
+        found: returned by `explanation`.
+        updates: the update as equations with values.
+    """
     test = found["loss/test"]
     rows = [
         ("f(x) = c + Σₖ vₖ relu(wₖ x + bₖ)", f"c = {number(found['parameters']['output_bias'])}"),
@@ -49,8 +55,8 @@ def model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]])
     page.equations([*rows, *updates])
 
 
-def votes(page: TextPage, found: dict[str, Any]) -> None:
-    """Answer whether all points get the same vote, and show the votes of the loudest."""
+def add_votes(page: TextPage, found: dict[str, Any]) -> None:
+    """Add the answer to whether all points get the same vote, and a table of the largest votes."""
     points, count = found["points"], found["data"]["N"]
     norms = points["contribution_norm"]
     page.heading("Do all points get the same vote?")
@@ -62,11 +68,11 @@ def votes(page: TextPage, found: dict[str, Any]) -> None:
     distance = " and, on vₖ, to its distance from the elbow" if "output_weight" in found["trained"] else ""
     page.paragraph(
         f"No: a point votes on unit k only where it activates it (aᵢₖ = 1), in proportion to its residual rᵢ"
-        f"{distance}. The contributions cᵢ amount to {voters(effective)} effective votes of {count:,}. The loudest "
-        f"point, x = {number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their "
+        f"{distance}. The contributions cᵢ amount to {vote_count(effective)} effective votes of {count:,}. The largest "
+        f"contribution, at x = {number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their "
         f"norms, where an equal part is {percent(1 / count)}."
     )
-    _noise(page, found)
+    _add_noise(page, found)
     shown = top_votes(norms)
     others = count - len(shown)
     index = [*(f"{i}" for i in shown), *(["others"] if others else []), "all"]
@@ -75,8 +81,8 @@ def votes(page: TextPage, found: dict[str, Any]) -> None:
     def cells(name: str) -> list[str]:
         return [*column([points[name][i] for i in shown]), *blank]
 
-    def sums(values: list[float | None], last: float | None) -> list[str]:
-        return column([values[i] for i in shown] + ([rest(values, shown)] if others else []) + [last])
+    def sums(values: list[float | None], total: float | None) -> list[str]:
+        return column([values[i] for i in shown] + ([sum_of_rest(values, shown)] if others else []) + [total])
 
     parts = [None if norm is None else 100 * norm / total for norm in norms]
     shares = [None if share is None else 100 * share for share in points["vote_share"]]
@@ -97,8 +103,8 @@ def votes(page: TextPage, found: dict[str, Any]) -> None:
         page.paragraph(f"The {len(shown)} largest votes of {count:,}; i counts from 0, in the order of x.")
 
 
-def more(page: TextPage, found: dict[str, Any]) -> None:
-    """Show the units, and what solving the output layer gives."""
+def add_units(page: TextPage, found: dict[str, Any]) -> None:
+    """Add the units, and the losses of the solved output layer."""
     units, counts = found["units"], found["unit_counts"]
     width = len(units["elbow"])
     page.heading("Units")
@@ -113,7 +119,7 @@ def more(page: TextPage, found: dict[str, Any]) -> None:
             ("slope jump vₖ |wₖ|", "how much f′ changes there"),
         ]
     )
-    rows = range(min(width, MOST_UNITS))
+    rows = range(min(width, MAX_UNIT_ROWS))
     page.table(
         [
             ("\nk", [f"{k:,}" for k in rows]),
@@ -126,13 +132,13 @@ def more(page: TextPage, found: dict[str, Any]) -> None:
         ],
         left=("\nstatus",),
     )
-    if width > MOST_UNITS:
-        page.paragraph(f"and {width - MOST_UNITS:,} more (--json has them all)")
-    _solved(page, found)
+    if width > MAX_UNIT_ROWS:
+        page.paragraph(f"and {width - MAX_UNIT_ROWS:,} more (--json has them all)")
+    _add_solved(page, found)
 
 
-def step(page: TextPage, found: dict[str, Any]) -> None:
-    """Show how large a step may be."""
+def add_step(page: TextPage, found: dict[str, Any]) -> None:
+    """Add the sharpness and the limits of the step size."""
     if found["train"] == "ridge":
         return
     now, output = found["step"], found["train"] == "output"
@@ -150,31 +156,33 @@ def step(page: TextPage, found: dict[str, Any]) -> None:
         page.equations(rows)
     if sharpness is None and not output:
         page.paragraph(
-            f"The Hessian's largest eigenvalue is left out: it takes at most {MOST_PARAMETERS:,} parameters, "
-            "and fewer of them with very many points."
+            "The Hessian's largest eigenvalue is left out: it is computed for at most "
+            f"{MAX_HESSIAN_PARAMETERS:,} parameters, and for fewer with very many points."
         )
     if limit is None:
         return
-    inside = f"η = {number(now['lr'])} is {'inside' if now['stable'] else 'beyond it'}"
+    position = f"η = {number(now['lr'])} is {'below' if now['stable'] else 'beyond'} the limit"
     if output:
-        page.paragraph(f"{inside}. Beyond it: diverges. σ_max is the largest singular value of the features.")
+        page.paragraph(
+            f"{position}. Beyond the limit it diverges. σ_max is the largest singular value of the features."
+        )
     else:
         page.paragraph(
-            f"{inside} at the start. Beyond it the loss grows until the network has found a flatter place, or "
+            f"{position} at the start. Beyond it the loss grows until the network reaches a flatter place, or "
             "diverges; λ changes as the network learns."
         )
 
 
-def _noise(page: TextPage, found: dict[str, Any]) -> None:
+def _add_noise(page: TextPage, found: dict[str, Any]) -> None:
     scale, size = found["gradient_noise_scale"], found["sampler"]["batch_size"]
     if scale is None:
         return
-    said = f"Gradient noise scale: {number(scale, 3)}, the batch size at which noise and signal are even"
+    sentence = f"Gradient noise scale: {number(scale, 3)}, the batch size at which noise and signal are equal"
     full = found["sampler"]["name"] == "full"
-    page.paragraph(f"{said}; {'here every update sees all points' if full else f'here B = {size:,}'}.")
+    page.paragraph(f"{sentence}; {'here every update uses all points' if full else f'here B = {size:,}'}.")
 
 
-def _solved(page: TextPage, found: dict[str, Any]) -> None:
+def _add_solved(page: TextPage, found: dict[str, Any]) -> None:
     best, ridge, data = found["least_squares"], found["ridge"], found["data"]
     page.heading("The output layer solved, on the features of these elbows")
     if best is None:
@@ -193,7 +201,7 @@ def _solved(page: TextPage, found: dict[str, Any]) -> None:
         ("  its square: of the Hessian (2/N) ΦᵀΦ", number(best["hessian_condition_number"], 3)),
     ]
     page.equations(rows)
-    page.paragraph("To get there, gradient descent needs updates in proportion to the last number.")
+    page.paragraph("Gradient descent needs a number of updates in proportion to the last number to get there.")
 
 
 def _losses(solved: dict[str, Any]) -> str:

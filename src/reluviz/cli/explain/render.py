@@ -1,4 +1,4 @@
-"""An explanation as a text: the model, who votes for what, and how large a step may be."""
+"""Renders an explanation as text: the model, its votes, and the limits of the step size."""
 
 from typing import Any
 
@@ -11,19 +11,24 @@ SAMPLING = {
     "without_replacement": "B = {} different points",
     "epoch": "B = {} of a shuffled epoch",
 }
-"""What an update looks at, in the words of each sampler."""
+"""Sampler -> the points of an update, in words. {} stands for the batch size."""
 
 
-def text(found: dict[str, Any], colour: bool = False) -> str:
-    """Return an explanation as it is printed, in lines of at most 79 characters."""
+def as_text(found: dict[str, Any], colour: bool = False) -> str:
+    """Return an explanation as text with lines of at most 79 characters.
+
+    Args:
+        found: returned by `explanation`.
+        colour: whether headings are bold.
+    """
     page = TextPage(colour)
-    data, part = found["data"], relu if found["model"] == "relu" else one_parameter
-    page.console.print(f"{part.title(found)} on {_printable(data['name'])}", no_wrap=True, overflow="ignore")
+    data, model = found["data"], relu if found["model"] == "relu" else one_parameter
+    page.console.print(f"{model.title(found)} on {_printable(data['name'])}", no_wrap=True, overflow="ignore")
     page.paragraph(f"N = {data['N']:,} points, mean y = {number(data['mean_y'])}, Var y = {number(data['var_y'])}")
-    part.model(page, found, _updates(found))
-    part.votes(page, found)
-    part.more(page, found)
-    part.step(page, found)
+    model.add_model(page, found, _update_equations(found))
+    model.add_votes(page, found)
+    model.add_units(page, found)
+    model.add_step(page, found)
     if found["notes"]:
         page.heading("Notes")
         for note in found["notes"]:
@@ -31,8 +36,8 @@ def text(found: dict[str, Any], colour: bool = False) -> str:
     return page.finish()
 
 
-def _updates(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the update of a parameter p as equations."""
+def _update_equations(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the update of a parameter as equations with values."""
     settings, step = found["optimizer"], found["step"]
     name = settings["_target_"].rpartition(".")[2]
     points = SAMPLING.get(found["sampler"]["name"], "a batch").format(found["sampler"]["batch_size"])
@@ -51,6 +56,7 @@ def _updates(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _printable(name: str) -> str:
+    """Return a name without control characters, shortened to half a line."""
     shown = "".join(c if c.isprintable() else "?" for c in name)
     longest = WIDTH // 2
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

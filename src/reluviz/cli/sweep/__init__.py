@@ -1,9 +1,9 @@
-"""Sweeps: many runs, in this process or elsewhere, each of which leaves its outcome in its own folder.
+"""Sweeps: many runs, in this process or in others. Each run leaves its result in its own folder.
 
-What happened to a job is read from its folder alone, so that it does not matter who trained it, or where:
+The state of a job is read from its folder alone, so that any process on any machine may have trained it:
 
-    metrics.json     it ended: finished, diverged, or stopped by a signal
-    failure.json     it could not be run, and why
-    .pulse           it is being run now: the number inside grows every second
-    neither          it was killed, or has not begun
+    metrics.json     the job has ended: finished, diverged, or stopped by a signal
+    failure.json     the job could not be run, and why
+    .pulse           the job is running now: the number inside grows every second
+    none of these    the job was killed, or has not begun
 """

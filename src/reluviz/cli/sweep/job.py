@@ -1,7 +1,6 @@
-"""One job of a sweep, in whichever process a launcher runs it."""
+"""One job of a sweep, in the process in which a launcher runs it."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +8,9 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from reluviz.cli.lazy_imports import postpone
+from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
-from reluviz.cli.sweep.heartbeat import end_with, heartbeat
+from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
 from reluviz.errors import UserError
 from reluviz.files import write_json
 
@@ -19,102 +18,107 @@ if TYPE_CHECKING:
     from reluviz.training.outcome import Outcome
     from reluviz.training.prepare import Prepared
 
-FULL = "HYDRA_FULL_ERROR"
+FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What Hydra's launchers call with the configuration of a job.
+    """The function that Hydra's launchers call with the configuration of a job.
 
     Attributes:
-        here: whether it runs in the process that the user looks at.
-        goes_on: whether it takes up what an earlier attempt left in its folder.
-        full: the user's own HYDRA_FULL_ERROR.
-        cwd: the folder in which the sweep was started, to which names of files refer.
-        parent: a process without which it must not go on; None if there is none.
+        in_this_process: whether the job runs in the process that the user started, and prints there.
+        resuming: whether the job continues what an earlier attempt left in its folder.
+        hydra_full_error: the user's own value of HYDRA_FULL_ERROR.
+        cwd: the folder in which the sweep was started; relative names of files refer to it.
+        parent: the process with which the job has to end; None if there is none.
     """
 
-    here: bool
-    goes_on: bool
-    full: str | None
+    in_this_process: bool
+    resuming: bool
+    hydra_full_error: str | None
     cwd: str
     parent: int | None = None
 
     def __call__(self, cfg: DictConfig) -> float:
-        """Train; return the median loss, infinite where there is none.
+        """Train, and return the median loss, or infinity if there is none.
 
         Raises:
-            KeyboardInterrupt: if it was stopped by a signal here; the sweep is to stop too.
+            KeyboardInterrupt: if a signal stopped the job in this process; the sweep has to stop too.
         """
-        if not self.here:
-            # a process that a launcher began for jobs alone
-            postpone()
-        # not at the head of this file, which is imported before anything is known to be trained
+        if not self.in_this_process:
+            # a launcher started this process only for jobs
+            install_lazy_imports()
+        # imported here, because this module is imported before it is known that anything will be trained
         from reluviz.cli import terminal
 
         if self.parent is not None:
-            end_with(self.parent)
-        if not self.here and os.path.isdir(self.cwd):
-            # workers of a cluster may stand elsewhere
+            exit_with_parent(self.parent)
+        if not self.in_this_process and os.path.isdir(self.cwd):
+            # a cluster may start its workers in another folder
             os.chdir(self.cwd)
         folder = Path(HydraConfig.get().runtime.output_dir)
-        before = results.read(folder)
-        if before.done and self.goes_on:
-            return float("inf") if before.loss is None else before.loss
-        if self.here:
-            terminal.job(HydraConfig.get().job.num, folder)
-        (folder / results.FAILURE).unlink(missing_ok=True)
-        tells: Callable[[str], None] = terminal.failure if self.here else lambda reason: None
-        set_full(self.full)
+        earlier = results.read_result(folder)
+        if earlier.done and self.resuming:
+            return float("inf") if earlier.loss is None else earlier.loss
+        if self.in_this_process:
+            terminal.print_job(HydraConfig.get().job.num, folder)
+        (folder / results.FAILURE_FILE).unlink(missing_ok=True)
+        set_hydra_full_error(self.hydra_full_error)
         try:
             with heartbeat(folder):
-                done, prepared = self._train(cfg, folder)
+                outcome, prepared = self._train(cfg, folder)
         except Exception as error:
-            if self.here and self.full == "1" and not isinstance(error, UserError):
+            if self.in_this_process and self.hydra_full_error == "1" and not isinstance(error, UserError):
                 raise
-            reason = reason_of(error)
+            reason = one_line(error)
             overrides = OmegaConf.to_container(HydraConfig.get().overrides.task)
-            write_json(folder / results.FAILURE, {"overrides": overrides, "reason": reason})
-            tells(reason)
+            write_json(folder / results.FAILURE_FILE, {"overrides": overrides, "reason": reason})
+            if self.in_this_process:
+                terminal.print_failure(reason)
             return float("inf")
         finally:
-            set_full("1" if self.here else self.full)
-        if self.here:
-            terminal.outcome(done, prepared, brief=True)
-        if done.exit_status >= 128 and (self.here or os.getpid() == self.parent):
-            # Hydra, or a pool of one, would go on with the next job
+            set_hydra_full_error("1" if self.in_this_process else self.hydra_full_error)
+        if self.in_this_process:
+            terminal.print_outcome(outcome, prepared, brief=True)
+        if outcome.exit_status >= 128 and (self.in_this_process or os.getpid() == self.parent):
+            # otherwise Hydra, or a pool of size one, would continue with the next job
             raise KeyboardInterrupt
-        return done.loss
+        return outcome.loss
 
     def _train(self, cfg: DictConfig, folder: Path) -> "tuple[Outcome, Prepared]":
         from reluviz.cli import resume
         from reluviz.training import prepare, run
 
         checkpoint = None
-        if self.goes_on:
+        if self.resuming:
             try:
-                resumed = resume.find(str(folder), [])
-                cfg, checkpoint = resumed.cfg, resumed.checkpoint
+                found = resume.find_run(str(folder), [])
+                cfg, checkpoint = found.cfg, found.checkpoint
             except UserError:
-                # killed before its first checkpoint, or after its last: what it drew and where it began are
-                # the same again
+                # The run was killed before its first checkpoint or after its last one. It starts again from the same
+                # initial weights and draws the same minibatches.
                 checkpoint = None
         prepared = prepare.prepare(cfg, resumed=checkpoint is not None)
-        if not self.here:
-            # bars of several processes would overwrite each other
+        if not self.in_this_process:
+            # progress bars of several processes would overwrite each other
             prepared.settings["callbacks"].pop("progress", None)
         return run.train(prepared, folder, checkpoint), prepared
 
 
-def reason_of(error: BaseException) -> str:
-    """Return one line for an exception: the user's errors as they are, others with their type."""
+def one_line(error: BaseException) -> str:
+    """Return an exception's message in one line, with its type unless it is a UserError."""
     words = " ".join(str(error).split())
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".rstrip(": ")
 
 
-def set_full(value: str | None) -> None:
-    """Set HYDRA_FULL_ERROR, or unset it."""
+def hydra_full_error() -> str | None:
+    """Return the value of HYDRA_FULL_ERROR, None if it is not set."""
+    return os.environ.get(FULL_ERROR_VARIABLE)
+
+
+def set_hydra_full_error(value: str | None) -> None:
+    """Set HYDRA_FULL_ERROR; None unsets it."""
     if value is None:
-        os.environ.pop(FULL, None)
+        os.environ.pop(FULL_ERROR_VARIABLE, None)
     else:
-        os.environ[FULL] = value
+        os.environ[FULL_ERROR_VARIABLE] = value

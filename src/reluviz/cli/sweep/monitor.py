@@ -1,4 +1,4 @@
-"""Jobs that run elsewhere, watched through their folders."""
+"""Follows jobs in other processes through the files in their folders."""
 
 import threading
 import time
@@ -8,70 +8,69 @@ from pathlib import Path
 from reluviz.cli.sweep import heartbeat, results
 from reluviz.cli.sweep.results import JobResult
 
-SECONDS = 0.5
-"""Between two looks."""
+POLL_SECONDS = 0.5
 
 
 class Monitor(threading.Thread):
-    """Tells of each job as it ends, and knows when nothing more is to come.
+    """Reports each job when it ends, and knows when no further job will end.
 
     Args:
-        folders: number -> folder of the jobs.
-        tell: called with the number of a job and how it ended.
-        queued: whether a scheduler still holds jobs of this sweep; None if there is no way to ask.
+        folders: number -> folder of each job.
+        report: called with the number of a job and its result.
+        queued: returns whether a scheduler still has jobs of this sweep; None if there is no scheduler.
     """
 
     def __init__(
         self,
         folders: Mapping[int, Path],
-        tell: Callable[[int, JobResult], None],
+        report: Callable[[int, JobResult], None],
         queued: Callable[[], bool] | None = None,
     ) -> None:
-        super().__init__(name="watch", daemon=True)
-        self.open = dict(folders)
-        self.tell = tell
+        super().__init__(name="monitor", daemon=True)
+        self.pending = dict(folders)
+        self.report = report
         self.queued = queued
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._beats: dict[int, str | None] = {}
-        self._moved = time.monotonic()
+        self._last_change = time.monotonic()
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Look again and again."""
-        while not self._ended.wait(SECONDS):
-            self.look()
+        """Check the folders again and again until `stop`."""
+        while not self._stopped.wait(POLL_SECONDS):
+            self.check()
 
     def stop(self) -> None:
-        """Look once more, and no further."""
-        self._ended.set()
+        """End the thread, and check the folders a last time."""
+        self._stopped.set()
         self.join()
-        self.look()
+        self.check()
 
-    def look(self) -> None:
-        """Tell what is new."""
+    def check(self) -> None:
+        """Report the jobs that have ended since the last check."""
         with self._lock:
-            for number, folder in list(self.open.items()):
-                ending = results.read(folder)
-                beat = heartbeat.last(folder)
-                if ending.status not in ("unfinished", "missing") and beat is None:
-                    del self.open[number]
-                    self._moved = time.monotonic()
-                    self.tell(number, ending)
+            for number, folder in list(self.pending.items()):
+                result = results.read_result(folder)
+                beat = heartbeat.last_beat(folder)
+                if result.status not in ("unfinished", "missing") and beat is None:
+                    del self.pending[number]
+                    self._last_change = time.monotonic()
+                    self.report(number, result)
                 elif beat is not None and beat != self._beats.get(number):
                     self._beats[number] = beat
-                    self._moved = time.monotonic()
+                    self._last_change = time.monotonic()
 
     def settled(self) -> bool:
-        """Whether nothing more is to come: all have ended, or what is left shows no life and waits in no queue."""
-        if not self.open:
+        """Return True if all jobs have ended, or if the rest have no heartbeat and are not queued."""
+        if not self.pending:
             return True
         if self.queued is not None and self.queued():
             with self._lock:
-                self._moved = time.monotonic()
+                self._last_change = time.monotonic()
             return False
-        return time.monotonic() - self._moved > heartbeat.PATIENCE
+        return time.monotonic() - self._last_change > heartbeat.TIMEOUT_SECONDS
 
-    def settle(self) -> None:
-        """Wait until nothing more is to come."""
+    def wait_until_settled(self) -> None:
+        """Wait until no further job will end."""
         while not self.settled():
-            time.sleep(SECONDS)
+            time.sleep(POLL_SECONDS)

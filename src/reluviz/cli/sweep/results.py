@@ -1,4 +1,4 @@
-"""What became of a job, read from its folder. Imports nothing heavy."""
+"""The result of a job, read from its folder. Imports nothing heavy."""
 
 import json
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from reluviz.training.outcome import median_loss
 
-METRICS = "metrics.json"
-FAILURE = "failure.json"
-ENDED = ("finished", "diverged")
-"""Statuses of runs that have nothing left to do."""
+METRICS_FILE = "metrics.json"
+FAILURE_FILE = "failure.json"
+DONE_STATUSES = ("finished", "diverged")
+"""Of jobs that a resumed sweep does not run again."""
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job stands.
+    """The state of a job.
 
     Attributes:
         folder: the job's folder.
-        status: finished, diverged, interrupted or terminated as in metrics.json; failed: it could not be run;
-            unfinished: it was begun and left no word; missing: it was not begun.
-        reason: why it failed.
-        loss: `median_loss` of its metrics; None without metrics.
+        status: finished, diverged, interrupted or terminated, as in metrics.json; failed if the job could not be run;
+            unfinished if it was begun and left neither file; missing if it was not begun.
+        reason: why the job failed.
+        loss: `median_loss` of the job's metrics; None without metrics.
     """
 
     folder: Path
@@ -32,22 +32,23 @@ class JobResult:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.status in ENDED
+        """Return True if the job does not have to be run again."""
+        return self.status in DONE_STATUSES
 
 
-def read(folder: Path) -> JobResult:
-    """Return how the job of a folder stands."""
-    failure = _load(folder / FAILURE)
+def read_result(folder: Path) -> JobResult:
+    """Return the state of the job in a folder."""
+    failure = _load_object(folder / FAILURE_FILE)
     if failure is not None:
         return JobResult(folder, "failed", str(failure.get("reason", "")))
-    metrics = _load(folder / METRICS)
+    metrics = _load_object(folder / METRICS_FILE)
     if metrics is not None and isinstance(metrics.get("status"), str):
         return JobResult(folder, metrics["status"], loss=median_loss(metrics))
     return JobResult(folder, "unfinished" if (folder / ".hydra").is_dir() else "missing")
 
 
-def _load(path: Path) -> dict[str, Any] | None:
+def _load_object(path: Path) -> dict[str, Any] | None:
+    """Return a JSON object, or None if the file is missing, damaged or holds something else."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

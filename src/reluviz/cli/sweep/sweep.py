@@ -1,4 +1,4 @@
-"""A sweep: its jobs, their folders, and the launcher that runs what is left to do."""
+"""A sweep: its jobs, their folders, and the launcher that runs the jobs that are not done."""
 
 import os
 import signal
@@ -16,158 +16,158 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.cli.sweep import heartbeat, results, slurm
-from reluviz.cli.sweep.job import FULL, Job, reason_of
+from reluviz.cli.sweep.job import Job, one_line
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
 from reluviz.files import write_json
 
-APART = ("launcher", "sweeper", "sweep.")
-"""Settings that say how a sweep is run and not what: part of no run's name or identity."""
+SWEEP_KEYS = ("launcher", "sweeper", "sweep.")
+"""Beginnings of keys that say how a sweep is run. They are no part of a run's name or identity."""
 
 
 @dataclass
 class Sweep:
-    """What a sweep's command line asked for, and what has become of it.
+    """A sweep as the command line describes it, with the state of its jobs.
 
     Attributes:
         folder: the sweep's folder.
-        fixed: keys that do not vary between the jobs.
+        fixed_keys: keys of the command line that do not vary between the jobs.
         launcher: the choice of launcher.
-        goes_on: whether the folder holds an earlier attempt.
-        full: the user's own HYDRA_FULL_ERROR.
-        trials: how many jobs a searching sweeper may try.
-        together: how many of them at a time.
+        resuming: whether the folder holds an earlier attempt.
+        hydra_full_error: the user's own value of HYDRA_FULL_ERROR.
+        trials: the number of trials of a search.
+        parallel_trials: how many of them run at the same time.
         jobs: folder -> overrides of all jobs so far.
-        before: how many had ended in an earlier attempt.
-        terminated: whether a signal asked the process to end.
+        done_before: the number of jobs that were done in an earlier attempt.
+        terminated: whether SIGTERM stopped the sweep.
     """
 
     folder: Path
-    fixed: Sequence[str]
+    fixed_keys: Sequence[str]
     launcher: str
-    goes_on: bool
-    full: str | None
+    resuming: bool
+    hydra_full_error: str | None
     trials: int
-    together: int
+    parallel_trials: int
     jobs: dict[Path, list[str]] = field(default_factory=dict)
-    before: int = 0
+    done_before: int = 0
     terminated: bool = False
 
     @property
-    def here(self) -> bool:
-        """Whether the jobs run in this process."""
+    def in_this_process(self) -> bool:
+        """Return True if the jobs run in this process."""
         return self.launcher == "none"
 
-    def job(self) -> Job:
-        """Return what the launcher is to call."""
+    def make_job(self) -> Job:
+        """Return the function for the launcher to call."""
         parent = os.getpid() if self.launcher == "joblib" else None
-        return Job(self.here, self.goes_on, self.full, os.getcwd(), parent)
+        return Job(self.in_this_process, self.resuming, self.hydra_full_error, os.getcwd(), parent)
 
-    def endings(self) -> list[JobResult]:
-        """Return how all jobs stand."""
-        return [results.read(folder) for folder in self.jobs]
+    def job_results(self) -> list[JobResult]:
+        """Return the state of every job."""
+        return [results.read_result(folder) for folder in self.jobs]
 
-    def begin(self) -> None:
-        """See to it that nobody else is going to run its jobs.
+    def check_queue(self) -> None:
+        """Check that Slurm has no jobs of an earlier attempt.
 
         Raises:
-            UserError: if Slurm still has jobs of an earlier attempt, whose process was killed.
+            UserError: if it has some, because the earlier attempt's process was killed.
         """
         queue = slurm.Queue(self.folder)
-        if self.goes_on and queue.reachable() and queue.holds():
-            # those that have not begun show no life
-            ids = " ".join(queue.ids())
+        if self.resuming and queue.reachable() and queue.has_jobs():
+            # jobs that wait in the queue have no heartbeat
+            ids = " ".join(queue.job_ids())
             raise UserError(f"sweep.resume={self.folder}: Slurm still has jobs of it, {ids}; wait, or scancel them")
 
-    def remember(self, grid: Sequence[Sequence[str]]) -> None:
-        """Count jobs that ended in an earlier attempt, and that nobody will ask to be run."""
-        for one in grid:
-            self.jobs[self._folder(one)] = list(one)
-        self.before = len(self.jobs)
+    def add_done_jobs(self, grid: Sequence[Sequence[str]]) -> None:
+        """Count jobs that were done in an earlier attempt and that will not be passed to `run`."""
+        for overrides in grid:
+            self.jobs[self._job_folder(overrides)] = list(overrides)
+        self.done_before = len(self.jobs)
 
     def run(self, launcher: Any, grid: Sequence[Sequence[str]]) -> list[JobResult]:
-        """Run the jobs that are left to do; return how all of `grid` stand then.
+        """Run the jobs of `grid` that are not done yet, and return the results of all its jobs.
 
         Args:
             launcher: Hydra's.
             grid: the overrides of each job.
 
         Raises:
-            UserError: if two jobs would share a folder, or the folder holds something else than these jobs.
-            KeyboardInterrupt: if the sweep was interrupted; what has ended is whole.
+            UserError: if two jobs would share a folder, or if the sweep's folder holds other runs than these.
+            KeyboardInterrupt: if the sweep was interrupted; the results of the jobs that had ended are complete.
         """
         first = len(self.jobs)
-        new = {self._folder(one): list(one) for one in grid}
+        new = {self._job_folder(overrides): list(overrides) for overrides in grid}
         if len(new) < len(grid):
             raise UserError("two jobs of this sweep would have the same settings, and share a folder")
-        if self.goes_on:
-            self._check(new)
+        if self.resuming:
+            self._check_folders(new)
         self.jobs |= new
         todo = [
             (first + number, folder, overrides)
             for number, (folder, overrides) in enumerate(new.items())
-            if not (self.goes_on and results.read(folder).done)
+            if not (self.resuming and results.read_result(folder).done)
         ]
-        self.before += len(new) - len(todo)
-        if self.here:
+        self.done_before += len(new) - len(todo)
+        if self.in_this_process:
             for number, folder, overrides in todo:
-                self._one(launcher, number, folder, overrides)
+                self._run_job(launcher, number, folder, overrides)
         else:
-            self._elsewhere(launcher, todo)
-        return [results.read(folder) for folder in new]
+            self._run_in_other_processes(launcher, todo)
+        return [results.read_result(folder) for folder in new]
 
-    def _folder(self, overrides: Sequence[str]) -> Path:
-        return self.folder / config.varies(kept(overrides), self.fixed)
+    def _job_folder(self, overrides: Sequence[str]) -> Path:
+        return self.folder / config.job_folder_name(run_overrides(overrides), self.fixed_keys)
 
-    def _one(self, launcher: Any, number: int, folder: Path, overrides: list[str]) -> None:
+    def _run_job(self, launcher: Any, number: int, folder: Path, overrides: list[str]) -> None:
         try:
-            # one at a time: a launcher keeps the configurations of all that it is given
+            # one job at a time, because a launcher keeps the configurations of all jobs of one call
             for ended in launcher.launch([overrides], initial_job_idx=number):
                 _ = ended.return_value
         except (HydraException, OmegaConfBaseException) as error:
-            if self.full == "1":
+            if self.hydra_full_error == "1":
                 raise
-            self._failed(folder, overrides, UserError(config.why(overrides, error)))
+            self._record_failure(folder, overrides, UserError(config.composition_error(overrides, error)))
 
-    def _failed(self, folder: Path, overrides: list[str], error: Exception) -> None:
+    def _record_failure(self, folder: Path, overrides: list[str], error: Exception) -> None:
         from reluviz.cli import terminal
 
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / results.FAILURE, {"overrides": overrides, "reason": reason_of(error)})
-        terminal.failure(reason_of(error))
+        write_json(folder / results.FAILURE_FILE, {"overrides": overrides, "reason": one_line(error)})
+        terminal.print_failure(one_line(error))
 
-    def _elsewhere(self, launcher: Any, todo: list[tuple[int, Path, list[str]]]) -> None:
+    def _run_in_other_processes(self, launcher: Any, todo: list[tuple[int, Path, list[str]]]) -> None:
         from reluviz.cli import terminal
 
         queue = slurm.Queue(self.folder) if self.launcher == "slurm" else None
         while todo:
             folders = {number: folder for number, folder, _ in todo}
-            watch = Monitor(folders, terminal.ended, queue.holds if queue else None)
-            terminal.launching(len(todo), self.launcher)
+            monitor = Monitor(folders, terminal.print_job_result, queue.has_jobs if queue else None)
+            terminal.print_launch(len(todo), self.launcher)
             problem: Exception | None = None
-            watch.start()
+            monitor.start()
             try:
-                with self._terminable():
+                with self._sigterm_as_interrupt():
                     try:
                         launcher.launch([overrides for _, _, overrides in todo], initial_job_idx=todo[0][0])
                     except Exception as error:
-                        # the first of the jobs that died; the others may still be running
+                        # the launcher reports the first job that died; others may still be running
                         problem = error
-                        if any(folder.is_dir() for folder in folders.values()) or (queue and queue.holds()):
-                            watch.settle()
+                        if any(folder.is_dir() for folder in folders.values()) or (queue and queue.has_jobs()):
+                            monitor.wait_until_settled()
             except KeyboardInterrupt:
                 self._cancel(queue)
                 raise
             finally:
-                watch.stop()
+                monitor.stop()
             if problem is None:
                 return
-            left = [(n, f, o) for n, f, o in todo if results.read(f).status == "missing"]
-            if len(left) == len(todo):
-                raise UserError(f"launcher={self.launcher}: {reason_of(problem)}")
-            # those that never began: a process that dies may take a whole batch with it
-            todo = left
+            missing = [(n, f, o) for n, f, o in todo if results.read_result(f).status == "missing"]
+            if len(missing) == len(todo):
+                raise UserError(f"launcher={self.launcher}: {one_line(problem)}")
+            # run the jobs that never began: a process that dies may take a whole batch of jobs with it
+            todo = missing
 
     def _cancel(self, queue: slurm.Queue | None) -> None:
         if queue is not None:
@@ -176,14 +176,14 @@ class Sweep:
             import ray
 
             ray.shutdown()
-        beats = list(self.jobs)
-        end = time.monotonic() + heartbeat.PATIENCE
-        while time.monotonic() < end and heartbeat.beating(beats):
+        folders = list(self.jobs)
+        end = time.monotonic() + heartbeat.TIMEOUT_SECONDS
+        while time.monotonic() < end and heartbeat.running_folders(folders):
             pass
 
     @contextmanager
-    def _terminable(self) -> Iterator[None]:
-        """Let SIGTERM end the sweep as Ctrl-C does: otherwise what runs elsewhere would run on."""
+    def _sigterm_as_interrupt(self) -> Iterator[None]:
+        """Treat SIGTERM like Ctrl-C within this context; otherwise the jobs in other processes would continue."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.terminated = True
@@ -195,54 +195,53 @@ class Sweep:
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def _check(self, jobs: dict[Path, list[str]]) -> None:
-        """Refuse to go on where the folders hold other runs than these, or a run that is under way."""
+    def _check_folders(self, jobs: dict[Path, list[str]]) -> None:
+        """Refuse to resume if the folders hold other runs than these jobs, or if a job is running.
+
+        Raises:
+            UserError: in these cases.
+        """
         for folder, overrides in jobs.items():
-            if (stored := _given(folder)) is None:
+            if (stored := _stored_overrides(folder)) is None:
                 continue
-            earlier, now = (sorted(kept(one)) for one in (stored, overrides))
+            earlier, now = (sorted(run_overrides(one)) for one in (stored, overrides))
             if earlier != now:
                 with_ = [text for text in earlier if text not in now]
                 without = [text for text in now if text not in earlier]
                 why = f"{folder.name} was run with{'' if with_ else 'out'} {' '.join(with_ or without)}"
-                raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
+                raise UserError(f"sweep.resume={self.folder}: {why}; resume with the same command")
         folders = (path.parent for path in sorted(self.folder.glob("*/.hydra")))
-        begun = next(((folder, given) for folder in folders if (given := _given(folder)) is not None), None)
+        begun = next(((one, stored) for one in folders if (stored := _stored_overrides(one)) is not None), None)
         if begun and jobs:
-            folder, given = begun
-            fewer = config.varies(kept(given), self.fixed) != folder.name
-            if fewer or self._moving(given) != self._moving(next(iter(jobs.values()))):
-                # the same runs would be made again under other names
+            folder, stored = begun
+            renamed = config.job_folder_name(run_overrides(stored), self.fixed_keys) != folder.name
+            if renamed or self._varying_keys(stored) != self._varying_keys(next(iter(jobs.values()))):
+                # the same runs would be trained again in folders with other names
                 why = f"{folder.name} is of a sweep over other keys"
-                raise UserError(f"sweep.resume={self.folder}: {why}; go on with the same command")
-        if running := heartbeat.beating(folder for folder in jobs):
+                raise UserError(f"sweep.resume={self.folder}: {why}; resume with the same command")
+        if running := heartbeat.running_folders(jobs):
             raise UserError(
-                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, {running[0].name} for one"
+                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {running[0].name}"
             )
 
-    def _moving(self, overrides: Sequence[str]) -> set[str]:
-        return {text.lstrip("+~").partition("=")[0] for text in kept(overrides)} - set(self.fixed)
+    def _varying_keys(self, overrides: Sequence[str]) -> set[str]:
+        return {text.lstrip("+~").partition("=")[0] for text in run_overrides(overrides)} - set(self.fixed_keys)
 
 
-def kept(overrides: Any) -> list[str]:
-    """Return the overrides that belong to a run's identity."""
-    return [text for text in overrides if not text.lstrip("+~").startswith(APART)]
+def run_overrides(overrides: Any) -> list[str]:
+    """Return the overrides that belong to a run's identity, without those that say how the sweep is run."""
+    return [text for text in overrides if not text.lstrip("+~").startswith(SWEEP_KEYS)]
 
 
-def _given(folder: Path) -> list[str] | None:
-    """Return the overrides with which a job was begun; None where it has not come to training.
+def _stored_overrides(folder: Path) -> list[str] | None:
+    """Return the overrides with which a job was begun, or None if its training had not begun.
 
-    Hydra does not write them in one move: a process that was killed then leaves any part of them, or an empty file.
+    Hydra does not write them atomically: a process that is killed meanwhile leaves an incomplete or empty file.
     """
     try:
-        if {path.name for path in folder.iterdir()} <= {".hydra", heartbeat.NAME}:
+        if {path.name for path in folder.iterdir()} <= {".hydra", heartbeat.FILE_NAME}:
             return None
         stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     return [str(one) for one in stored or []]
-
-
-def environment() -> str | None:
-    """Return the user's own HYDRA_FULL_ERROR."""
-    return os.environ.get(FULL)

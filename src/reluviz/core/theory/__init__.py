@@ -1,4 +1,4 @@
-"""What the theory says, in closed form: the numbers that a run can be held against. Use float64.
+"""Closed-form results of the theory, to compare runs with. Use float64.
 
 constant  f(x) = theta
     `loss` `gradient` `optimum` `update` `contributions` `candidate` `weight` `contraction_factor`
@@ -9,7 +9,7 @@ relu  f(x) = c + sum_k v_k relu(w_k x + b_k)
     `least_squares` `ridge` `effective_condition_number` `noise_floor` `expected_training_error`
     `output_trajectory` `largest_stable_step_output` `ntk` `hessian` `hessian_sharpness`
 
-The first two are written side by side on purpose: read one, then see what changes in the other.
+`constant` and `linear` have the same structure on purpose: read one, then see what changes in the other.
 """
 
 from reluviz.core.theory import constant, linear, relu

@@ -1,9 +1,9 @@
-"""The constant model f(x) = theta: every point asks for its own y_i, and all are heard alike.
+"""The constant model f(x) = theta: every point votes for its own y_i, and all votes have the same weight.
 
     r_i = theta - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2)
 
-Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], y is [N]; where a result is
-said to be [R], a scalar theta gives a scalar. theta has the unit of y, L its square, eta (`lr`) has none.
+Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], y is [N]. A result [R] becomes a scalar
+for a scalar theta. Units: theta has that of y, L that of y^2, eta (`lr`) has none.
 """
 
 import torch
@@ -31,30 +31,30 @@ def update(theta: Tensor, y: Tensor, lr: float) -> Tensor:
 
 
 def contributions(theta: Tensor, y: Tensor) -> Tensor:
-    """Return c_i = 2 (theta - y_i) / N, the vote of each point; sum_i c_i = dL/dtheta, [R, N]."""
+    """Return c_i = 2 (theta - y_i) / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta."""
     return 2 * (theta.unsqueeze(-1) - y) / len(y)
 
 
 def candidate(y: Tensor) -> Tensor:
-    """Return theta_i = y_i, the value that makes r_i = 0: what each point asks for, [N]."""
+    """Return theta_i = y_i, the value of theta that makes r_i = 0, [N]."""
     return y
 
 
 def weight(y: Tensor) -> Tensor:
-    """Return h_i = 1, how hard each point pulls: c_i = 2 h_i (theta - theta_i) / N, [N]."""
+    """Return h_i = 1, the weight of each point's candidate in theta*, [N]; c_i = 2 h_i (theta - theta_i) / N."""
     return torch.ones_like(y)
 
 
 def contraction_factor(lr: float) -> float:
-    """Return rho = 1 - 2 eta: theta' - theta* = rho (theta - theta*), whatever the data.
+    """Return rho = 1 - 2 eta, for any data: theta' - theta* = rho (theta - theta*).
 
-    eta = 1/2 arrives in one update, eta = 1 is a two-cycle, eta > 1 diverges.
+    eta = 1/2 reaches theta* in one update, eta = 1 gives a two-cycle, eta > 1 diverges.
     """
     return 1 - 2 * lr
 
 
 def largest_stable_step(momentum: float = 0.0) -> float:
-    """Return eta = 2 (1 + mu) / lambda with the curvature lambda = 2, so 1 + mu; GD diverges beyond it.
+    """Return eta = 2 (1 + mu) / lambda = 1 + mu, as the curvature is lambda = 2; GD diverges for a larger eta.
 
     Heavy-ball momentum mu as in torch.optim.SGD without dampening: m' = mu m + g, theta' = theta - eta m'.
 
@@ -69,7 +69,7 @@ def largest_stable_step(momentum: float = 0.0) -> float:
 
 
 def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
-    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T: gradient descent in full, [R, T + 1].
+    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T, of full-batch gradient descent, [R, T + 1].
 
     Raises:
         ValueError: if `updates` is negative.
@@ -84,11 +84,12 @@ def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
 def stationary_variance(y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
     """Return Var(theta) = eta s^2 / (B (1 - eta)) of SGD in the long run, s^2 = (1/N) sum_i (y_i - mean y)^2.
 
-    From V = rho^2 V + 4 eta^2 s^2 / B. A batch drawn without replacement, afresh at every update: times
-    (N - B) / (N - 1). Shuffled epochs are neither: their batches depend on each other, and theta varies less.
+    It solves V = rho^2 V + 4 eta^2 s^2 / B. If each batch is drawn without replacement and independently of the batches
+    before, multiply it by (N - B) / (N - 1). Neither formula holds for shuffled epochs: their batches depend on each
+    other, and theta varies less.
 
     Raises:
-        ValueError: unless 0 < eta < 1, or theta never settles; for a batch size that cannot be drawn.
+        ValueError: unless 0 < eta < 1, since otherwise no stationary variance exists; if no such batch can be drawn.
     """
     if not 0 < lr < largest_stable_step():
         raise ValueError(f"SGD settles only for a learning rate between 0 and 1, not {lr}")

@@ -1,10 +1,9 @@
-"""The one-parameter linear model f(x) = theta x: a point asks for y_i / x_i and is heard with x_i^2.
+"""The one-parameter linear model f(x) = theta x: a point votes for y_i / x_i with weight x_i^2.
 
     r_i = theta x_i - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2),   m2 = mean x^2,   m4 = mean x^4
 
-Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], x and y are [N]; where a
-result is said to be [R], a scalar theta gives a scalar. Units: theta has that of y/x, L of y^2, eta (`lr`)
-of 1/x^2.
+Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], x and y are [N]. A result [R] becomes a
+scalar for a scalar theta. Units: theta has that of y/x, L that of y^2, eta (`lr`) that of 1/x^2.
 """
 
 import torch
@@ -24,10 +23,10 @@ def gradient(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def optimum(x: Tensor, y: Tensor) -> Tensor:
     """Return theta* = sum_i x_i y_i / sum_i x_i^2, the mean of y_i / x_i weighted with x_i^2, a scalar.
 
-    So d theta*/d y_i = x_i / sum_j x_j^2: a point far from 0 is heard most.
+    So d theta*/d y_i = x_i / sum_j x_j^2: a point far from 0 has the most influence.
 
     Raises:
-        ValueError: if every x_i is 0, where no theta is better than another.
+        ValueError: if every x_i is 0, since then every theta has the same loss.
     """
     return (x * y).sum() / (len(x) * _mean_square(x))
 
@@ -38,17 +37,17 @@ def update(theta: Tensor, x: Tensor, y: Tensor, lr: float) -> Tensor:
 
 
 def contributions(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return c_i = 2 (theta x_i - y_i) x_i / N, the vote of each point; sum_i c_i = dL/dtheta, [R, N]."""
+    """Return c_i = 2 (theta x_i - y_i) x_i / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta."""
     return 2 * (theta.unsqueeze(-1) * x - y) * x / len(x)
 
 
 def candidate(x: Tensor, y: Tensor) -> Tensor:
-    """Return theta_i = y_i / x_i, where r_i = 0: what each point asks for, [N]; NaN where x_i = 0."""
+    """Return theta_i = y_i / x_i, the value of theta that makes r_i = 0, [N]; NaN where x_i = 0."""
     return torch.where(x == 0, torch.nan, y / x)
 
 
 def weight(x: Tensor) -> Tensor:
-    """Return h_i = x_i^2, how hard each point pulls: c_i = 2 h_i (theta - theta_i) / N, [N].
+    """Return h_i = x_i^2, the weight of each point's candidate in theta*, [N]; c_i = 2 h_i (theta - theta_i) / N.
 
     Divided by their sum, the weights are the leverages of the points.
     """
@@ -61,7 +60,7 @@ def contraction_factor(x: Tensor, lr: float) -> float:
 
 
 def largest_stable_step(x: Tensor, momentum: float = 0.0) -> float:
-    """Return eta = 2 (1 + mu) / lambda where lambda = 2 m2, so (1 + mu) / m2; GD diverges beyond it.
+    """Return eta = 2 (1 + mu) / lambda = (1 + mu) / m2, as lambda = 2 m2; GD diverges for a larger eta.
 
     Heavy-ball momentum mu as in torch.optim.SGD without dampening: m' = mu m + g, theta' = theta - eta m'.
 
@@ -76,7 +75,7 @@ def largest_stable_step(x: Tensor, momentum: float = 0.0) -> float:
 
 
 def trajectory(theta0: Tensor, x: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
-    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T: gradient descent in full, [R, T + 1].
+    """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T, of full-batch gradient descent, [R, T + 1].
 
     Raises:
         ValueError: if `updates` is negative or every x_i is 0.
@@ -91,13 +90,12 @@ def trajectory(theta0: Tensor, x: Tensor, y: Tensor, lr: float, updates: int) ->
 def stationary_variance(x: Tensor, y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
     """Return Var(theta) = eta mean(x^2 eps^2) / B / (m2 - eta (m2^2 + (m4 - m2^2) / B)) in the long run.
 
-    eps_i = y_i - theta* x_i is the residual at the optimum. From
-    V = (1 - 4 eta m2 + 4 eta^2 E[(mean_B x^2)^2]) V + 4 eta^2 Var(mean_B x eps). A batch drawn without
-    replacement, afresh at every update: (N - B) / (N - 1) / B in place of both 1/B.
+    eps_i = y_i - theta* x_i is the residual at the optimum. The variance solves
+    V = (1 - 4 eta m2 + 4 eta^2 E[(mean_B x^2)^2]) V + 4 eta^2 Var(mean_B x eps). If each batch is drawn without
+    replacement and independently of the batches before, replace both 1/B by (N - B) / (N - 1) / B.
 
     Raises:
-        ValueError: unless 0 < eta < `largest_mean_square_step`; for a batch size that cannot be drawn; if
-            every x_i is 0.
+        ValueError: unless 0 < eta < `largest_mean_square_step`; if no such batch can be drawn; if every x_i is 0.
     """
     limit = largest_mean_square_step(x, batch_size, replacement)
     if not 0 < lr < limit:
@@ -109,25 +107,26 @@ def stationary_variance(x: Tensor, y: Tensor, lr: float, batch_size: int, replac
 
 
 def largest_mean_square_step(x: Tensor, batch_size: int, replacement: bool = True) -> float:
-    """Return eta = m2 / (m2^2 + (m4 - m2^2) / B), beyond which E (theta - theta*)^2 grows: m2/m4 at B = 1.
+    """Return eta = m2 / (m2^2 + (m4 - m2^2) / B), beyond which E (theta - theta*)^2 grows; m2/m4 for B = 1.
 
-    Stricter than 1/m2, because a batch's own curvature mean_B x^2 fluctuates; B -> infinity gives 1/m2 back.
+    It is smaller than 1/m2, because the curvature of a batch, 2 mean_B x^2, fluctuates. It tends to 1/m2 for large B.
 
     Raises:
-        ValueError: for a batch size that cannot be drawn, or if every x_i is 0.
+        ValueError: if no such batch can be drawn, or if every x_i is 0.
     """
     m2, m4 = _mean_square(x), x.square().square().mean().item()
     return m2 / (m2**2 + (m4 - m2**2) * _inverse_batch(len(x), batch_size, replacement))
 
 
 def _inverse_batch(samples: int, batch_size: int, replacement: bool) -> float:
-    """Return Var(mean of a batch) / Var(one sample)."""
+    """Return Var(mean of a batch) / Var(one sample): 1/B, or (N - B) / (N - 1) / B without replacement."""
     if batch_size < 1 or (batch_size > samples and not replacement):
         raise ValueError(f"batch size {batch_size} cannot be drawn from {samples} points")
     return 1 / batch_size if replacement else (samples - batch_size) / (max(1, samples - 1) * batch_size)
 
 
 def _mean_square(x: Tensor) -> float:
+    """Return m2, after checking that it is not 0."""
     m2 = x.square().mean().item()
     if m2 == 0:
         raise ValueError("every x is 0: the linear model y = theta x has no optimum")

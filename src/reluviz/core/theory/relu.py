@@ -1,11 +1,13 @@
-"""What is solvable of f(x) = c + sum_k v_k relu(w_k x + b_k): its output layer, tangent and curvature.
+"""Closed forms for f(x) = c + sum_k v_k relu(w_k x + b_k): output layer, tangent kernel and Hessian.
 
     Phi = [relu(w_k x_i + b_k), 1] (`functions.features`),  J = df/dtheta (`functions.tangent`),
     r_i = f(x_i) - y_i,  L = (1/N) sum_i r_i^2 (mean, no 1/2)
 
-Per-sample gradients in closed form are in `votes`. Legend of shapes: R replicas, N samples, W hidden units,
-F columns of Phi (W + 1), P trained parameters, T recorded updates. y is [N] or [R, N]. The functions of
-Phi also take it without the replica axis, [N, F], and then their results have none either.
+Per-sample gradients in closed form are in `votes`.
+
+Legend of shapes: R replicas, N samples, W hidden units, F columns of Phi (W + 1), P trained parameters, T counts of
+updates. y is [N] or [R, N]. Functions of Phi also accept [N, F], without the replica axis; then their results have no
+replica axis either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,27 +28,27 @@ class LeastSquares:
 
 
 def least_squares(phi: Tensor, y: Tensor) -> LeastSquares:
-    """Return theta = Phi^+ y, the shortest among the minimisers of |Phi theta - y|^2.
+    """Return theta = Phi^+ y, the minimiser of |Phi theta - y|^2 with the smallest norm, and the rank of Phi.
 
     Singular values up to max(N, F) eps sigma_max count as 0 (G. H. Golub, C. F. Van Loan, Matrix
-    Computations, section 5.5). On badly conditioned features the solution can be very long.
+    Computations, section 5.5). If Phi is badly conditioned, the norm of the solution can be very large.
     """
     left, s, right = torch.linalg.svd(phi, full_matrices=False)
     kept = s > _tolerance(phi, s)
     inverse = torch.where(kept, 1 / s, 0)
-    return LeastSquares(_synthesis(right, inverse * _analysis(left, y)), kept.sum(-1))
+    return LeastSquares(_combine(right, inverse * _project(left, y)), kept.sum(-1))
 
 
 def ridge(phi_hidden: Tensor, y: Tensor, lam: float) -> tuple[Tensor, Tensor]:
     """Return v [R, W] and c [R] that minimise sum_i r_i^2 + lambda |v|^2; c is not penalised.
 
-    At the minimum c = mean y - v . mean Phi, so that v solves the problem of the centred data:
-    v = V s / (s^2 + lambda) U^T (y - mean y). lambda = 0 gives the least squares of minimum |v|.
+    At the minimum c = mean y - v . mean Phi, so that v solves the problem with centred data:
+    v = V s / (s^2 + lambda) U^T (y - mean y). lambda = 0 gives the least-squares solution with minimum |v|.
 
     Args:
         phi_hidden: the hidden features without the column of ones, [R, N, W].
         y: targets.
-        lam: lambda, in units of Phi^2; weight decay wd in the training of v amounts to lambda = N wd / 2.
+        lam: lambda, in units of Phi^2; weight decay wd on v in training is equivalent to lambda = N wd / 2.
 
     Raises:
         ValueError: if lambda is negative.
@@ -60,17 +62,17 @@ def ridge(phi_hidden: Tensor, y: Tensor, lam: float) -> tuple[Tensor, Tensor]:
     left, s, right = torch.linalg.svd(centred, full_matrices=False)
     kept = s > _tolerance(centred, s)
     shrink = torch.where(kept, s / (s.square() + lam), 0)
-    v = _synthesis(right, shrink * _analysis(left, y - level.unsqueeze(-1)))
+    v = _combine(right, shrink * _project(left, y - level.unsqueeze(-1)))
     return v, level - (v * centre).sum(-1)
 
 
 def effective_condition_number(phi: Tensor) -> Tensor:
     """Return sigma_max / sigma_min over the singular values above the rank tolerance of `least_squares`, [R].
 
-    Gradient descent on the output layer sees the Hessian (2/N) Phi^T Phi, whose condition number is the
-    *square* of this one. On the course's features (200 points, uniform elbows, with the column of ones) the
-    Hessian's is the one that is about 1e11 at W = 20 (median over 20 seeds 4e10), where that of Phi is a few
-    1e5. At W = 3 the Hessian's ranges from 4e3 to 2e10 already: two elbows close together are enough.
+    The speed of gradient descent on the output layer depends on the Hessian (2/N) Phi^T Phi. Its condition number is
+    the *square* of that of Phi. Example: features of 200 points with uniform elbows and the column of ones. At W = 20
+    the condition number of Phi is a few 1e5, and that of the Hessian about 1e11 (median over 20 seeds 4e10). At W = 3
+    that of the Hessian already ranges from 4e3 to 2e10, because two elbows close together suffice to make it large.
     """
     s: Tensor = torch.linalg.svdvals(phi)
     return s[..., 0] / torch.where(s > _tolerance(phi, s), s, torch.inf).amin(-1)
@@ -78,12 +80,12 @@ def effective_condition_number(phi: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """Errors that noise in the training outputs imposes.
+    """Errors caused by noise in the training outputs.
 
     Attributes:
-        training: the realised mean(eps_i^2), what the target itself would score on the training points.
-        test: sigma^2 rank / N, the error against the noise-free target that least squares would leave; None
-            where sigma is unknown.
+        training: the realised mean(eps_i^2), which is the loss of the target function on the training points.
+        test: sigma^2 rank / N, the expected error of least squares against the noise-free target; None if sigma is
+            unknown.
     """
 
     training: float
@@ -91,12 +93,12 @@ class NoiseFloor:
 
 
 def noise_floor(eps: Tensor, rank: int, sigma: float | None = None) -> NoiseFloor:
-    """Return mean(eps^2) and sigma^2 rank / N; the latter is expected at the training inputs.
+    """Return mean(eps^2) and sigma^2 rank / N, the latter an expected value at the training inputs.
 
     Args:
         eps: the noise y_i - target(x_i), [N].
-        rank: the rank of the features that are fitted.
-        sigma: the standard deviation that the noise was drawn with.
+        rank: the rank of the fitted features.
+        sigma: the standard deviation of the distribution that the noise was drawn from.
     """
     return NoiseFloor(eps.square().mean().item(), None if sigma is None else sigma**2 * rank / len(eps))
 
@@ -117,11 +119,12 @@ def expected_training_error(sigma: float, rank: int, samples: int) -> float:
 def output_trajectory(phi: Tensor, y: Tensor, theta0: Tensor, lr: float, updates: Sequence[int]) -> Tensor:
     """Return theta_t of gradient descent on the output layer alone, at given update counts, [R, T, F].
 
-    With Phi = U S V^T the j-th mode shrinks by rho_j = 1 - 2 eta sigma_j^2 / N an update:
+    With Phi = U S V^T, every update multiplies the error of the j-th mode by rho_j = 1 - 2 eta sigma_j^2 / N:
 
         theta_t = theta_0 + V [(1 - rho^t) / sigma] U^T (y - Phi theta_0)
 
-    It tends to theta_0 + Phi^+ (y - Phi theta_0); the part of theta_0 in the null space of Phi never moves.
+    If eta is stable, theta_t tends to theta_0 + Phi^+ (y - Phi theta_0). The component of theta_0 in the null space of
+    Phi never changes.
 
     Args:
         phi: features, [R, N, F].
@@ -136,13 +139,13 @@ def output_trajectory(phi: Tensor, y: Tensor, theta0: Tensor, lr: float, updates
     if min(updates, default=0) < 0:
         raise ValueError(f"update counts must not be negative, not {min(updates)}")
     left, s, right = torch.linalg.svd(phi, full_matrices=False)
-    asked = _analysis(left, y - torch.einsum("...nf,...f->...n", phi, theta0))
+    target = _project(left, y - torch.einsum("...nf,...f->...n", phi, theta0))
     step = (2 * lr / phi.shape[-2] * s.square()).unsqueeze(-2)
     t = torch.tensor(updates, dtype=phi.dtype, device=phi.device).unsqueeze(-1)
-    # 1 - rho^t would lose all digits of the modes that have hardly moved
+    # 1 - rho^t loses all digits for rho^t close to 1: use expm1 and log1p there
     slow = -torch.expm1(t * torch.log1p(-step.clamp(max=0.5)))
     moved = torch.where(step < 0.5, slow, 1 - (1 - step) ** t)
-    gain = torch.where(s > 0, asked / s, 0).unsqueeze(-2) * moved
+    gain = torch.where(s > 0, target / s, 0).unsqueeze(-2) * moved
     return theta0.unsqueeze(-2) + torch.einsum("...jf,...tj->...tf", right, gain)
 
 
@@ -158,7 +161,7 @@ def ntk(features: Mapping[str, Tensor]) -> Tensor:
     A small update changes f by -(2 eta / N) K r (A. Jacot et al., Neural Tangent Kernel, 2018).
 
     Args:
-        features: what `functions.tangent` returns; leave a parameter out and it counts as frozen.
+        features: the result of `functions.tangent`. A parameter that is missing counts as frozen.
     """
     j = _jacobian(features)
     return j @ j.mT
@@ -174,7 +177,7 @@ def hessian(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tens
         p: parameters of the ReLU network.
         x: inputs, [N] or [R, N].
         y: targets, [N] or [R, N].
-        trained: names of the trained parameters, which order the rows of H.
+        trained: names of the trained parameters, in the order of the rows of H.
 
     Raises:
         ValueError: if `trained` is empty or names no parameter of the network.
@@ -190,23 +193,23 @@ def hessian(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tens
         "input_slope": torch.einsum("rn,rn,rnw->rw", residual, x.expand_as(residual), active),
         "bias": torch.einsum("rn,rnw->rw", residual, active),
     }
-    start, first = 0, {}
+    start, first_row = 0, {}
     for name in trained:
-        first[name] = start
+        first_row[name] = start
         start += 1 if name == "output_bias" else active.shape[-1]
     unit = torch.arange(active.shape[-1], device=h.device)
-    if "output_weight" in first:
-        v = first["output_weight"] + unit
-        for name in cross.keys() & first.keys():
-            h[:, first[name] + unit, v] += cross[name]
-            h[:, v, first[name] + unit] += cross[name]
+    if "output_weight" in first_row:
+        v = first_row["output_weight"] + unit
+        for name in cross.keys() & first_row.keys():
+            h[:, first_row[name] + unit, v] += cross[name]
+            h[:, v, first_row[name] + unit] += cross[name]
     return 2 / active.shape[-2] * h
 
 
 def hessian_sharpness(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tensor:
     """Return lambda_max(H), [R]: gradient descent is unstable where eta lambda_max / 2 > 1.
 
-    Costs O(P^3); arguments and errors are those of `hessian`. Source of the term: J. Cohen et al., Gradient
+    It costs O(P^3). Arguments and errors are those of `hessian`. The term sharpness is from J. Cohen et al., Gradient
     Descent on Neural Networks Typically Occurs at the Edge of Stability, 2021.
     """
     spectrum: Tensor = torch.linalg.eigvalsh(hessian(p, x, y, trained))
@@ -214,19 +217,20 @@ def hessian_sharpness(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str
 
 
 def _jacobian(features: Mapping[str, Tensor]) -> Tensor:
-    """Return J, [R, N, P]."""
+    """Return J, the tangent features of all parameters concatenated, [R, N, P]."""
     return torch.cat([value.reshape(*value.shape[:2], -1) for value in features.values()], dim=-1)
 
 
 def _tolerance(phi: Tensor, s: Tensor) -> Tensor:
+    """Return the largest singular value that counts as 0."""
     return max(phi.shape[-2:]) * torch.finfo(phi.dtype).eps * s[..., :1]
 
 
-def _analysis(left: Tensor, y: Tensor) -> Tensor:
-    """Return U^T y, for y that the replicas may share."""
+def _project(left: Tensor, y: Tensor) -> Tensor:
+    """Return U^T y; y may have no replica axis."""
     return torch.einsum("...nj,...n->...j", left, y)
 
 
-def _synthesis(right: Tensor, coordinates: Tensor) -> Tensor:
-    """Return V a, from the V^T that torch returns."""
+def _combine(right: Tensor, coordinates: Tensor) -> Tensor:
+    """Return V a, given V^T."""
     return torch.einsum("...jf,...j->...f", right, coordinates)

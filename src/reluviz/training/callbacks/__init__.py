@@ -1,4 +1,4 @@
-"""Callbacks: what is looked at, shown and kept while a model trains."""
+"""Callbacks that record, save and show a run while it trains."""
 
 from reluviz.training.callbacks.checkpoints import Checkpoints
 from reluviz.training.callbacks.progress_bar import ProgressBar

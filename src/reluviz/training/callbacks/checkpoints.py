@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever ends the process."""
+"""The callback that writes checkpoints, which stay valid even if the process is killed while writing one."""
 
 import os
 import time
@@ -7,21 +7,21 @@ from typing import Any
 
 import lightning as L
 
-FIRST = 1.0
-"""Seconds until the first checkpoint; until the next it is twice as long each time, up to what was asked for."""
+FIRST_CHECKPOINT_SECONDS = 1.0
+"""Seconds until the first checkpoint; the interval doubles after each checkpoint, up to the configured one."""
 
 
 class Checkpoints(L.Callback):
-    """Keeps `last.ckpt` up to date: from time to time, at the end, and when the run is interrupted.
+    """Writes `last.ckpt` at intervals during the run, at its end, and when it is interrupted.
 
-    A file is written beside its place and moved there, so that a process killed while writing leaves the
-    earlier one whole.
+    A checkpoint is written to a temporary file in the same folder and then renamed, so that a process killed while
+    writing leaves the earlier checkpoint intact.
 
     Args:
-        folder: where the files go.
-        seconds: how often last.ckpt is renewed; more often in the beginning, so that a kill never costs more than the
-            run has taken.
-        every: keep a checkpoint of its own at every so many snapshots; 0 for none.
+        folder: the folder for checkpoints.
+        seconds: the interval between two writes of last.ckpt. Intervals are shorter at the beginning, where a kill
+            would otherwise lose the whole run.
+        every: also keep a separate checkpoint at every `every`-th snapshot; 0 for none.
     """
 
     def __init__(self, folder: str = "checkpoints", seconds: float = 30.0, every: int = 0) -> None:
@@ -29,38 +29,37 @@ class Checkpoints(L.Callback):
         self.seconds = seconds
         self.every = every
         self._written = 0.0
-        self._wait = 0.0
+        self._interval = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Have something saved soon, to go on from; before that, to begin anew costs as little."""
-        self._written, self._wait = time.monotonic(), min(FIRST, self.seconds)
+        """Start the clock for the first checkpoint."""
+        self._written, self._interval = time.monotonic(), min(FIRST_CHECKPOINT_SECONDS, self.seconds)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save what is due after a segment."""
+        """Save the checkpoints that are due after a segment."""
         if self.every and int(pl_module.segments_done) % self.every == 0:  # type: ignore[arg-type]
             self._save(trainer, f"update-{int(pl_module.updates_done):09d}.ckpt")  # type: ignore[arg-type]
-        # after the last segment on_train_end follows at once
-        if time.monotonic() - self._written >= self._wait:
+        if time.monotonic() - self._written >= self._interval:
             self._save(trainer, "last.ckpt")
-            self._wait = min(2 * self._wait, self.seconds)
+            self._interval = min(2 * self._interval, self.seconds)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the end of the run."""
+        """Save the final state of the run."""
         self._save(trainer, "last.ckpt")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Save the last whole segment of an interrupted run."""
+        """Save the state after the last complete segment of an interrupted run."""
         if trainer.optimizers:
             self._save(trainer, "last.ckpt")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".{name}.part"
+        temporary = self.folder / f".{name}.part"
         for logger in trainer.loggers:
-            # whoever goes on from here finds every snapshot before it on disk
+            # a run resumed from this checkpoint needs every earlier snapshot on disk
             logger.save()
-        trainer.save_checkpoint(beside)
-        os.replace(beside, self.folder / name)
+        trainer.save_checkpoint(temporary)
+        os.replace(temporary, self.folder / name)
         self._written = time.monotonic()

@@ -12,9 +12,9 @@ from reluviz.training.callbacks.snapshot_logger import SnapshotLogger
 
 
 class ProgressBar(L.pytorch.callbacks.ProgressBar):
-    """One line: updates made of all, the training loss at the last snapshot, time gone and time left.
+    """Shows the number of updates, the training loss at the last computed snapshot, the time passed and the time left.
 
-    It is drawn in a terminal only, on standard error, and is gone when the run ends.
+    The bar appears only in a terminal, on standard error, and disappears when the run ends.
     """
 
     def __init__(self) -> None:
@@ -22,10 +22,10 @@ class ProgressBar(L.pytorch.callbacks.ProgressBar):
         self._progress: Progress | None = None
 
     def disable(self) -> None:
-        """Do nothing: where there is no terminal there is no bar."""
+        """Do nothing: without a terminal there is no bar."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw the bar."""
+        """Show the bar."""
         assert isinstance(pl_module, RegressionModule)
         console = Console(stderr=True)
         if not console.is_terminal:
@@ -44,31 +44,31 @@ class ProgressBar(L.pytorch.callbacks.ProgressBar):
         total = trainer.datamodule.updates  # type: ignore[attr-defined]
         task = self._progress.add_task("", total=total, completed=int(pl_module.updates_done), loss="-")
         progress = self._progress
-        pl_module.report = lambda update: progress.update(task, completed=update)
+        pl_module.progress_callback = lambda update: progress.update(task, completed=update)
         progress.start()
         self._show_loss(trainer)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Show the loss at the snapshot."""
+        """Show the loss at the last computed snapshot."""
         self._show_loss(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._stop(pl_module)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Take the bar away before anybody explains what happened."""
+        """Remove the bar before an error message is printed."""
         self._stop(pl_module)
 
     def _show_loss(self, trainer: L.Trainer) -> None:
-        looked = [cb.loss for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
-        if self._progress is not None and looked and (loss := looked[0]) is not None:
+        losses = [cb.loss for cb in trainer.callbacks if isinstance(cb, SnapshotLogger)]  # type: ignore[attr-defined]
+        if self._progress is not None and losses and (loss := losses[0]) is not None:
             self._progress.update(self._progress.task_ids[0], loss=f"{float(np.median(loss)):.3e}")
 
     def _stop(self, pl_module: L.LightningModule) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-            pl_module.report = lambda update: None  # type: ignore[assignment]
+            pl_module.progress_callback = lambda update: None  # type: ignore[assignment]

@@ -1,10 +1,10 @@
-"""The pictures of a report, drawn without a window.
+"""The pictures of a report.
 
-loss-test, loss-train   loss against updates, median and quartiles of every group
-optimizers              the test loss of each optimiser, in frames of their own
+loss-test, loss-train   loss against updates: median and quartiles of every group
+optimizers              the test loss, with a panel for each optimiser
 final-KEY               the loss at the end against the setting KEY
-units                   how many units are bent, linear or dead against updates
-elbows                  where the elbows of the median run went
+units                   numbers of bent, linear and dead units against updates
+elbows                  elbow positions of the median run of each group against updates
 """
 
 import re
@@ -12,67 +12,69 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reluviz.analysis.report.groups import Groups
-from reluviz.analysis.report.pictures.elbows import elbows
-from reluviz.analysis.report.pictures.final import final
-from reluviz.analysis.report.pictures.learning import learning
+from reluviz.analysis.report.pictures.elbow_paths import draw_elbow_paths
+from reluviz.analysis.report.pictures.final_values import draw_final_values
+from reluviz.analysis.report.pictures.loss_curves import draw_loss_curves
 from reluviz.analysis.report.pictures.picture import Picture
-from reluviz.analysis.report.pictures.picture_files import checked, save
+from reluviz.analysis.report.pictures.picture_files import checked_formats, save
 from reluviz.analysis.report.pictures.styles import Styles
-from reluviz.analysis.report.pictures.units import units
-from reluviz.plots.style import styled
+from reluviz.analysis.report.pictures.unit_counts import draw_unit_counts
+from reluviz.plots.style import plot_style
 
 __all__ = ["Picture", "drawn", "write"]
 
-MOST_KEYS = 8
-"""The loss at the end is drawn against so many settings."""
+MAX_KEYS = 8
+"""The loss at the end is drawn against at most this many settings."""
 OPTIMIZER = "optimizer"
 
 
-def write(study: Groups, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Draw all pictures of a study that it has the data for, and return their files.
+def write(groups: Groups, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Draw all pictures that the groups have data for, write them, and return their files.
 
     Args:
-        study: what is shown.
-        folder: where to; it is made if it is not there.
+        groups: the groups to show.
+        folder: the folder to write to; it is created if it does not exist.
         formats: some of png, svg and pdf.
 
     Raises:
-        UserError: for any other format, or where the files cannot be written.
+        UserError: for an unknown format, or if a file cannot be written.
     """
-    kinds = checked(formats)
-    return [path for picture in drawn(study) for path in save(picture, folder, kinds)]
+    checked = checked_formats(formats)
+    return [path for picture in draw_pictures(groups) for path in save(picture, folder, checked)]
 
 
-def drawn(study: Groups) -> Iterator[Picture]:
-    """Yield the pictures of a study, those that say most first."""
-    if not study.groups:
+def draw_pictures(groups: Groups) -> Iterator[Picture]:
+    """Yield the pictures of the groups, the most informative ones first."""
+    if not groups.groups:
         return
-    looks = Styles(study)
-    metric = "loss/test" if _has(study, "loss/test") else "loss/train"
-    with styled():
-        for key, name in zip(study.keys[:MOST_KEYS], _names(study.keys), strict=False):
-            yield from _some(final(study, looks, key, metric, name))
-        yield from _some(learning(study, looks, "loss/test", "loss-test"))
-        yield from _some(learning(study, looks, "loss/train", "loss-train"))
-        if OPTIMIZER in study.keys and len(study.keys) > 1:
-            other = next(key for key in study.keys if key != OPTIMIZER)
-            yield from _some(learning(study, looks, "loss/test", "optimizers", colour=other, each=OPTIMIZER))
-        if not study.keys:
-            yield from _some(final(study, looks, None, metric, "final"))
-        yield from _some(units(study, looks, "units"))
-        yield from _some(elbows(study, metric, "elbows"))
+    styles = Styles(groups)
+    metric = "loss/test" if _has_values(groups, "loss/test") else "loss/train"
+    with plot_style():
+        for key, name in zip(groups.keys[:MAX_KEYS], _file_names(groups.keys), strict=False):
+            yield from _if_any(draw_final_values(groups, styles, key, metric, name))
+        yield from _if_any(draw_loss_curves(groups, styles, "loss/test", "loss-test"))
+        yield from _if_any(draw_loss_curves(groups, styles, "loss/train", "loss-train"))
+        if OPTIMIZER in groups.keys and len(groups.keys) > 1:
+            other = next(key for key in groups.keys if key != OPTIMIZER)
+            yield from _if_any(
+                draw_loss_curves(groups, styles, "loss/test", "optimizers", colour_key=other, panel_key=OPTIMIZER)
+            )
+        if not groups.keys:
+            yield from _if_any(draw_final_values(groups, styles, None, metric, "final"))
+        yield from _if_any(draw_unit_counts(groups, styles, "units"))
+        yield from _if_any(draw_elbow_paths(groups, metric, "elbows"))
 
 
-def _has(study: Groups, metric: str) -> bool:
-    return any(metric in group.final and (group.final[metric] == group.final[metric]).any() for group in study.groups)
+def _has_values(groups: Groups, metric: str) -> bool:
+    return any(metric in group.final and (group.final[metric] == group.final[metric]).any() for group in groups.groups)
 
 
-def _some(picture: Picture | None) -> Iterator[Picture]:
+def _if_any(picture: Picture | None) -> Iterator[Picture]:
     if picture is not None:
         yield picture
 
 
-def _names(keys: Sequence[str]) -> list[str]:
-    """Return a file name for each key, which may hold any characters."""
+def _file_names(keys: Sequence[str]) -> list[str]:
+    """Return a unique file name for each key, made of letters and digits."""
     safe = [f"final-{re.sub('[^a-z0-9]+', '-', key.lower()).strip('-')[:60]}" for key in keys]
     return [name if safe.index(name) == i else f"{name}-{i + 1}" for i, name in enumerate(safe)]

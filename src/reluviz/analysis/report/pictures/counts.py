@@ -1,4 +1,4 @@
-"""How many replicas a picture is about, in words."""
+"""The numbers of shown and of diverged replicas, in words."""
 
 from collections.abc import Iterable
 
@@ -6,18 +6,18 @@ from reluviz.analysis.report.groups import Group
 from reluviz.analysis.report.pictures.bands import diverged
 
 
-def replicas(groups: Iterable[Group]) -> str:
-    """Return how many replicas there are: "30 replicas each"."""
-    found = [group for group in groups]
+def count_replicas(groups: Iterable[Group]) -> str:
+    """Return the number of replicas of the groups in words: "30 replicas each"."""
+    found = list(groups)
     counts = sorted({len(group.replicas) for group in found})
     if not counts:
         return "no replicas"
-    few = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    return f"{few} replica{'s' * (counts != [1])}{' each' * (len(found) > 1)}"
+    numbers = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return f"{numbers} replica{'s' * (counts != [1])}{' each' * (len(found) > 1)}"
 
 
-def lost(groups: Iterable[Group]) -> str:
-    """Return how many replicas diverged: "3 of 90 diverged"; nothing where none did."""
+def count_diverged(groups: Iterable[Group]) -> str:
+    """Return the number of diverged replicas in words: "3 of 90 diverged"; an empty string if none diverged."""
     found = list(groups)
-    gone = sum(int(diverged(group).sum()) for group in found)
-    return f"{gone:,} of {sum(len(group.replicas) for group in found):,} diverged" if gone else ""
+    number = sum(int(diverged(group).sum()) for group in found)
+    return f"{number:,} of {sum(len(group.replicas) for group in found):,} diverged" if number else ""

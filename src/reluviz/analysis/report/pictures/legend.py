@@ -1,29 +1,29 @@
-"""What the colours of a picture mean."""
+"""The legend of a picture."""
 
 from typing import Any
 
 from matplotlib.lines import Line2D
 
 from reluviz.analysis.report.pictures.layout import Layout
-from reluviz.analysis.report.pictures.styles import Styles, short, word
+from reluviz.analysis.report.pictures.styles import Styles, format_value, short_key
 
 
-def legend(plan: Layout, looks: Styles, marked: bool = False) -> list[Any]:
-    """Return the entries that explain the colours of a plan.
+def legend(layout: Layout, styles: Styles, markers: bool = False) -> list[Any]:
+    """Return the legend entries for the colours of a picture.
 
     Args:
-        plan: what is shown.
-        looks: of the values.
-        marked: whether markers stand for the values rather than dashes.
+        layout: the panels of the picture.
+        styles: the styles of the values.
+        markers: whether values have markers, rather than dashes.
     """
-    if plan.key is None:
+    if layout.colour_key is None:
         return []
     found: list[Any] = []
-    for value in plan.shown:
-        look = looks.of(plan.key, value)
-        style: dict[str, Any] = {"marker": look.marker} if marked else {"linestyle": look.dash}
-        if marked:
-            style |= {"markersize": 6, "linestyle": "-"}
-        label = f"{short(plan.key, looks.keys)} = {word(value)}"
-        found.append(Line2D([], [], color=look.colour, linewidth=1.7, label=label, **style))
+    for value in layout.colour_values:
+        style = styles.of(layout.colour_key, value)
+        line_style: dict[str, Any] = {"marker": style.marker} if markers else {"linestyle": style.dash}
+        if markers:
+            line_style |= {"markersize": 6, "linestyle": "-"}
+        label = f"{short_key(layout.colour_key, styles.keys)} = {format_value(value)}"
+        found.append(Line2D([], [], color=style.colour, linewidth=1.7, label=label, **line_style))
     return found

@@ -1,4 +1,4 @@
-"""A picture of a report: a heading, a legend, and frames side by side that share their axes."""
+"""The figure of a picture: a heading, a legend, and panels with the same axes."""
 
 import math
 from collections.abc import Sequence
@@ -17,146 +17,163 @@ from reluviz.analysis.report.pictures.bands import Limits
 from reluviz.analysis.report.pictures.layout import Title
 from reluviz.analysis.report.pictures.styles import shortened
 from reluviz.plots.axes import Ticks
-from reluviz.plots.style import DPI, GRID, INK, NORMAL, SIZE, SMALL, SOFT, printable
+from reluviz.plots.style import BLACK, DPI, GREY, LIGHT_GREY, NORMAL_FONT, SIZE, SMALL_FONT, printable_name
 
 WIDTH = SIZE[0]
-LEFT, RIGHT, BELOW, GAP = 74, 22, 52, 30
-"""Margins and the space between frames that stand side by side, in pixels."""
-TITLE, NOTE, ROW, NAME = 22, 46, 21, 20
-"""Height of the title's and the note's middle below the upper edge, of a row of the legend, and of a panel's title."""
-LOWEST_PANEL, GUTTER = 190, 16
-"""How low a frame may become, and the space below it."""
-LETTER = 7.4
-"""About the width of a letter of normal size, in pixels."""
+LEFT, RIGHT, BOTTOM, GAP = 74, 22, 52, 30
+"""Margins, and the space between two columns of panels, in pixels."""
+TITLE_Y, NOTE_Y, LEGEND_ROW, PANEL_TITLE = 22, 46, 21, 20
+"""Distance of the title and of the note from the upper edge, height of a legend row and of a panel title, in pixels."""
+MIN_PANEL_HEIGHT, ROW_GAP = 190, 16
+"""Smallest height of a panel, and the space between two rows of panels, in pixels."""
+LETTER_WIDTH = 7.4
+"""Approximate width of a letter of normal size, in pixels."""
 
 
 class PageAxes:
-    """A figure with frames in rows and columns.
+    """A figure with panels in rows and columns.
 
     Args:
-        study: whose folders are named.
-        title: what is shown.
-        note: how to read it.
+        groups: the groups, whose folders the heading names.
+        title: the title of the picture.
+        note: a line below the title that explains the picture.
         handles: the entries of the legend.
-        titles: of the frames, row by row.
-        columns: how many frames stand side by side.
-        asides: what is said on the right above each frame.
-        right: pixels to be left free on the right.
+        titles: the titles of the panels, row by row.
+        columns: the number of panels in a row.
+        notes: a text above each panel, on the right.
+        right: the right margin, in pixels.
 
     Attributes:
         figure: the figure.
-        frames: its axes, row by row.
+        panels: the axes of the panels, row by row.
+        width, height: the width of a panel and the height of the figure, in pixels.
     """
 
     def __init__(
         self,
-        study: Groups,
+        groups: Groups,
         title: str,
         note: str,
         handles: Sequence[Any],
         titles: Sequence[Title],
         columns: int,
-        asides: Sequence[str],
+        notes: Sequence[str],
         right: int = RIGHT,
     ) -> None:
         self.columns = columns
         rows = math.ceil(len(titles) / columns)
         self.figure = Figure(dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
-        across = self._across(handles)
-        top = NOTE + 20 + (ROW * math.ceil(len(handles) / across) + 8 if handles else 0)
-        name = NAME if any(any(words) for words in titles) or any(asides) else 6
-        between = name + GUTTER
-        panel = max(LOWEST_PANEL, (SIZE[1] - top - BELOW + GUTTER) // rows - between)
-        self.height = max(SIZE[1], top + BELOW - GUTTER + rows * (between + panel))
+        legend_columns = self._legend_columns(handles)
+        top = NOTE_Y + 20 + (LEGEND_ROW * math.ceil(len(handles) / legend_columns) + 8 if handles else 0)
+        title_height = PANEL_TITLE if any(any(forms) for forms in titles) or any(notes) else 6
+        gap = title_height + ROW_GAP
+        panel_height = max(MIN_PANEL_HEIGHT, (SIZE[1] - top - BOTTOM + ROW_GAP) // rows - gap)
+        self.height = max(SIZE[1], top + BOTTOM - ROW_GAP + rows * (gap + panel_height))
         self.figure.set_size_inches(WIDTH / DPI, self.height / DPI)
         self.width = (WIDTH - LEFT - right - GAP * (columns - 1)) / columns
-        self._head(study, title, note)
+        self._draw_heading(groups, title, note)
         if handles:
             self.figure.legend(
-                handles=list(handles), loc="upper left", bbox_to_anchor=(0.012, 1 - (NOTE + 18) / self.height),
-                ncols=across, frameon=False, fontsize=NORMAL, labelcolor=SOFT, borderaxespad=0, borderpad=0,
+                handles=list(handles), loc="upper left", ncols=legend_columns,
+                bbox_to_anchor=(0.012, 1 - (NOTE_Y + 18) / self.height),
+                frameon=False, fontsize=NORMAL_FONT, labelcolor=GREY, borderaxespad=0, borderpad=0,
                 handlelength=2.6, columnspacing=1.6, labelspacing=0.45,
             )  # fmt: skip
-        self.frames: list[Axes] = []
-        shown = self._fitting(titles, asides)
-        for i, (words, aside) in enumerate(zip(shown, asides, strict=True)):
+        self.panels: list[Axes] = []
+        shown = self._fitting_titles(titles, notes)
+        for i, (panel_title, panel_note) in enumerate(zip(shown, notes, strict=True)):
             row, column = divmod(i, columns)
             left = LEFT + column * (self.width + GAP)
-            upper = top + name + row * (between + panel)
-            box = left / WIDTH, 1 - (upper + panel) / self.height, self.width / WIDTH, panel / self.height
+            panel_top = top + title_height + row * (gap + panel_height)
+            box = (
+                left / WIDTH,
+                1 - (panel_top + panel_height) / self.height,
+                self.width / WIDTH,
+                panel_height / self.height,
+            )
             axes = self.figure.add_axes(box)
             for edge in ("top", "right"):
                 axes.spines[edge].set_visible(False)
             for edge in ("left", "bottom"):
-                axes.spines[edge].set(color=SOFT, linewidth=0.8)
-            axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
-            axes.grid(color=GRID, linewidth=0.7)
+                axes.spines[edge].set(color=GREY, linewidth=0.8)
+            axes.tick_params(colors=GREY, labelsize=SMALL_FONT, length=3)
+            axes.grid(color=LIGHT_GREY, linewidth=0.7)
             axes.set_axisbelow(True)
-            self._name(left, 1 - (upper - 10) / self.height, words, aside)
-            self.frames.append(axes)
+            self._draw_panel_title(left, 1 - (panel_top - 10) / self.height, panel_title, panel_note)
+            self.panels.append(axes)
 
-    def _fitting(self, titles: Sequence[Title], asides: Sequence[str]) -> list[str]:
-        """Return the titles of the frames, all in the longest form for which there is room everywhere."""
-        room = int(self.width / LETTER - 0.95 * max(map(len, asides)))
-        forms = max(map(len, titles))
-        for form in range(forms):
-            found = [words[min(form, len(words) - 1)] if words else "" for words in titles]
-            if max(map(len, found)) <= room:
-                return found
-        return [shortened(words[-1], room) if words else "" for words in titles]
+    def _fitting_titles(self, titles: Sequence[Title], notes: Sequence[str]) -> list[str]:
+        """Return the titles of the panels, all in the longest form that fits in every panel."""
+        max_characters = int(self.width / LETTER_WIDTH - 0.95 * max(map(len, notes)))
+        number_of_forms = max(map(len, titles))
+        for form in range(number_of_forms):
+            fitted = [forms[min(form, len(forms) - 1)] if forms else "" for forms in titles]
+            if max(map(len, fitted)) <= max_characters:
+                return fitted
+        return [shortened(forms[-1], max_characters) if forms else "" for forms in titles]
 
-    def _name(self, left: float, at: float, title: str, aside: str) -> None:
-        """Write above a frame: its title, and what is said on the right."""
+    def _draw_panel_title(self, left: float, y: float, title: str, panel_note: str) -> None:
+        """Write the title of a panel above it on the left, and its note on the right."""
         style: dict[str, Any] = {"va": "center"}
-        self.figure.text(left / WIDTH, at, title, size=NORMAL, color=INK, **style)
-        self.figure.text((left + self.width) / WIDTH, at, aside, size=SMALL, color=SOFT, ha="right", **style)
+        self.figure.text(left / WIDTH, y, title, size=NORMAL_FONT, color=BLACK, **style)
+        self.figure.text((left + self.width) / WIDTH, y, panel_note, size=SMALL_FONT, color=GREY, ha="right", **style)
 
-    def _head(self, study: Groups, title: str, note: str) -> None:
-        where = ", ".join(printable(folder.name or str(folder), 40) for folder in study.folders)
+    def _draw_heading(self, groups: Groups, title: str, note: str) -> None:
+        folders = ", ".join(printable_name(folder.name or str(folder), 40) for folder in groups.folders)
         style: dict[str, Any] = {"va": "center"}
-        self.figure.text(0.012, 1 - TITLE / self.height, title, size=11.5, color=INK, weight="bold", **style)
-        room = int((WIDTH * 0.97 - 8.6 * len(title)) / LETTER)
-        if room > 8:
+        self.figure.text(0.012, 1 - TITLE_Y / self.height, title, size=11.5, color=BLACK, weight="bold", **style)
+        max_characters = int((WIDTH * 0.97 - 8.6 * len(title)) / LETTER_WIDTH)
+        if max_characters > 8:
             self.figure.text(
-                0.985, 1 - TITLE / self.height, printable(where, room), size=10, color=SOFT, ha="right", **style
+                0.985,
+                1 - TITLE_Y / self.height,
+                printable_name(folders, max_characters),
+                size=10,
+                color=GREY,
+                ha="right",
+                **style,
             )
-        self.figure.text(0.012, 1 - NOTE / self.height, printable(note, 140), size=NORMAL, color=SOFT, **style)
+        self.figure.text(
+            0.012, 1 - NOTE_Y / self.height, printable_name(note, 140), size=NORMAL_FONT, color=GREY, **style
+        )
 
-    def _across(self, handles: Sequence[Any]) -> int:
+    def _legend_columns(self, handles: Sequence[Any]) -> int:
         longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-        return max(1, min(len(handles), int((WIDTH - LEFT - RIGHT) / (58 + LETTER * longest))))
+        return max(1, min(len(handles), int((WIDTH - LEFT - RIGHT) / (58 + LETTER_WIDTH * longest))))
 
-    def ticks(self, x: Ticks, y: Ticks, xname: str, ynames: Sequence[str]) -> None:
-        """Put the same ticks on all frames, with numbers, and a name for each row, at the outer ones only."""
-        for i, axes in enumerate(self.frames):
-            lowest, first = i + self.columns >= len(self.frames), i % self.columns == 0
-            for axis, found in ((axes.xaxis, x), (axes.yaxis, y)):
+    def set_ticks(self, x: Ticks, y: Ticks, x_name: str, y_names: Sequence[str]) -> None:
+        """Set the same ticks in all panels; only the left and the bottom panels have labels and axis names."""
+        for i, axes in enumerate(self.panels):
+            is_bottom, is_left = i + self.columns >= len(self.panels), i % self.columns == 0
+            for axis, axis_ticks in ((axes.xaxis, x), (axes.yaxis, y)):
                 axis.set_minor_locator(NullLocator())
-                axis.set_major_locator(FixedLocator(found.at))
-                axis.set_major_formatter(FixedFormatter(found.labels))
-            axes.tick_params(labelbottom=lowest, labelleft=first)
-            if lowest:
-                axes.set_xlabel(xname, size=SMALL + 1, color=SOFT, labelpad=3)
-            if first:
-                axes.set_ylabel(ynames[i // self.columns % len(ynames)], size=SMALL + 1, color=SOFT, labelpad=4)
+                axis.set_major_locator(FixedLocator(axis_ticks.at))
+                axis.set_major_formatter(FixedFormatter(axis_ticks.labels))
+            axes.tick_params(labelbottom=is_bottom, labelleft=is_left)
+            if is_bottom:
+                axes.set_xlabel(x_name, size=SMALL_FONT + 1, color=GREY, labelpad=3)
+            if is_left:
+                axes.set_ylabel(y_names[i // self.columns % len(y_names)], size=SMALL_FONT + 1, color=GREY, labelpad=4)
             if axes.get_yscale() == "log":
-                # as ticks of matplotlib's, each of them five artists, they would take longer than all the rest
-                at = ticks.between(*axes.get_ylim())
+                # one line of markers: minor ticks of matplotlib have five artists each, and would take most of the time
+                positions = ticks.minor(*axes.get_ylim())
                 style: dict[str, Any] = {"marker": TICKLEFT, "markersize": 2, "markeredgewidth": 0.6, "linestyle": ""}
-                place = axes.get_yaxis_transform()
-                self.figure.add_artist(Line2D([0.0] * len(at), at, color=SOFT, transform=place, **style))
+                transform = axes.get_yaxis_transform()
+                self.figure.add_artist(
+                    Line2D([0.0] * len(positions), positions, color=GREY, transform=transform, **style)
+                )
 
-    def limit(self, xlim: tuple[float, float], view: Limits, xlog: bool = False) -> None:
-        """Give all frames the same limits."""
-        for axes in self.frames:
-            if xlog:
+    def set_limits(self, xlim: tuple[float, float], limits: Limits, log_x: bool = False) -> None:
+        """Set the same limits in all panels."""
+        for axes in self.panels:
+            if log_x:
                 axes.set_xscale("symlog", linthresh=1, linscale=0.5)
-            if view.log:
+            if limits.log:
                 axes.set_yscale("log", nonpositive="clip")
             axes.set_xlim(*xlim)
-            axes.set_ylim(view.low, view.high)
+            axes.set_ylim(limits.low, limits.high)
 
-    def say(self, axes: Axes, words: str) -> None:
-        """Write into the middle of a frame why there is nothing to see."""
-        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", size=NORMAL, color=SOFT)
+    def write_in_panel(self, axes: Axes, text: str) -> None:
+        """Write a text into the middle of a panel, such as the reason why it is empty."""
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", size=NORMAL_FONT, color=GREY)

@@ -1,4 +1,4 @@
-"""A finished picture, and what is said about it."""
+"""A finished picture, with its title and description."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ class Picture:
     """A picture that is ready to be written.
 
     Attributes:
-        name: of its file, without the ending.
-        title: what it shows.
-        words: the same in full sentences, for those who cannot see it.
-        figure: the drawing.
+        name: the name of its file, without the suffix.
+        title: its title.
+        description: what it shows, in sentences, as alternative text for readers who cannot see it.
+        figure: the figure.
     """
 
     name: str
     title: str
-    words: str
+    description: str
     figure: Figure

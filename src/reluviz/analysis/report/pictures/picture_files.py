@@ -1,4 +1,4 @@
-"""Pictures as files, each written in one move and always with the same bytes; it says itself what it shows."""
+"""Write pictures to files, atomically and reproducibly, with title and description in the metadata."""
 
 import os
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from reluviz.plots.style import DPI, RC
 FORMATS = ("png", "svg", "pdf")
 
 
-def checked(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats, each once.
+def checked_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats without duplicates.
 
     Raises:
-        UserError: for one that is not known.
+        UserError: for an unknown format.
     """
-    for kind in formats:
-        if kind not in FORMATS:
-            raise UserError(f"format {kind}: must be one of {', '.join(FORMATS)}")
+    for format_ in formats:
+        if format_ not in FORMATS:
+            raise UserError(f"format {format_}: must be one of {', '.join(FORMATS)}")
     return tuple(dict.fromkeys(formats))
 
 
@@ -30,29 +30,29 @@ def save(picture: Picture, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Write a picture in some formats and return its files.
 
     Raises:
-        UserError: where a file cannot be written.
+        UserError: if a file cannot be written.
     """
-    found = []
+    written = []
     settings: Any = {**RC, "svg.hashsalt": "reluviz", "pdf.fonttype": 42}
-    for kind in formats:
-        target = folder / f"{picture.name}.{kind}"
-        beside = folder / f".{picture.name}.part.{kind}"
+    for format_ in formats:
+        path = folder / f"{picture.name}.{format_}"
+        partial = folder / f".{picture.name}.part.{format_}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 with rc_context(settings):
-                    picture.figure.savefig(beside, dpi=2 * DPI, metadata=_told(picture, kind))
-                os.replace(beside, target)
+                    picture.figure.savefig(partial, dpi=2 * DPI, metadata=_metadata(picture, format_))
+                os.replace(partial, path)
             finally:
-                beside.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
-        found.append(target)
-    return found
+            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        written.append(path)
+    return written
 
 
-def _told(picture: Picture, kind: str) -> dict[str, Any]:
-    if kind == "pdf":
-        return {"Title": picture.title, "Subject": picture.words, "CreationDate": None}
-    told: dict[str, Any] = {"Title": picture.title, "Description": picture.words}
-    return told | ({"Date": None} if kind == "svg" else {})
+def _metadata(picture: Picture, format_: str) -> dict[str, Any]:
+    if format_ == "pdf":
+        return {"Title": picture.title, "Subject": picture.description, "CreationDate": None}
+    metadata: dict[str, Any] = {"Title": picture.title, "Description": picture.description}
+    return metadata | ({"Date": None} if format_ == "svg" else {})

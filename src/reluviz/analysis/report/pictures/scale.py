@@ -1,4 +1,4 @@
-"""Where the values of a setting stand on an axis."""
+"""The positions of the values of a setting on an axis."""
 
 import math
 
@@ -6,61 +6,72 @@ import numpy as np
 
 from reluviz.analysis.report.groups import Value
 from reluviz.analysis.report.pictures import ticks
-from reluviz.analysis.report.pictures.styles import as_number, numeric, shortened, thinned, word
-from reluviz.plots.axes import Ticks, numbered
-from reluviz.plots.style import number
+from reluviz.analysis.report.pictures.styles import all_numbers, as_number, format_value, shortened, thinned
+from reluviz.plots.axes import Ticks, round_ticks
+from reluviz.plots.style import format_number
 
-MOST_NAMES = 12
-LETTER = 7.3
-"""About the width of a small letter, in pixels."""
+MAX_NAMES = 12
+LETTER_WIDTH = 7.3
+"""Approximate width of a small letter, in pixels."""
 
 
 class Scale:
-    """Where the values of a setting stand: at their size where they are numbers, else side by side.
+    """The positions of the values of a setting: numbers are drawn to scale, other values at equal distances.
 
     Attributes:
+        numeric: whether all values are numbers.
         shown: the values that are drawn.
-        place: str of a value -> its place.
-        log: whether the places are logarithms to the base of 10.
-        width: the room around a place that belongs to its value.
+        positions: the value as text -> its position.
+        log: whether the positions are logarithms to base 10.
+        width: the smallest distance between two positions.
     """
 
-    def __init__(self, found: tuple[Value, ...]) -> None:
-        self.sized = len(found) > 1 and numeric(found)
-        self.shown = found if self.sized else thinned(found, MOST_NAMES)
+    def __init__(self, values: tuple[Value, ...]) -> None:
+        self.numeric = len(values) > 1 and all_numbers(values)
+        self.shown = values if self.numeric else thinned(values, MAX_NAMES)
         self.log = False
-        places = np.arange(len(self.shown), dtype=float)
-        if self.sized:
-            sizes = [as_number(value) for value in self.shown]
-            self.log = ticks.spaced_by_factors(sizes)
-            places = np.log10(sizes) if self.log else np.array(sizes)
-        self.place = {str(value): float(at) for value, at in zip(self.shown, places, strict=True)}
-        self.width = float(np.diff(places).min()) if len(places) > 1 else 1.0
+        positions = np.arange(len(self.shown), dtype=float)
+        if self.numeric:
+            numbers = [as_number(value) for value in self.shown]
+            self.log = ticks.is_log_spaced(numbers)
+            positions = np.log10(numbers) if self.log else np.array(numbers)
+        self.positions = {str(value): float(position) for value, position in zip(self.shown, positions, strict=True)}
+        self.width = float(np.diff(positions).min()) if len(positions) > 1 else 1.0
 
     @property
-    def ends(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """The limits of the axis."""
-        places = list(self.place.values())
-        most = max(self.width, 0.04 * (places[-1] - places[0]))
-        return places[0] - 0.6 * most, places[-1] + 0.6 * most
+        positions = list(self.positions.values())
+        room = max(self.width, 0.04 * (positions[-1] - positions[0]))
+        return positions[0] - 0.6 * room, positions[-1] + 0.6 * room
 
-    def ticks(self, room: float) -> Ticks:
-        """Return a tick for each value, or for some where there is room for few; `room` is in pixels."""
-        labels = [number(as_number(value)) if self.sized else word(value, 60) for value in self.shown]
-        places = list(self.place.values())
-        if not self.sized:
-            return Ticks(places, [shortened(label, max(3, int(room / len(places) / LETTER))) for label in labels])
-        low, high = self.ends
-        apart = room / (high - low)
+    def ticks(self, pixels: float) -> Ticks:
+        """Return a tick for each value, or for fewer values or round numbers if the labels would overlap.
+
+        Args:
+            pixels: the width of the axis.
+        """
+        labels = [format_number(as_number(value)) if self.numeric else format_value(value, 60) for value in self.shown]
+        positions = list(self.positions.values())
+        if not self.numeric:
+            return Ticks(
+                positions, [shortened(label, max(3, int(pixels / len(positions) / LETTER_WIDTH))) for label in labels]
+            )
+        low, high = self.limits
+        pixels_per_unit = pixels / (high - low)
         kept: list[int] = []
-        for i, at in enumerate(places):
-            near = kept and (at - places[kept[-1]]) * apart < 6.5 * (len(labels[kept[-1]]) + len(labels[i])) / 2 + 6
-            if not near:
+        for i, position in enumerate(positions):
+            overlaps = (
+                kept
+                and (position - positions[kept[-1]]) * pixels_per_unit
+                < 6.5 * (len(labels[kept[-1]]) + len(labels[i])) / 2 + 6
+            )
+            if not overlaps:
                 kept.append(i)
-        if len(kept) < len(places):
-            most = max(2, int(room / 60))
+        if len(kept) < len(positions):
+            max_ticks = max(2, int(pixels / 60))
             if not self.log:
-                return numbered(places[0], places[-1], most)
-            powers = ticks.logarithmic(10 ** places[0], 10 ** places[-1], most)
-            return Ticks([math.log10(at) for at in powers.at], powers.labels)
-        return Ticks([places[i] for i in kept], [labels[i] for i in kept])
+                return round_ticks(positions[0], positions[-1], max_ticks)
+            powers = ticks.logarithmic(10 ** positions[0], 10 ** positions[-1], max_ticks)
+            return Ticks([math.log10(power) for power in powers.at], powers.labels)
+        return Ticks([positions[i] for i in kept], [labels[i] for i in kept])

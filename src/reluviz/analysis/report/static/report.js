@@ -1,7 +1,7 @@
 "use strict";
 
-// A column that is sorted again turns round; what is unknown stays last either way.
-function sort(table, column, upwards) {
+// Sort the rows by a column; unknown numbers (NaN) stay last in both directions.
+function sort(table, column, ascending) {
   const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const numeric = table.tHead.rows[0].cells[column].classList.contains("number");
   const compare = (a, b) => {
@@ -11,22 +11,22 @@ function sort(table, column, upwards) {
   };
   const unknown = (row) => numeric && Number.isNaN(Number(key(row)));
   const rows = [...table.tBodies[0].rows];
-  rows.sort((a, b) => unknown(a) - unknown(b) || (unknown(a) ? 0 : (upwards ? 1 : -1) * compare(a, b)));
+  rows.sort((a, b) => unknown(a) - unknown(b) || (unknown(a) ? 0 : (ascending ? 1 : -1) * compare(a, b)));
   table.tBodies[0].append(...rows);
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
+  const headers = [...table.tHead.rows[0].cells];
+  headers.forEach((header, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
+    button.append(...header.childNodes);
+    header.append(button);
     button.addEventListener("click", () => {
-      const upwards = head.getAttribute("aria-sort") !== "ascending";
-      for (const each of heads) each.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", upwards ? "ascending" : "descending");
-      sort(table, column, upwards);
+      const ascending = header.getAttribute("aria-sort") !== "ascending";
+      for (const other of headers) other.removeAttribute("aria-sort");
+      header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      sort(table, column, ascending);
     });
   });
 }
@@ -41,7 +41,7 @@ for (const command of document.querySelectorAll("code.command")) {
       await navigator.clipboard.writeText(command.textContent);
       button.textContent = "copied";
     } catch {
-      // without the right to write there, a click on the text selects it
+      // without permission to write to the clipboard, select the text instead
       getSelection().selectAllChildren(command);
       button.textContent = "selected";
     }
@@ -50,12 +50,12 @@ for (const command of document.querySelectorAll("code.command")) {
   command.after(button);
 }
 
-// On paper nothing can be unfolded; what was folded is folded again afterwards.
+// Unfold everything for printing, and fold it again afterwards.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details.print:not([open])")];
-  for (const each of folded) each.open = true;
+  for (const details of folded) details.open = true;
 });
 addEventListener("afterprint", () => {
-  for (const each of folded) each.open = false;
+  for (const details of folded) details.open = false;
 });

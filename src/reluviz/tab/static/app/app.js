@@ -1,0 +1,422 @@
+// The application: connects the source of runs, the state and the views; loads runs, schedules drawing, keeps the address.
+
+import * as math from "../core/math.js";
+import { slopeUnit } from "../drawing/axes.js";
+import { h, setVisible } from "../drawing/dom.js";
+import { number, percent, shorten, signed } from "../drawing/format.js";
+import { pageZoom } from "../drawing/plot.js";
+import { Tooltip } from "../drawing/pointer.js";
+import { round125 } from "../drawing/scales.js";
+import { palette } from "../drawing/theme.js";
+import { ElbowsThroughTimeView } from "../views/elbows_through_time.js";
+import { FunctionView } from "../views/function.js";
+import { Inspector } from "../views/inspector.js";
+import { LossView } from "../views/loss.js";
+import { ParabolaView } from "../views/parabola.js";
+import { PathView } from "../views/path.js";
+import { SlopeView } from "../views/slope.js";
+import { UnitsView } from "../views/units.js";
+import { VotesView } from "../views/votes.js";
+import * as address from "./address.js";
+import { report } from "./report.js";
+import { Run } from "./run.js";
+import { RunBar } from "./run_bar.js";
+import { MAX_RUNS, State } from "./state.js";
+import { TimeBar } from "./time_bar.js";
+
+const POLL_MILLISECONDS = 500, MAX_FRAMES = 1200;
+const COMMAND = "python -m reluviz train +exp=relu";
+
+export class App {
+  constructor(root, source) {
+    this.root = root;
+    this.source = source;
+    this.state = new State();
+    this.frames = [];
+    this.tooltip = new Tooltip();
+    this.state.dark = address.hostIsDark(!source.live);
+    this.#build();
+    this.state.listeners.push(() => this.invalidate());
+  }
+
+  get colours() {
+    return palette(this.printing ? false : this.state.dark);
+  }
+
+  #build() {
+    this.runBar = new RunBar(this);
+    this.timeBar = new TimeBar(this);
+    this.inspector = new Inspector(this);
+    this.functionView = new FunctionView(this);
+    this.slopeView = new SlopeView(this);
+    this.votes = new VotesView(this);
+    this.elbowsThroughTime = new ElbowsThroughTimeView(this);
+    this.units = new UnitsView(this);
+    this.loss = new LossView(this);
+    this.parabola = new ParabolaView(this);
+    this.path = new PathView(this);
+    this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.message = h("div.message", { role: "status" });
+    if (!this.source.live) {
+      this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
+    }
+    this.main = h(
+      "main",
+      {},
+      h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
+      h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
+    );
+    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.timeBar.element, this.tooltip.element);
+  }
+
+  async start() {
+    const wanted = address.read(!this.source.live);
+    await this.#list();
+    const { state } = this;
+    const names = (wanted.runs ? address.split(wanted.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+    // the author of a page has chosen its runs; a folder of logs may hold hundreds
+    if (!names.length && state.listing.length) names.push(...(this.source.live ? [this.#newest()] : state.listing.slice(0, MAX_RUNS).map((entry) => entry.run)));
+    await Promise.all(names.map((name) => this.#select(name)));
+    this.#applyAddress(wanted);
+    this.ready = true;
+    const observer = new ResizeObserver(() => {
+      this.resized = true;
+      this.invalidate();
+    });
+    window.addEventListener("resize", () => {
+      this.resized = true;
+      this.invalidate();
+    });
+    for (const view of this.views) observer.observe(view.plot.canvas);
+    address.watchDark(!this.source.live, () => state.change({ dark: address.hostIsDark(!this.source.live) }));
+    address.listen(!this.source.live, () => this.#followAddress());
+    window.addEventListener("beforeprint", () => this.#print(true));
+    window.addEventListener("afterprint", () => this.#print(false));
+    if (this.source.live) this.#poll();
+    this.invalidate();
+  }
+
+  #isListed(name) {
+    return this.state.listing.some((entry) => entry.run === name);
+  }
+
+  /** The run that was written last, which a user who has just trained wants to see. */
+  #newest() {
+    return this.state.listing.reduce((a, b) => ((b.wall ?? 0) > (a.wall ?? 0) ? b : a)).run;
+  }
+
+  async #list() {
+    const { state } = this;
+    const previousFailure = this.failure ?? null;
+    try {
+      const listing = await this.source.runs();
+      this.failure = null;
+      // this runs twice a second: redraw only if the list has changed
+      if (JSON.stringify(listing) !== JSON.stringify(state.listing)) state.change({ listing });
+    } catch (error) {
+      this.failure = String(error.message ?? error);
+    }
+    if (this.failure !== previousFailure) this.invalidate();
+  }
+
+  async #load(name) {
+    const blob = (kind) => this.source.blob(name, kind);
+    const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
+    const run = new Run(name, data, params, scalars);
+    const listed = this.state.listing.find((entry) => entry.run === name);
+    run.born = listed?.born;
+    run.wallSeen = listed?.wall;
+    return run;
+  }
+
+  async #select(name) {
+    const { state } = this;
+    if (state.selected.some((selected) => selected.name === name) || state.selected.length >= MAX_RUNS) return;
+    const used = new Set(state.selected.map(({ slot }) => slot));
+    const slot = [0, 1, 2, 3].find((free) => !used.has(free));
+    state.change({ selected: [...state.selected, { name, slot }], focus: state.focus ?? name });
+    await this.#fetch(name);
+  }
+
+  async #fetch(name) {
+    const { state } = this;
+    try {
+      const run = await this.#load(name);
+      if (!state.selected.some((selected) => selected.name === name)) return;
+      state.loaded.set(name, run);
+      state.failures.delete(name);
+    } catch (error) {
+      state.failures.set(name, String(error.message ?? error).trim());
+    }
+    this.#runsChanged();
+  }
+
+  /** Update the state after runs were added, removed or extended. */
+  #runsChanged() {
+    const { state } = this;
+    const first = state.updates.length === 0;
+    state.collectUpdates();
+    if (first && state.updates.length > 2) state.scale = crowdedEarly(state.updates) ? "log" : "linear";
+    state.change({});
+  }
+
+  async toggle(name) {
+    const { state } = this;
+    if (!state.selected.some((selected) => selected.name === name)) return this.#select(name);
+    if (state.selected.length === 1) return undefined;
+    const selected = state.selected.filter((selected) => selected.name !== name);
+    state.loaded.delete(name);
+    state.failures.delete(name);
+    state.change({ selected, focus: state.focus === name ? selected[0].name : state.focus, whatIf: null });
+    this.#runsChanged();
+    return undefined;
+  }
+
+  focus(name) {
+    const { state } = this;
+    if (state.focus !== name) state.change({ focus: name, whatIf: null, unit: null, point: null, hover: { x: null, unit: null, point: null } });
+  }
+
+  // address
+
+  #applyAddress(wanted) {
+    const { state } = this;
+    const wholeNumber = (text) => (/^\d{1,16}$/.test(text ?? "") ? Number(text) : null);
+    const changes = {};
+    if (wanted.focus && state.loaded.has(wanted.focus)) changes.focus = wanted.focus;
+    if (["linear", "log"].includes(wanted.scale)) changes.scale = wanted.scale;
+    if (["overlay", "side"].includes(wanted.mode)) changes.mode = wanted.mode;
+    if (["share", "residual", "norm", "elbow"].includes(wanted.votes)) changes.measure = wanted.votes;
+    changes.unit = wholeNumber(wanted.unit);
+    changes.point = wholeNumber(wanted.point);
+    changes.replica = wholeNumber(wanted.replica) ?? 0;
+    if (wanted.slope === "1") changes.show = { ...state.show, slope: true };
+    const update = wholeNumber(wanted.step);
+    state.change(changes);
+    const run = state.run;
+    if (run) {
+      if (state.unit !== null && state.unit >= run.W) state.unit = null;
+      if (state.point !== null && state.point >= run.x.length) state.point = null;
+      if (state.replica >= run.R) state.replica = 0;
+    }
+    if (update !== null && state.updates.length) state.goTo(state.updates[state.indexOf(update)]);
+  }
+
+  get addressValues() {
+    const { state } = this;
+    const { run } = state;
+    return {
+      runs: address.join(state.selected.map(({ name }) => name)),
+      focus: state.selected.length > 1 ? state.focus : null,
+      step: state.following ? null : state.update,
+      unit: state.unit,
+      point: state.point,
+      replica: run && run.R > 1 && state.replica ? state.replica : null,
+      scale: state.scale === "log" ? "log" : null,
+      mode: state.mode === "side" ? "side" : null,
+      votes: state.measure === "share" ? null : state.measure,
+      slope: state.show.slope ? "1" : null,
+    };
+  }
+
+  #saveAddress() {
+    clearTimeout(this.addressTimer);
+    this.addressTimer = setTimeout(() => {
+      if (this.ready && !this.state.playing && this.state.selected.length) address.write(!this.source.live, this.addressValues);
+    }, 250);
+  }
+
+  async #followAddress() {
+    const wanted = address.read(!this.source.live);
+    if (!wanted.runs) return;
+    const names = address.split(wanted.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+    if (!names.length) return;
+    for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
+    for (const name of names) await this.#select(name);
+    for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
+    this.#applyAddress(wanted);
+  }
+
+  // runs that are still training
+
+  #poll() {
+    setTimeout(async () => {
+      try {
+        if (!document.hidden) await this.#checkForNews();
+      } finally {
+        this.#poll();
+      }
+    }, POLL_MILLISECONDS);
+  }
+
+  async #checkForNews() {
+    const { state } = this;
+    await this.#list();
+    if (!state.selected.length && state.listing.length) await this.#select(this.#newest());
+    for (const { name } of state.selected) {
+      const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
+      if (!listed) continue;
+      if (!run) await this.#fetch(name);
+      else if (listed.wall !== run.wallSeen || listed.last !== run.update[run.S - 1]) await this.#extend(run, listed);
+    }
+  }
+
+  async #extend(run, listed) {
+    try {
+      const after = run.settled > 0 ? run.update[run.settled - 1] : undefined;
+      const [later, scalars] = await Promise.all([
+        this.source.blob(run.name, "params", after),
+        this.source.blob(run.name, "scalars").catch(() => null),
+      ]);
+      if (listed.born !== run.born || !run.extend(later)) {
+        await this.#fetch(run.name);
+        return;
+      }
+      run.wallSeen = listed.wall;
+      run.setScalars(scalars);
+      this.#runsChanged();
+    } catch (error) {
+      this.state.failures.set(run.name, String(error.message ?? error));
+    }
+  }
+
+  // drawing
+
+  invalidate() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame((time) => {
+      this.pending = false;
+      this.#frame(time);
+    });
+  }
+
+  #frame(time) {
+    const started = performance.now();
+    if (this.state.playing) {
+      this.timeBar.advance(this.lastTime ? Math.min(200, time - this.lastTime) : 0);
+      this.lastTime = time;
+    } else this.lastTime = null;
+    this.#draw();
+    const spent = performance.now() - started;
+    this.frames.push({ spent, played: this.state.playing });
+    if (this.frames.length > MAX_FRAMES) this.frames.shift();
+    if (this.state.playing) this.invalidate();
+    else this.#saveAddress();
+  }
+
+  #draw() {
+    const { state } = this;
+    document.documentElement.classList.toggle("dark", state.dark && !this.printing);
+    document.documentElement.classList.toggle("printing", Boolean(this.printing));
+    document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
+    this.runBar.draw();
+    this.timeBar.draw();
+    const now = state.now();
+    this.#showMessage(now);
+    setVisible(this.main, Boolean(now));
+    if (!now) return;
+    const isNetwork = now.run.model === "relu";
+    setVisible(this.elbowsThroughTime.element, isNetwork);
+    setVisible(this.units.element, isNetwork);
+    setVisible(this.parabola.element, !isNetwork);
+    setVisible(this.path.element, !isNetwork);
+    this.main.classList.toggle("one-parameter", !isNetwork);
+    this.main.classList.toggle("with-slope", state.show.slope);
+    this.inspector.draw();
+    for (const view of this.views) {
+      if (view.element.hidden && view !== this.slopeView) continue;
+      // reading sizes forces a layout, so do it only when they may have changed
+      if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
+      view.draw();
+    }
+    this.resized = false;
+  }
+
+  /** Show a message instead of the views if there is nothing to draw. */
+  #showMessage(now) {
+    const { state } = this;
+    const failure = state.failures.get(state.focus);
+    let lines = null;
+    if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
+    else if (!state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
+    else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
+    else if (!now) lines = ["Reading …"];
+    const key = JSON.stringify(lines);
+    if (key !== this.messageKey) {
+      this.messageKey = key;
+      this.message.replaceChildren(...(lines ?? []).map((line, i) => h(line === COMMAND ? "code" : i ? "p" : "h2", { text: line })));
+    }
+    setVisible(this.message, lines !== null);
+  }
+
+  #print(on) {
+    this.printing = on;
+    this.resized = true;
+    this.#draw();
+  }
+
+  // texts and numbers that several views use
+
+  /** The name of the run in focus as a prefix, if several runs are shown. */
+  runPrefix() {
+    return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";
+  }
+
+  /** The lines of a unit's tooltip. */
+  describeUnit(k) {
+    const now = this.state.now();
+    const p = now.net;
+    return [
+      `unit ${k} (${math.STATUS[now.status[k]]})`,
+      `elbow ${number(math.elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `bends f by ${signed(math.slopeJump(p, k))}`,
+    ];
+  }
+
+  /** The lines of a point's tooltip. */
+  describePoint(i) {
+    const { run, votes, net } = this.state.now();
+    const asks = net.model === "relu" ? [] : [`asks for θ = ${number(math.candidate(net.model, run.x[i], run.y[i]))} with weight ${number(math.weight(net.model, run.x[i]))}`];
+    return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...asks];
+  }
+
+  /** How one update on a point alone would move every unit, and a factor that makes this visible. */
+  pointMotion(now, i) {
+    const cached = this.cachedMotion;
+    if (cached && cached.now === now && cached.i === i) return cached;
+    const { run, net } = now;
+    const g = math.contribution(net, run.x, run.y, i, 1, run.trained);
+    const moves = Array.from(net.w, (_, k) => math.unitMotion(net, g, k));
+    const width = run.domain[1] - run.domain[0];
+    let elbow = 0, jump = 0;
+    moves.forEach((move, k) => {
+      const beta = math.elbow(net, k);
+      if (beta >= run.domain[0] && beta <= run.domain[1]) (elbow = Math.max(elbow, Math.abs(move.elbow))), (jump = Math.max(jump, Math.abs(move.jump)));
+    });
+    const rate = run.rate;
+    const goals = [(0.08 * width) / (elbow * rate), (0.8 * slopeUnit(run)) / (jump * rate)].filter((v) => Number.isFinite(v) && v > 0);
+    const factor = goals.length ? Math.max(1, round125(Math.min(...goals))) : 1;
+    const { left, right } = this.functionView.plot.area;
+    const scaleX = factor * rate * ((right - left) / (this.functionView.plot.xScale.high - this.functionView.plot.xScale.low));
+    this.cachedMotion = { now, i, elbow: moves.map((m) => m.elbow), jump: moves.map((m) => m.jump), factor, rate, scaleX };
+    return this.cachedMotion;
+  }
+}
+
+/** Whether more than half of the snapshots are in the first tenth of the updates, where a linear axis would merge them. */
+function crowdedEarly(updates) {
+  const last = updates[updates.length - 1];
+  let early = 0;
+  for (const u of updates) early += u <= 0.1 * last;
+  return early > 0.5 * updates.length;
+}
+
+/** Show the runs of a source in an element. */
+export async function start(root, source) {
+  const app = new App(root, source);
+  Object.defineProperty(window, "reluvizState", { configurable: true, get: () => report(app) });
+  await app.start();
+  return app;
+}
+

@@ -1,0 +1,59 @@
+// The state of the view as plain numbers, for tests and for the browser's console.
+
+import * as math from "../core/math.js";
+
+/** What the view shows now. @param {import("./app.js").App} app */
+export function report(app) {
+  const { state } = app;
+  const now = state.now();
+  const functionHits = app.functionView.hits;
+  const played = app.frames.filter((f) => f.played).map((f) => f.spent).sort((a, b) => a - b);
+  const position = (view, x, y) => {
+    const box = view.plot.canvas.getBoundingClientRect();
+    return { x: box.left + x * view.plot.zoom, y: box.top + y * view.plot.zoom };
+  };
+  return {
+    ready: Boolean(app.ready && now),
+    runs: state.listing.map((entry) => entry.run),
+    selected: state.selected.map(({ name }) => name),
+    failures: Object.fromEntries(state.failures),
+    focus: state.focus,
+    replica: state.replica,
+    model: now?.run.model ?? null,
+    update: state.update,
+    snapshots: now ? Array.from(now.run.update) : [],
+    total: now?.run.total ?? 0,
+    stride: now?.run.stride ?? 1,
+    following: state.following,
+    playing: state.playing,
+    scale: state.scale,
+    unit: state.unit,
+    point: state.point,
+    dark: state.dark,
+    measure: state.measure,
+    mode: state.mode,
+    whatIf: Boolean(now?.whatIf),
+    message: app.message.hidden ? null : app.message.textContent,
+    net: now ? plain(now.net) : null,
+    elbows: now && now.net.model === "relu" ? Array.from(math.elbows(now.net)) : null,
+    slopeJumps: now && now.net.model === "relu" ? Array.from(math.slopeJumps(now.net)) : null,
+    status: now?.status ? Array.from(now.status, (code) => math.STATUS[code]) : null,
+    residual: now ? Array.from(now.votes.residual) : null,
+    share: now ? Array.from(now.votes.share) : null,
+    lossTrain: now?.lossTrain ?? null,
+    lossTest: now?.lossTest ?? null,
+    votesDrawn: app.votes.drawn ?? null,
+    pointUpdate: app.functionView.pointUpdate ?? null,
+    frames: { count: played.length, median: quantile(played, 0.5), p95: quantile(played, 0.95) },
+    places: {
+      elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),
+      points: Array.from({ length: (functionHits?.points.length ?? 0) / 2 }, (_, i) => ({ i, ...position(app.functionView, functionHits.points[2 * i], functionHits.points[2 * i + 1]) })),
+      units: (app.units.hits ?? []).map(({ k, x, y }) => ({ k, ...position(app.units, x, y) })),
+      theta: app.parabola.handle ? position(app.parabola, app.parabola.handle.x, app.parabola.handle.y) : null,
+    },
+  };
+}
+
+const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
+
+const plain = (net) => Object.fromEntries(Object.entries(net).map(([key, value]) => [key, value instanceof Float64Array ? Array.from(value) : value]));

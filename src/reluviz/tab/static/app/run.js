@@ -1,0 +1,160 @@
+// One run: its data set, the parameters of its snapshots, and its scalars.
+
+import * as math from "../core/math.js";
+import { decode } from "../core/wire_format.js";
+
+const SHORT_NAMES = { input_slope: "w", bias: "b", output_weight: "v", output_bias: "c", theta: "theta" };
+const MAX_POINTS = 2000;
+
+export class Run {
+  /** @param {string} name @param {ArrayBuffer} data @param {ArrayBuffer} params @param {ArrayBuffer|null} scalars */
+  constructor(name, data, params, scalars) {
+    this.name = name;
+    this.#readData(decode(data));
+    this.#readParams(decode(params));
+    this.setScalars(scalars);
+  }
+
+  #readData({ header, arrays }) {
+    this.model = header.model;
+    this.dataName = header.name ?? "";
+    this.trained = header.trained ?? [];
+    this.seeds = header.seeds ?? [0];
+    this.settings = header.settings ?? {};
+    const all = arrays.x.data.length;
+    const sample = all > MAX_POINTS && arrays.recorded?.data.length < all ? arrays.recorded.data : null;
+    const pick = (name) => {
+      const found = arrays[name]?.data;
+      return found === undefined ? null : sample ? Float64Array.from(sample, (i) => found[i]) : Float64Array.from(found);
+    };
+    this.x = pick("x");
+    this.y = pick("y");
+    this.target = pick("target");
+    this.points = header.points ?? all;
+    this.xTest = arrays.x_test ? Float64Array.from(arrays.x_test.data) : null;
+    this.yTest = arrays.y_test ? Float64Array.from(arrays.y_test.data) : null;
+    this.low = Math.min(...this.x);
+    this.high = Math.max(...this.x);
+    const domain = header.domain ?? [this.low, this.high];
+    this.domain = [Math.min(domain[0], this.low), Math.max(domain[1], this.high)];
+    if (!(this.domain[1] > this.domain[0])) this.domain = [this.domain[0] - 0.5, this.domain[0] + 0.5];
+    this.thetaOptimum = this.model === "relu" ? null : math.optimum(this.model, this.x, this.y);
+    this.noiseFloor = this.target ? mean(this.x.length, (i) => (this.y[i] - this.target[i]) ** 2) : null;
+  }
+
+  #readParams({ header, arrays }) {
+    this.fields = header.fields;
+    const shape = arrays.values.shape;
+    [this.R, this.P] = [shape[1], shape[2]];
+    this.update = Float64Array.from(arrays.update.data);
+    this.wall = Float64Array.from(arrays.wall.data);
+    this.values = arrays.values.data;
+    this.total = header.total ?? this.update.length;
+    this.stride = header.stride ?? 1;
+    this.offset = {};
+    let start = 0;
+    for (const [name, count] of this.fields) {
+      this.offset[SHORT_NAMES[name] ?? name] = [start, count];
+      start += count;
+    }
+    this.W = this.model === "relu" ? this.offset.w[1] : 0;
+    this.version = (this.version ?? 0) + 1;
+  }
+
+  get S() {
+    return this.update.length;
+  }
+
+  /** The number of snapshots that are final: the last snapshot of a thinned run may be dropped later. */
+  get settled() {
+    const extra = this.stride > 1 && (this.total - 1) % this.stride !== 0;
+    return extra ? this.S - 1 : this.S;
+  }
+
+  /**
+   * Append later snapshots.
+   * @returns {boolean} false if they do not continue these snapshots: then the run must be read again
+   */
+  extend(buffer) {
+    const { header, arrays } = decode(buffer);
+    const settled = this.settled;
+    const fits =
+      header.before === settled &&
+      (header.stride ?? 1) === this.stride &&
+      JSON.stringify(header.fields) === JSON.stringify(this.fields) &&
+      (settled === 0 || header.wall_before === this.wall[settled - 1]) &&
+      arrays.values.shape[1] === this.R;
+    if (!fits) return false;
+    if (arrays.update.data.length === 0) return true;
+    this.update = concatenated(this.update.subarray(0, settled), arrays.update.data);
+    this.wall = concatenated(this.wall.subarray(0, settled), arrays.wall.data);
+    this.values = concatenated(this.values.subarray(0, settled * this.R * this.P), arrays.values.data);
+    this.total = header.total;
+    this.version += 1;
+    return true;
+  }
+
+  setScalars(buffer) {
+    this.scalars = {};
+    if (!buffer) return;
+    const { header, arrays } = decode(buffer);
+    header.tags.forEach((tag, i) => {
+      this.scalars[tag] = { update: arrays[`u${i}`].data, value: arrays[`v${i}`].data };
+    });
+  }
+
+  /** The parameters at snapshot s of replica r. @returns {math.Net} */
+  net(s, r) {
+    const base = (s * this.R + r) * this.P;
+    const part = (name) => {
+      const [start, count] = this.offset[name];
+      return Float64Array.from(this.values.subarray(base + start, base + start + count));
+    };
+    if (this.model !== "relu") return { model: this.model, theta: this.values[base] };
+    return { model: "relu", w: part("w"), b: part("b"), v: part("v"), c: part("c")[0] };
+  }
+
+  /** One parameter of one snapshot, without building a net. */
+  value(s, r, name, k = 0) {
+    return this.values[(s * this.R + r) * this.P + this.offset[name][0] + k];
+  }
+
+  elbow(s, r, k) {
+    const w = this.value(s, r, "w", k);
+    return w === 0 ? NaN : -this.value(s, r, "b", k) / w;
+  }
+
+  slopeJump(s, r, k) {
+    return this.value(s, r, "v", k) * Math.abs(this.value(s, r, "w", k));
+  }
+
+  /** The index of the last snapshot at or before an update. */
+  snapshotAt(update) {
+    let low = 0, high = this.S - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.update[middle] <= update) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The step size in the settings of the run; 0.1 if there is none. */
+  get rate() {
+    const given = Number(this.settings["optimizer.lr"] ?? this.settings.step_size);
+    return given > 0 ? given : 0.1;
+  }
+}
+
+function concatenated(a, b) {
+  const result = new a.constructor(a.length + b.length);
+  result.set(a);
+  result.set(b, a.length);
+  return result;
+}
+
+function mean(n, of) {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += of(i);
+  return sum / n;
+}

@@ -1,0 +1,62 @@
+// Numbers and names as text.
+
+const MINUS = "−";
+
+/** A number with three significant digits and a true minus sign. */
+export function number(value, digits = 3) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  let text;
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+    const power = [...String(Number(exponent))].map((c) => SUPERSCRIPTS[c]).join("");
+    text = `${mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa}·10${power}`;
+  } else text = String(Number(value.toPrecision(digits)));
+  return text.replace("-", MINUS);
+}
+
+const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+
+/** A number with its sign. */
+export const signed = (value, digits = 3) => (value > 0 ? "+" : "") + number(value, digits);
+
+/** A percentage with about three digits. */
+export function percent(value) {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value * 100);
+  if (size >= 1e4) return shortPercent(value);
+  const text = size >= 99.95 ? (value * 100).toFixed(0) : size >= 9.995 ? (value * 100).toFixed(1) : (value * 100).toFixed(2);
+  return `${text.replace("-", MINUS)} %`;
+}
+
+/** A percentage for an axis, with as few digits as possible. */
+export function shortPercent(value) {
+  const rounded = Number((value * 100).toPrecision(3));
+  return `${Math.abs(rounded) >= 1e4 ? tick(rounded, 1) : number(rounded)} %`;
+}
+
+/** A whole number with thin spaces between groups of three digits. */
+export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");
+
+/** The label of a mark on an axis, with the digits that the step between marks needs. */
+export function tick(value, step) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e4) {
+    for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+      if (size >= unit) return (Number((value / unit).toPrecision(4)) + letter).replace("-", MINUS);
+    }
+  }
+  if (size < 1e-3) return number(value, 2).replace(/^(−?)1·/, "$1");
+  const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+  return value.toFixed(digits).replace("-", MINUS);
+}
+
+/** A name of limited length; a longer one loses its middle. */
+export function shorten(name, maxLength = 28) {
+  if (name.length <= maxLength) return name;
+  const tail = Math.floor((maxLength - 1) * 0.6);
+  return `${name.slice(0, maxLength - 1 - tail)}…${name.slice(-tail)}`;
+}

@@ -1,0 +1,296 @@
+// A canvas with axes. Each canvas has one Plot, which knows pixels and scales, and no runs.
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
+
+export class Plot {
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.ctx = canvas.getContext("2d");
+    this.margin = { left: 52, right: 14, top: 10, bottom: 22 };
+    this.colours = null;
+    this.layers = new Map();
+    this.width = this.height = 0;
+    this.zoom = 1;
+  }
+
+  /** Set the canvas to its size in the layout, at the screen's resolution. @returns {boolean} whether the size has changed */
+  resize() {
+    const { clientWidth, clientHeight } = this.canvas;
+    const zoom = pageZoom();
+    const ratio = Math.max(1, window.devicePixelRatio || 1) * zoom;
+    const [width, height] = [clientWidth / zoom, clientHeight / zoom];
+    const changed = width !== this.width || height !== this.height || ratio !== this.ratio;
+    if (changed) {
+      Object.assign(this, { width, height, ratio, zoom });
+      this.canvas.width = Math.round(width * ratio);
+      this.canvas.height = Math.round(height * ratio);
+      this.ctx.reluvizFont = null;
+      this.layers.clear();
+    }
+    return changed;
+  }
+
+  get visible() {
+    return this.width > 60 && this.height > 40;
+  }
+
+  get area() {
+    const { left, right, top, bottom } = this.margin;
+    return { left, top, right: this.width - right, bottom: this.height - bottom };
+  }
+
+  /** Set the scales. */
+  scales(x, y) {
+    const { left, right, top, bottom } = this.area;
+    this.xScale = x;
+    this.yScale = y;
+    this.X = (v) => left + x.f(v) * (right - left);
+    this.Y = (v) => bottom - y.f(v) * (bottom - top);
+    this.fromX = (px) => x.g((px - left) / (right - left));
+    this.fromY = (py) => y.g((bottom - py) / (bottom - top));
+  }
+
+  begin(colours) {
+    this.colours = colours;
+    this.ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    this.ctx.clearRect(0, 0, this.width, this.height);
+    this.ctx.lineJoin = "round";
+    this.ctx.lineCap = "butt";
+  }
+
+  /** A cached drawing: drawn once for each key and copied in each frame. @param {string} key changes when the drawing must change */
+  layer(name, key, draw) {
+    this.incrementalLayer(name, key, 0, (from) => {
+      if (from === null) draw();
+    });
+  }
+
+  /**
+   * A cached drawing that grows: `draw` gets the position up to which it is already drawn, null if it is empty.
+   * @param {number} to the position up to which it must be drawn now
+   */
+  incrementalLayer(name, key, to, draw) {
+    let cached = this.layers.get(name);
+    if (!cached || cached.key !== key || cached.to > to) {
+      const canvas = cached?.canvas ?? document.createElement("canvas");
+      // setting the size also clears the canvas
+      canvas.width = this.canvas.width;
+      canvas.height = this.canvas.height;
+      cached = { key, canvas, to: null };
+      this.layers.set(name, cached);
+    }
+    if (cached.to === null || cached.to < to) {
+      const mainContext = this.ctx;
+      this.ctx = cached.canvas.getContext("2d");
+      this.ctx.reluvizFont = null;
+      this.ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      this.ctx.lineJoin = "round";
+      try {
+        draw(cached.to);
+      } finally {
+        this.ctx = mainContext;
+      }
+      cached.to = to;
+    }
+    const { canvas } = cached;
+    this.ctx.save();
+    this.ctx.setTransform(1, 0, 0, 1, 0, 0);
+    this.ctx.drawImage(canvas, 0, 0);
+    this.ctx.restore();
+  }
+
+  /** Draw axes: a light grid, with the numbers outside. */
+  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = false, maxXMarks, maxYMarks } = {}) {
+    const { ctx, colours } = this;
+    const { left, right, top, bottom } = this.area;
+    ctx.lineWidth = 1;
+    const xs = this.xScale.marks(maxXMarks ?? Math.max(2, Math.floor((right - left) / 78)));
+    const ys = this.yScale.marks(maxYMarks ?? Math.max(2, Math.floor((bottom - top) / 38)));
+    ctx.strokeStyle = colours.grid;
+    ctx.beginPath();
+    for (const { value } of xs) this.#line(crisp(this.X(value)), top, crisp(this.X(value)), bottom);
+    for (const { value } of ys) this.#line(left, crisp(this.Y(value)), right, crisp(this.Y(value)));
+    ctx.stroke();
+    if (zero && this.yScale.f(0) >= 0 && this.yScale.f(0) <= 1) {
+      ctx.strokeStyle = colours.zero;
+      ctx.beginPath();
+      this.#line(left, crisp(this.Y(0)), right, crisp(this.Y(0)));
+      ctx.stroke();
+    }
+    let end = right;
+    if (xTicks) {
+      let free = -Infinity;
+      for (const { value, label } of xs) {
+        const x = this.X(value), half = this.measure(label) / 2;
+        if (x - half < free || x + half > this.width) continue;
+        this.text(label, x, bottom + 14, { align: "center" });
+        free = x + half + 8;
+        end = Math.max(end, x + half);
+      }
+    }
+    if (yTicks) {
+      let free = Infinity;
+      const marks = ys.map(({ value, label }) => ({ y: this.Y(value), label }));
+      for (const { y, label } of marks.sort((a, b) => b.y - a.y)) {
+        if (y > free - 11 || y < top - 2 || y > bottom + 2) continue;
+        this.text(label, left - 7, y + 3.5, { align: "right" });
+        free = y;
+      }
+    }
+    if (xLabel) this.text(xLabel, Math.min(end + 8, this.width - this.measure(xLabel)), bottom + 14, { italic: xLabel.length === 1 });
+    if (yLabel) this.text(yLabel, left + 5, top + 10, { halo: true });
+  }
+
+  #line(x1, y1, x2, y2) {
+    this.ctx.moveTo(x1, y1);
+    this.ctx.lineTo(x2, y2);
+  }
+
+  /** Call `draw` with drawing clipped to the area inside the axes. */
+  clipped(draw) {
+    const { left, right, top, bottom } = this.area;
+    this.ctx.save();
+    this.ctx.beginPath();
+    this.ctx.rect(left, top, right - left, bottom - top);
+    this.ctx.clip();
+    draw();
+    this.ctx.restore();
+  }
+
+  /** Draw a line through points in data coordinates, with gaps where a value is not finite. */
+  line(x, y, { colour, width = 1.5, dash = [], alpha = 1 }) {
+    const { ctx } = this;
+    ctx.beginPath();
+    let drawing = false;
+    const limit = 1e5;
+    for (let i = 0; i < x.length; i++) {
+      const px = this.X(x[i]), py = Math.max(-limit, Math.min(limit, this.Y(y[i])));
+      if (!(px === px && py === py)) {
+        drawing = false;
+        continue;
+      }
+      if (drawing) ctx.lineTo(px, py);
+      else ctx.moveTo(px, py);
+      drawing = true;
+    }
+    this.stroke({ colour, width, dash, alpha });
+  }
+
+  stroke({ colour, width = 1, dash = [], alpha = 1 }) {
+    const { ctx } = this;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = width;
+    ctx.globalAlpha = alpha;
+    ctx.setLineDash(dash);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.globalAlpha = 1;
+  }
+
+  segment(x1, y1, x2, y2, style) {
+    this.ctx.beginPath();
+    this.#line(x1, y1, x2, y2);
+    this.stroke(style);
+  }
+
+  disc(x, y, radius, { fill = null, edge = null, width = 1.2, alpha = 1 }) {
+    const { ctx } = this;
+    ctx.globalAlpha = alpha;
+    ctx.beginPath();
+    ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    if (fill) (ctx.fillStyle = fill), ctx.fill();
+    if (edge) (ctx.strokeStyle = edge), (ctx.lineWidth = width), ctx.stroke();
+    ctx.globalAlpha = 1;
+  }
+
+  /** Draw a triangle that points right (side > 0) or left (side < 0), or a small square if side is 0. */
+  triangle(x, y, side, radius, { fill, edge, width = 1.3, alpha = 1 }) {
+    const { ctx } = this;
+    ctx.globalAlpha = alpha;
+    ctx.beginPath();
+    if (side === 0) ctx.rect(x - radius * 0.7, y - radius * 0.7, radius * 1.4, radius * 1.4);
+    else {
+      const s = Math.sign(side) * radius;
+      ctx.moveTo(x + s, y);
+      ctx.lineTo(x - s * 0.7, y - radius);
+      ctx.lineTo(x - s * 0.7, y + radius);
+      ctx.closePath();
+    }
+    ctx.fillStyle = fill;
+    ctx.fill();
+    ctx.strokeStyle = edge;
+    ctx.lineWidth = width;
+    ctx.stroke();
+    ctx.globalAlpha = 1;
+  }
+
+  arrow(x, y, dx, dy, { colour, width = 1.6 }) {
+    const length = Math.hypot(dx, dy);
+    if (!(length > 1)) return;
+    const { ctx } = this;
+    const [ux, uy] = [dx / length, dy / length];
+    const head = Math.min(6, length * 0.6);
+    const [ex, ey] = [x + dx, y + dy];
+    this.segment(x, y, ex - ux * head * 0.8, ey - uy * head * 0.8, { colour, width });
+    ctx.beginPath();
+    ctx.moveTo(ex, ey);
+    ctx.lineTo(ex - ux * head - uy * head * 0.5, ey - uy * head + ux * head * 0.5);
+    ctx.lineTo(ex - ux * head + uy * head * 0.5, ey - uy * head - ux * head * 0.5);
+    ctx.closePath();
+    ctx.fillStyle = colour;
+    ctx.fill();
+  }
+
+  measure(text, size = 11) {
+    this.#font(`${size}px ${FONT}`);
+    return this.ctx.measureText(text).width;
+  }
+
+  /** Set the font if it differs; setting it is slow even if it is the same. */
+  #font(font) {
+    if (this.ctx.reluvizFont === font) return;
+    this.ctx.font = font;
+    this.ctx.reluvizFont = font;
+  }
+
+  text(text, x, y, { align = "left", colour = this.colours.soft, size = 11, bold = false, italic = false, halo = false } = {}) {
+    const { ctx } = this;
+    this.#font(`${italic ? "italic " : ""}${bold ? "600 " : ""}${size}px ${FONT}`);
+    ctx.textAlign = align;
+    if (halo) {
+      ctx.lineWidth = 4;
+      ctx.strokeStyle = this.colours.paper;
+      ctx.strokeText(text, x, y);
+    }
+    ctx.fillStyle = colour;
+    ctx.fillText(text, x, y);
+  }
+
+  /** Write a text in the middle of an empty plot. */
+  message(text) {
+    this.text(text, (this.area.left + this.area.right) / 2, (this.area.top + this.area.bottom) / 2, { align: "center", size: 12.5 });
+  }
+}
+
+/** The factor by which everything, text included, is enlarged in a very large window. */
+export function pageZoom() {
+  const { innerWidth, innerHeight } = window;
+  if (document.documentElement.classList.contains("printing")) return 1;
+  return innerWidth >= 2400 && innerHeight >= 1200 ? Math.min(2.5, innerWidth / 2100) : 1;
+}
+
+/** The nearest coordinate at which a line of one pixel is sharp. */
+export const crisp = (v) => Math.round(v) + 0.5;
+
+/** Move the labels at a plot's right edge so that they do not overlap. @param {{y: number}[]} labels */
+export function spreadLabels(labels, top, bottom, gap = 14) {
+  labels.sort((a, b) => a.y - b.y);
+  for (let i = 0; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, i ? labels[i - 1].y + gap : top);
+  let limit = bottom;
+  for (let i = labels.length - 1; i >= 0; i--) {
+    labels[i].y = Math.min(labels[i].y, limit);
+    limit = labels[i].y - gap;
+  }
+  return labels;
+}

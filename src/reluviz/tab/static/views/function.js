@@ -1,0 +1,425 @@
+// The panel "The learned function": points, true and learned function, the ReLUs, and a row with their elbows below.
+
+import * as math from "../core/math.js";
+import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
+import { count, number, shorten } from "../drawing/format.js";
+import { Plot, spreadLabels } from "../drawing/plot.js";
+import { addPointerListeners } from "../drawing/pointer.js";
+import { round125 } from "../drawing/scales.js";
+import { DASHES, diverging, faded } from "../drawing/theme.js";
+
+const MAX_UNIT_LINES = 200, MAX_REPLICA_LINES = 40, HIT_RADIUS = 10;
+
+export class FunctionView {
+  constructor(app) {
+    this.app = app;
+    const toggleOption = (key) => () => app.state.change({ show: { ...app.state.show, [key]: !app.state.show[key] } });
+    this.toggles = {
+      truth: toggle("truth", "The function that generated the data, without noise", toggleOption("truth")),
+      slope: toggle("slope f′", "The derivative as a staircase, shown below", toggleOption("slope")),
+      solved: toggle("least squares", "The nearest-squares fit of the output layer with the current elbows", toggleOption("solved")),
+    };
+    this.units = segmented(
+      "ReLUs",
+      [
+        ["hidden", "relu(wx+b)", "The activation of each hidden unit"],
+        ["scaled", "v·relu(wx+b)", "Each activation times its output weight: their sum plus c is f"],
+        ["none", "no units", "Only the elbows of the units"],
+      ],
+      (units) => app.state.change({ show: { ...app.state.show, units } }),
+    );
+    this.mode = segmented(
+      "Compare",
+      [
+        ["overlay", "overlaid", "All runs in one plot"],
+        ["side", "side by side", "One plot for each run"],
+      ],
+      (mode) => app.state.change({ mode }),
+    );
+    this.title = h("h2", { text: "The learned function" });
+    const canvas = h("canvas", { "aria-label": "The learned function, the points and the elbows of the units" });
+    this.element = h(
+      "section.card.function",
+      {},
+      h("header", {}, this.title, h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element))),
+      canvas,
+    );
+    this.plot = new Plot(canvas);
+    addPointerListeners(canvas, this);
+  }
+
+  draw() {
+    const { state, colours } = this.app;
+    const now = state.now();
+    for (const key of ["truth", "slope", "solved"]) this.toggles[key].set(state.show[key]);
+    this.units.set(state.show.units);
+    this.mode.set(state.mode);
+    setVisible(this.units.element, now?.run.model === "relu");
+    setVisible(this.toggles.solved.element, now?.run.model === "relu");
+    setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
+    setVisible(this.mode.element, state.runs.length > 1);
+    const { plot } = this;
+    plot.begin(colours);
+    this.hits = { elbows: [], points: this.hits?.points ?? [] };
+    this.cells = [];
+    if (!plot.visible || !now) return;
+    const { run } = now, sampled = run.x.length < run.points;
+    setText(this.title, `The learned function${sampled ? `, with ${count(run.x.length)} of its ${count(run.points)} points` : ""}`);
+    const runs = state.runs;
+    if (state.mode === "side" && runs.length > 1) this.#sideBySide(runs, now);
+    else this.#cell(runs, now, { left: 0, top: 0, width: plot.width, height: plot.height }, "all", false);
+  }
+
+  #sideBySide(runs, now) {
+    const ordered = [...runs].sort((a, b) => a.slot - b.slot);
+    const { plot } = this;
+    const columns = 2, rows = Math.ceil(ordered.length / columns);
+    ordered.forEach((shown, i) => {
+      const cell = {
+        left: ((i % columns) * plot.width) / columns,
+        top: (Math.floor(i / columns) * plot.height) / rows,
+        width: plot.width / columns,
+        height: plot.height / rows,
+      };
+      this.#cell([shown], shown.run.name === now.run.name ? now : this.#notInFocus(shown.run), cell, String(i), true);
+      this.cells.push({ ...cell, name: shown.run.name });
+    });
+  }
+
+  /** The parts of `state.now()` that are drawn, for a run that is not in focus. */
+  #notInFocus(run) {
+    const s = run.snapshotAt(this.app.state.update);
+    const net = run.net(s, 0);
+    const status = net.model === "relu" ? Uint8Array.from(net.w, (_, k) => math.status(net, k, run.low, run.high)) : null;
+    return { run, s, r: 0, net, runNet: net, whatIf: null, finite: math.allFinite(net), status, background: true };
+  }
+
+  /** One plot in a part of the canvas: of all runs, or of one run next to the other runs. */
+  #cell(runs, now, cell, name, isSideBySide) {
+    const { plot } = this;
+    const { state, colours } = this.app;
+    const labelsWidth = isSideBySide ? 12 : labelWidth(plot.width);
+    plot.margin = {
+      left: cell.left + (isSideBySide ? 40 : LEFT_MARGIN),
+      right: plot.width - cell.left - cell.width + labelsWidth,
+      top: cell.top + (isSideBySide ? 24 : 8),
+      bottom: plot.height - cell.top - cell.height + 22,
+    };
+    const allRuns = state.runs.map((shown) => shown.run);
+    plot.scales(xScale(allRuns), yScale(allRuns));
+    const key = [now.run.name, now.run.version, allRuns.map((r) => r.name), colours.paper, state.show.truth, plot.width, plot.height].join();
+    plot.layer(`background${name}`, key, () => this.#background(now.run));
+    const labels = [];
+    if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
+    plot.clipped(() => {
+      if (now.finite && now.net.model === "relu" && state.show.units !== "none") this.#unitLines(now);
+      if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
+      for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
+      if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
+      else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
+    });
+    if (now.net.model === "relu") this.#elbows(now);
+    if (!now.background) {
+      this.#rememberPoints(now);
+      this.#highlight(now);
+    }
+    if (isSideBySide) {
+      const slot = state.slotOf(now.run.name);
+      plot.text(shorten(now.run.name, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
+    } else {
+      const { top, bottom, right } = plot.area;
+      for (const { y, text, colour, bold } of spreadLabels(labels.filter((l) => l && Number.isFinite(l.y)), top + 10, bottom - 8)) {
+        plot.text(shorten(text, labelsWidth > 80 ? 15 : 10), right + 6, y + 4, { colour, bold });
+      }
+    }
+  }
+
+  /** Axes, points and the true function. */
+  #background(run) {
+    const { plot } = this;
+    const { colours, state } = this.app;
+    plot.axes({ xLabel: "x", zero: true });
+    plot.clipped(() => {
+      const radius = run.x.length > 600 ? 1.4 : run.x.length > 60 ? 2.3 : 3.2;
+      for (let i = 0; i < run.x.length; i++) plot.disc(plot.X(run.x[i]), plot.Y(run.y[i]), radius, { fill: colours.point, alpha: 0.65 });
+      if (!state.show.truth) return;
+      const dense = run.xTest && run.target ? { x: run.xTest, y: run.yTest } : run.target ? { x: run.x, y: run.target } : null;
+      if (dense) plot.line(dense.x, dense.y, { colour: colours.truth, width: 1.8, dash: [6, 4] });
+    });
+  }
+
+  /** The activations of the units, batched by colour. */
+  #unitLines(now) {
+    const { plot } = this;
+    const { state, colours } = this.app;
+    const { low, high } = plot.xScale, p = now.net, position = jumpPosition(now.run);
+    const scaled = state.show.units === "scaled";
+    const batches = new Map();
+    const every = Math.max(1, Math.ceil(p.w.length / MAX_UNIT_LINES));
+    for (let k = 0; k < p.w.length; k += every) {
+      if (now.status[k] === math.DEAD) continue;
+      const colour = diverging(colours, position(math.slopeJump(p, k)));
+      if (!batches.has(colour)) batches.set(colour, []);
+      batches.get(colour).push(k);
+    }
+    const { ctx } = plot;
+    for (const [colour, ks] of batches) {
+      ctx.beginPath();
+      for (const k of ks) trace(plot, p, k, low, high, scaled);
+      plot.stroke({ colour, width: 1, alpha: p.w.length > 60 ? 0.22 : 0.5 });
+    }
+    const k = state.activeUnit;
+    if (k !== null && !now.background) {
+      ctx.beginPath();
+      trace(plot, p, k, low, high, scaled);
+      plot.stroke({ colour: diverging(colours, position(math.slopeJump(p, k))), width: 2.6 });
+    }
+  }
+
+  /** The other replicas as thin lines. */
+  #otherReplicas(now) {
+    const { plot } = this;
+    const { colours, state } = this.app;
+    const { run, s } = now, { low, high } = plot.xScale;
+    const every = Math.max(1, Math.ceil(run.R / MAX_REPLICA_LINES));
+    const { ctx } = plot;
+    ctx.beginPath();
+    for (let r = 0; r < run.R; r += every) {
+      if (r === now.r) continue;
+      const { x, y } = math.corners(run.net(s, r), low, high);
+      for (let i = 0; i < x.length; i++) ctx[i ? "lineTo" : "moveTo"](plot.X(x[i]), clamp(plot.Y(y[i])));
+    }
+    const colour = colours.runs[state.slotOf(run.name)];
+    plot.stroke({ colour, width: 1, alpha: run.R > 12 ? 0.18 : 0.32 });
+  }
+
+  /** The learned function of another run. @returns its label */
+  #otherCurve(run, slot) {
+    const { plot } = this;
+    const { colours, state } = this.app;
+    const net = run.net(run.snapshotAt(state.update), 0);
+    if (!math.allFinite(net)) return null;
+    const { x, y } = math.corners(net, plot.xScale.low, plot.xScale.high);
+    plot.line(x, y, { colour: colours.runs[slot], width: 1.8, dash: DASHES[slot] });
+    return { y: plot.Y(math.predictAt(net, run.domain[1])), text: run.name, colour: colours.runs[slot] };
+  }
+
+  /** The curves of the run in focus. */
+  #focusCurves(now, labels, several) {
+    const { plot } = this;
+    const { colours, state } = this.app;
+    const { low, high } = plot.xScale, end = now.run.domain[1];
+    const slot = state.slotOf(now.run.name);
+    const colour = several ? colours.runs[slot] : colours.ink;
+    if (state.show.solved && now.net.model === "relu" && !now.background) {
+      const { net } = math.solveOutput(now.net, now.run.x, now.run.y);
+      const { x, y } = math.corners(net, low, high);
+      plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
+      labels.push({ y: plot.Y(math.predictAt(net, end)), text: "least squares", colour: colours.reference });
+    }
+    if (now.whatIf) {
+      const { x, y } = math.corners(now.runNet, low, high);
+      plot.line(x, y, { colour: colours.faint, width: 1.8 });
+      labels.push({ y: plot.Y(math.predictAt(now.runNet, end)), text: "the run", colour: colours.faint });
+    }
+    const learned = math.corners(now.net, low, high);
+    this.#shadePointUpdate(now);
+    plot.line(learned.x, learned.y, { colour: colours.paper, width: 5, alpha: 0.7 });
+    plot.line(learned.x, learned.y, { colour, width: 2.4, dash: several ? DASHES[slot] : [] });
+    if (now.net.w?.length <= 60) {
+      for (let i = 1; i < learned.x.length - 1; i++) plot.disc(plot.X(learned.x[i]), plot.Y(learned.y[i]), 3, { fill: colours.paper, edge: colour });
+    }
+    labels.push({ y: plot.Y(math.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.name : "learned f", colour, bold: true });
+  }
+
+  /** Shade how one update on the active point alone would change the function. */
+  #shadePointUpdate(now) {
+    const { plot } = this;
+    const { colours, state } = this.app;
+    const i = state.activePoint;
+    this.pointUpdate = null;
+    if (i === null || now.background) return;
+    const { run, net } = now, { low, high } = plot.xScale;
+    const next = math.updateOnPoint(net, run.x, run.y, i, run.rate, run.trained);
+    if (!math.allFinite(next)) return;
+    const x = [...math.corners(net, low, high).x, ...math.corners(next, low, high).x].sort((a, b) => a - b);
+    const change = x.map((value) => math.predictAt(next, value) - math.predictAt(net, value));
+    const largest = Math.max(...change.map(Math.abs));
+    if (!(largest > 0)) return;
+    const visible = 0.2 * (plot.yScale.high - plot.yScale.low);
+    const factor = Math.max(1, round125(visible / largest));
+    const { ctx } = plot;
+    const colour = net.model && math.predictAt(next, run.x[i]) > math.predictAt(net, run.x[i]) ? colours.plus : colours.minus;
+    ctx.beginPath();
+    x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(math.predictAt(net, value) + factor * change[j]))));
+    for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(math.predictAt(net, x[j]))));
+    ctx.closePath();
+    ctx.fillStyle = faded(colour, 0.22);
+    ctx.fill();
+    plot.line(x, x.map((value, j) => math.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
+    this.pointUpdate = { point: i, factor, largest };
+    const note = `shaded: one update on this point alone${factor > 1 ? `, change × ${number(factor)}` : ""}`;
+    plot.text(note, plot.area.left + 8, plot.area.top + 14, { colour, size: 12, halo: true });
+  }
+
+  /** The elbows in a row below the data; a triangle points to the side on which its unit is active. */
+  #elbows(now) {
+    const { plot } = this;
+    const { state, colours } = this.app;
+    const { net: p, status } = now, position = jumpPosition(now.run);
+    const { left, right, bottom } = plot.area;
+    const y = bottom - 10, many = p.w.length > 60;
+    let hiddenLeft = 0, hiddenRight = 0;
+    const active = now.background ? null : state.activeUnit;
+    const order = Array.from(p.w.keys());
+    if (active !== null) order.push(order.splice(active, 1)[0]);
+    for (const k of order) {
+      const beta = math.elbow(p, k);
+      if (!Number.isFinite(beta)) continue;
+      const x = plot.X(beta);
+      if (x < left - 1) hiddenLeft += 1;
+      else if (x > right + 1) hiddenRight += 1;
+      else {
+        const colour = status[k] === math.DEAD ? colours.faint : diverging(colours, position(math.slopeJump(p, k)));
+        const isActive = k === active;
+        if (isActive) plot.segment(x, plot.Y(math.predictAt(p, beta)), x, y, { colour, width: 1.2, dash: [2, 3] });
+        plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : many ? 3.5 : 6, {
+          fill: status[k] === math.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
+        });
+        if (!now.background) this.hits.elbows.push({ k, x, y, onCurve: plot.Y(math.predictAt(p, beta)) });
+      }
+    }
+    if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
+    if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
+    if (!now.background) this.#elbowArrows(now, y);
+  }
+
+  /** Arrows that show where the active point pushes each elbow. */
+  #elbowArrows(now, y) {
+    const { state } = this.app;
+    const i = state.activePoint;
+    if (i === null) return;
+    const motion = this.app.pointMotion(now, i);
+    for (const { k, x } of this.hits.elbows) {
+      const dx = motion.elbow[k] * motion.scaleX;
+      if (Math.abs(dx) > 1.5) this.plot.arrow(x, y - 11, Math.sign(dx) * Math.min(60, Math.abs(dx)), 0, { colour: dx > 0 ? this.app.colours.plus : this.app.colours.minus });
+    }
+  }
+
+  /** Remember where the points are drawn, for the pointer; this changes only with the axes. */
+  #rememberPoints({ run }) {
+    const { plot } = this;
+    const key = [run.name, run.version, plot.width, plot.height, plot.xScale.low, plot.xScale.high, plot.yScale.low, plot.yScale.high, Object.values(plot.margin)].join();
+    if (key === this.pointsKey) return;
+    this.pointsKey = key;
+    this.hits.points = [];
+    for (let i = 0; i < run.x.length; i++) this.hits.points.push(plot.X(run.x[i]), plot.Y(run.y[i]));
+  }
+
+  /** Highlight the active point and its residual, or a line at the x under the pointer, shared by all views over x. */
+  #highlight(now) {
+    const { plot } = this;
+    const { state, colours } = this.app;
+    const i = state.activePoint, { top, bottom } = plot.area;
+    if (i !== null && now.finite) {
+      const x = plot.X(now.run.x[i]), y = plot.Y(now.run.y[i]), f = plot.Y(math.predictAt(now.net, now.run.x[i]));
+      const colour = y < f ? colours.plus : colours.minus;
+      plot.clipped(() => plot.segment(x, y, x, f, { colour, width: 2 }));
+      plot.disc(x, y, 5, { fill: colour, edge: colours.paper, width: 2 });
+    } else if (state.hover.x !== null) {
+      const x = plot.X(state.hover.x);
+      if (x >= plot.area.left && x <= plot.area.right) plot.segment(x, top, x, bottom, { colour: colours.faint, width: 1 });
+    }
+  }
+
+  // pointer
+
+  /** The unit whose elbow is near a position, or null. */
+  elbowAt(px, py) {
+    let best = null, nearest = HIT_RADIUS;
+    for (const { k, x, y, onCurve } of this.hits?.elbows ?? []) {
+      const d = Math.min(Math.hypot(px - x, py - y), Math.hypot(px - x, py - onCurve) + 2);
+      if (d < nearest) (nearest = d), (best = k);
+    }
+    return best;
+  }
+
+  /** The point near a position, or null. */
+  pointAt(px, py) {
+    let best = null, nearest = HIT_RADIUS;
+    const points = this.hits?.points ?? [];
+    for (let i = 0; i < points.length; i += 2) {
+      const d = Math.hypot(px - points[i], py - points[i + 1]);
+      if (d < nearest) (nearest = d), (best = i / 2);
+    }
+    return best;
+  }
+
+  hover(px, py, event) {
+    const { state, tooltip } = this.app;
+    const now = state.now();
+    if (!now) return "default";
+    if (this.cells.length) {
+      state.change({ hover: { x: null, unit: null, point: null } });
+      return "pointer";
+    }
+    const unit = this.elbowAt(px, py);
+    const point = unit === null ? this.pointAt(px, py) : null;
+    const inside = px >= this.plot.area.left && px <= this.plot.area.right;
+    const x = inside ? this.plot.fromX(px) : null;
+    state.change({ hover: { x, unit, point } });
+    if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
+    else if (point !== null) tooltip.show(event, this.app.describePoint(point));
+    else if (x !== null) tooltip.show(event, [`x = ${number(x)}`, `f(x) = ${number(math.predictAt(now.net, x))}`]);
+    else tooltip.hide();
+    return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
+  }
+
+  leave() {
+    this.app.tooltip.hide();
+    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+  }
+
+  down(px, py) {
+    const { state } = this.app;
+    const cell = this.cells.find((c) => px >= c.left && px < c.left + c.width && py >= c.top && py < c.top + c.height);
+    if (cell) {
+      this.app.focus(cell.name);
+      return false;
+    }
+    const unit = this.elbowAt(px, py);
+    if (unit !== null) {
+      state.change({ unit });
+      this.dragged = { unit, moved: false, from: px };
+      return true;
+    }
+    const point = this.pointAt(px, py);
+    state.change(point !== null ? { point: state.point === point ? null : point } : { point: null, unit: null });
+    return false;
+  }
+
+  drag(px) {
+    const { dragged, plot } = this;
+    if (!dragged || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
+    dragged.moved = true;
+    const { left, right } = plot.area;
+    this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));
+  }
+
+  up() {
+    this.dragged = null;
+  }
+}
+
+/** Add the activation of unit k, or v_k times it, to the current path. */
+function trace(plot, p, k, low, high, scaled) {
+  const factor = scaled ? p.v[k] : 1;
+  const value = (x) => factor * Math.max(0, p.w[k] * x + p.b[k]);
+  const beta = math.elbow(p, k);
+  const x = beta > low && beta < high ? [low, beta, high] : [low, high];
+  x.forEach((corner, i) => plot.ctx[i ? "lineTo" : "moveTo"](plot.X(corner), clamp(plot.Y(value(corner)))));
+}
+
+const clamp = (v) => Math.max(-1e5, Math.min(1e5, v));
+const lastOf = (a) => a[a.length - 1];

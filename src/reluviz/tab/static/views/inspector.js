@@ -1,0 +1,151 @@
+// The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
+
+import * as math from "../core/math.js";
+import { h, setText, setVisible } from "../drawing/dom.js";
+import { count, number, percent, shortPercent, signed } from "../drawing/format.js";
+
+export class Inspector {
+  constructor(app) {
+    this.app = app;
+    const { state } = app;
+    this.current = valueList(["train loss", "test loss", "units", "effective votes"]);
+    this.unit = valueList(["elbow", "slope jump v|w|", "input slope w", "output weight v", "w² + b² − v²"], {
+      elbow: (v) => state.setElbow(state.unit, v),
+      "slope jump v|w|": (v) => state.setSlopeJump(state.unit, v),
+      "input slope w": (v) => state.setInputSlope(state.unit, v),
+      "output weight v": (v) => state.setOutputWeight(state.unit, v),
+    });
+    this.point = valueList(["x, y", "f − y", "share of step", "active units", "asks for"]);
+    this.unitTitle = h("h3");
+    this.pointTitle = h("h3");
+    this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element);
+    this.pointBox = h("div.box", {}, titleWithClose(this.pointTitle, () => state.change({ point: null })), this.point.element);
+    this.hint = h("p.hint");
+    this.solve = h("button.action", { type: "button", text: "Solve output weights", title: "Least squares for v and c with the current elbows", onclick: () => state.solveOutput() });
+    this.reset = h("button.action.primary", { type: "button", text: "Reset", title: "Back to the run (Esc)", onclick: () => state.reset() });
+    this.whatIfText = h("p");
+    this.whatIf = h("div.box.what-if", {}, h("h3", { text: "What if?" }), this.whatIfText, h("div.row", {}, this.solve, this.reset));
+    this.element = h("section.card.inspector", {}, this.current.element, h("div.boxes", {}, this.unitBox, this.pointBox, this.hint, this.whatIf));
+  }
+
+  draw() {
+    const { state } = this.app;
+    const now = state.now();
+    setVisible(this.element, Boolean(now));
+    if (!now) return;
+    this.#current(now);
+    this.#unit(now);
+    this.#point(now);
+    this.#whatIf(now);
+  }
+
+  #current(now) {
+    const { run, votes, status } = now;
+    const counts = [0, 0, 0];
+    for (const code of status ?? []) counts[code] += 1;
+    this.current.set({
+      "train loss": number(votes.loss),
+      "test loss": now.lossTest === null ? null : number(now.lossTest),
+      units: status ? ["bent", "linear", "dead"].map((name) => [counts[math.STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
+      "effective votes": Number.isFinite(votes.effective) ? `${number(votes.effective)} of ${count(run.x.length)}` : "–",
+    });
+  }
+
+  #unit(now) {
+    const k = this.app.state.unit;
+    const shown = k !== null && now.net.model === "relu" && k < now.net.w.length;
+    setVisible(this.unitBox, shown);
+    if (!shown) return;
+    const p = now.net;
+    const orientation = p.w[k] > 0 ? "active to the right" : p.w[k] < 0 ? "active to the left" : "w = 0: no elbow";
+    setText(this.unitTitle, `Unit ${k}: ${math.STATUS[now.status[k]]}, ${orientation}`);
+    this.unit.set({
+      elbow: math.elbow(p, k), "slope jump v|w|": math.slopeJump(p, k), "input slope w": p.w[k], "output weight v": p.v[k],
+      "w² + b² − v²": number(math.balance(p, k)),
+    });
+  }
+
+  #point(now) {
+    const i = this.app.state.point;
+    const { run, votes, net } = now;
+    const shown = i !== null && i < run.x.length;
+    setVisible(this.pointBox, shown);
+    if (!shown) return;
+    setText(this.pointTitle, `Point ${i + 1} of ${count(run.x.length)}`);
+    const up = votes.residual[i] < 0;
+    const inactive = net.model === "relu" ? net.w.reduce((n, w, k) => n + !(w * run.x[i] + net.b[k] > 0), 0) : 0;
+    this.point.set({
+      "x, y": `${number(run.x[i])}, ${number(run.y[i])}`,
+      "f − y": `${signed(votes.residual[i])}, f should ${up ? "rise" : "fall"}`,
+      "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
+      "active units": net.model === "relu" ? `${net.w.length - inactive} of ${net.w.length}` : null,
+      "asks for":
+        net.model === "relu"
+          ? null
+          : `θ = ${number(math.candidate(net.model, run.x[i], run.y[i]))}, weight ${number(math.weight(net.model, run.x[i]))}`,
+    });
+  }
+
+  #whatIf(now) {
+    const { state } = this.app;
+    setVisible(this.solve, now.run.model === "relu");
+    setVisible(this.reset, Boolean(now.whatIf));
+    this.whatIf.classList.toggle("on", Boolean(now.whatIf));
+    setVisible(this.hint, state.unit === null && state.point === null);
+    setText(this.hint, now.run.model === "relu" ? "Triangles are elbows and point to the side on which their unit is active; hollow ones do not bend f on the data. Click a triangle to follow its unit, or a point to see what it asks for." : "Click a point to see which θ it asks for.");
+    if (!now.whatIf) {
+      setText(this.whatIfText, now.run.model === "relu" ? "Drag an elbow: where would you put the elbows? Or solve the output weights." : "Drag the dot on the parabola: which θ would you choose?");
+      return;
+    }
+    const parts = [];
+    if (now.whatIf.moved.size) parts.push(`${now.whatIf.moved.size} unit${now.whatIf.moved.size > 1 ? "s" : ""} changed`);
+    if (now.whatIf.solved) parts.push("output solved");
+    setText(this.whatIfText, `${parts.join(", ") || "changed by hand"}: train loss ${number(now.lossRun)} → ${number(now.lossTrain)}`);
+  }
+}
+
+function titleWithClose(title, onClose) {
+  return h("div.title", {}, title, h("button.close", { type: "button", text: "×", title: "Deselect (Esc)", "aria-label": "Deselect", onclick: onClose }));
+}
+
+const EXPLANATIONS = {
+  "train loss": "Mean squared error over all training points",
+  "test loss": "Mean squared error over the test points, which have no noise",
+  units: "bent: training points lie on both sides of the elbow; linear: active at every point; dead: inactive at every point",
+  "effective votes": "(Σ|cᵢ|)² / Σ|cᵢ|²: between 1, where one vote dominates, and N, where all votes have the same norm",
+  elbow: "Where the unit becomes active or inactive: −b/w",
+  "slope jump v|w|": "How much the unit bends f at its elbow",
+  "input slope w": "Slope before the output weight; editing it keeps the elbow",
+  "output weight v": "The factor of the unit in f",
+  "w² + b² − v²": "Balance: gradient flow conserves it when all layers are trained",
+  "share of step": "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
+};
+
+/** A list of names and values. Values with a function in `edits` are inputs. */
+function valueList(names, edits = {}) {
+  const values = new Map(), rows = new Map();
+  const element = h("dl");
+  for (const name of names) {
+    const edit = edits[name];
+    const value = edit
+      ? h("input", { type: "number", step: "any", "aria-label": name, onchange: (event) => Number.isFinite(event.target.valueAsNumber) && edit(event.target.valueAsNumber) })
+      : h("span");
+    const row = h("div", { title: EXPLANATIONS[name] }, h("dt", { text: name }), h("dd", {}, value));
+    values.set(name, value);
+    rows.set(name, row);
+    element.append(row);
+  }
+  const set = (found) => {
+    for (const [name, value] of values) {
+      const given = found[name];
+      setVisible(rows.get(name), given !== null && given !== undefined);
+      if (value.tagName !== "INPUT") setText(value, given ?? "");
+      else if (document.activeElement !== value) {
+        const text = Number.isFinite(given) ? String(Number(given.toPrecision(4))) : "";
+        if (value.value !== text) value.value = text;
+        value.disabled = !Number.isFinite(given);
+      }
+    }
+  };
+  return { element, set };
+}

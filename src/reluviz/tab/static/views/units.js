@@ -1,0 +1,170 @@
+// The panel "The units": each unit at its elbow and slope jump, with a trail through its earlier positions.
+
+import * as math from "../core/math.js";
+import { jumpPosition, jumpScale } from "../drawing/axes.js";
+import { h, setText } from "../drawing/dom.js";
+import { number } from "../drawing/format.js";
+import { Plot } from "../drawing/plot.js";
+import { addPointerListeners } from "../drawing/pointer.js";
+import { linear, span } from "../drawing/scales.js";
+import { diverging } from "../drawing/theme.js";
+
+const MAX_TRAIL_STEPS = 160, MAX_TRAILS = 80, HIT_RADIUS = 11;
+
+export class UnitsView {
+  constructor(app) {
+    this.app = app;
+    this.caption = h("p");
+    const canvas = h("canvas", { "aria-label": "The units by elbow and slope jump" });
+    this.element = h("section.card.units", {}, h("header", {}, h("h2", { text: "The units" }), this.caption), canvas);
+    this.plot = new Plot(canvas);
+    addPointerListeners(canvas, this);
+  }
+
+  draw() {
+    const { state, colours } = this.app;
+    const { plot } = this;
+    const now = state.now();
+    plot.begin(colours);
+    this.hits = [];
+    if (!plot.visible || !now || now.run.model !== "relu") return;
+    const { run } = now;
+    plot.margin = { left: 40, right: 14, top: 8, bottom: 34 };
+    const [low, high] = span(run.domain, 0.16);
+    plot.scales(linear(low, high), jumpScale(run));
+    plot.layer("axes", [plot.width, plot.height, plot.ratio, colours.paper, run.name].join(), () => {
+      plot.axes({ zero: true });
+      const { left, right, bottom } = plot.area;
+      plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
+    });
+    setText(this.caption, this.app.runPrefix() + (state.activePoint === null ? "slope jump against elbow; trails: earlier positions" : this.#arrowNote(now)));
+    const key = [run.name, run.version, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
+    const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
+    plot.incrementalLayer("trails", key, now.s - (now.s % stride), (from) => plot.clipped(() => this.#trails(now, from ?? 0)));
+    if (state.activeUnit !== null) plot.clipped(() => this.#trail(now, state.activeUnit));
+    this.#dots(now);
+    if (state.activePoint !== null) this.#arrows(now);
+  }
+
+  #arrowNote(now) {
+    const motion = this.app.pointMotion(now, this.app.state.activePoint);
+    return `arrows: how one update on the point moves each unit, × ${number(motion.factor)}`;
+  }
+
+  /** Draw the trails of all units from snapshot `from` to now; the earlier part is already in the layer. */
+  #trails({ run, r, s }, from) {
+    const { plot } = this;
+    const { colours } = this.app;
+    const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
+    const every = Math.max(1, Math.ceil(run.W / MAX_TRAILS));
+    const position = jumpPosition(run);
+    const snapshots = [];
+    for (let j = Math.floor(from / stride) * stride; j <= s; j += stride) snapshots.push(j);
+    if (snapshots.length < 2) return;
+    for (let k = 0; k < run.W; k += every) {
+      plot.ctx.beginPath();
+      let orientation = 0;
+      for (const j of snapshots) orientation = this.#trailTo(run, j, r, k, orientation);
+      plot.stroke({ colour: diverging(colours, position(run.slopeJump(s, r, k))), width: 1, alpha: 0.45 });
+    }
+  }
+
+  /** Draw the trail of the active unit. */
+  #trail({ run, r, s }, k) {
+    const { plot } = this;
+    const stride = Math.max(1, Math.ceil(s / MAX_TRAIL_STEPS));
+    plot.ctx.beginPath();
+    let orientation = 0;
+    for (let j = 0; j <= s; j += stride) orientation = this.#trailTo(run, j, r, k, orientation);
+    if (s % stride) this.#trailTo(run, s, r, k, orientation);
+    plot.stroke({ colour: this.app.colours.ink, width: 1.8, alpha: 0.9 });
+  }
+
+  /** Continue a trail, or begin a new one if the orientation has changed. @returns the new orientation, 0 for none */
+  #trailTo(run, s, r, k, previous) {
+    const { plot } = this;
+    const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.slopeJump(s, r, k));
+    const orientation = Math.sign(run.value(s, r, "w", k));
+    if (!Number.isFinite(x) || Math.abs(x) > 1e5) return 0;
+    if (orientation === previous) plot.ctx.lineTo(x, y);
+    else plot.ctx.moveTo(x, y);
+    return orientation;
+  }
+
+  #dots(now) {
+    const { plot } = this;
+    const { state, colours } = this.app;
+    const { net: p, status } = now;
+    const position = jumpPosition(now.run), { left, right } = plot.area, many = p.w.length > 60;
+    for (let k = 0; k < p.w.length; k++) {
+      const beta = math.elbow(p, k), jump = math.slopeJump(p, k);
+      if (!Number.isFinite(beta)) continue;
+      // elbows outside the axes are drawn smaller, at the border
+      const x = Math.max(left, Math.min(right, plot.X(beta))), y = plot.Y(jump);
+      const outside = x !== plot.X(beta), isActive = k === state.activeUnit;
+      const colour = status[k] === math.DEAD ? colours.faint : diverging(colours, position(jump));
+      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === math.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
+      this.hits.push({ k, x, y });
+    }
+  }
+
+  #arrows(now) {
+    const motion = this.app.pointMotion(now, this.app.state.activePoint);
+    const { plot } = this;
+    const { left, right } = plot.area;
+    for (const { k, x, y } of this.hits) {
+      if (x <= left || x >= right) continue;
+      const jump = math.slopeJump(now.net, k);
+      const dx = motion.elbow[k] * motion.factor * motion.rate * ((right - left) / (plot.xScale.high - plot.xScale.low));
+      const dy = plot.Y(jump + motion.jump[k] * motion.factor * motion.rate) - y;
+      const length = Math.hypot(dx, dy), maxLength = 70;
+      if (length > 2) plot.arrow(x, y, (dx / length) * Math.min(maxLength, length), (dy / length) * Math.min(maxLength, length), { colour: this.app.colours.ink, width: 1.3 });
+    }
+  }
+
+  /** The unit near a position, or null. */
+  unitAt(px, py) {
+    let best = null, nearest = HIT_RADIUS;
+    for (const { k, x, y } of this.hits ?? []) {
+      const d = Math.hypot(px - x, py - y);
+      if (d < nearest) (nearest = d), (best = k);
+    }
+    return best;
+  }
+
+  hover(px, py, event) {
+    const unit = this.unitAt(px, py);
+    this.app.state.change({ hover: { x: null, unit, point: null } });
+    if (unit !== null) this.app.tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if its elbow were elsewhere, or its slope jump different?"]);
+    else this.app.tooltip.hide();
+    return unit === null ? "default" : "grab";
+  }
+
+  leave() {
+    this.app.tooltip.hide();
+    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+  }
+
+  down(px, py) {
+    const unit = this.unitAt(px, py);
+    this.app.state.change({ unit });
+    this.dragged = unit === null ? null : { unit, x: px, y: py, axis: null };
+    return unit !== null;
+  }
+
+  /** Drag along one axis only, the one on which the drag begins, so that the effect of one change is visible. */
+  drag(px, py) {
+    const { dragged, plot } = this;
+    if (!dragged) return;
+    const [dx, dy] = [Math.abs(px - dragged.x), Math.abs(py - dragged.y)];
+    if (!dragged.axis && Math.max(dx, dy) < 4) return;
+    dragged.axis ??= dx > dy ? "elbow" : "jump";
+    const { left, right, top, bottom } = plot.area;
+    if (dragged.axis === "elbow") this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));
+    else this.app.state.setSlopeJump(dragged.unit, plot.fromY(Math.max(top, Math.min(bottom, py))));
+  }
+
+  up() {
+    this.dragged = null;
+  }
+}
