@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ COMMANDS = re.findall(r"^.*python -m reluviz train (-m .*)$", PAGE, re.M)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_on_sweeps_can_be_composed(command):
-    words = command.split()[1:]
+    words = shlex.split(command)[1:]
     launcher = next((word.partition("=")[2] for word in words if word.startswith("launcher=")), "none")
     if message := missing_package("launcher", launcher):
         pytest.skip(message)

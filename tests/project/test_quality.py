@@ -34,10 +34,11 @@ def test_the_changelog_has_a_section_for_the_current_version() -> None:
     assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
+def test_continuous_integration_runs_the_test_command_of_the_readme_and_the_long_tests() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     pattern = re.search(r"grep -m 1 -E '(.+)' README.md", script)
     assert pattern is not None
     lines = [line for line in (ROOT / "README.md").read_text().splitlines() if re.match(pattern[1], line)]
     assert lines == ['python -m pip install -c constraints.txt -e ".[test]" && python -m pytest']
-    assert "pytest" not in script.replace(pattern[1], "")
+    # then the long tests, and no other
+    assert re.findall(r"pytest.*", script.replace(pattern[1], "")) == ["pytest -m long"]

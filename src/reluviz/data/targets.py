@@ -23,6 +23,10 @@ def sine_target(x: Array) -> Array:
     return np.sin(20 * x)
 
 
+TARGETS = (piecewise_linear_target, sine_target)
+"""All target functions. A run that recorded one of them is read back with the function itself, not an interpolation."""
+
+
 def piecewise_linear(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
     """Return the course's data: n noisy samples of a piecewise-linear function on [0, 1].
 

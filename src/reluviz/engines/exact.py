@@ -19,16 +19,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from reluviz.core.functions_torch import PARAMETERS
 from reluviz.data.samplers import Full
 from reluviz.data.segments import Piece
 from reluviz.engines import fused
 from reluviz.engines.engine import ModelState, Requirements
-from reluviz.engines.fused import OPTIMIZERS, UNSUPPORTED_OPTIONS
+from reluviz.engines.fused import UNSUPPORTED_OPTIONS
 from reluviz.errors import UserError
 
+OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
 Array = NDArray[np.float64]
 MIN_LOSS_RATIO = 1e-5
 """If the loss is less than this fraction of the terms whose difference it is, it is summed sample by sample."""
@@ -98,8 +99,8 @@ def unsupported(requirements: Requirements) -> str | None:
         return "data without a sampler"
     if requirements.sampler.name != Full.name:
         return f"sampler={requirements.sampler.name}"
-    # both engines support the same models, optimisers and devices
-    return fused.unsupported(requirements)
+    # both engines support the same models and devices
+    return fused.unsupported(requirements, OPTIMIZERS)
 
 
 @dataclass

@@ -4,7 +4,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P p
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,13 @@ Below it, loading the compiled generator takes longer than it saves; a first run
 """
 
 
-def unsupported(requirements: Requirements) -> str | None:
-    """Return a phrase naming the first unsupported feature of a run, or None; usable before training."""
+def unsupported(requirements: Requirements, optimizers: Collection[str] = tuple(OPTIMIZERS)) -> str | None:
+    """Return a phrase naming the first unsupported feature of a run, or None; usable before training.
+
+    Args:
+        requirements: what the run needs.
+        optimizers: names of the supported classes of `torch.optim`.
+    """
     if importlib.util.find_spec("numba") is None:
         return "a Python without the package numba"
     if requirements.model not in PARAMETERS:
@@ -52,7 +57,7 @@ def unsupported(requirements: Requirements) -> str | None:
         return f"the precision {requirements.dtype}"
     target = requirements.optimizer.get("_target_")
     package, _, name = str(target).rpartition(".")
-    if name not in OPTIMIZERS or package.split(".")[:2] != ["torch", "optim"]:
+    if name not in optimizers or package.split(".")[:2] != ["torch", "optim"]:
         return f"optimizer._target_={target}"
     return _unsupported_argument(requirements.optimizer)
 

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.data.dataset import Array, Dataset
-from reluviz.data.targets import piecewise_linear_target, sine_target
-
-KNOWN_TARGETS = (piecewise_linear_target, sine_target)
+from reluviz.data.targets import TARGETS
 
 
 class InterpolatedTarget:
@@ -32,7 +30,7 @@ class InterpolatedTarget:
 def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, NDArray[np.int64]]:
     """Return the data set of a run, and the indices of its recorded samples [n].
 
-    A run records only values of its true function. If they are those of one of `KNOWN_TARGETS`, the data set gets that
+    A run records only values of its true function. If they are those of one of `TARGETS`, the data set gets that
     function; otherwise it gets an interpolation of all recorded values. (No name in a run's folder makes code run.)
 
     Args:
@@ -48,7 +46,7 @@ def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[
     low, high = content["domain"]
     function = None
     if target is not None:
-        matching = (known for known in KNOWN_TARGETS if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
+        matching = (known for known in TARGETS if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
         # where the target is known, test outputs are free of noise
         points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
         function = next(matching, None) or InterpolatedTarget(

@@ -214,9 +214,7 @@ def _sentence(
     seeds = len(pair.values_a)
     if seeds < MIN_SEEDS:
         count = f"{seeds} seed{'s' * (seeds != 1)}" if seeds else "no seeds"
-        return (
-            f"{a} and {b}{where}: cannot be told from {count} shared, where one comparison alone needs {MIN_SEEDS}"
-        )
+        return f"{a} and {b}{where}: cannot be told from {count} shared, where one comparison alone needs {MIN_SEEDS}"
     size = ratio_in_words(effect) if kind == "ratio" else f"{effect:+.3g}"
     ahead = f"{metric} {size} (median over {seeds} shared seeds), smaller in {pair.wins} of {seeds}"
     if verdict == DIFFERS:

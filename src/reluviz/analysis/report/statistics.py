@@ -27,7 +27,7 @@ LEVEL = 0.05
 def percentiles(values: Array, q: Sequence[float]) -> Array:
     """Return percentiles along the first axis, [Q, ...], as `numpy.percentile` defines them (linear interpolation).
 
-    NaN is ignored; if all values are NaN, so are the percentiles. Interpolation between a number and infinity, or
+    NaN is ignored; if all values are NaN, the percentiles are NaN. Interpolation between a number and infinity, or
     between two infinities, gives infinity, where NumPy gives NaN and warnings.
 
     Args:
