@@ -469,6 +469,7 @@ def test_snapshots_after_the_checkpoint_of_a_resumed_run_are_dropped_until_recor
     assert run.scalars("loss/train")[0].tolist() == [0, 1, 10, 20, 30, 40, 50]
 
 
+@pytest.mark.long
 @POSIX
 def test_a_killed_and_resumed_run_has_the_snapshots_of_an_uninterrupted_one(tmp_path: Path) -> None:
     settings = ["+exp=relu", "model.width=3", "updates=6000", "snapshots.every=100", "engine=reference"]

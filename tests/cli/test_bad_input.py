@@ -279,7 +279,7 @@ def test_a_line_break_in_a_value_is_not_printed(word, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_place_of_the_logs_folder_is_refused(tmp_path, capsys):
+def test_a_file_named_logs_is_refused(tmp_path, capsys):
     (tmp_path / "logs").write_text("mine")
     assert reluviz("train", "+exp=linear") == 2
     out, err = capsys.readouterr()

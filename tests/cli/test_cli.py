@@ -432,6 +432,7 @@ def test_a_reader_that_closes_the_pipe_stops_no_training(tmp_path: Path, words: 
     assert len([*tmp_path.glob("logs/**/metrics.json")]) == runs
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
 @pytest.mark.parametrize("verb", ["train", "explain"])
 def test_a_run_works_with_closed_streams(tmp_path: Path, verb: str) -> None:
@@ -476,6 +477,7 @@ command.process()
 """
 
 
+@pytest.mark.long
 def test_ctrl_c_is_not_lost_while_python_ignores_exceptions() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_FINALIZER], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

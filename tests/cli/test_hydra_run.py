@@ -39,6 +39,7 @@ def content(cfg):
     return OmegaConf.to_yaml(cfg), flags, OmegaConf.to_yaml(task, resolve=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("jobs", "composed"),
     [

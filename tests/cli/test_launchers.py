@@ -83,6 +83,7 @@ def test_a_preset_sets_the_values_that_a_sweep_needs(launcher, key, wanted):
     assert node[last] == wanted
 
 
+@pytest.mark.long
 def test_two_processes_and_a_pool_of_one_give_the_same_numbers_as_one_process(tmp_path):
     short = ["updates=300", "snapshots.every=100", *GRID]
     processes = {"one": start(tmp_path, *short, "hydra.sweep.dir=one")}
@@ -97,6 +98,7 @@ def test_two_processes_and_a_pool_of_one_give_the_same_numbers_as_one_process(tm
     assert results(tmp_path / "two") == results(tmp_path / "pool") == results(tmp_path / "one")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_leaves_no_process_and_keeps_the_runs_that_had_ended(tmp_path, jobs):

@@ -122,6 +122,7 @@ def test_a_run_loads_no_lazy_package(tmp_path, engine):
     assert output_of(f"{PRINT_LOADED_AT_EXIT}{INSTALL}; {MAIN}", tmp_path, *words).splitlines()[-1] == ""
 
 
+@pytest.mark.long
 def test_only_the_command_line_installs_lazy_imports(tmp_path):
     finders = "[one for one in sys.meta_path if type(one).__name__ == '_LazyFinder']"
     look = f"import reluviz, reluviz.training.run; print({finders})"
@@ -130,6 +131,7 @@ def test_only_the_command_line_installs_lazy_imports(tmp_path):
     assert output_of(code, tmp_path).startswith("[]\n")
 
 
+@pytest.mark.long
 def test_every_optimizer_gives_the_same_numbers_as_without_lazy_imports(tmp_path):
     train_with_each = """
 import sys
@@ -164,6 +166,7 @@ assert not loaded()
 """
 
 
+@pytest.mark.long
 def test_functions_that_were_disabled_before_the_import_are_not_compiled(tmp_path):
     code = """
 @torch.compiler.disable
@@ -199,6 +202,7 @@ print("compiled")
     assert output_of(HEAD + code, tmp_path) == "compiled\n"
 
 
+@pytest.mark.long
 def test_lightning_recognizes_a_compiled_module_and_trains_it(tmp_path):
     code = """
 import logging
@@ -243,6 +247,7 @@ print("trained")
     assert output_of(HEAD + code, tmp_path).splitlines()[-1] == "trained"
 
 
+@pytest.mark.long
 def test_an_optimizer_that_has_run_before_is_compiled_as_usual(tmp_path):
     code = """
 import logging

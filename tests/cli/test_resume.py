@@ -130,6 +130,7 @@ def prolonged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended
         return dict(zip(kinds, pool.map(make, kinds), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["momentum and step", "adam"])
 def test_a_prolonged_run_equals_one_that_was_longer_from_the_start(
     prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], kind: str
@@ -223,6 +224,7 @@ def updates_of(ended: EndedRun) -> int:
     return int(ended.checkpoint["state_dict"]["updates_done"])
 
 
+@pytest.mark.long
 @POSIX
 @pytest.mark.parametrize(("how", "status"), [("interrupted", 130), ("terminated", 143)])
 def test_a_signal_ends_a_run_with_one_line_a_valid_checkpoint_and_its_metrics(

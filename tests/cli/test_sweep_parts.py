@@ -119,6 +119,7 @@ def test_a_monitor_reports_each_job_once_and_knows_when_all_have_ended(tmp_path)
     assert monitor.pending == {}
 
 
+@pytest.mark.long
 def test_a_monitor_waits_for_a_running_job_and_not_for_a_dead_one(tmp_path, monkeypatch):
     monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 2.5)
     running, dead = tmp_path / "running", tmp_path / "dead"

@@ -194,6 +194,7 @@ def uninterrupted(tmp_path_factory):
     return results(sweep_of(folder))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_a_sweep_that_is_stopped_and_resumed_has_the_same_results_as_an_uninterrupted_one(tmp_path, uninterrupted, how):
     with start(tmp_path, *LONG) as process:
@@ -371,6 +372,7 @@ def test_a_resumed_search_continues_to_the_new_number_of_trials(tmp_path, capsys
     }
 
 
+@pytest.mark.long
 def test_a_search_that_was_killed_and_resumed_has_the_same_number_of_trials(tmp_path):
     words = ["+exp=relu", "callbacks=minimal", "updates=20000", "sweeper=optuna", STEP, "sweep.trials=5"]
     sweep = tmp_path / "search"

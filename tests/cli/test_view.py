@@ -59,6 +59,7 @@ def steps(url, plugin, tag, count):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plugin", "tag", "count"),
     [("images", "fit", STEPS), ("histograms", "elbow", STEPS), ("scalars", "loss/train", SCALAR_STEPS)],

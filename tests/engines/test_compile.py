@@ -12,6 +12,7 @@ import pytest
 MESSAGE = "compiling the engine for such runs, once on this computer: a few seconds\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", ["with_replacement", "full"])
 def test_only_the_first_run_reports_compiling_and_all_runs_get_the_same_result(tmp_path: Path, sampler: str) -> None:
     found: list[dict[str, Any]] = []

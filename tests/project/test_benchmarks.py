@@ -74,6 +74,7 @@ def outputs(tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_program_describes_the_machine_in_80_columns(name, outputs):
     out, _ = outputs[name]

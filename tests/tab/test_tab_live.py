@@ -47,6 +47,7 @@ def parameter_values(found: dict[str, Any]) -> list[float]:
     return [*found["net"]["w"], *found["net"]["b"], *found["net"]["v"], found["net"]["c"]]
 
 
+@pytest.mark.long
 def test_the_tab_follows_a_run_from_its_start_through_a_kill_and_a_resume(
     request: pytest.FixtureRequest, served: tuple[Path, str]
 ) -> None:
@@ -115,6 +116,7 @@ def shown(address: str, name: str) -> list[int]:
     return [int(one) for one in update]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "python"])
 def test_a_real_run_that_is_killed_and_resumed_has_every_snapshot_once(tmp_path: Path, fast: bool) -> None:
@@ -150,6 +152,7 @@ def test_a_real_run_that_is_killed_and_resumed_has_every_snapshot_once(tmp_path:
     assert load_run(folder).updates.tolist() == schedule
 
 
+@pytest.mark.long
 def test_four_runs_of_2000_snapshots_open_and_play(
     request: pytest.FixtureRequest, tmp_path: Path, browser: Any
 ) -> None:

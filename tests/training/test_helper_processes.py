@@ -278,6 +278,7 @@ process()
 """
 
 
+@pytest.mark.long
 @LINUX
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_a_run_is_the_same_with_helpers_without_and_with_killed_ones(tmp_path: Path, replicas: int) -> None:
