@@ -371,6 +371,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_elbow_paths_of_trained_runs_are_drawn_at_their_recorded_positions(sweep: Path) -> None:
     groups = groups_of_runs(sweep, [{"optimizer": "adam"}, {"optimizer": "sgd"}])
     picture = drawn_pictures(groups)["elbows"]

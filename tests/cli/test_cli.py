@@ -217,6 +217,7 @@ def in_a_terminal(*words, columns=80):
     return started.wait(), written.decode()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_lines():
     status, text = in_a_terminal(
@@ -284,6 +285,7 @@ def test_a_run_s_folder_holds_the_documented_files(logs):
     ]
 
 
+@pytest.mark.long
 def test_runs_that_start_in_the_same_second_have_different_folders(logs, monkeypatch):
     class FixedTime(datetime):
         @classmethod
@@ -416,6 +418,7 @@ def test_a_full_disk_gives_one_line(monkeypatch, capsys, where):
     assert capsys.readouterr().err == f"reluviz: {where or 'a file'}: cannot be written to (No space left on device)\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "runs"),
     [(["+exp=linear", "updates=20"], 1), (["-m", "+exp=linear", "updates=20", "seed=0,1,2"], 3), (["--help"], 0)],

@@ -392,6 +392,7 @@ def test_the_help_names_options_and_experiments(text: Callable[..., str]) -> Non
     assert max(map(len, shown.splitlines())) <= 79
 
 
+@pytest.mark.long
 def test_a_reader_may_close_the_pipe_early(empty_folder: Path) -> None:
     command = [sys.executable, "-m", "reluviz", "explain", "+exp=linear", "data.n=20000", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

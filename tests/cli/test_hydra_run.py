@@ -101,6 +101,7 @@ def test_a_group_may_come_from_hydra_s_search_path(tmp_path):
     assert [(cfg.get("x"), cfg.get("y"), cfg.get("extra")) for cfg in found] == [(1, None, None), (None, 2, None)]
 
 
+@pytest.mark.long
 def test_the_number_of_cached_configurations_is_limited():
     with config.initialized_hydra() as instance:
         sweep = instance.config_loader.load_configuration("config", [], RunMode.MULTIRUN)
@@ -119,6 +120,7 @@ def hydra_files(folder):
     return {path.relative_to(folder): path.read_text().replace(str(folder), "FOLDER") for path in paths}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "count"),
     [

@@ -279,6 +279,7 @@ print(loaded_before_compiling, value.tolist(), graphs, file=sys.stdout)
     assert "truediv" in without
 
 
+@pytest.mark.long
 def test_an_imported_submodule_of_the_compiler_is_the_one_that_it_uses(tmp_path):
     code = """
 import torch._dynamo.config as config
@@ -294,6 +295,7 @@ print("one")
     assert output_of(HEAD + code, tmp_path) == "one\n"
 
 
+@pytest.mark.long
 def test_a_network_can_be_exported(tmp_path):
     code = """
 network = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.ReLU())
@@ -307,6 +309,7 @@ print("exported")
 # plots of metrics
 
 
+@pytest.mark.long
 def test_lightning_loads_no_pyplot_and_a_metric_can_still_be_plotted(tmp_path):
     code = """
 import matplotlib

@@ -146,6 +146,7 @@ def test_a_prolonged_run_equals_one_that_was_longer_from_the_start(
     assert second.metrics["loss/test"] == pytest.approx(once.metrics["loss/test"], abs=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["momentum and step", "adam"])
 def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
     prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], kind: str
@@ -156,6 +157,7 @@ def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
     np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_run_can_be_resumed_from_an_earlier_checkpoint(
     prolonged: dict[str, tuple[EndedRun, EndedRun, EndedRun]], tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_signal_ends_a_run_with_one_line_a_valid_checkpoint_and_its_metrics(
         np.testing.assert_allclose(row, wanted[steps.index(update)], rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 @POSIX
 def test_a_run_that_was_killed_has_the_checkpoint_of_a_snapshot_and_no_metrics(signalled: Signalled) -> None:
     assert signalled.killed.status == -signal.SIGKILL
@@ -256,6 +259,7 @@ def test_a_run_that_was_killed_has_the_checkpoint_of_a_snapshot_and_no_metrics(s
     assert 2800 <= updates_of(signalled.killed) < UPDATES
 
 
+@pytest.mark.long
 @POSIX
 @pytest.mark.parametrize("after", ["after", "after_killed"])
 def test_a_resumed_run_equals_one_that_was_never_interrupted(signalled: Signalled, after: str) -> None:
@@ -266,6 +270,7 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(signalled: Signalle
     assert_same_parameters(ended.metrics, signalled.once.metrics)
 
 
+@pytest.mark.long
 @POSIX
 @pytest.mark.parametrize("after", ["after", "after_killed"])
 def test_no_snapshot_is_missing_or_doubled_after_resuming(signalled: Signalled, after: str) -> None:

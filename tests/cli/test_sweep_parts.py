@@ -72,11 +72,13 @@ def test_a_heartbeat_beats_within_its_context_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_heartbeat_file_of_a_killed_process_does_not_count_as_running(tmp_path):
     (tmp_path / heartbeat.FILE_NAME).write_text("7")
     assert heartbeat.running_folders([tmp_path]) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs the parent of a process")
 def test_a_job_exits_when_its_sweep_is_killed(tmp_path):
     child = (

@@ -340,6 +340,7 @@ def test_a_run_of_a_sweep_has_the_same_results_as_the_run_alone(tmp_path):
 STEP = "step_size=tag(log,interval(1e-3,1))"
 
 
+@pytest.mark.long
 def test_a_search_finds_a_step_size_close_to_the_best_of_a_grid(tmp_path, capsys):
     short = ("+exp=relu", "updates=500", "snapshots.every=500", "callbacks=minimal", "replicas=3")
     grid = np.geomspace(1e-3, 1, 20)
@@ -404,6 +405,7 @@ def test_a_damaged_journal_of_a_search_is_refused(tmp_path, capsys):
     assert re.match(r"reluviz: .*study\.log: is damaged; [^\n]*\n$", capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_a_search_with_diverging_trials_finds_one_that_converges(tmp_path):
     words = ["+exp=linear", "updates=50", "callbacks=minimal", "sweeper=optuna", "sweep.trials=12"]
     assert reluviz("train", "-m", *words, "step_size=tag(log,interval(0.01,100))", "seed=1") == 0

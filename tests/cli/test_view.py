@@ -34,7 +34,7 @@ def logs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["data_server", "python"])
+@pytest.fixture(scope="module", params=["data_server", pytest.param("python", marks=pytest.mark.long)])
 def url(request, tensorboard_server, logs):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "python":

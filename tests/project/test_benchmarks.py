@@ -86,6 +86,7 @@ def test_a_program_describes_the_machine_in_80_columns(name, outputs):
     assert max(map(len, out.splitlines())) <= MAX_COLUMNS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_figure_is_finite_not_negative_and_within_its_spread(name, outputs):
     cells = [cell for _, table in tables(outputs[name][0]) for cells in table.values() for cell in cells]
@@ -98,6 +99,7 @@ def test_every_figure_is_finite_not_negative_and_within_its_spread(name, outputs
             assert spread[0] <= median <= spread[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_written_section_starts_with_the_command_and_the_ratios(name, outputs):
     out, folder = outputs[name]
@@ -112,6 +114,7 @@ def test_the_written_section_starts_with_the_command_and_the_ratios(name, output
     assert max(map(len, written.splitlines())) <= MAX_COLUMNS
 
 
+@pytest.mark.long
 def test_the_engines_are_compared_along_every_axis(outputs):
     found = tables(outputs["engines"][0])
     axes = {next(iter(table)): table for _, table in found if "MB" in table}
@@ -131,6 +134,7 @@ def test_the_engines_are_compared_along_every_axis(outputs):
     assert min(ratios(outputs["engines"][0]).values()) > 0
 
 
+@pytest.mark.long
 def test_the_engines_are_drawn_in_a_picture(outputs):
     png = (outputs["engines"][1] / "engines.png").read_bytes()
     assert png.startswith(b"\x89PNG")
@@ -138,6 +142,7 @@ def test_the_engines_are_drawn_in_a_picture(outputs):
     assert "(engines.png)" in (outputs["engines"][1] / "results.md").read_text()
 
 
+@pytest.mark.long
 def test_the_course_job_is_compared_with_the_plain_loop_on_its_six_cases(outputs):
     out, _ = outputs["course"]
     assert "12 updates in 6 runs" in out
@@ -153,6 +158,7 @@ def test_the_course_job_is_compared_with_the_plain_loop_on_its_six_cases(outputs
     assert plain == pytest.approx(2 * sum(microseconds) / 1e6, rel=0.02)
 
 
+@pytest.mark.long
 def test_a_first_run_is_compared_with_a_later_run(outputs):
     out, _ = outputs["first"]
     (_, table), _ = tables(out)
@@ -167,6 +173,7 @@ def test_a_first_run_is_compared_with_a_later_run(outputs):
     assert 'The first run says: "compiling' in out
 
 
+@pytest.mark.long
 def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(outputs):
     out, _ = outputs["replicas"]
     (_, table), _ = tables(out)
@@ -186,6 +193,7 @@ def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(outputs)
     assert 100 < found["peak memory"] < 2000
 
 
+@pytest.mark.long
 def test_the_parts_of_a_snapshot_add_up_to_its_time(outputs):
     out, _ = outputs["logging"]
     (_, table), _ = tables(out)
@@ -207,6 +215,7 @@ def test_the_parts_of_a_snapshot_add_up_to_its_time(outputs):
     assert int(calls["the rest of it"]) < 32
 
 
+@pytest.mark.long
 def test_sweeps_are_compared_by_launcher(outputs):
     out, _ = outputs["launchers"]
     (_, table), _ = tables(out)
@@ -241,6 +250,7 @@ def test_memory_growth_is_measured_from_the_jobs_after_the_first_hundred_to_the_
     assert [found for _, found, _ in report.ratios] == ["7.00 ms", "3.1 %"]
 
 
+@pytest.mark.long
 def test_a_report_is_measured_on_runs_with_one_in_twenty_damaged(outputs):
     out, _ = outputs["report"]
     assert "360 runs in 9 groups" in out

@@ -48,7 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     return folder, runs
 
 
-@pytest.fixture(scope="module", params=["fast", "python"])
+@pytest.fixture(scope="module", params=["fast", pytest.param("python", marks=pytest.mark.long)])
 def served(request: pytest.FixtureRequest, written: tuple[Path, dict[str, Array]]) -> Any:
     require_browser()
     with running_tensorboard(written[0], request.param == "fast") as address:

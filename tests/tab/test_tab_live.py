@@ -35,7 +35,7 @@ UPDATES, EVERY = 12_000, 50
 """Updates and snapshot interval of the run that is killed; it takes some seconds."""
 
 
-@pytest.fixture(params=["fast", "python"])
+@pytest.fixture(params=["fast", pytest.param("python", marks=pytest.mark.long)])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     require_browser()
     (tmp_path / "logs").mkdir()

@@ -125,6 +125,7 @@ def test_the_first_snapshot_that_has_diverged_is_drawn_too(pair: Pair) -> None:
         assert len(worker.draw_pictures(result.picture_data[2])) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", [helper_processes.COMPUTING, helper_processes.DRAWING], ids=["computing", "drawing"])
 @pytest.mark.parametrize("after", ["begin_run", "compute", "draw_pictures"])
 def test_this_process_does_the_work_of_a_killed_helper(after: str, which: int) -> None:
