@@ -1,15 +1,15 @@
 """The command line: a table of verbs, and the function that runs one."""
 
-import _thread
 import atexit
 import contextlib
 import errno
 import importlib
 import os
 import sys
-import time
 from importlib.metadata import version
 from typing import NoReturn
+
+from reluviz.cli.interrupts import raise_ignored_interrupts
 
 VERBS = {
     "train": ("reluviz.cli.train", "train a model and record how it learns"),
@@ -108,19 +108,7 @@ def process() -> NoReturn:
             # the stream was closed before this process started
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
-    def interrupt_later() -> None:
-        time.sleep(0.01)
-        _thread.interrupt_main()
-
-    def handle_ignored_exception(ignored: "sys.UnraisableHookArgs") -> None:
-        if not issubclass(ignored.exc_type, KeyboardInterrupt):
-            sys.__unraisablehook__(ignored)
-        elif not status:
-            # Ctrl-C came while Python finalized an object, where no code can catch the exception. Raise it again a
-            # little later; if it were raised at once, it would be ignored again.
-            _thread.start_new_thread(interrupt_later, ())
-
-    sys.unraisablehook = handle_ignored_exception
+    raise_ignored_interrupts(lambda: bool(status))
     # atexit calls the function that was registered first as the last one
     atexit.register(exit_without_cleanup)
     if sys.argv[1:2] and sys.argv[1] in VERBS:

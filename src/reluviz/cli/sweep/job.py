@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from reluviz.cli.interrupts import raise_ignored_interrupts
 from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
 from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
@@ -53,6 +54,8 @@ class Job:
 
         if self.parent is not None:
             exit_with_parent(self.parent)
+        if not self.in_this_process and os.getpid() != self.parent:
+            raise_ignored_interrupts()
         if not self.in_this_process and os.path.isdir(self.cwd):
             # a cluster may start its workers in another folder
             os.chdir(self.cwd)

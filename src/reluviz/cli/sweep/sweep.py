@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class Sweep:
         jobs: folder -> overrides of all jobs so far.
         done_before: the number of jobs that were done in an earlier attempt.
         terminated: whether SIGTERM stopped the sweep.
+        stopped: whether a signal, or Ctrl-C, asked the jobs to end.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Sweep:
     jobs: dict[Path, list[str]] = field(default_factory=dict)
     done_before: int = 0
     terminated: bool = False
+    stopped: bool = False
 
     @property
     def in_this_process(self) -> bool:
@@ -148,10 +150,13 @@ class Sweep:
             problem: Exception | None = None
             monitor.start()
             try:
-                with self._sigterm_as_interrupt():
+                with self._signals_as_interrupts():
                     try:
                         launcher.launch([overrides for _, _, overrides in todo], initial_job_idx=todo[0][0])
                     except Exception as error:
+                        if self.stopped:
+                            # a package that the job used has replaced the interrupt by an exception of its own
+                            raise KeyboardInterrupt from error
                         # the launcher reports the first job that died; others may still be running
                         problem = error
                         if any(folder.is_dir() for folder in folders.values()) or (queue and queue.has_jobs()):
@@ -182,18 +187,25 @@ class Sweep:
             pass
 
     @contextmanager
-    def _sigterm_as_interrupt(self) -> Iterator[None]:
-        """Treat SIGTERM like Ctrl-C within this context; otherwise the jobs in other processes would continue."""
+    def _signals_as_interrupts(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt on SIGTERM as on Ctrl-C within this context, and record that one of them came.
+
+        Without this, SIGTERM would leave the jobs in other processes running.
+        """
 
         def stop(number: int, frame: FrameType | None) -> None:
-            self.terminated = True
+            self.stopped = True
+            self.terminated = self.terminated or number == signal.SIGTERM
             raise KeyboardInterrupt
 
-        before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, stop)
+        # a process in the background ignores Ctrl-C
+        ctrl_c = [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []
+        before = {number: signal.signal(number, stop) for number in [signal.SIGTERM, *ctrl_c]}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _check_folders(self, jobs: dict[Path, list[str]]) -> None:
         """Refuse to resume if the folders hold other runs than these jobs, or if a job is running.
