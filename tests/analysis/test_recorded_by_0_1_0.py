@@ -335,7 +335,8 @@ def test_the_same_command_line_reproduces_the_run(home: Path, name: str) -> None
     wanted = without_times_and_versions(read_metrics(home / name))
     assert_same_metrics(run.metrics, wanted, command["exact"], str(run.rows.dtype))
     assert run.settings == EXPECTED["runs"][name]["settings"]
-    assert list(run.tags) == EXPECTED["runs"][name]["tags"]
+    # later versions may record more scalars
+    assert set(run.tags) >= set(EXPECTED["runs"][name]["tags"])
 
 
 # Resuming

@@ -95,7 +95,7 @@ def test_groups_are_labelled_by_what_varies_and_have_every_seed_once(
     found, _ = collected
     assert found.keys == ("model.width", "optimizer")
     assert found.runs == 6
-    assert found.skipped == ()
+    assert found.listed_runs == ()
     expected = [{"model.width": width, "optimizer": name} for width in (5, 8) for name in ("adam", "momentum", "sgd")]
     assert [dict(group.settings) for group in found.groups] == expected
     for group in found.groups:
@@ -145,7 +145,7 @@ def test_unusual_values_are_read_back_from_the_files_of_the_table(tmp_path: Path
         Row({"a": None, "b": 1, "n": "x|y"}, "loss/test", 0, 0, *[np.nan] * 5),
         Row({"a": 'p,"q"', "b": 0.5, "n": "é"}, "loss/test", 3, 3, *[np.inf] * 5),
     ]
-    table_files.write(odd, ["a", "b", "n"], tmp_path)
+    table_files.write_tables(odd, ["a", "b", "n"], tmp_path)
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     assert (first["a"], first["setting.n"], first["n"], first["median"]) == ("", "x|y", "0", "")
@@ -166,7 +166,8 @@ def test_without_pyarrow_the_other_files_are_written_and_a_line_says_how_to_inst
     capsys.readouterr()
     assert main([str(sweep_copy), "--pictures", "none"]) == 0
     assert capsys.readouterr().err == (
-        'reluviz: table.parquet is left out, for want of pyarrow: python -m pip install "reluviz[report]"\n'
+        "reluviz: table.parquet is not written, because pyarrow is not installed; install it with: "
+        'python -m pip install "reluviz[report]"\n'
     )
     assert not (sweep_copy / "report" / "table.parquet").exists()
     assert (sweep_copy / "report" / "table.csv").is_file()

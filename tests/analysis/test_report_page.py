@@ -18,7 +18,7 @@ from browser import open_page, require_browser
 from report_groups import diverge, make_group, make_groups, optimizer_groups
 
 from reluviz.analysis.report import inline_images, page, pictures, run_folders
-from reluviz.analysis.report.groups import Group, Groups, Replica, Skipped
+from reluviz.analysis.report.groups import Group, Groups, ListedRun, Replica
 from reluviz.analysis.report.html_table import format_number
 from reluviz.errors import UserError
 
@@ -102,22 +102,22 @@ def shown(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Groups, Path]:
-    """A page with all its sections: nine groups, one with a diverged replica, and two skipped runs."""
+    """A page with all its sections: nine groups, one with a diverged replica, and two incomplete runs."""
     folder = tmp_path_factory.mktemp("report")
     groups = optimizer_groups(12)
     diverge(groups.groups[0], [3], 5)
-    skipped = (
-        Skipped(folder / "run 1", "damaged", "metrics.json is no JSON"),
-        Skipped(folder / "run 2", "unfinished", "at 7"),
+    listed = (
+        ListedRun(folder / "run 1", "damaged", "metrics.json is no JSON"),
+        ListedRun(folder / "run 2", "unfinished", "at 7"),
     )
-    groups = replace(groups, skipped=skipped, runs=11)
+    groups = replace(groups, listed_runs=listed, runs=11)
     files = pictures.write(groups, folder / "pictures", ["png", "svg", "pdf"])
     found = [Finding("adam beats sgd & momentum"), Finding("sgd and momentum", "alike"), Finding("too few", "unknown")]
-    page.write(groups, rows(groups), found, files, folder / "report.html")
+    page.write_page(groups, rows(groups), found, files, folder / "report.html")
     return groups, folder / "report.html"
 
 
-def test_the_page_shows_how_many_runs_were_read_and_which_were_skipped(report: tuple[Groups, Path]) -> None:
+def test_the_page_shows_how_many_runs_were_read_and_which_are_incomplete(report: tuple[Groups, Path]) -> None:
     text = " ".join("".join(ParsedPage(report[1].read_text("utf-8")).texts).split())
     assert "11 runs found; 108 replicas in 9 groups, which differ in model.width and optimizer." in text
     assert "Runs that are incomplete or left out: 1 damaged and 1 unfinished" in text
@@ -175,7 +175,7 @@ def test_infinity_is_sorted_above_all_numbers_and_nan_last(tmp_path: Path, shown
     groups = make_groups(*(make_group({"a": name}, n=3) for name in "wxyz"))
     values = {"w": np.inf, "x": np.nan, "y": 2.0, "z": 10.0}
     table_rows = [Row({"a": name}, "loss/test", 3, 0, *[value] * 5) for name, value in values.items()]
-    page.write(groups, table_rows, [], [], tmp_path / "report.html")
+    page.write_page(groups, table_rows, [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html")
     order = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent).join('')"
     view.get_by_role("button", name="median").click()
@@ -232,11 +232,11 @@ def test_names_that_contain_code_are_shown_and_not_run(tmp_path: Path, shown: Ca
     (folder / f"{EVIL.replace('/', '_')}.html").write_text("")
     groups = make_groups(make_group({EVIL: EVIL, "b": 1}, n=3), make_group({EVIL: "x", "b": 2}, n=3, seed=1))
     moved = tuple(with_folders(group, [folder] * 3) for group in groups.groups)
-    skipped = (Skipped(folder, EVIL, EVIL),)
-    groups = replace(groups, groups=moved, folders=(folder,), skipped=skipped)
+    listed = (ListedRun(folder, EVIL, EVIL),)
+    groups = replace(groups, groups=moved, folders=(folder,), listed_runs=listed)
     files = pictures.write(groups, tmp_path / "pictures", ["png", "svg"])
     table_rows = [replace(row, metric=EVIL) for row in rows(groups)]
-    page.write(groups, table_rows, [Finding(EVIL)], files, tmp_path / "report.html")
+    page.write_page(groups, table_rows, [Finding(EVIL)], files, tmp_path / "report.html")
     found = ParsedPage((tmp_path / "report.html").read_text("utf-8"))
     assert len(found.all("script")) == 1
     view = shown(tmp_path / "report.html")
@@ -249,7 +249,7 @@ def test_names_that_contain_code_are_shown_and_not_run(tmp_path: Path, shown: Ca
 def test_an_injected_script_is_not_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     require_browser()
     groups = make_groups(make_group({}, n=2))
-    text = page.html(groups, [], [], [], tmp_path / "report.html")
+    text = page.render_page(groups, [], [], [], tmp_path / "report.html")
     (tmp_path / "report.html").write_text(text.replace("<main>", "<main><script>document.title = 'taken'</script>"))
     view = request.getfixturevalue("browser").new_page()
     view.goto((tmp_path / "report.html").as_uri())
@@ -268,7 +268,7 @@ def test_links_and_commands_work_for_unusual_run_names(
         (folder / "fit.html").write_text("exported")
     groups = make_groups(with_folders(make_group({}, n=len(names)), folders))
     out = Path("out") / "deep" / "report.html"
-    page.write(groups, [], [], [], out)
+    page.write_page(groups, [], [], [], out)
     found = ParsedPage(out.read_text("utf-8"))
     links = [str(given["href"]) for given in found.all("a") if str(given["href"]).startswith("./")]
     targets = [(out.parent / unquote(urlsplit(link).path)).resolve() for link in links]
@@ -285,7 +285,7 @@ def test_links_and_commands_work_for_unusual_run_names(
 
 def test_a_command_can_be_copied(tmp_path: Path, shown: Callable[..., Any]) -> None:
     groups = make_groups(with_folders(make_group({}, n=1), [tmp_path / "a run"]))
-    page.write(groups, [], [], [], tmp_path / "report.html")
+    page.write_page(groups, [], [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html", permissions=["clipboard-read", "clipboard-write"])
     view.locator("summary").first.click()
     view.get_by_role("button", name="copy").click()
@@ -314,10 +314,10 @@ def test_the_page_on_ten_thousand_runs_is_small(tmp_path: Path) -> None:
     for i in range(500):
         group = make_group({"optimizer.lr": i / 500, "model.width": i}, n=20, snapshots=3, seed=i)
         members.append(with_folders(group, [Path(f"runs/{i}/{j}") for j in range(20)]))
-    skipped = tuple(Skipped(Path(f"runs/bad/{i}"), "damaged", "cut off") for i in range(500))
-    groups = replace(make_groups(*members), skipped=skipped, runs=10_500)
+    listed = tuple(ListedRun(Path(f"runs/bad/{i}"), "damaged", "cut off") for i in range(500))
+    groups = replace(make_groups(*members), listed_runs=listed, runs=10_500)
     table_rows = [row for row in rows(groups) for _ in range(8)]
-    page.write(groups, table_rows, [Finding(f"{i}") for i in range(5000)], [], tmp_path / "report.html")
+    page.write_page(groups, table_rows, [Finding(f"{i}") for i in range(5000)], [], tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
     text = "\n".join(ParsedPage((tmp_path / "report.html").read_text("utf-8")).texts)
     for words in (
@@ -339,7 +339,7 @@ def test_pictures_that_would_make_the_page_too_large_are_linked(tmp_path: Path) 
         files.append(tmp_path / "pictures" / f"big {i}.png")
         files[-1].parent.mkdir(exist_ok=True)
         files[-1].write_bytes(b"\x89PNG\r\n\x1a\n" + random.bytes(900_000))
-    page.write(make_groups(make_group({}, n=1)), [], [], files, tmp_path / "report.html")
+    page.write_page(make_groups(make_group({}, n=1)), [], [], files, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
     found = ParsedPage((tmp_path / "report.html").read_text("utf-8"))
     assert len(found.all("img")) == 2
@@ -371,7 +371,7 @@ def test_floats_have_four_digits_and_integers_all() -> None:
 
 
 def test_a_report_without_runs_has_a_page(tmp_path: Path, shown: Callable[..., Any]) -> None:
-    page.write(Groups((Path("logs"),), (), (), (), 0), [], [], [], tmp_path / "report.html")
+    page.write_page(Groups((Path("logs"),), (), (), (), 0), [], [], [], tmp_path / "report.html")
     view = shown(tmp_path / "report.html")
     assert "0 runs found; 0 replicas in 0 groups." in view.text_content("header")
     assert view.locator("section").count() == 0
@@ -380,13 +380,13 @@ def test_a_report_without_runs_has_a_page(tmp_path: Path, shown: Callable[..., A
 def test_a_page_that_cannot_be_written_is_named_in_the_error_and_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
-        page.write(make_groups(make_group({}, n=1)), [], [], [], tmp_path / "report.html")
+        page.write_page(make_groups(make_group({}, n=1)), [], [], [], tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_new_page_replaces_the_old_one(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        page.write(make_groups(make_group({"optimizer": name}, n=1)), [], [], [], tmp_path / "report.html")
+        page.write_page(make_groups(make_group({"optimizer": name}, n=1)), [], [], [], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "second" in text
     assert "first" not in text

@@ -282,13 +282,13 @@ def test_panels_for_two_settings_have_a_row_for_each_value_of_the_first() -> Non
 
 
 def test_ticks_are_round_and_few() -> None:
-    assert ticks.logarithmic(0.0007, 2).labels == ["0.001", "0.01", "0.1", "1"]
-    assert ticks.logarithmic(0.15, 0.9).labels == ["0.15", "0.2", "0.3", "0.4", "0.5", "0.7"]
-    assert ticks.logarithmic(1e-12, 1).labels == ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "0.01", "1"]
-    assert ticks.updates(0, 30_000, False, 4).labels == ["0", "10,000", "20,000", "30,000"]
-    assert ticks.updates(0, 100_000, True, 9).labels == ["0", "1", "10", "100", "1,000", "10,000", "10⁵"]
+    assert ticks.log_ticks(0.0007, 2).labels == ["0.001", "0.01", "0.1", "1"]
+    assert ticks.log_ticks(0.15, 0.9).labels == ["0.15", "0.2", "0.3", "0.4", "0.5", "0.7"]
+    assert ticks.log_ticks(1e-12, 1).labels == ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "0.01", "1"]
+    assert ticks.update_ticks(30_000, False, 4).labels == ["0", "10,000", "20,000", "30,000"]
+    assert ticks.update_ticks(100_000, True, 9).labels == ["0", "1", "10", "100", "1,000", "10,000", "10⁵"]
     for low, high in ((1.0, 1.01), (3e-9, 4e-9), (0.5, 7.0)):
-        assert 2 <= len(ticks.logarithmic(low, high).at) <= 9
+        assert 2 <= len(ticks.log_ticks(low, high).at) <= 9
 
 
 def test_updates_have_a_logarithmic_axis_if_most_snapshots_are_near_the_start() -> None:

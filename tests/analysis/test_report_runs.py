@@ -19,7 +19,7 @@ from reluviz import __main__
 from reluviz.analysis import load_run
 from reluviz.analysis.report import collect as report_collect
 from reluviz.analysis.report.collect import collect
-from reluviz.analysis.report.groups import Group, Skipped
+from reluviz.analysis.report.groups import Group, ListedRun
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
@@ -65,10 +65,10 @@ def read_metrics(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text())
 
 
-def one_group(folder: Path) -> tuple[Group, tuple[Skipped, ...]]:
+def one_group(folder: Path) -> tuple[Group, tuple[ListedRun, ...]]:
     found = collect([folder])
     (group,) = found.groups
-    return group, found.skipped
+    return group, found.listed_runs
 
 
 # Damage
@@ -96,21 +96,21 @@ def test_every_kind_of_damage_is_counted_and_named_and_other_runs_are_correct(
     tree = benchmarks.write(tmp_path / "runs", templates, 72, damaged=len(benchmarks.DAMAGE) / 72)
     found = collect([tmp_path / "runs"])
     assert found.runs == 72
-    assert {skipped.folder: skipped.why for skipped in found.skipped} == tree.left
-    assert Counter(skipped.why for skipped in found.skipped) == {
+    assert {listed.folder: listed.reason for listed in found.listed_runs} == tree.left
+    assert Counter(listed.reason for listed in found.listed_runs) == {
         "damaged": 14,
         "unfinished": 1,
         "diverged": 1,
         "failed": 1,
     }
-    assert all(skipped.detail and "\n" not in skipped.detail for skipped in found.skipped)
+    assert all(listed.detail and "\n" not in listed.detail for listed in found.listed_runs)
     assert found.keys == ("model.width", "optimizer")
     for group in found.groups:
         expected = tree.final[f"width-{group.settings['model.width']}_optimizer-{group.settings['optimizer']}"]
         final = group.final["loss/test"]
         assert sorted(final[~np.isnan(final)]) == sorted(expected)
     # the unfinished run is in a group, without final values
-    (unfinished,) = (skipped.folder for skipped in found.skipped if skipped.why == "unfinished")
+    (unfinished,) = (listed.folder for listed in found.listed_runs if listed.reason == "unfinished")
     (value,) = (
         value
         for group in found.groups
@@ -143,9 +143,9 @@ def test_the_kind_of_damage_is_named(
     damaged_run = Path(shutil.copytree(templates[0], tmp_path / "spoilt"))
     why, damage_run = benchmarks.DAMAGE[damage]
     damage_run(damaged_run)
-    (skipped,) = (skipped for skipped in collect([tmp_path]).skipped if skipped.why != "repeat")
-    assert (skipped.folder, skipped.why) == (damaged_run, why)
-    assert skipped.detail.startswith(detail)
+    (listed,) = (listed for listed in collect([tmp_path]).listed_runs if listed.reason != "repeat")
+    assert (listed.folder, listed.reason) == (damaged_run, why)
+    assert listed.detail.startswith(detail)
 
 
 def test_metrics_that_do_not_match_their_seeds_are_damaged(trained: Callable[[str], Path], tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_metrics_that_do_not_match_their_seeds_are_damaged(trained: Callable[[st
         change_metrics(Path(shutil.copytree(trained("three"), tmp_path / name)), **changed)
     found = collect([tmp_path])
     assert found.groups == ()
-    assert [skipped.why for skipped in found.skipped] == ["damaged"] * 5
-    assert all("metrics" in skipped.detail for skipped in found.skipped)
+    assert [listed.reason for listed in found.listed_runs] == ["damaged"] * 5
+    assert all("metrics" in listed.detail for listed in found.listed_runs)
 
 
 @pytest.mark.parametrize(
@@ -181,16 +181,16 @@ def test_metrics_of_the_wrong_type_are_damaged(
     trained: Callable[[str], Path], tmp_path: Path, changed: dict[str, Any], detail: str
 ) -> None:
     change_metrics(run := Path(shutil.copytree(trained("three"), tmp_path / "a")), **changed)
-    (skipped,) = collect([tmp_path]).skipped
-    assert (skipped.folder, skipped.why, skipped.detail) == (run, "damaged", f"metrics.json {detail}")
+    (listed,) = collect([tmp_path]).listed_runs
+    assert (listed.folder, listed.reason, listed.detail) == (run, "damaged", f"metrics.json {detail}")
 
 
 @pytest.mark.parametrize("key", ["status", "updates", "seeds", "loss/train", "loss/test"])
 def test_metrics_that_lack_a_key_are_damaged(trained: Callable[[str], Path], tmp_path: Path, key: str) -> None:
     path = Path(shutil.copytree(trained("three"), tmp_path / "a")) / "metrics.json"
     path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
-    (skipped,) = collect([tmp_path]).skipped
-    assert skipped.detail == f"metrics.json does not hold what it should ({key} is missing)"
+    (listed,) = collect([tmp_path]).listed_runs
+    assert listed.detail == f"metrics.json does not hold what it should ({key} is missing)"
 
 
 def replace_file(path: Path, how: str) -> None:
@@ -235,8 +235,8 @@ def test_folders_pipes_and_wrong_encodings_are_named_as_damaged_and_do_not_block
     damaged_run = Path(shutil.copytree(trained("wide"), tmp_path / "spoilt"))
     (path,) = damaged_run.glob(name)
     replace_file(path, how)
-    group, (skipped,) = one_group(tmp_path)
-    assert (skipped.folder, skipped.why, skipped.detail) == (damaged_run, "damaged", detail.format(path.name))
+    group, (listed,) = one_group(tmp_path)
+    assert (listed.folder, listed.reason, listed.detail) == (damaged_run, "damaged", detail.format(path.name))
     assert [replica.folder.name for replica in group.replicas] == ["good"]
 
 
@@ -253,15 +253,15 @@ def test_an_unforeseen_error_affects_one_run_only(
         return read(paths)
 
     monkeypatch.setattr(replica_reader, "read_replicas", failing_read)
-    _, (skipped,) = one_group(tmp_path)
-    assert skipped.detail == "cannot be understood (AttributeError: no such thing?[31m)"
+    _, (listed,) = one_group(tmp_path)
+    assert listed.detail == "cannot be understood (AttributeError: no such thing?[31m)"
 
 
 def test_a_truncated_record_is_named(trained: Callable[[str], Path], tmp_path: Path) -> None:
     (path,) = Path(shutil.copytree(trained("one"), tmp_path / "a")).glob("events*")
     os.truncate(path, path.stat().st_size - 7)
-    (skipped,) = collect([tmp_path]).skipped
-    assert skipped.detail == "the last record of its event file is cut off"
+    (listed,) = collect([tmp_path]).listed_runs
+    assert listed.detail == "the last record of its event file is cut off"
 
 
 NOT_ALLOWED = """
@@ -276,8 +276,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.capget(header, data)
 data[0] &= ~0b110
 libc.capset(header, data)
-for skipped in collect([Path(sys.argv[1])]).skipped:
-    print(skipped.folder.name, skipped.why, skipped.detail)
+for listed in collect([Path(sys.argv[1])]).listed_runs:
+    print(listed.folder.name, listed.reason, listed.detail)
 """
 
 
@@ -322,8 +322,8 @@ def test_an_unfinished_run_has_curves_and_no_final_values(trained: Callable[[str
     before = path.stat().st_size - sum(len(event.SerializeToString()) + 16 for event in _events_from(run, 20))
     # as if killed while it wrote the last snapshot
     os.truncate(path, before + 100)
-    group, skipped = one_group(tmp_path)
-    assert skipped == (Skipped(run, "unfinished", "at update 10 of 20"),)
+    group, listed = one_group(tmp_path)
+    assert listed == (ListedRun(run, "unfinished", "at update 10 of 20"),)
     assert [(replica.seed, replica.status) for replica in group.replicas] == [
         (seed, "unfinished") for seed in (0, 4, 7)
     ]
@@ -344,14 +344,14 @@ def test_an_interrupted_run_is_unfinished(trained: Callable[[str], Path], tmp_pa
     change_metrics(run, status="interrupted", updates=20)
     config = run / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("updates: 20\n", "updates: 30\n"))
-    group, skipped = one_group(tmp_path)
-    assert skipped == (Skipped(run, "unfinished", "interrupted at update 20 of 30"),)
+    group, listed = one_group(tmp_path)
+    assert listed == (ListedRun(run, "unfinished", "interrupted at update 20 of 30"),)
     assert group.final == {}
     assert [replica.status for replica in group.replicas] == ["interrupted"] * 3
     np.testing.assert_allclose(group.curves["loss/test"], load_run(run).loss("test").T[[1, 0, 2]], rtol=1e-12)
     # a finished run that is resumed for more updates
     change_metrics(run, status="finished")
-    assert one_group(tmp_path)[1] == (Skipped(run, "unfinished", "at update 20 of 30"),)
+    assert one_group(tmp_path)[1] == (ListedRun(run, "unfinished", "at update 20 of 30"),)
 
 
 def test_a_diverged_replica_is_infinite_and_the_other_replicas_keep_their_last_values(
@@ -362,12 +362,12 @@ def test_a_diverged_replica_is_infinite_and_the_other_replicas_keep_their_last_v
     change_metrics(
         run, status="diverged", **{"loss/train": [0.1, None, 0.1], "loss/test": [losses[0], 1e30, losses[2]]}
     )
-    group, (skipped,) = one_group(tmp_path)
+    group, (listed,) = one_group(tmp_path)
     assert [replica.seed for replica in group.replicas] == [0, 4, 7]
     assert group.final["loss/test"].tolist() == [np.inf, losses[0], losses[2]]
     assert group.diverged == 1
     assert np.isnan(group.final["units/dead"]).tolist() == [True, False, False]
-    assert skipped == Skipped(run, "diverged", "at update 20 of 20: seed 0; the other 2 stopped there")
+    assert listed == ListedRun(run, "diverged", "at update 20 of 20: seed 0; the other 2 stopped there")
     # a loss beyond a million times the first one or var(y) has diverged too
     change_metrics(run, **{"loss/train": [0.1, 0.1, 1e8]})
     assert one_group(tmp_path)[0].final["loss/test"].tolist() == [1e30, losses[0], np.inf]
@@ -378,10 +378,10 @@ def test_runs_that_diverged_count_as_infinite_in_medians_and_bands(
     trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     shutil.copytree(trained("diverged"), tmp_path / "a")
-    group, (skipped,) = one_group(tmp_path)
+    group, (listed,) = one_group(tmp_path)
     assert group.final["loss/train"].tolist() == [np.inf, np.inf]
     assert group.final["theta"].tolist() == [np.inf, np.inf]
-    assert skipped.detail == "at update 11 of 50: seeds 0, 1"
+    assert listed.detail == "at update 11 of 50: seeds 0, 1"
     assert group.quartiles("loss/test").tolist() == [np.inf] * 3
     # grouped with a longer run, they are infinite after their end, so the band rises
     other = Path(shutil.copytree(trained("diverged"), tmp_path / "b"))
@@ -415,10 +415,10 @@ def test_no_seed_counts_twice(trained: Callable[[str], Path], tmp_path: Path) ->
     first = Path(shutil.copytree(trained("three"), tmp_path / "a"))
     second = Path(shutil.copytree(trained("one"), tmp_path / "b"))
     change_metrics(second, **{"loss/test": [9.0]})
-    group, skipped = one_group(tmp_path)
+    group, listed = one_group(tmp_path)
     assert [replica.seed for replica in group.replicas] == [0, 4, 7]
     assert {replica.folder for replica in group.replicas} == {first}
-    assert skipped == (Skipped(second, "repeat", f"seed 4: counted once, as in {first}"),)
+    assert listed == (ListedRun(second, "repeat", f"seed 4: counted once, as in {first}"),)
     assert group.final["loss/test"].tolist() == [read_metrics(first)["loss/test"][row] for row in (1, 0, 2)]
     # the run that ended counts, even if it is not the first
     (first / "metrics.json").unlink()
@@ -426,7 +426,7 @@ def test_no_seed_counts_twice(trained: Callable[[str], Path], tmp_path: Path) ->
     (group,) = found.groups
     assert group.final["loss/test"][1] == 9.0
     assert np.isnan(group.final["loss/test"][[0, 2]]).all()
-    assert {(run.folder, run.why) for run in found.skipped} == {(first, "unfinished"), (first, "repeat")}
+    assert {(run.folder, run.reason) for run in found.listed_runs} == {(first, "unfinished"), (first, "repeat")}
 
 
 def test_runs_of_other_settings_may_have_the_same_seed(trained: Callable[[str], Path], tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_runs_of_other_settings_may_have_the_same_seed(trained: Callable[[str], 
         shutil.copytree(trained(name), tmp_path / name)
     found = collect([tmp_path])
     assert [dict(group.settings) for group in found.groups] == [{"model.width": 20}, {"model.width": 30}]
-    assert found.skipped == ()
+    assert found.listed_runs == ()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes links")
@@ -446,7 +446,7 @@ def test_a_run_that_several_links_lead_to_is_found_once(trained: Callable[[str],
     (real.parent / "gone").symlink_to(tmp_path / "nowhere")
     found = collect([tmp_path / "logs", real.parent, real, tmp_path])
     assert found.runs == 1
-    assert found.skipped == ()
+    assert found.listed_runs == ()
     (group,) = found.groups
     assert group.replicas[0].folder == tmp_path / "logs" / "link" / "run"
 
@@ -457,14 +457,14 @@ def test_an_empty_folder_counts_as_a_run_only_next_to_runs(trained: Callable[[st
     (tmp_path / "notes" / "old").mkdir(parents=True)
     found = collect([tmp_path])
     assert found.runs == 2
-    assert found.skipped == (Skipped(tmp_path / "sweep" / "b", "damaged", "there is nothing in it"),)
+    assert found.listed_runs == (ListedRun(tmp_path / "sweep" / "b", "damaged", "there is nothing in it"),)
 
 
 def test_folders_with_foreign_event_files_are_no_runs(trained: Callable[[str], Path], tmp_path: Path) -> None:
     shutil.copytree(trained("three"), tmp_path / "a")
     EventFile(str(tmp_path / "foreign")).close()
     found = collect([tmp_path])
-    assert (found.runs, found.skipped) == (1, ())
+    assert (found.runs, found.listed_runs) == (1, ())
 
 
 # Sources of the values
@@ -491,8 +491,8 @@ def test_the_curves_of_an_old_run_of_one_replica_are_its_scalars(
     run = Path(shutil.copytree(trained("one"), tmp_path / "a"))
     new = one_group(tmp_path)[0]
     remove_tag(run, tags.REPLICAS)
-    old, skipped = one_group(tmp_path)
-    assert skipped == ()
+    old, listed = one_group(tmp_path)
+    assert listed == ()
     assert set(old.curves) == set(new.curves)
     assert old.updates.tolist() == new.updates.tolist() == [0, 1, 10, 20]
     for tag, curve in new.curves.items():
@@ -507,8 +507,8 @@ def test_an_old_run_of_several_replicas_has_final_values_and_no_curves(
 ) -> None:
     run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
     remove_tag(run, tags.REPLICAS)
-    group, skipped = one_group(tmp_path)
-    assert skipped == ()
+    group, listed = one_group(tmp_path)
+    assert listed == ()
     assert group.final["loss/test"].tolist() == [read_metrics(run)["loss/test"][row] for row in (1, 0, 2)]
     assert all(np.isnan(curve).all() for curve in group.curves.values())
 
@@ -517,8 +517,8 @@ def test_a_run_without_event_files_has_final_values(trained: Callable[[str], Pat
     run = Path(shutil.copytree(trained("three"), tmp_path / "a"))
     (path,) = event_file.event_files(run)
     path.unlink()
-    group, skipped = one_group(tmp_path)
-    assert skipped == ()
+    group, listed = one_group(tmp_path)
+    assert listed == ()
     assert len(group.final["loss/test"]) == 3
 
 
@@ -531,7 +531,7 @@ def test_the_settings_of_a_run_without_the_command_line_are_read_from_its_events
     (run / "metrics.json").unlink()
     wide = Path(shutil.copytree(trained("wide"), tmp_path / "wide"))
     found = collect([tmp_path])
-    assert found.skipped == ()
+    assert found.listed_runs == ()
     assert found.keys == ("model.width", "trainer.accelerator", "trainer.devices", "trainer.precision")
     (group,) = (group for group in found.groups if group.settings["model.width"] == 20)
     assert group.final["loss/test"].tolist() == [ends[row] for row in (1, 0, 2)]

@@ -153,8 +153,8 @@ def test_a_monitor_waits_while_the_scheduler_has_jobs(tmp_path, monkeypatch):
     assert answers == []
 
 
-def test_the_queue_lists_the_numbers_of_its_jobs(tmp_path):
-    queue = slurm.Queue(tmp_path)
+def test_the_jobs_of_a_sweep_are_listed_by_their_ids(tmp_path):
+    queue = slurm.SweepJobs(tmp_path)
     assert queue.job_ids() == []
     assert not queue.has_jobs()
     for name in ("12_0", "12_1", "7", "notes"):
@@ -162,12 +162,12 @@ def test_the_queue_lists_the_numbers_of_its_jobs(tmp_path):
     assert queue.job_ids() == ["12", "7"]
 
 
-def test_while_the_scheduler_does_not_answer_its_last_answer_counts(tmp_path, monkeypatch):
+def test_the_last_known_answer_is_returned_while_squeue_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.0)
     (tmp_path / ".submitit" / "12_0").mkdir(parents=True)
     squeue = tmp_path / "squeue"
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    queue = slurm.Queue(tmp_path)
+    queue = slurm.SweepJobs(tmp_path)
     found = []
     for script in (
         "echo down >&2; exit 1",

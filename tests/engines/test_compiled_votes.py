@@ -10,7 +10,7 @@ from reluviz.core.functions_torch import PARAMETERS, mean_squared_error
 from reluviz.core.votes import VOTE_ARRAYS
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.engines import parallel, vote_kernels, votes
-from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.models import ReLUModule
 
 TRAINED = {
@@ -114,7 +114,7 @@ def test_threads_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> No
 
 def take(p: dict[str, Tensor], data: Dataset, shown: int | None = None) -> snapshot_torch.Snapshot:
     unknown = torch.full((len(p["bias"]),), torch.nan)
-    return snapshot_torch.compute_snapshot("relu", p, PARAMETERS["relu"], data, 0, unknown, shown, compiled_votes)
+    return snapshot_torch.compute_snapshot("relu", p, PARAMETERS["relu"], data, 0, unknown, shown, load_compiled_votes)
 
 
 @pytest.mark.parametrize("n", [60, snapshot.MAX_RECORDED_SAMPLES + 100])

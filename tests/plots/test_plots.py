@@ -10,7 +10,7 @@ from PIL import Image
 from reluviz.core.functions_torch import predict
 from reluviz.data.dataset import Dataset
 from reluviz.plots import FitPicture, VotesPicture, curves, history_png
-from reluviz.plots.history import HEIGHT, sample_rows
+from reluviz.plots.history import HEIGHT, image_rows
 from reluviz.plots.style import GREY, SIZE, printable_name
 from reluviz.plots.votes import effective_votes, round_up_scale
 
@@ -336,7 +336,7 @@ def test_scales_are_one_two_or_five_times_a_power_of_ten(value, scale):
 
 def test_a_row_of_the_history_picture_shows_the_sample_whose_x_is_nearest():
     norms = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    image = sample_rows(np.array([1.0, 0.0, 0.25]), norms, 0.0, 1.0)
+    image = image_rows(np.array([1.0, 0.0, 0.25]), norms, 0.0, 1.0)
     assert image.shape == (HEIGHT, 2)
     np.testing.assert_array_equal(image[0], [2, 5])
     np.testing.assert_array_equal(image[int(0.2 * HEIGHT)], [3, 6])

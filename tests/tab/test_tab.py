@@ -27,7 +27,7 @@ WIDTH, SNAPSHOTS, LAST = 6, 30, 2900
 DATA = piecewise_linear()
 X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
 NAMES = functions_torch.PARAMETERS["relu"]
-LAST_UPDATES = {"a": LAST, "deep/b": LAST, "c d": LAST, "fan": 400, "one": 0, "constant": 10, "broken": 100}
+LAST_UPDATES = {"a": LAST, "deep/b": LAST, "c d": LAST, "fan": 400, "one": 0, "constant": 10, "broken": 100, "far": 100}
 """The runs and their last updates."""
 
 
@@ -45,6 +45,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     broken.snapshot(0, runs["a"][0])
     broken.snapshot(100, np.full_like(runs["a"][0], np.nan))
     broken.close()
+    far = Writer(folder / "far", model="constant", lr=0.1)
+    for update, theta in ((0, 0.4), (100, np.nan)):
+        far.snapshot(update, np.array([[theta]]))
+    far.close()
     return folder, runs
 
 
@@ -275,6 +279,14 @@ def test_theta_of_the_constant_model_is_dragged_on_the_parabola(open_tab: Any) -
     theta = found["net"]["theta"]
     assert theta < 0.5
     assert found["lossTrain"] == pytest.approx(float(((theta - Y) ** 2).mean()))
+
+
+@FAST_READER_ONLY
+def test_theta_cannot_be_dragged_where_the_run_has_diverged(open_tab: Any) -> None:
+    _, frame = open_tab("runs=far&step=0")
+    wait_for_state(frame, "s => s.places.theta !== null")
+    frame.locator("body").press("ArrowRight")
+    assert wait_for_state(frame, "s => s.update === 100 && s.places.theta === null")["model"] == "constant"
 
 
 @FAST_READER_ONLY

@@ -20,7 +20,7 @@ from reluviz.core import elbows, snapshot_torch, votes
 from reluviz.core.functions_torch import predict
 from reluviz.core.snapshot import is_large
 from reluviz.data.dataset import Array, Dataset
-from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
 from reluviz.record import tags
 
@@ -186,7 +186,7 @@ class RunArrays:
         parts = []
         at_once = max(1, MAX_PARAMETERS_AT_ONCE // self.rows[0].size)
         large = is_large(self.model, {name: value[0] for name, value in self.parameters.items()}, len(x))
-        compiled = compiled_votes() if large else None
+        compiled = load_compiled_votes() if large else None
         with _one_thread():
             for start in range(0, len(self.updates), at_once):
                 # treat the snapshots as more replicas: [S, R] becomes [S * R]
@@ -226,7 +226,7 @@ class RunArrays:
                 int(self.updates[index]),
                 unknown_loss,
                 None,
-                compiled_votes,
+                load_compiled_votes,
             )
 
     def contributions(self, update: int | None = None) -> dict[str, Array]:

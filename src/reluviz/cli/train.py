@@ -152,7 +152,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
     sweep = Sweep(
         folder=folder.resolve(),
         fixed_keys=_fixed_keys(overrides, cfg, sweeps),
-        launcher=launcher,
+        launcher_name=launcher,
         resuming=resuming,
         hydra_full_error=hydra_full_error(),
         trials=settings["trials"],
@@ -196,11 +196,11 @@ def _check_sweep(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str) 
     Raises:
         UserError: for a value that is given twice, a choice that does not exist, or another way to name folders.
     """
-    from reluviz.cli.sweep.sweep import SWEEP_KEYS
+    from reluviz.cli.sweep.sweep import SWEEP_KEY_PREFIXES
 
     for sweep in sweeps:
         group = sweep.key_or_group
-        if group.startswith(SWEEP_KEYS):
+        if group.startswith(SWEEP_KEY_PREFIXES):
             raise UserError(f"{sweep.input_line}: is for the sweep as a whole; give it one value")
         if not sweep.is_discrete_sweep():
             if sweeper != "optuna":

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reluviz.core import votes
+from reluviz.core.elbows import elbow
 from reluviz.core.functions_torch import Parameters, predict, tangent
 from reluviz.core.votes import VOTE_ARRAYS, VoteTotals
 
@@ -130,7 +131,7 @@ def elbow_votes(g: Gradients, w: Tensor, b: Tensor) -> Tensor:
     The elbow votes sum over the samples to d beta/dt. NaN where w = 0. A parameter missing from `g` is frozen and
     counts 0.
     """
-    beta = torch.where(w == 0, torch.nan, -b / w)
+    beta = elbow(w, b)
     first = next(iter(g.values()))
     zero = first.new_zeros(())
     numerator = g.get("bias", zero) + beta.unsqueeze(1) * g.get("input_slope", zero)

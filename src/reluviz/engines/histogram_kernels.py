@@ -16,8 +16,8 @@ from reluviz.engines import compile
 
 
 @compile.compiled
-def count_gradients(w, b, v, x, residual, kind, divisor, summary, counts):
-    """Count the gradients with respect to one parameter of all units.
+def gradient_histogram(w, b, v, x, residual, parameter, divisor, summary, counts):
+    """Make a histogram, for each snapshot, of the gradients with respect to one parameter of all units.
 
     Args:
         w: input slopes [S, C, W].
@@ -25,30 +25,31 @@ def count_gradients(w, b, v, x, residual, kind, divisor, summary, counts):
         v: output weights [S, C, W].
         x: inputs [n].
         residual: r_i [S, C, n].
-        kind: the parameter: 0 for w, 1 for b, 2 for v.
-        divisor: the number by which the caller divides the gradients.
+        parameter: 0 for w, 1 for b, 2 for v.
+        divisor: the number by which the caller divides the gradients later; the width of all bins together if
+            all gradients are equal.
         summary: receives the smallest and the largest value, the sum and the sum of squares, [S, 4].
         counts: zeros; receives the count of each bin, [S, bins + 1]; the last column is used as scratch and ends as 0.
     """
     replicas, width, samples, bins = w.shape[1], w.shape[2], x.shape[0], counts.shape[1] - 1
     values = np.empty(replicas * width * samples + 1)
     for s in range(w.shape[0]):
-        active = 0
+        active = 0  # the number of values: pairs of a sample and a unit that is active on it
         for c in range(replicas):
             for k in range(width):
                 slope, bias, weight = w[s, c, k], b[s, c, k], v[s, c, k]
                 for i in range(samples):
                     h = slope * x[i] + bias
-                    factor = weight * x[i] if kind == 0 else weight if kind == 1 else h
+                    factor = weight * x[i] if parameter == 0 else weight if parameter == 1 else h
                     # if the unit is inactive, the next value overwrites this one
                     values[active] = 2.0 * residual[s, c, i] * factor
                     active += h > 0.0
         inactive = replicas * width * samples - active
-        low, high, total, squares = (0.0, 0.0, 0.0, 0.0) if inactive > 0 else (values[0], values[0], 0.0, 0.0)
+        low, high, total, sum_of_squares = (0.0, 0.0, 0.0, 0.0) if inactive > 0 else (values[0], values[0], 0.0, 0.0)
         for i in range(active):
             low, high = min(low, values[i]), max(high, values[i])
             total += values[i]
-            squares += values[i] * values[i]
+            sum_of_squares += values[i] * values[i]
         # the bins that `record.histograms` chooses
         span, first = (high - low, low) if high - low > 1e-300 else (divisor, low - divisor / 2)
         scale = bins / span
@@ -59,4 +60,4 @@ def count_gradients(w, b, v, x, residual, kind, divisor, summary, counts):
         # the largest value belongs to the last bin
         counts[s, bins - 1] += counts[s, bins]
         counts[s, bins] = 0
-        summary[s, 0], summary[s, 1], summary[s, 2], summary[s, 3] = low, high, total, squares
+        summary[s, 0], summary[s, 1], summary[s, 2], summary[s, 3] = low, high, total, sum_of_squares

@@ -1,4 +1,4 @@
-"""Compute what is drawn from parameters: the learned function, the hidden ReLUs, the elbows.
+"""Compute, from the parameters, the geometry to plot: the learned function, the hidden ReLUs, the elbows.
 
 Legend of shapes: W hidden units, V vertices of the learned function.
 """
@@ -24,7 +24,10 @@ def all_finite(model: str, parameters: Parameters) -> bool:
 
 
 def learned_function(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
-    """Return the vertices of f on [low, high], x [V] and f(x) [V]. Straight lines between them are exactly f."""
+    """Return the vertices of f on [low, high], x [V] and f(x) [V].
+
+    Straight lines between them are exactly f, or an approximation on a grid if f has more than `MAX_VERTICES`.
+    """
     values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
     return _vertices(model, tuple((value.shape, value.tobytes()) for value in values), low, high)
 
@@ -33,7 +36,7 @@ def learned_function(model: str, parameters: Parameters, low: float, high: float
 def _vertices(
     model: str, values: tuple[tuple[tuple[int, ...], bytes], ...], low: float, high: float
 ) -> tuple[Array, Array]:
-    """Compute `learned_function`, cached because both pictures of a snapshot need it."""
+    """Compute `learned_function`, cached because the fit and the votes of a snapshot both need it."""
     each = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
     p = dict(zip(PARAMETERS[model], each, strict=True))
     x = np.array([low, high], dtype=np.float64)
@@ -49,7 +52,7 @@ def _vertices(
 def hidden_unit_lines(parameters: Parameters, low: float, high: float) -> Array:
     """Return the active part of every hidden ReLU, relu(w_k x + b_k), as a line: its two ends (x, height), [W, 2, 2].
 
-    A unit is active from its elbow to the side that it faces, or everywhere, or nowhere; if nowhere, both ends are the
+    A unit is active on one side of its elbow. If no part of that side is in [low, high], both ends of its line are the
     same point at height 0. If w_k = 0, the line is horizontal.
     """
     w, b = parameters["input_slope"], parameters["bias"]
@@ -68,13 +71,13 @@ def vertical_lines(x: Array, start: Array, end: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Elbows:
-    """The elbows of all units, arrays [W].
+    """The elbows of all units, the points where they start to be active; arrays [W].
 
     Attributes:
         x: elbow beta_k; NaN where w_k = 0.
-        jump: slope jump v_k |w_k|.
+        jump: slope jump v_k |w_k|, by which the slope of f changes at the elbow.
         orientation: +1 where the unit is active to the right of its elbow, -1 to the left.
-        status: index into `core.functions.STATUS`.
+        status: dead, linear or bent, as an index into `core.functions.STATUS`.
     """
 
     x: Array
@@ -83,7 +86,7 @@ class Elbows:
     status: NDArray[Any]
 
 
-def elbows(parameters: Parameters, domain: Array) -> Elbows:
+def compute_elbows(parameters: Parameters, domain: Array) -> Elbows:
     """Return the elbows of a network; `domain` [2] is the smallest and the largest training input."""
     w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
     status = functions.unit_status(w, b, float(domain[0]), float(domain[1]))

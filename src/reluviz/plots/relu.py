@@ -82,7 +82,7 @@ class ReLUArtists:
         if not np.isfinite(f).all():
             return False
         self.learned_function.update(x, f)
-        elbows = curves.elbows(parameters, self.domain)
+        elbows = curves.compute_elbows(parameters, self.domain)
         height = self.height(elbows.jump)
         colour: Any = DIVERGING(0.5 + 0.5 * height)
         many = len(height) > MANY_UNITS

@@ -34,7 +34,7 @@ def count(snapshots: Snapshots, replicas: int) -> dict[str, Counted]:
     largest = max(1.0, *(float(np.abs(values).max()) for values in (*arrays, x)))
     if residual.shape[1] < arrays[0].shape[1] or not np.abs(residual).max() * largest**2 < MAX_COUNTED / 8:
         return {}
-    from reluviz.engines.histogram_kernels import count_gradients
+    from reluviz.engines.histogram_kernels import gradient_histogram
 
     found = {}
     for name in snapshots.trained:
@@ -42,7 +42,7 @@ def count(snapshots: Snapshots, replicas: int) -> dict[str, Counted]:
             found[name] = histograms.count(list(2 * residual), samples)
             continue
         single, counts = np.empty((len(snapshots), 4)), np.zeros((len(snapshots), BINS + 1), np.int64)
-        count_gradients(*arrays, x, residual, UNITS.index(name), float(samples), single, counts)
+        gradient_histogram(*arrays, x, residual, UNITS.index(name), float(samples), single, counts)
         many = np.full(len(snapshots), arrays[0][0].size * len(x))
         low, high, total, squares = single.T
         found[name] = histograms.counted(low, high, total, squares, many, counts[:, :-1], samples)

@@ -1,4 +1,7 @@
-"""The files of the view: JavaScript modules and a stylesheet, named by their path below static/."""
+"""The files of the browser interface (TensorBoard tab and HTML page): JavaScript modules and a stylesheet.
+
+A file is named by its path below static/, such as `core/math.js`.
+"""
 
 import posixpath
 from collections.abc import Iterator
@@ -12,17 +15,17 @@ CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 @cache
 def static_files() -> dict[str, bytes]:
-    """All files below static/: path, such as `core/math.js`, -> content."""
+    """Return all .js and .css files below static/, path -> content."""
     return dict(_walk(STATIC, ""))
 
 
 def content_type(path: str) -> str:
-    """The content type that a file is served with."""
+    """Return the content type with which a .js or .css file is served."""
     return CONTENT_TYPES[posixpath.splitext(path)[1]]
 
 
 def read_static(path: str) -> str:
-    """Return the text of a file below static/.
+    """Return the text of a .js or .css file below static/.
 
     Raises:
         ValueError: if there is no such file.
@@ -33,14 +36,14 @@ def read_static(path: str) -> str:
 
 
 def resolve_import(importer: str, target: str) -> str:
-    """Return the path below static/ of a module that another module imports.
+    """Resolve a relative import to a path below static/.
 
     Args:
         importer: path of the module with the import, such as `views/votes.js`.
-        target: what it imports, relative to itself, such as `../core/math.js`.
+        target: the import's specifier, relative to `importer`, such as `../core/math.js`.
 
     Raises:
-        ValueError: if the target lies outside of static/.
+        ValueError: if the target lies outside static/.
     """
     path = posixpath.normpath(posixpath.join(posixpath.dirname(importer), target))
     if path.startswith(("/", "..")):

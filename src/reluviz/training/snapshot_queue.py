@@ -20,7 +20,7 @@ from reluviz.core.functions import Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, largest_loss
 from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots
 from reluviz.core.votes import losses
-from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
 from reluviz.record.writer import RunWriter
 from reluviz.training import remote_worker
@@ -207,7 +207,7 @@ class SnapshotQueue:
     def _tensor_snapshot(self, raw: RawSnapshot) -> Snapshot:
         options = self.options
         (snapshot,) = compute_tensor_snapshots(
-            options.model, [raw], options.trained, options.dataset, MAX_SHOWN_REPLICAS, compiled_votes
+            options.model, [raw], options.trained, options.dataset, MAX_SHOWN_REPLICAS, load_compiled_votes
         )
         return snapshot
 

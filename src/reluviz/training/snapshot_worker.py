@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reluviz.core.functions import Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.data.dataset import Dataset
-from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
 from reluviz.record.snapshot_events import SnapshotEvents
 
@@ -169,7 +169,9 @@ class SnapshotWorker:
     ) -> WorkerResult:
         options = self.options
         batches = list(
-            compute_snapshots(options.model, raw, options.trained, options.dataset, MAX_SHOWN_REPLICAS, compiled_votes)
+            compute_snapshots(
+                options.model, raw, options.trained, options.dataset, MAX_SHOWN_REPLICAS, load_compiled_votes
+            )
         )
         events: list[bytes] = []
         not_diverged = np.ones((len(raw), len(loss_bound)), np.bool_)

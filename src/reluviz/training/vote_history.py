@@ -1,4 +1,7 @@
-"""The norm of each sample's contribution over a run, in bounded memory."""
+"""The norm of each sample's vote (its contribution to the gradient) over a run, in bounded memory.
+
+Legend of shapes: S kept snapshots, n recorded samples.
+"""
 
 from typing import Any
 
@@ -7,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 MAX_SNAPSHOTS = 512
-"""The most snapshots kept; beyond, every second one is dropped."""
+"""When there are more kept snapshots, every second one is dropped."""
 
 
 class VoteHistory:
-    """Keeps the norms of the contributions to one replica's gradient, at evenly spaced snapshots.
+    """The norms of the contributions to one replica's gradient, at every `stride`-th snapshot of a run.
 
     Attributes:
-        updates: the updates of the kept snapshots.
-        norms: the norms [n] at each of them.
-        stride: every `stride`-th snapshot is kept.
-        seen: how many snapshots have been added.
+        updates: the number of updates at each kept snapshot, S integers.
+        norms: the norms at each kept snapshot, S arrays [n].
+        stride: 1, 2, 4, ...: the step between kept snapshots, counted in snapshots.
+        seen: the number of added snapshots, kept or not.
     """
 
     def __init__(self) -> None:
@@ -27,7 +30,11 @@ class VoteHistory:
         self.seen = 0
 
     def add(self, update: int, norms: NDArray[np.float32]) -> None:
-        """Add the norms [n] at one snapshot; ignore a snapshot that a resumed run takes again."""
+        """Add the norms [n] at one snapshot.
+
+        A resumed run repeats the snapshot of its checkpoint. A snapshot at or before the last kept one is ignored. A
+        repeated snapshot after the last kept one is counted in `seen` again, and may be kept.
+        """
         if self.updates and update <= self.updates[-1]:
             return
         if self.seen % self.stride == 0:
@@ -38,7 +45,7 @@ class VoteHistory:
         self.seen += 1
 
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the updates [S] and the norms [S, n]."""
+        """Return the numbers of updates [S] and the norms [S, n] of the kept snapshots."""
         return np.array(self.updates, dtype=np.float64), np.array(self.norms, dtype=np.float64)
 
     def state_dict(self) -> dict[str, Any]:

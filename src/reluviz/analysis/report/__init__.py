@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     found = findings.compare(groups, metric) if metric else []
 
     output_folder.mark_as_report(options.out)
-    written = table_files.write(rows, groups.keys, options.out)
+    written = table_files.write_tables(rows, groups.keys, options.out)
     written.append(printout.write_findings(groups, found, metric, options.out / "findings.md"))
     bands = aggregate.write(groups, options.aggregate)
     written = [*_write_page(groups, rows, found, options), *written]
@@ -80,5 +80,5 @@ def _write_page(
     drawn = pictures.write(groups, folder, options.pictures) if options.pictures else []
     for old in set(folder.glob("*.*")) - set(drawn):
         old.unlink(missing_ok=True)
-    page.write(groups, rows, found, drawn, options.out / "report.html")
+    page.write_page(groups, rows, found, drawn, options.out / "report.html")
     return [options.out / "report.html", *drawn]

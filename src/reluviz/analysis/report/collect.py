@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reluviz.analysis.progress import progress_line
 from reluviz.analysis.report.find_runs import HOW_TO_MAKE_RUNS, find_runs
-from reluviz.analysis.report.groups import Group, Groups, Replica, Skipped, Value
+from reluviz.analysis.report.groups import Group, Groups, ListedRun, Replica, Value
 from reluviz.analysis.report.labels import label_sort_key, varying_settings
 from reluviz.analysis.report.run_summary import ENDED, RunSummary, read_run
 from reluviz.errors import UserError
@@ -30,11 +30,11 @@ MIN_RUNS_FOR_PROCESSES = 300
 RUNS_PER_TASK = 25
 """Runs sent to a process at once."""
 
-ReadRun = tuple[RunSummary | None, Skipped | None]
+ReadRun = tuple[RunSummary | None, ListedRun | None]
 
 
 def collect(folders: Sequence[Path]) -> Groups:
-    """Return the groups of all runs at or below some folders, and the runs that were skipped.
+    """Return the groups of all runs at or below some folders, and the runs that are listed separately.
 
     Raises:
         UserError: if a folder does not exist or holds no run.
@@ -46,12 +46,12 @@ def collect(folders: Sequence[Path]) -> Groups:
             read.append(result)
             show(len(read), len(found))
     runs = [run for run, _ in read if run is not None]
-    skipped = [note for _, note in read if note is not None]
-    count = sum(run is not None or note is not None for run, note in read)
+    listed_runs = [listed for _, listed in read if listed is not None]
+    count = sum(run is not None or listed is not None for run, listed in read)
     if not count:
         raise UserError(f"{folders[0]}: there are no runs of reluviz at or below it; {HOW_TO_MAKE_RUNS}")
     if not runs:
-        return Groups(tuple(folders), (), (), tuple(skipped), count)
+        return Groups(tuple(folders), (), (), tuple(listed_runs), count)
     varying = varying_settings([run.settings for run in runs])
     grouped: dict[tuple[tuple[str, Value], ...], list[RunSummary]] = defaultdict(list)
     for run, settings in zip(runs, varying.labels, strict=True):
@@ -59,10 +59,10 @@ def collect(folders: Sequence[Path]) -> Groups:
     groups = []
     for label in sorted(grouped, key=lambda label: label_sort_key(dict(label))):
         group, repeats = _group(dict(label), grouped[label])
-        skipped += repeats
+        listed_runs += repeats
         groups.append(group)
     return Groups(
-        tuple(folders), tuple(groups), varying.keys, tuple(sorted(skipped, key=lambda note: note.folder)), count
+        tuple(folders), tuple(groups), varying.keys, tuple(sorted(listed_runs, key=lambda listed: listed.folder)), count
     )
 
 
@@ -79,8 +79,8 @@ def _read_runs(found: Sequence[Path]) -> Iterator[ReadRun]:
         yield from pool.map(read_one, found, chunksize=RUNS_PER_TASK)
 
 
-def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Group, list[Skipped]]:
-    """Return the group of runs that share a label, and a note on each run that repeats a seed of another one.
+def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Group, list[ListedRun]]:
+    """Return the group of runs that share a label, and each run that repeats a seed of another run.
 
     Among runs with the same seed the first one that ended counts, or the first one if none ended.
 
@@ -96,7 +96,7 @@ def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Grou
             folder = members_by_seed[repeated[0]][0].folder
             shown = ", ".join(map(str, repeated[:6])) + ", ..." * (len(repeated) > 6)
             detail = f"seed{'s' * (len(repeated) > 1)} {shown}: counted once, as in {folder}"
-            repeats.append(Skipped(run.folder, "repeat", detail))
+            repeats.append(ListedRun(run.folder, "repeat", detail))
         for row, seed in enumerate(run.seeds):
             members_by_seed.setdefault(seed, (run, row))
     order = sorted(members_by_seed)

@@ -5,41 +5,48 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reluviz.errors import UserError
-from reluviz.files import EVENT_FILE_PREFIX
-from reluviz.files import REPORT_MARKER as REPORT_MARKER
+from reluviz.files import EVENT_FILE_PREFIX, REPORT_MARKER
 from reluviz.record import event_file
 
-RUN_FILES = ("metrics.json", "failure.json")
-"""A folder with one of these is a run."""
+RUN_FILES, RUN_FOLDERS = ("metrics.json", "failure.json"), (".hydra", "checkpoints")
+"""A folder that contains one of these, or an event file, is a run."""
 HOW_TO_MAKE_RUNS = "make some with: python -m reluviz train +exp=optimizers"
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of all runs at or below some folders, in the order of their paths; links are followed.
+    """Return the folders of all runs at or below the given folders, those of the first given folder first.
 
-    A run has Hydra's folder, metrics or event files. An empty folder next to runs and a folder that may not be read
-    are returned too, since they may be runs that went wrong. A run that several links lead to is returned once.
+    Below each given folder the runs are sorted by their paths.
+
+    A run is a folder that contains metrics.json, failure.json, an event file, .hydra/ or checkpoints/. An empty folder
+    next to runs and a folder without read permission are returned too, since they may be runs that failed. Links are
+    followed; a run that several links lead to is returned once. Reports, hidden folders and checkpoints/ are not
+    searched.
 
     Raises:
-        UserError: if a folder does not exist, cannot be read, or holds no run.
+        UserError: if a folder does not exist, cannot be read, or holds no run. A folder without new runs is accepted
+            if it overlaps an earlier one.
     """
     seen: set[str] = set()
     found: list[Path] = []
     for folder in folders:
-        # raises a UserError of one line if the folder cannot be read
+        # only for its UserError: os.walk would ignore a folder that does not exist or cannot be read
         event_file.event_files(folder)
-        runs, seen_before = _runs_below(folder, seen)
-        if not runs and not seen_before:
+        runs, overlaps_seen = _runs_below(folder, seen)
+        if not runs and not overlaps_seen:
             raise UserError(f"{folder}: there are no runs of reluviz at or below it; {HOW_TO_MAKE_RUNS}")
         found += runs
     return found
 
 
 def _runs_below(folder: Path, seen: set[str]) -> tuple[list[Path], bool]:
-    """Return the runs at or below a folder that are not in `seen`, and whether a folder below it was; extend `seen`."""
+    """Return the new runs at or below `folder`, and whether any folder visited was already in `seen`.
+
+    Adds the visited folders to `seen`, as real paths.
+    """
     runs: list[Path] = []
     empty: list[Path] = []
-    seen_before = False
+    overlaps_seen = False
     unreadable: list[Path] = []
 
     def note_unreadable(error: OSError) -> None:
@@ -49,15 +56,15 @@ def _runs_below(folder: Path, seen: set[str]) -> tuple[list[Path], bool]:
     for path, subfolders, files in os.walk(folder, onerror=note_unreadable, followlinks=True):
         real = os.path.realpath(path)
         if real in seen or REPORT_MARKER in files:
-            seen_before |= real in seen
+            overlaps_seen |= real in seen
             subfolders.clear()
             continue
         seen.add(real)
-        is_run = ".hydra" in subfolders or "checkpoints" in subfolders
+        is_run = any(name in RUN_FOLDERS for name in subfolders)
         if is_run or any(name in RUN_FILES or name.startswith(EVENT_FILE_PREFIX) for name in files):
             runs.append(Path(path))
         elif not files and not subfolders:
             empty.append(Path(path))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "checkpoints")
     parents = {run.parent for run in runs}
-    return sorted([*runs, *unreadable, *(path for path in empty if path.parent in parents)]), seen_before
+    return sorted([*runs, *unreadable, *(path for path in empty if path.parent in parents)]), overlaps_seen

@@ -42,8 +42,8 @@ class Group:
         settings: the settings that vary between the groups, key -> value; empty if nothing varies.
         replicas: the n replicas, sorted by seed.
         final: metric, such as loss/test -> its value at the end, [n]. Losses and theta are inf if the replica
-            diverged. NaN if its run has no such metric, or has not ended. A replica that was stopped because another
-            one of its run diverged has its value when it was stopped.
+            diverged. NaN if its run has no such metric, or has not ended. If a replica was stopped because another
+            replica of its run diverged, this is its last value.
         updates: updates of the snapshots, [T].
         curves: tag, such as loss/test or units/dead -> its value at every snapshot, [n, T]; NaN if the replica has
             no such snapshot. With very many replicas only every second, fourth, ... snapshot is kept.
@@ -77,35 +77,35 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A run that is counted and named, because it is missing from the groups or incomplete.
+class ListedRun:
+    """A run that the report lists separately, with the reason: it is in no group, or it is incomplete.
 
     Attributes:
         folder: its folder.
-        why: unfinished, diverged, failed, damaged or repeat (another run has the same settings and seeds).
+        reason: unfinished, diverged, failed, damaged or repeat (another run has the same settings and seeds).
         detail: one line, such as the update it reached or the error that ended it.
     """
 
     folder: Path
-    why: str
+    reason: str
     detail: str
 
 
 @dataclass(frozen=True)
 class Groups:
-    """All groups of a report.
+    """All the data of a report: the groups, and what the report says of the runs.
 
     Attributes:
         folders: the folders that were read.
         groups: the groups, sorted by their settings, numbers by value.
         keys: the settings that vary.
-        skipped: runs to name. Failed and damaged runs and repeats are in no group; unfinished and diverged runs are
-            in a group with the snapshots that they have.
+        listed_runs: the runs that the report lists separately. Failed and damaged runs and repeats are in no group;
+            unfinished and diverged runs are in a group with the snapshots that they have.
         runs: the number of runs found.
     """
 
     folders: tuple[Path, ...]
     groups: tuple[Group, ...]
     keys: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    listed_runs: tuple[ListedRun, ...]
     runs: int

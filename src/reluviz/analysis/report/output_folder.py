@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reluviz.analysis.report.find_runs import REPORT_MARKER
 from reluviz.errors import UserError
+from reluviz.files import REPORT_MARKER
 
 
 def check_replaceable(folder: Path, what: str) -> None:

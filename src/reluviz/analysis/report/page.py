@@ -12,25 +12,25 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
+from reluviz.analysis.report.findings import ALIKE, DIFFERS, UNKNOWN
 from reluviz.analysis.report.groups import Groups
 from reluviz.analysis.report.html_table import Row, html_table
 from reluviz.analysis.report.inline_images import InlineImage, inline
-from reluviz.analysis.report.run_lists import anchor, counted, join_words, runs_of_groups, skipped_runs
+from reluviz.analysis.report.run_lists import anchor, counted, join_words, list_incomplete_runs, runs_of_groups
 from reluviz.errors import UserError
 
 STATIC = resources.files("reluviz.analysis.report") / "static"
 MAX_FINDINGS = 100
-"""Limit for each verdict; findings.md has all."""
-DIFFERS = "differs"
+"""The page shows at most this many findings for each verdict; findings.md has all."""
 VERDICT_HEADINGS = {
     DIFFERS: "Differences that exceed the seeds' spread",
-    "alike": "No difference beyond the seeds' spread",
-    "unknown": "Cannot be told",
+    ALIKE: "No difference beyond the seeds' spread",
+    UNKNOWN: "Cannot be told",
 }
 
 
 class Finding(Protocol):
-    """A comparison of groups; `findings.Finding` has these fields."""
+    """The fields of a `findings.Finding` that the page shows; a protocol, so that the page depends on no others."""
 
     @property
     def verdict(self) -> str: ...  # noqa: D102
@@ -64,22 +64,22 @@ script-src '{script_hash}'; base-uri 'none'; form-action 'none'">
 """
 
 
-def write(
+def write_page(
     groups: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path
 ) -> None:
     """Write a report as one HTML file, atomically.
 
     Args:
-        groups: the groups.
-        rows: the rows of the table.
+        groups: the groups of replicas, with the folders they were read from and the skipped runs.
+        rows: the rows of the table, one for each metric of a group.
         findings: the comparisons of groups.
-        pictures: files that `reluviz.analysis.report.pictures.write` returned.
-        path: the file to write.
+        pictures: the picture files that `reluviz.analysis.report.pictures.write` returned.
+        path: the HTML file to write.
 
     Raises:
         UserError: if a picture cannot be read, or the file cannot be written.
     """
-    text = html(groups, rows, findings, pictures, path)
+    text = render_page(groups, rows, findings, pictures, path)
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,33 +93,36 @@ def write(
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def html(groups: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path) -> str:
+def render_page(
+    groups: Groups, rows: Sequence[Row], findings: Sequence[Finding], pictures: Sequence[Path], path: Path
+) -> str:
     """Return the page as HTML; its links are relative to `path`."""
     style, script = ((STATIC / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    images = inline(pictures)
     sections = {
-        "findings": ("Findings", _findings(findings)),
+        "findings": ("Findings", _findings_html(findings)),
         "table": ("Table", html_table(groups, rows)),
-        "pictures": ("Pictures", "\n".join(_figure(image, path) for image in images)),
+        "pictures": ("Pictures", "\n".join(_picture_html(picture, path) for picture in inline(pictures))),
         "runs": ("Runs", runs_of_groups(groups.groups, path)),
     }
-    kept = {name: section for name, section in sections.items() if section[1]}
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in kept.items())
+    nonempty_sections = {name: section for name, section in sections.items() if section[1]}
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in nonempty_sections.items())
+    incomplete = list_incomplete_runs(groups.listed_runs, path)
     return PAGE.format(
         title=escape(f"reluviz report: {_folder_names(groups)}"),
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        head=f"{_header(groups)}\n<nav aria-label='Sections'>{links}</nav>\n{skipped_runs(groups.skipped, path)}",
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+        head=f"{_header(groups)}\n<nav aria-label='Sections'>{links}</nav>\n{incomplete}",
         body="\n".join(
             f'<section id="{name}" aria-labelledby="h-{name}"><h2 id="h-{name}">{title}</h2>\n{body}\n</section>'
-            for name, (title, body) in kept.items()
+            for name, (title, body) in nonempty_sections.items()
         ),
     )
 
 
-def _hash(text: str) -> str:
+def _csp_hash(text: str) -> str:
+    """Return the hash by which the Content-Security-Policy allows an inline style or script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -130,18 +133,18 @@ def _folder_names(groups: Groups) -> str:
 def _header(groups: Groups) -> str:
     replicas = sum(len(group.replicas) for group in groups.groups)
     differ = f", which differ in {join_words([f'<b>{escape(key)}</b>' for key in groups.keys])}" if groups.keys else ""
-    many = (
+    counts_text = (
         f"{counted(groups.runs, 'run')} found; {counted(replicas, 'replica')} in {counted(len(groups.groups), 'group')}"
     )
-    read = ", ".join(f"<code>{escape(str(folder))}</code>" for folder in groups.folders)
+    folder_list = ", ".join(f"<code>{escape(str(folder))}</code>" for folder in groups.folders)
     return (
-        f"<h1>Report on {escape(_folder_names(groups))}</h1>\n<p>{many}{differ}.</p>\n"
-        f"<p class='soft'>Read from {read}.</p>"
+        f"<h1>Report on {escape(_folder_names(groups))}</h1>\n<p>{counts_text}{differ}.</p>\n"
+        f"<p class='soft'>Read from {folder_list}.</p>"
     )
 
 
-def _findings(findings: Sequence[Finding]) -> str:
-    """Return the findings by verdict: differences first, the other verdicts folded."""
+def _findings_html(findings: Sequence[Finding]) -> str:
+    """Return the findings by verdict: the differences first, then the other verdicts, collapsed."""
     parts = []
     for verdict, title in VERDICT_HEADINGS.items():
         sentences = [f"<li>{escape(finding.sentence)}</li>" for finding in findings if finding.verdict == verdict]
@@ -156,11 +159,11 @@ def _findings(findings: Sequence[Finding]) -> str:
     return "\n".join(parts)
 
 
-def _figure(picture: InlineImage, path: Path) -> str:
+def _picture_html(picture: InlineImage, path: Path) -> str:
     caption = f"<figcaption>{escape(picture.title)}.</figcaption>"
     if picture.source is None:
-        where = anchor(picture.path, path, picture.path.name)
-        return f"<figure><p>{escape(picture.title)}: too large for this page, see {where}.</p></figure>"
+        link = anchor(picture.path, path, picture.path.name)
+        return f"<figure><p>{escape(picture.title)}: too large for this page, see {link}.</p></figure>"
     size = f" width='{picture.size[0]}' height='{picture.size[1]}'" if picture.size else ""
     alt = escape(picture.description or picture.title)
     return f'<figure><img src="{picture.source}" alt="{alt}"{size}>{caption}</figure>'

@@ -11,13 +11,13 @@ from rich.text import Text
 from reluviz.analysis.report import findings, statistics
 from reluviz.analysis.report.arguments import Arguments
 from reluviz.analysis.report.findings import ALIKE, DIFFERS, UNKNOWN, Finding
-from reluviz.analysis.report.groups import Groups, Skipped, Value
+from reluviz.analysis.report.groups import Groups, ListedRun, Value
 from reluviz.analysis.report.output_folder import atomic_write
 from reluviz.analysis.report.table_rows import Row
 from reluviz.console import Console
 from reluviz.files import short_path
 
-MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_SKIPPED = 40, 8, 8, 5
+MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS = 40, 8, 8, 5
 """Limits of the terminal output; the files have all."""
 MAX_KEY_COLUMNS = 4
 """If more settings vary, they share one column."""
@@ -31,7 +31,7 @@ console = Console(highlight=False)
 
 
 def show(groups: Groups, rows: Sequence[Row], found: Sequence[Finding], metric: str | None) -> None:
-    """Print the number of runs, the table of one metric, the findings, and the skipped runs."""
+    """Print the number of runs, the table of one metric, the findings, and the runs that are incomplete or left out."""
     for label, line in _header_lines(groups):
         console.print(Text.assemble((f"{label:8}", "dim"), line))
     shown = [row for row in rows if row.metric == metric]
@@ -51,12 +51,12 @@ def show(groups: Groups, rows: Sequence[Row], found: Sequence[Finding], metric: 
             console.print(
                 f"- and {len(found) - len(listed):,} more in findings.md" if listed else "They are in findings.md."
             )
-    if groups.skipped:
+    if groups.listed_runs:
         console.print()
-        for skipped in groups.skipped[:MAX_SKIPPED]:
-            console.print(Text(_skipped_line(skipped)))
-        if len(groups.skipped) > MAX_SKIPPED:
-            console.print(f"and {len(groups.skipped) - MAX_SKIPPED:,} more in findings.md")
+        for run in groups.listed_runs[:MAX_LISTED_RUNS]:
+            console.print(Text(_listed_run_line(run)))
+        if len(groups.listed_runs) > MAX_LISTED_RUNS:
+            console.print(f"and {len(groups.listed_runs) - MAX_LISTED_RUNS:,} more in findings.md")
 
 
 def show_files(options: Arguments, written: Sequence[Path], bands: Sequence[Path], groups: int) -> None:
@@ -83,7 +83,7 @@ def show_files(options: Arguments, written: Sequence[Path], bands: Sequence[Path
 
 
 def write_findings(groups: Groups, found: Sequence[Finding], metric: str | None, path: Path) -> Path:
-    """Write all findings and all skipped runs as Markdown, and return the path.
+    """Write all findings, and all runs that are incomplete or left out, as Markdown, and return the path.
 
     Raises:
         UserError: if it cannot be written.
@@ -97,9 +97,9 @@ def write_findings(groups: Groups, found: Sequence[Finding], metric: str | None,
         sentences = [finding.sentence for finding in found if finding.verdict == verdict]
         if sentences:
             lines += ["", f"## {heading}", "", *(f"- {_escape_markdown(sentence)}" for sentence in sentences)]
-    if groups.skipped:
+    if groups.listed_runs:
         lines += ["", "## Runs that are incomplete or left out", ""]
-        lines += [f"- {_escape_markdown(_skipped_line(skipped))}" for skipped in groups.skipped]
+        lines += [f"- {_escape_markdown(_listed_run_line(listed))}" for listed in groups.listed_runs]
     with atomic_write(path) as partial:
         partial.write_text("\n".join([*lines, ""]), encoding="utf-8", errors="replace")
     return path
@@ -121,8 +121,8 @@ def count_verdicts(found: Sequence[Finding]) -> str:
 def _header_lines(groups: Groups) -> Iterator[tuple[str, str]]:
     replicas = sum(len(group.replicas) for group in groups.groups)
     words = [f"{_counted(replicas, 'replica')} in {_counted(len(groups.groups), 'group')}"]
-    for why, count in sorted(Counter(skipped.why for skipped in groups.skipped).items()):
-        words.append(_counted(count, why) if why == "repeat" else f"{count:,} {why}")
+    for reason, count in sorted(Counter(listed.reason for listed in groups.listed_runs).items()):
+        words.append(_counted(count, reason) if reason == "repeat" else f"{count:,} {reason}")
     yield "runs", f"{_counted(groups.runs, 'run')} found; {', '.join(words)}"
     yield "varies", ", ".join(groups.keys) or "nothing but the seeds"
 
@@ -167,10 +167,10 @@ def _format_value(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _skipped_line(skipped: Skipped) -> str:
+def _listed_run_line(listed: ListedRun) -> str:
     # a folder's name may contain terminal control characters
-    folder = "".join(letter if letter.isprintable() else "?" for letter in short_path(skipped.folder))
-    return f"{skipped.why}: {folder}: {skipped.detail}"
+    folder = "".join(letter if letter.isprintable() else "?" for letter in short_path(listed.folder))
+    return f"{listed.reason}: {folder}: {listed.detail}"
 
 
 def _escape_markdown(text: str) -> str:

@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from reluviz.analysis.report.groups import Group, Skipped
+from reluviz.analysis.report.groups import Group, ListedRun
 from reluviz.analysis.report.run_folders import RunFolder, exported_pages, relative_link, run_folders, view_command
 
-MAX_SKIPPED, MAX_GROUPS, MAX_RUNS = 300, 200, 10
-"""Limits of the listed skipped runs, of the groups whose runs are listed, and of the runs listed for each group."""
+MAX_LISTED_RUNS, MAX_GROUPS, MAX_RUNS = 300, 200, 10
+"""Limits of the incomplete runs, of the groups whose runs are listed, and of the runs listed for each group."""
 
 
-def skipped_runs(skipped: Sequence[Skipped], page_path: Path) -> str:
+def list_incomplete_runs(listed_runs: Sequence[ListedRun], page_path: Path) -> str:
     """Return the runs that are incomplete or left out, folded; links are relative to `page_path`."""
-    if not skipped:
+    if not listed_runs:
         return ""
     numbers: dict[str, int] = {}
-    for run in skipped:
-        numbers[run.why] = numbers.get(run.why, 0) + 1
-    counts = join_words([f"{number:,} {escape(why)}" for why, number in numbers.items()])
+    for run in listed_runs:
+        numbers[run.reason] = numbers.get(run.reason, 0) + 1
+    counts = join_words([f"{number:,} {escape(reason)}" for reason, number in numbers.items()])
     items = [
-        f"<li><b>{escape(run.why)}</b> {anchor(run.folder, page_path)}: {escape(run.detail)}</li>"
-        for run in skipped[:MAX_SKIPPED]
+        f"<li><b>{escape(run.reason)}</b> {anchor(run.folder, page_path)}: {escape(run.detail)}</li>"
+        for run in listed_runs[:MAX_LISTED_RUNS]
     ]
     return (
         f"<details class='print'><summary>Runs that are incomplete or left out: {counts}</summary>"
-        f"<ul>{''.join(items)}{_more(len(skipped) - MAX_SKIPPED, 'run')}</ul></details>"
+        f"<ul>{''.join(items)}{_more(len(listed_runs) - MAX_LISTED_RUNS, 'run')}</ul></details>"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.analysis.report import settings
-from reluviz.analysis.report.groups import Skipped
+from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
 from reluviz.errors import UserError
 from reluviz.record import event_file, replica_reader, tags
@@ -61,7 +61,7 @@ class _Damaged(Exception):
     """A run is damaged; the message says how."""
 
 
-def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, Skipped | None]:
+def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, ListedRun | None]:
     """Return the summary of a run, and a note if the run is not complete.
 
     A damaged or failed run has a note and no summary, a finished one a summary and no note, an unfinished or diverged
@@ -76,21 +76,21 @@ def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, Skipped 
         # raises a UserError of one line if the folder cannot be read
         paths = event_file.event_files(folder)
         if (failure := folder / "failure.json").exists():
-            return None, Skipped(folder, "failed", _one_line(_json(failure).get("reason")))
+            return None, ListedRun(folder, "failed", _one_line(_json(failure).get("reason")))
         return _read_run(folder, paths, max_values)
     except _Damaged as error:
-        why = str(error)
+        reason = str(error)
     except OSError as error:
-        why = f"{error.filename}: cannot be read ({error.strerror or error})"
+        reason = f"{error.filename}: cannot be read ({error.strerror or error})"
     except UserError as error:
-        why = _one_line(error)
+        reason = _one_line(error)
     except Exception as error:
         # an unforeseen kind of damage must not stop a report on ten thousand other runs
-        why = f"cannot be understood ({type(error).__name__}: {_one_line(error)})"
-    return None, Skipped(folder, "damaged", why.removeprefix(f"{folder}: ").removeprefix(f"{folder}/"))
+        reason = f"cannot be understood ({type(error).__name__}: {_one_line(error)})"
+    return None, ListedRun(folder, "damaged", reason.removeprefix(f"{folder}: ").removeprefix(f"{folder}/"))
 
 
-def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSummary | None, Skipped | None]:
+def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSummary | None, ListedRun | None]:
     has_hydra, has_metrics = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
     metrics = _json(folder / "metrics.json") if has_metrics else {}
     if has_metrics and (missing := [key for key in REQUIRED_METRICS if key not in metrics]):
@@ -136,11 +136,11 @@ def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSumm
         curves=curves[kept],
         stride=stride,
     )
-    return summary, _skipped(summary, reached, diverged)
+    return summary, _listed_run(summary, reached, diverged)
 
 
-def _skipped(summary: RunSummary, reached: int, diverged: NDArray[np.bool_]) -> Skipped | None:
-    """Return the note on a run that did not finish."""
+def _listed_run(summary: RunSummary, reached: int, diverged: NDArray[np.bool_]) -> ListedRun | None:
+    """Return the entry of a run that did not finish in the list of incomplete runs; None if it finished."""
     if summary.status == "finished":
         return None
     wanted = summary.settings.leaves.get("updates")
@@ -152,8 +152,8 @@ def _skipped(summary: RunSummary, reached: int, diverged: NDArray[np.bool_]) -> 
             detail += f": seed{'s' * (len(seeds) > 1)} {shown}"
             if count := int(summary.stopped.sum()):
                 detail += f"; the other {count} stopped there"
-        return Skipped(summary.folder, "diverged", detail)
-    return Skipped(
+        return ListedRun(summary.folder, "diverged", detail)
+    return ListedRun(
         summary.folder, "unfinished", detail if summary.status == "unfinished" else f"{summary.status} {detail}"
     )
 

@@ -1,6 +1,6 @@
 """The table of a report as files: CSV and Parquet for programs, Markdown for people."""
 
-import csv as csv_files
+import csv
 import importlib.util
 import math
 from collections.abc import Sequence
@@ -14,26 +14,36 @@ from reluviz.analysis.report.table_rows import Row
 
 STATISTICS = tuple(field.name for field in fields(Row) if field.name != "settings")
 MARKDOWN_DIGITS = 6
-"""Digits of numbers in Markdown; the other files have full precision."""
-NO_PYARROW = 'table.parquet is left out, for want of pyarrow: python -m pip install "reluviz[report]"'
+"""Significant digits of numbers in Markdown; the other files have full precision."""
+NO_PYARROW = (
+    "table.parquet is not written, because pyarrow is not installed; install it with: "
+    'python -m pip install "reluviz[report]"'
+)
 
 
-def write(rows: Sequence[Row], keys: Sequence[str], folder: Path) -> list[Path]:
+def write_tables(rows: Sequence[Row], keys: Sequence[str], folder: Path) -> list[Path]:
     """Write table.md, table.csv and, where pyarrow is installed, table.parquet; return their paths.
 
-    A row describes one metric of one group: its settings, then the fields of `Row`. Infinity is written as inf. NaN
-    and a setting that the group does not have are empty cells in CSV and Markdown, NaN and null in Parquet.
+    A row describes one metric of one group: its settings, then the fields of `Row`. Infinity is written as inf. CSV
+    and Markdown have an empty cell for NaN and for a setting that the group does not have. Parquet has NaN for the
+    former and null for the latter. A Parquet column has one type: integers mixed with floats become floats, and any
+    other mixture becomes text.
+
+    Args:
+        rows: the rows of the table.
+        keys: the settings that become columns.
+        folder: the folder of the files.
 
     Raises:
         UserError: if a file cannot be written.
     """
-    written = [_csv(rows, keys, folder / "table.csv"), _markdown(rows, keys, folder / "table.md")]
+    written = [_write_csv(rows, keys, folder / "table.csv"), _write_markdown(rows, keys, folder / "table.md")]
     parquet = folder / "table.parquet"
     if importlib.util.find_spec("pyarrow") is None:
         # a file of an earlier report would contradict the other files
         parquet.unlink(missing_ok=True)
         return written
-    return [*written, _parquet(rows, keys, parquet)]
+    return [*written, _write_parquet(rows, keys, parquet)]
 
 
 def columns(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[Any]]:
@@ -44,32 +54,34 @@ def columns(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[Any]]:
     return settings | {name: [getattr(row, name) for row in rows] for name in STATISTICS}
 
 
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, with aligned columns."""
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in (header, *lines)]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, with aligned columns; `rows` are texts, without the header."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    text = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells]
+    text = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in cells]
     return "\n".join([text[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *text[1:]])
 
 
-def _csv(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
+def _write_csv(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
     table = columns(rows, keys)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv_files.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table)
-        writer.writerows(zip(*([_cell(value) for value in column] for column in table.values()), strict=True))
+        writer.writerows(
+            zip(*([_blank_if_missing(value) for value in column] for column in table.values()), strict=True)
+        )
     return path
 
 
-def _markdown(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
+def _write_markdown(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
     table = columns(rows, keys)
-    lines = list(zip(*([str(_rounded(value)) for value in column] for column in table.values()), strict=True))
+    cells = list(zip(*([str(_rounded(value)) for value in column] for column in table.values()), strict=True))
     with atomic_write(path) as partial:
-        partial.write_text(f"{markdown(list(table), lines)}\n", encoding="utf-8")
+        partial.write_text(f"{markdown_table(list(table), cells)}\n", encoding="utf-8")
     return path
 
 
-def _parquet(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
+def _write_parquet(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
     import pyarrow
     from pyarrow import parquet
 
@@ -86,9 +98,13 @@ def _parquet(rows: Sequence[Row], keys: Sequence[str], path: Path) -> Path:
     return path
 
 
-def _cell(value: Value) -> Value:
+def _blank_if_missing(value: Value) -> Value:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def _rounded(value: Value) -> Value:
-    return f"{value:.{MARKDOWN_DIGITS}g}" if isinstance(value, float) and not math.isnan(value) else _cell(value)
+    return (
+        f"{value:.{MARKDOWN_DIGITS}g}"
+        if isinstance(value, float) and not math.isnan(value)
+        else _blank_if_missing(value)
+    )

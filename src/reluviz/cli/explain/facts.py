@@ -15,7 +15,7 @@ from reluviz.core.functions_torch import predict
 from reluviz.core.snapshot_torch import Snapshot
 from reluviz.core.theory.baselines import reference_values
 from reluviz.data.dataset import Dataset
-from reluviz.engines.compiled_votes import compiled_votes
+from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
 from reluviz.models import ReLUModule
 from reluviz.models.module import RegressionModule
@@ -47,7 +47,7 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
         module.place_elbows(dataset)
     parameters = module.values()
     snapshot = snapshot_torch.compute_snapshot(
-        module.model, parameters, module.trained, dataset, 0, torch.full((1,), torch.nan), compiled=compiled_votes
+        module.model, parameters, module.trained, dataset, 0, torch.full((1,), torch.nan), compiled=load_compiled_votes
     )
     # the formulas contain fourth powers of x, which must be finite
     if not (snapshot.x**4).mean().isfinite() or not snapshot.loss_train.isfinite().all():

@@ -6,36 +6,39 @@ import time
 from pathlib import Path
 
 CANCEL_SECONDS = 60.0
-"""Time for cancelled jobs to leave the queue; Slurm itself kills them after 30."""
+"""Maximum time, in seconds, to wait until cancelled jobs have left the queue; Slurm kills them after 30 seconds."""
 UNKNOWN_JOB_MESSAGE = "Invalid job id"
-"""Printed by squeue for jobs that ended long ago."""
+"""Part of the error message of squeue for jobs that ended long ago."""
 POLL_SECONDS = 3.0
-"""Between two calls of squeue."""
+"""Minimum time, in seconds, between two calls of squeue; `cancel` polls faster."""
 
 
-class Queue:
-    """Slurm's jobs of one sweep.
+class SweepJobs:
+    """The Slurm jobs of one sweep.
 
     Args:
-        folder: the sweep's folder, in which the launcher keeps a folder .submitit/ID for each job.
+        folder: the sweep's folder, in which Hydra's submitit launcher keeps a folder .submitit/ID for each job.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / ".submitit"
+        self._submitit_folder = folder / ".submitit"
         self._last_poll = float("-inf")
         self._has_jobs = False
 
     def job_ids(self) -> list[str]:
-        """Return the numbers of the jobs; all jobs of an array have the same number."""
-        names = [one.name for one in self.folder.iterdir()] if self.folder.is_dir() else []
+        """Return the IDs of the jobs; all jobs of a job array have the same ID."""
+        names = [one.name for one in self._submitit_folder.iterdir()] if self._submitit_folder.is_dir() else []
         return sorted({name.partition("_")[0] for name in names if name[:1].isdigit()})
 
-    def reachable(self) -> bool:
-        """Return True if there are jobs to ask about and Slurm is installed; a sweep may also resume without it."""
+    def can_query(self) -> bool:
+        """Return True if the sweep has submitted jobs and squeue is installed.
+
+        A sweep may be resumed on a machine without Slurm.
+        """
         return bool(self.job_ids()) and shutil.which("squeue") is not None
 
     def has_jobs(self) -> bool:
-        """Return True if a job of the sweep waits or runs; while Slurm does not answer, its last answer."""
+        """Return True if a job of the sweep waits or runs. If squeue fails, return the last known answer."""
         if time.monotonic() - self._last_poll < POLL_SECONDS:
             return self._has_jobs
         self._last_poll = time.monotonic()
@@ -47,11 +50,11 @@ class Queue:
         return self._has_jobs
 
     def cancel(self) -> None:
-        """Cancel the jobs, and wait until they have left the queue."""
+        """Cancel the jobs, and wait until they have left the queue, for at most `CANCEL_SECONDS`."""
         if not self.job_ids():
             return
         self._run("scancel", *self.job_ids())
-        # assumed until Slurm answers
+        # assumed until squeue answers
         self._has_jobs = True
         end = time.monotonic() + CANCEL_SECONDS
         while time.monotonic() < end:

@@ -22,8 +22,8 @@ from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
 from reluviz.files import write_json
 
-SWEEP_KEYS = ("launcher", "sweeper", "sweep.")
-"""Beginnings of keys that say how a sweep is run. They are no part of a run's name or identity."""
+SWEEP_KEY_PREFIXES = ("launcher", "sweeper", "sweep.")
+"""Prefixes of the keys that say how a sweep is run. They are no part of a run's name or identity."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Sweep:
     Attributes:
         folder: the sweep's folder.
         fixed_keys: keys of the command line that do not vary between the jobs.
-        launcher: the choice of launcher.
+        launcher_name: what launcher= selects: none, joblib, ray or slurm.
         resuming: whether the folder holds an earlier attempt.
         hydra_full_error: the user's own value of HYDRA_FULL_ERROR.
         trials: the number of trials of a search.
@@ -46,7 +46,7 @@ class Sweep:
 
     folder: Path
     fixed_keys: Sequence[str]
-    launcher: str
+    launcher_name: str
     resuming: bool
     hydra_full_error: str | None
     trials: int
@@ -59,11 +59,11 @@ class Sweep:
     @property
     def in_this_process(self) -> bool:
         """Return True if the jobs run in this process."""
-        return self.launcher == "none"
+        return self.launcher_name == "none"
 
     def make_job(self) -> Job:
         """Return the function for the launcher to call."""
-        parent = os.getpid() if self.launcher == "joblib" else None
+        parent = os.getpid() if self.launcher_name == "joblib" else None
         return Job(self.in_this_process, self.resuming, self.hydra_full_error, os.getcwd(), parent)
 
     def job_results(self) -> list[JobResult]:
@@ -76,14 +76,14 @@ class Sweep:
         Raises:
             UserError: if it has some, because the earlier attempt's process was killed.
         """
-        queue = slurm.Queue(self.folder)
-        if self.resuming and queue.reachable() and queue.has_jobs():
+        queue = slurm.SweepJobs(self.folder)
+        if self.resuming and queue.can_query() and queue.has_jobs():
             # jobs that wait in the queue have no heartbeat
             ids = " ".join(queue.job_ids())
             raise UserError(f"sweep.resume={self.folder}: Slurm still has jobs of it, {ids}; wait, or scancel them")
 
     def add_done_jobs(self, grid: Sequence[Sequence[str]]) -> None:
-        """Count jobs that were done in an earlier attempt and that will not be passed to `run`."""
+        """Count the complete trials of a search that is resumed; they are not passed to `run` again."""
         for overrides in grid:
             self.jobs[self._job_folder(overrides)] = list(overrides)
         self.done_before = len(self.jobs)
@@ -92,11 +92,11 @@ class Sweep:
         """Run the jobs of `grid` that are not done yet, and return the results of all its jobs.
 
         Args:
-            launcher: Hydra's.
+            launcher: the Hydra launcher plugin that runs the jobs.
             grid: the overrides of each job.
 
         Raises:
-            UserError: if two jobs would share a folder, or if the sweep's folder holds other runs than these.
+            UserError: if two jobs would share a folder, or if the sweep's folder holds runs with other settings.
             KeyboardInterrupt: if the sweep was interrupted; the results of the jobs that had ended are complete.
         """
         first = len(self.jobs)
@@ -126,7 +126,7 @@ class Sweep:
         try:
             # one job at a time, because a launcher keeps the configurations of all jobs of one call
             for ended in launcher.launch([overrides], initial_job_idx=number):
-                _ = ended.return_value
+                _ = ended.return_value  # re-raises the job's exception
         except (HydraException, OmegaConfBaseException) as error:
             if self.hydra_full_error == "1":
                 raise
@@ -142,11 +142,11 @@ class Sweep:
     def _run_in_other_processes(self, launcher: Any, todo: list[tuple[int, Path, list[str]]]) -> None:
         from reluviz.cli import terminal
 
-        queue = slurm.Queue(self.folder) if self.launcher == "slurm" else None
+        queue = slurm.SweepJobs(self.folder) if self.launcher_name == "slurm" else None
         while todo:
             folders = {number: folder for number, folder, _ in todo}
             monitor = Monitor(folders, terminal.print_job_result, queue.has_jobs if queue else None)
-            terminal.print_launch(len(todo), self.launcher)
+            terminal.print_launch(len(todo), self.launcher_name)
             problem: Exception | None = None
             monitor.start()
             try:
@@ -170,21 +170,21 @@ class Sweep:
                 return
             missing = [(n, f, o) for n, f, o in todo if results.read_result(f).status == "missing"]
             if len(missing) == len(todo):
-                raise UserError(f"launcher={self.launcher}: {one_line(problem)}")
-            # run the jobs that never began: a process that dies may take a whole batch of jobs with it
+                raise UserError(f"launcher={self.launcher_name}: {one_line(problem)}")
+            # run the jobs that never started: a process that dies may take a whole batch of jobs with it
             todo = missing
 
-    def _cancel(self, queue: slurm.Queue | None) -> None:
+    def _cancel(self, queue: slurm.SweepJobs | None) -> None:
         if queue is not None:
             queue.cancel()
-        if self.launcher == "ray":
+        if self.launcher_name == "ray":
             import ray
 
             ray.shutdown()
         folders = list(self.jobs)
         end = time.monotonic() + heartbeat.TIMEOUT_SECONDS
         while time.monotonic() < end and heartbeat.running_folders(folders):
-            pass
+            pass  # running_folders sleeps
 
     @contextmanager
     def _signals_as_interrupts(self) -> Iterator[None]:
@@ -208,29 +208,33 @@ class Sweep:
                 signal.signal(number, handler)
 
     def _check_folders(self, jobs: dict[Path, list[str]]) -> None:
-        """Refuse to resume if the folders hold other runs than these jobs, or if a job is running.
+        """Check that the sweep can be resumed with these jobs.
 
         Raises:
-            UserError: in these cases.
+            UserError: if a folder holds a run with other settings than its job, if the sweep varied other keys, or if
+                one of the jobs is still running.
         """
         for folder, overrides in jobs.items():
             if (stored := _stored_overrides(folder)) is None:
                 continue
             earlier, now = (sorted(run_overrides(one)) for one in (stored, overrides))
             if earlier != now:
-                with_ = [text for text in earlier if text not in now]
-                without = [text for text in now if text not in earlier]
-                why = f"{folder.name} was run with{'' if with_ else 'out'} {' '.join(with_ or without)}"
-                raise UserError(f"sweep.resume={self.folder}: {why}; resume with the same command")
+                dropped = [text for text in earlier if text not in now]
+                added = [text for text in now if text not in earlier]
+                if dropped:
+                    reason = f"{folder.name} was run with {' '.join(dropped)}"
+                else:
+                    reason = f"{folder.name} was run without {' '.join(added)}"
+                raise UserError(f"sweep.resume={self.folder}: {reason}; resume with the same command")
         folders = (path.parent for path in sorted(self.folder.glob("*/.hydra")))
-        begun = next(((one, stored) for one in folders if (stored := _stored_overrides(one)) is not None), None)
-        if begun and jobs:
-            folder, stored = begun
+        first_started = next(((one, stored) for one in folders if (stored := _stored_overrides(one)) is not None), None)
+        if first_started and jobs:
+            folder, stored = first_started
             renamed = config.job_folder_name(run_overrides(stored), self.fixed_keys) != folder.name
             if renamed or self._varying_keys(stored) != self._varying_keys(next(iter(jobs.values()))):
                 # the same runs would be trained again in folders with other names
-                why = f"{folder.name} is of a sweep over other keys"
-                raise UserError(f"sweep.resume={self.folder}: {why}; resume with the same command")
+                reason = f"{folder.name} is of a sweep over other keys"
+                raise UserError(f"sweep.resume={self.folder}: {reason}; resume with the same command")
         if running := heartbeat.running_folders(jobs):
             raise UserError(
                 f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {running[0].name}"
@@ -242,11 +246,11 @@ class Sweep:
 
 def run_overrides(overrides: Any) -> list[str]:
     """Return the overrides that belong to a run's identity, without those that say how the sweep is run."""
-    return [text for text in overrides if not text.lstrip("+~").startswith(SWEEP_KEYS)]
+    return [text for text in overrides if not text.lstrip("+~").startswith(SWEEP_KEY_PREFIXES)]
 
 
 def _stored_overrides(folder: Path) -> list[str] | None:
-    """Return the overrides with which a job was begun, or None if its training had not begun.
+    """Return the overrides with which a job was started, or None if its training had not started.
 
     Hydra does not write them atomically: a process that is killed meanwhile leaves an incomplete or empty file.
     """

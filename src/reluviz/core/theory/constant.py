@@ -1,9 +1,14 @@
-"""The constant model f(x) = theta: every point votes for its own y_i, and all votes have the same weight.
+"""The constant model f(x) = theta.
+
+theta* is the mean of the y_i: every point asks for the value y_i, and all points have the same weight.
 
     r_i = theta - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2)
 
-Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], y is [N]. A result [R] becomes a scalar
-for a scalar theta. Units: theta has that of y, L that of y^2, eta (`lr`) has none.
+Legend of shapes: R replicas (independent copies with their own seeds), N samples, T updates. theta is [R] or a scalar
+[], y is [N]. A result [R] becomes a scalar for a scalar theta. Units: theta has that of y, L that of y^2, eta (`lr`)
+has none.
+
+Symbols: theta* the optimum, eta the learning rate, B the number of samples in a batch.
 """
 
 import torch
@@ -31,7 +36,10 @@ def update(theta: Tensor, y: Tensor, lr: float) -> Tensor:
 
 
 def contributions(theta: Tensor, y: Tensor) -> Tensor:
-    """Return c_i = 2 (theta - y_i) / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta."""
+    """Return c_i = 2 (theta - y_i) / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta.
+
+    A vote is the contribution of a point to the gradient.
+    """
     return 2 * (theta.unsqueeze(-1) - y) / len(y)
 
 
@@ -84,15 +92,16 @@ def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
 def stationary_variance(y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
     """Return Var(theta) = eta s^2 / (B (1 - eta)) of SGD in the long run, s^2 = (1/N) sum_i (y_i - mean y)^2.
 
-    It solves V = rho^2 V + 4 eta^2 s^2 / B. If each batch is drawn without replacement and independently of the batches
-    before, multiply it by (N - B) / (N - 1). Neither formula holds for shuffled epochs: their batches depend on each
-    other, and theta varies less.
+    The variance solves V = rho^2 V + 4 eta^2 s^2 / B. If each batch is drawn without replacement and independently of
+    the batches before, multiply it by (N - B) / (N - 1). Neither formula holds for shuffled epochs: their batches
+    depend on each other, and theta varies less.
 
     Raises:
-        ValueError: unless 0 < eta < 1, since otherwise no stationary variance exists; if no such batch can be drawn.
+        ValueError: unless 0 < eta < 1, since otherwise no stationary variance exists; if batch_size < 1, or > N without
+            replacement.
     """
     if not 0 < lr < largest_stable_step():
-        raise ValueError(f"SGD settles only for a learning rate between 0 and 1, not {lr}")
+        raise ValueError(f"SGD has a finite stationary variance only for a learning rate between 0 and 1, not {lr}")
     samples = len(y)
     if batch_size < 1 or (batch_size > samples and not replacement):
         raise ValueError(f"batch size {batch_size} cannot be drawn from {samples} points")

@@ -1,9 +1,15 @@
-"""The one-parameter linear model f(x) = theta x: a point votes for y_i / x_i with weight x_i^2.
+"""The one-parameter linear model f(x) = theta x.
+
+theta* is the mean of y_i/x_i weighted by x_i^2: every point asks for the slope y_i/x_i.
 
     r_i = theta x_i - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2),   m2 = mean x^2,   m4 = mean x^4
 
-Legend of shapes: R replicas, N samples, T updates. theta is [R] or a scalar [], x and y are [N]. A result [R] becomes a
-scalar for a scalar theta. Units: theta has that of y/x, L that of y^2, eta (`lr`) that of 1/x^2.
+Legend of shapes: R replicas (independent copies with their own seeds), N samples, T updates. theta is [R] or a scalar
+[], x and y are [N]. A result [R] becomes a scalar for a scalar theta. Units: theta has that of y/x, L that of y^2,
+eta (`lr`) that of 1/x^2.
+
+Symbols: theta* the optimum, eta the learning rate, lambda = 2 m2 the curvature of L, B the number of samples in a
+batch, mean_B the mean over a batch, E the expectation over random batches.
 """
 
 import torch
@@ -21,7 +27,7 @@ def gradient(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def optimum(x: Tensor, y: Tensor) -> Tensor:
-    """Return theta* = sum_i x_i y_i / sum_i x_i^2, the mean of y_i / x_i weighted with x_i^2, a scalar.
+    """Return theta* = sum_i x_i y_i / sum_i x_i^2, the mean of y_i / x_i weighted by x_i^2, a scalar.
 
     So d theta*/d y_i = x_i / sum_j x_j^2: a point far from 0 has the most influence.
 
@@ -37,7 +43,10 @@ def update(theta: Tensor, x: Tensor, y: Tensor, lr: float) -> Tensor:
 
 
 def contributions(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return c_i = 2 (theta x_i - y_i) x_i / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta."""
+    """Return c_i = 2 (theta x_i - y_i) x_i / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta.
+
+    A vote is the contribution of a point to the gradient.
+    """
     return 2 * (theta.unsqueeze(-1) * x - y) * x / len(x)
 
 
@@ -88,18 +97,21 @@ def trajectory(theta0: Tensor, x: Tensor, y: Tensor, lr: float, updates: int) ->
 
 
 def stationary_variance(x: Tensor, y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
-    """Return Var(theta) = eta mean(x^2 eps^2) / B / (m2 - eta (m2^2 + (m4 - m2^2) / B)) in the long run.
+    """Return Var(theta) = (eta / B) mean(x^2 eps^2) / (m2 - eta (m2^2 + (m4 - m2^2) / B)) of SGD in the long run.
 
     eps_i = y_i - theta* x_i is the residual at the optimum. The variance solves
     V = (1 - 4 eta m2 + 4 eta^2 E[(mean_B x^2)^2]) V + 4 eta^2 Var(mean_B x eps). If each batch is drawn without
     replacement and independently of the batches before, replace both 1/B by (N - B) / (N - 1) / B.
 
     Raises:
-        ValueError: unless 0 < eta < `largest_mean_square_step`; if no such batch can be drawn; if every x_i is 0.
+        ValueError: unless 0 < eta < `largest_mean_square_step`; if batch_size < 1, or > N without replacement; if every
+            x_i is 0.
     """
     limit = largest_mean_square_step(x, batch_size, replacement)
     if not 0 < lr < limit:
-        raise ValueError(f"SGD settles only for a learning rate between 0 and {limit:.6g}, not {lr}")
+        raise ValueError(
+            f"SGD has a finite stationary variance only for a learning rate between 0 and {limit:.6g}, not {lr}"
+        )
     eps = y - optimum(x, y) * x
     noise = (x * eps).square().mean().item() * _inverse_batch(len(x), batch_size, replacement)
     m2 = _mean_square(x)
@@ -112,7 +124,7 @@ def largest_mean_square_step(x: Tensor, batch_size: int, replacement: bool = Tru
     It is smaller than 1/m2, because the curvature of a batch, 2 mean_B x^2, fluctuates. It tends to 1/m2 for large B.
 
     Raises:
-        ValueError: if no such batch can be drawn, or if every x_i is 0.
+        ValueError: if batch_size < 1, or > N without replacement; if every x_i is 0.
     """
     m2, m4 = _mean_square(x), x.square().square().mean().item()
     return m2 / (m2**2 + (m4 - m2**2) * _inverse_batch(len(x), batch_size, replacement))

@@ -1,4 +1,4 @@
-"""The numbers of shown and of diverged replicas, in words."""
+"""Phrases for the number of replicas and of diverged replicas, for captions. A replica is one seed of a run."""
 
 from collections.abc import Iterable
 
@@ -6,18 +6,23 @@ from reluviz.analysis.report.groups import Group
 from reluviz.analysis.report.pictures.bands import diverged
 
 
-def count_replicas(groups: Iterable[Group]) -> str:
-    """Return the number of replicas of the groups in words: "30 replicas each"."""
-    found = list(groups)
-    counts = sorted({len(group.replicas) for group in found})
-    if not counts:
+def replicas_in_words(groups: Iterable[Group]) -> str:
+    """Return how many replicas each group has: "no replicas", "1 replica", "30 replicas each", "8 to 30 replicas each".
+
+    "each" is added if there are several groups.
+    """
+    group_list = list(groups)
+    sizes = sorted({len(group.replicas) for group in group_list})
+    if not sizes:
         return "no replicas"
-    numbers = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    return f"{numbers} replica{'s' * (counts != [1])}{' each' * (len(found) > 1)}"
+    numbers = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    noun = "replica" if sizes == [1] else "replicas"
+    each = " each" if len(group_list) > 1 else ""
+    return f"{numbers} {noun}{each}"
 
 
-def count_diverged(groups: Iterable[Group]) -> str:
-    """Return the number of diverged replicas in words: "3 of 90 diverged"; an empty string if none diverged."""
-    found = list(groups)
-    number = sum(int(diverged(group).sum()) for group in found)
-    return f"{number:,} of {sum(len(group.replicas) for group in found):,} diverged" if number else ""
+def diverged_in_words(groups: Iterable[Group]) -> str:
+    """Return how many replicas of all groups together diverged: "3 of 90 diverged"; an empty string if none did."""
+    group_list = list(groups)
+    number = sum(int(diverged(group).sum()) for group in group_list)
+    return f"{number:,} of {sum(len(group.replicas) for group in group_list):,} diverged" if number else ""

@@ -96,7 +96,7 @@ def draw_elbow_paths(groups: Groups, metric: str, name: str) -> Picture | None:
     bottom, top = span(low, high, 0.25)
     last = max(int(paths.updates[-1]) for _, _, paths in found)
     page_axes.set_limits(update_limits(last, False), Limits(bottom, top, False))
-    update_ticks = ticks.updates(0, last, False, max(2, int(page_axes.width / 82)))
+    update_ticks = ticks.update_ticks(last, False, max(2, int(page_axes.width / 82)))
     page_axes.set_ticks(update_ticks, round_ticks(bottom, top, 5), "updates", ["elbow position x"])
     jumps = np.concatenate([np.abs(paths.slope_jump[~paths.dead]).ravel() for _, _, paths in found])
     jumps = jumps[np.isfinite(jumps)]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from reluviz.analysis.report.groups import Group, Groups, Value
 from reluviz.analysis.report.pictures import ticks
 from reluviz.analysis.report.pictures.bands import Floats, Limits, loss_limits, quartiles
-from reluviz.analysis.report.pictures.counts import count_diverged, count_replicas
+from reluviz.analysis.report.pictures.counts import diverged_in_words, replicas_in_words
 from reluviz.analysis.report.pictures.layout import make_layout
 from reluviz.analysis.report.pictures.legend import legend
 from reluviz.analysis.report.pictures.loss_curves import NAMES
@@ -62,7 +62,7 @@ def draw_final_values(groups: Groups, styles: Styles, key: str | None, metric: s
     # a blank note leaves space above the panels for the arrows
     page_axes = PageAxes(groups, title, note, handles, titles, layout.columns, [" "] * len(titles))
     page_axes.set_limits(scale.limits, limits)
-    y_ticks = ticks.logarithmic(limits.low, limits.high) if limits.log else round_ticks(limits.low, limits.high)
+    y_ticks = ticks.log_ticks(limits.low, limits.high) if limits.log else round_ticks(limits.low, limits.high)
     all_diverged = not any(np.isfinite(end).any() for end in ends.values())
     x_ticks = scale.ticks(page_axes.width)
     page_axes.set_ticks(x_ticks, Ticks([], []) if all_diverged else y_ticks, shortened(key or "", 60), [NAMES[metric]])
@@ -94,11 +94,11 @@ def _colour_value(group: Group, key: str | None) -> str:
 
 def _note(kept: Sequence[Group], ends: dict[int, Floats], groups: int) -> str:
     """Return the line that explains the picture."""
-    parts = [f"mean squared error, {count_replicas(kept)}"]
+    parts = [f"mean squared error, {replicas_in_words(kept)}"]
     if any(len(end) > 1 for end in ends.values()):
         dots = any(1 < len(end) <= MAX_DOTS for end in ends.values())
         parts.append(f"mark: median, bar: the middle half (q25 to q75){', dots: replicas' if dots else ''}")
-    if number := count_diverged(kept):
+    if number := diverged_in_words(kept):
         parts.append(f"▲ {number}")
     if len(kept) < groups:
         parts.append(f"{len(kept)} of {groups} groups drawn")
@@ -162,6 +162,5 @@ def _describe(groups: Sequence[Group], bands: dict[int, Floats], metric: str, ke
     rest = f"; of {len(groups)} groups these are {len(clauses)}" if len(clauses) < len(groups) else ""
     against = f" against {key}" if key is not None else ""
     medians = "; ".join(clauses)
-    return (
-        f"The {NAMES[metric]} at the end{against}: median and quartiles of {count_replicas(groups)}. {medians}{rest}."
-    )
+    replicas = replicas_in_words(groups)
+    return f"The {NAMES[metric]} at the end{against}: median and quartiles of {replicas}. {medians}{rest}."

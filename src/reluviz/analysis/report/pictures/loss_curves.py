@@ -7,7 +7,7 @@ import numpy as np
 from reluviz.analysis.report.groups import Groups
 from reluviz.analysis.report.pictures import ticks
 from reluviz.analysis.report.pictures.bands import Floats, band_limits, draw_band, quartiles, replica_curves
-from reluviz.analysis.report.pictures.counts import count_diverged, count_replicas
+from reluviz.analysis.report.pictures.counts import diverged_in_words, replicas_in_words
 from reluviz.analysis.report.pictures.layout import Layout, make_layout
 from reluviz.analysis.report.pictures.legend import legend
 from reluviz.analysis.report.pictures.page_axes import PageAxes
@@ -38,7 +38,7 @@ def draw_loss_curves(
     if not any(np.isfinite(band).any() for band in bands.values()):
         return None
     loss_name = NAMES[tag]
-    number_of_replicas = count_replicas(layout.shown_groups())
+    number_of_replicas = replicas_in_words(layout.shown_groups())
     single = all(len(group.replicas) == 1 for group in layout.shown_groups())
     title = f"{loss_name.capitalize()} during training"
     if panel_key:
@@ -48,14 +48,14 @@ def draw_loss_curves(
     )
     handles = legend(layout, styles)
     titles = [panel.title for panel in layout.panels]
-    notes = [count_diverged(panel.groups) for panel in layout.panels]
+    notes = [diverged_in_words(panel.groups) for panel in layout.panels]
     page_axes = PageAxes(groups, title, note, handles, titles, layout.columns, notes)
     limits = band_limits(bands.values())
     last = max(int(group.updates[-1]) for group in layout.shown_groups() if len(group.updates))
     log_updates = has_log_spaced_updates(layout)
     page_axes.set_limits(update_limits(last, log_updates), limits, log_updates)
-    x_ticks = ticks.updates(0, last, log_updates, max(2, int(page_axes.width / 82)))
-    y_ticks = ticks.logarithmic(limits.low, limits.high) if limits.log else round_ticks(limits.low, limits.high)
+    x_ticks = ticks.update_ticks(last, log_updates, max(2, int(page_axes.width / 82)))
+    y_ticks = ticks.log_ticks(limits.low, limits.high) if limits.log else round_ticks(limits.low, limits.high)
     page_axes.set_ticks(x_ticks, y_ticks, "updates", [loss_name])
     for axes, panel in zip(page_axes.panels, layout.panels, strict=True):
         for group in panel.groups:

@@ -157,7 +157,7 @@ class PageAxes:
                 axes.set_ylabel(y_names[i // self.columns % len(y_names)], size=SMALL_FONT + 1, color=GREY, labelpad=4)
             if axes.get_yscale() == "log":
                 # one line of markers: minor ticks of matplotlib have five artists each, and would take most of the time
-                positions = ticks.minor(*axes.get_ylim())
+                positions = ticks.minor_ticks(*axes.get_ylim())
                 style: dict[str, Any] = {"marker": TICKLEFT, "markersize": 2, "markeredgewidth": 0.6, "linestyle": ""}
                 transform = axes.get_yaxis_transform()
                 self.figure.add_artist(

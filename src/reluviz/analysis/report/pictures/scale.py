@@ -72,6 +72,6 @@ class Scale:
             max_ticks = max(2, int(pixels / 60))
             if not self.log:
                 return round_ticks(positions[0], positions[-1], max_ticks)
-            powers = ticks.logarithmic(10 ** positions[0], 10 ** positions[-1], max_ticks)
+            powers = ticks.log_ticks(10 ** positions[0], 10 ** positions[-1], max_ticks)
             return Ticks([math.log10(power) for power in powers.at], powers.labels)
         return Ticks([positions[i] for i in kept], [labels[i] for i in kept])

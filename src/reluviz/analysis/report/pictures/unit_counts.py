@@ -5,7 +5,7 @@ import numpy as np
 from reluviz.analysis.report.groups import Groups
 from reluviz.analysis.report.pictures import ticks
 from reluviz.analysis.report.pictures.bands import Limits, draw_band, quartiles, replica_curves
-from reluviz.analysis.report.pictures.counts import count_replicas
+from reluviz.analysis.report.pictures.counts import replicas_in_words
 from reluviz.analysis.report.pictures.layout import make_layout
 from reluviz.analysis.report.pictures.legend import legend
 from reluviz.analysis.report.pictures.loss_curves import BAND, has_log_spaced_updates, update_limits
@@ -32,7 +32,7 @@ def draw_unit_counts(groups: Groups, styles: Styles, name: str) -> Picture | Non
         return None
     single = all(len(group.replicas) == 1 for group in layout.shown_groups())
     title = "Hidden units during training: bent inside the data, always on, never on"
-    number_of_replicas = count_replicas(layout.shown_groups())
+    number_of_replicas = replicas_in_words(layout.shown_groups())
     note = "; ".join(filter(None, [f"number of units, {number_of_replicas}", "" if single else BAND, layout.left_out]))
     handles = legend(layout, styles)
     columns = len(layout.panels)
@@ -50,7 +50,7 @@ def draw_unit_counts(groups: Groups, styles: Styles, name: str) -> Picture | Non
     page_axes.set_limits(update_limits(last, log_updates), limits, log_updates)
     y_ticks = round_ticks(0, top, 5)
     page_axes.set_ticks(
-        ticks.updates(0, last, log_updates, max(2, int(page_axes.width / 82))), y_ticks, "updates", y_names
+        ticks.update_ticks(last, log_updates, max(2, int(page_axes.width / 82))), y_ticks, "updates", y_names
     )
     panels = iter(page_axes.panels)
     for status in STATUS_LABELS:

@@ -1,4 +1,8 @@
-// The application: connects the source of runs, the state and the views; loads runs, schedules drawing, keeps the address.
+// The application: connects the source of runs, the state and the views; loads runs, schedules drawing, and keeps the URL
+// in sync with the state.
+//
+// Sizes of a run: S snapshots, R replicas, P parameters, W hidden units; s is a snapshot, r a replica, k a unit, i a point.
+// `now` is what the views show (State.now): one snapshot of the run in focus, with the user's changes ("what if") if any.
 
 import * as math from "../core/math.js";
 import { slopeUnit } from "../drawing/axes.js";
@@ -24,7 +28,9 @@ import { RunBar } from "./run_bar.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
 
-const POLL_MILLISECONDS = 500, MAX_FRAMES = 1200;
+const POLL_MILLISECONDS = 500, MAX_FRAME_TIMES = 1200;
+// lengths of the longest arrows: as a fraction of the width of the domain, and in slope units (see axes.js)
+const LONGEST_ELBOW_ARROW = 0.08, LONGEST_JUMP_ARROW = 0.8;
 const COMMAND = "python -m reluviz train +exp=relu";
 
 export class App {
@@ -32,9 +38,11 @@ export class App {
     this.root = root;
     this.source = source;
     this.state = new State();
-    this.frames = [];
+    this.frameTimes = [];
     this.tooltip = new Tooltip();
-    this.state.dark = address.hostIsDark(!source.live);
+    // an HTML page embeds its runs; TensorBoard serves them, also while they train
+    this.embedded = !source.live;
+    this.state.dark = address.hostIsDark(this.embedded);
     this.#build();
     this.state.listeners.push(() => this.invalidate());
   }
@@ -57,7 +65,7 @@ export class App {
     this.path = new PathView(this);
     this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
     this.message = h("div.message", { role: "status" });
-    if (!this.source.live) {
+    if (this.embedded) {
       this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
     }
     this.main = h(
@@ -70,14 +78,14 @@ export class App {
   }
 
   async start() {
-    const wanted = address.read(!this.source.live);
-    await this.#list();
+    const fromUrl = address.read(this.embedded);
+    await this.#refreshListing();
     const { state } = this;
-    const names = (wanted.runs ? address.split(wanted.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+    const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    if (!names.length && state.listing.length) names.push(...(this.source.live ? [this.#newest()] : state.listing.slice(0, MAX_RUNS).map((entry) => entry.run)));
-    await Promise.all(names.map((name) => this.#select(name)));
-    this.#applyAddress(wanted);
+    if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
+    await Promise.all(names.map((name) => this.#addRun(name)));
+    this.#applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
       this.resized = true;
@@ -88,11 +96,11 @@ export class App {
       this.invalidate();
     });
     for (const view of this.views) observer.observe(view.plot.canvas);
-    address.watchDark(!this.source.live, () => state.change({ dark: address.hostIsDark(!this.source.live) }));
-    address.listen(!this.source.live, () => this.#followAddress());
+    address.watchDark(this.embedded, () => state.change({ dark: address.hostIsDark(this.embedded) }));
+    address.listen(this.embedded, () => this.#followUrl());
     window.addEventListener("beforeprint", () => this.#print(true));
     window.addEventListener("afterprint", () => this.#print(false));
-    if (this.source.live) this.#poll();
+    if (!this.embedded) this.#poll();
     this.invalidate();
   }
 
@@ -105,7 +113,8 @@ export class App {
     return this.state.listing.reduce((a, b) => ((b.wall ?? 0) > (a.wall ?? 0) ? b : a)).run;
   }
 
-  async #list() {
+  /** Read the list of runs, and remember if this fails. */
+  async #refreshListing() {
     const { state } = this;
     const previousFailure = this.failure ?? null;
     try {
@@ -124,12 +133,13 @@ export class App {
     const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
     const run = new Run(name, data, params, scalars);
     const listed = this.state.listing.find((entry) => entry.run === name);
-    run.born = listed?.born;
-    run.wallSeen = listed?.wall;
+    run.createdAt = listed?.born;
+    run.modifiedAt = listed?.wall;
     return run;
   }
 
-  async #select(name) {
+  /** Select and load a run, unless it is selected already or there are too many. */
+  async #addRun(name) {
     const { state } = this;
     if (state.selected.some((selected) => selected.name === name) || state.selected.length >= MAX_RUNS) return;
     const used = new Set(state.selected.map(({ slot }) => slot));
@@ -162,7 +172,7 @@ export class App {
 
   async toggle(name) {
     const { state } = this;
-    if (!state.selected.some((selected) => selected.name === name)) return this.#select(name);
+    if (!state.selected.some((selected) => selected.name === name)) return this.#addRun(name);
     if (state.selected.length === 1) return undefined;
     const selected = state.selected.filter((selected) => selected.name !== name);
     state.loaded.delete(name);
@@ -177,21 +187,21 @@ export class App {
     if (state.focus !== name) state.change({ focus: name, whatIf: null, unit: null, point: null, hover: { x: null, unit: null, point: null } });
   }
 
-  // address
+  // the URL
 
-  #applyAddress(wanted) {
+  #applyUrl(fromUrl) {
     const { state } = this;
     const wholeNumber = (text) => (/^\d{1,16}$/.test(text ?? "") ? Number(text) : null);
     const changes = {};
-    if (wanted.focus && state.loaded.has(wanted.focus)) changes.focus = wanted.focus;
-    if (["linear", "log"].includes(wanted.scale)) changes.scale = wanted.scale;
-    if (["overlay", "side"].includes(wanted.mode)) changes.mode = wanted.mode;
-    if (["share", "residual", "norm", "elbow"].includes(wanted.votes)) changes.measure = wanted.votes;
-    changes.unit = wholeNumber(wanted.unit);
-    changes.point = wholeNumber(wanted.point);
-    changes.replica = wholeNumber(wanted.replica) ?? 0;
-    if (wanted.slope === "1") changes.show = { ...state.show, slope: true };
-    const update = wholeNumber(wanted.step);
+    if (fromUrl.focus && state.loaded.has(fromUrl.focus)) changes.focus = fromUrl.focus;
+    if (["linear", "log"].includes(fromUrl.scale)) changes.scale = fromUrl.scale;
+    if (["overlay", "side"].includes(fromUrl.mode)) changes.mode = fromUrl.mode;
+    if (["share", "residual", "norm", "elbow"].includes(fromUrl.votes)) changes.measure = fromUrl.votes;
+    changes.unit = wholeNumber(fromUrl.unit);
+    changes.point = wholeNumber(fromUrl.point);
+    changes.replica = wholeNumber(fromUrl.replica) ?? 0;
+    if (fromUrl.slope === "1") changes.show = { ...state.show, slope: true };
+    const update = wholeNumber(fromUrl.step);
     state.change(changes);
     const run = state.run;
     if (run) {
@@ -202,13 +212,13 @@ export class App {
     if (update !== null && state.updates.length) state.goTo(state.updates[state.indexOf(update)]);
   }
 
-  get addressValues() {
+  get urlValues() {
     const { state } = this;
     const { run } = state;
     return {
       runs: address.join(state.selected.map(({ name }) => name)),
       focus: state.selected.length > 1 ? state.focus : null,
-      step: state.following ? null : state.update,
+      step: state.followingLatest ? null : state.update,
       unit: state.unit,
       point: state.point,
       replica: run && run.R > 1 && state.replica ? state.replica : null,
@@ -219,22 +229,23 @@ export class App {
     };
   }
 
-  #saveAddress() {
-    clearTimeout(this.addressTimer);
-    this.addressTimer = setTimeout(() => {
-      if (this.ready && !this.state.playing && this.state.selected.length) address.write(!this.source.live, this.addressValues);
+  #saveUrl() {
+    clearTimeout(this.urlTimer);
+    this.urlTimer = setTimeout(() => {
+      if (this.ready && !this.state.playing && this.state.selected.length) address.write(this.embedded, this.urlValues);
     }, 250);
   }
 
-  async #followAddress() {
-    const wanted = address.read(!this.source.live);
-    if (!wanted.runs) return;
-    const names = address.split(wanted.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+  async #followUrl() {
+    const fromUrl = address.read(this.embedded);
+    if (!fromUrl.runs) return;
+    const names = address.split(fromUrl.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     if (!names.length) return;
+    // between 1 and MAX_RUNS runs are always selected: make room, add the new runs, then remove the last old one
     for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
-    for (const name of names) await this.#select(name);
+    for (const name of names) await this.#addRun(name);
     for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
-    this.#applyAddress(wanted);
+    this.#applyUrl(fromUrl);
   }
 
   // runs that are still training
@@ -242,37 +253,38 @@ export class App {
   #poll() {
     setTimeout(async () => {
       try {
-        if (!document.hidden) await this.#checkForNews();
+        if (!document.hidden) await this.#checkForChanges();
       } finally {
         this.#poll();
       }
     }, POLL_MILLISECONDS);
   }
 
-  async #checkForNews() {
+  async #checkForChanges() {
     const { state } = this;
-    await this.#list();
-    if (!state.selected.length && state.listing.length) await this.#select(this.#newest());
+    await this.#refreshListing();
+    if (!state.selected.length && state.listing.length) await this.#addRun(this.#newest());
     for (const { name } of state.selected) {
       const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
       if (!listed) continue;
       if (!run) await this.#fetch(name);
-      else if (listed.wall !== run.wallSeen || listed.last !== run.update[run.S - 1]) await this.#extend(run, listed);
+      else if (listed.wall !== run.modifiedAt || listed.last !== run.update[run.S - 1]) await this.#extend(run, listed);
     }
   }
 
+  /** Load the later snapshots of a run, or all of it if they do not continue the loaded ones. */
   async #extend(run, listed) {
     try {
-      const after = run.settled > 0 ? run.update[run.settled - 1] : undefined;
+      const after = run.finalCount > 0 ? run.update[run.finalCount - 1] : undefined;
       const [later, scalars] = await Promise.all([
         this.source.blob(run.name, "params", after),
         this.source.blob(run.name, "scalars").catch(() => null),
       ]);
-      if (listed.born !== run.born || !run.extend(later)) {
+      if (listed.born !== run.createdAt || !run.extend(later)) {
         await this.#fetch(run.name);
         return;
       }
-      run.wallSeen = listed.wall;
+      run.modifiedAt = listed.wall;
       run.setScalars(scalars);
       this.#runsChanged();
     } catch (error) {
@@ -282,16 +294,17 @@ export class App {
 
   // drawing
 
+  /** Draw everything in the next animation frame. */
   invalidate() {
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame((time) => {
       this.pending = false;
-      this.#frame(time);
+      this.#drawFrame(time);
     });
   }
 
-  #frame(time) {
+  #drawFrame(time) {
     const started = performance.now();
     if (this.state.playing) {
       this.timeBar.advance(this.lastTime ? Math.min(200, time - this.lastTime) : 0);
@@ -299,10 +312,10 @@ export class App {
     } else this.lastTime = null;
     this.#draw();
     const spent = performance.now() - started;
-    this.frames.push({ spent, played: this.state.playing });
-    if (this.frames.length > MAX_FRAMES) this.frames.shift();
+    this.frameTimes.push({ spent, played: this.state.playing });
+    if (this.frameTimes.length > MAX_FRAME_TIMES) this.frameTimes.shift();
     if (this.state.playing) this.invalidate();
-    else this.#saveAddress();
+    else this.#saveUrl();
   }
 
   #draw() {
@@ -325,6 +338,7 @@ export class App {
     this.main.classList.toggle("with-slope", state.show.slope);
     this.inspector.draw();
     for (const view of this.views) {
+      // the slope view shows and hides itself in its draw()
       if (view.element.hidden && view !== this.slopeView) continue;
       // reading sizes forces a layout, so do it only when they may have changed
       if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
@@ -377,11 +391,15 @@ export class App {
   /** The lines of a point's tooltip. */
   describePoint(i) {
     const { run, votes, net } = this.state.now();
-    const asks = net.model === "relu" ? [] : [`asks for θ = ${number(math.candidate(net.model, run.x[i], run.y[i]))} with weight ${number(math.weight(net.model, run.x[i]))}`];
-    return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...asks];
+    const candidate = net.model === "relu" ? [] : [`asks for θ = ${number(math.candidate(net.model, run.x[i], run.y[i]))} with weight ${number(math.weight(net.model, run.x[i]))}`];
+    return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
-  /** How one update on a point alone would move every unit, and a factor that makes this visible. */
+  /**
+   * How one update on a point alone would move every unit.
+   * @returns elbow, jump: the motion of each unit for a step size of 1; rate: the step size; factor: how much the arrows
+   *   enlarge the motion, so that it is visible; pixelsPerMotion: the length in pixels of the arrow for an elbow's motion of 1
+   */
   pointMotion(now, i) {
     const cached = this.cachedMotion;
     if (cached && cached.now === now && cached.i === i) return cached;
@@ -389,17 +407,18 @@ export class App {
     const g = math.contribution(net, run.x, run.y, i, 1, run.trained);
     const moves = Array.from(net.w, (_, k) => math.unitMotion(net, g, k));
     const width = run.domain[1] - run.domain[0];
-    let elbow = 0, jump = 0;
+    let maxElbow = 0, maxJump = 0;
     moves.forEach((move, k) => {
       const beta = math.elbow(net, k);
-      if (beta >= run.domain[0] && beta <= run.domain[1]) (elbow = Math.max(elbow, Math.abs(move.elbow))), (jump = Math.max(jump, Math.abs(move.jump)));
+      if (beta >= run.domain[0] && beta <= run.domain[1]) (maxElbow = Math.max(maxElbow, Math.abs(move.elbow))), (maxJump = Math.max(maxJump, Math.abs(move.jump)));
     });
     const rate = run.rate;
-    const goals = [(0.08 * width) / (elbow * rate), (0.8 * slopeUnit(run)) / (jump * rate)].filter((v) => Number.isFinite(v) && v > 0);
-    const factor = goals.length ? Math.max(1, round125(Math.min(...goals))) : 1;
+    // the largest arrows are about LONGEST_ELBOW_ARROW and LONGEST_JUMP_ARROW long, but never shorter than the real motion
+    const factors = [(LONGEST_ELBOW_ARROW * width) / (maxElbow * rate), (LONGEST_JUMP_ARROW * slopeUnit(run)) / (maxJump * rate)].filter((v) => Number.isFinite(v) && v > 0);
+    const factor = factors.length ? Math.max(1, round125(Math.min(...factors))) : 1;
     const { left, right } = this.functionView.plot.area;
-    const scaleX = factor * rate * ((right - left) / (this.functionView.plot.xScale.high - this.functionView.plot.xScale.low));
-    this.cachedMotion = { now, i, elbow: moves.map((m) => m.elbow), jump: moves.map((m) => m.jump), factor, rate, scaleX };
+    const pixelsPerMotion = factor * rate * ((right - left) / (this.functionView.plot.xScale.high - this.functionView.plot.xScale.low));
+    this.cachedMotion = { now, i, elbow: moves.map((m) => m.elbow), jump: moves.map((m) => m.jump), factor, rate, pixelsPerMotion };
     return this.cachedMotion;
   }
 }
@@ -415,6 +434,7 @@ function crowdedEarly(updates) {
 /** Show the runs of a source in an element. */
 export async function start(root, source) {
   const app = new App(root, source);
+  // what the view shows as plain numbers, for the browser's console and for the tests
   Object.defineProperty(window, "reluvizState", { configurable: true, get: () => report(app) });
   await app.start();
   return app;

@@ -7,7 +7,7 @@ export function report(app) {
   const { state } = app;
   const now = state.now();
   const functionHits = app.functionView.hits;
-  const played = app.frames.filter((f) => f.played).map((f) => f.spent).sort((a, b) => a - b);
+  const played = app.frameTimes.filter((f) => f.played).map((f) => f.spent).sort((a, b) => a - b);
   const position = (view, x, y) => {
     const box = view.plot.canvas.getBoundingClientRect();
     return { x: box.left + x * view.plot.zoom, y: box.top + y * view.plot.zoom };
@@ -24,7 +24,7 @@ export function report(app) {
     snapshots: now ? Array.from(now.run.update) : [],
     total: now?.run.total ?? 0,
     stride: now?.run.stride ?? 1,
-    following: state.following,
+    following: state.followingLatest,
     playing: state.playing,
     scale: state.scale,
     unit: state.unit,

@@ -66,7 +66,7 @@ export class Run {
   }
 
   /** The number of snapshots that are final: the last snapshot of a thinned run may be dropped later. */
-  get settled() {
+  get finalCount() {
     const extra = this.stride > 1 && (this.total - 1) % this.stride !== 0;
     return extra ? this.S - 1 : this.S;
   }
@@ -77,18 +77,18 @@ export class Run {
    */
   extend(buffer) {
     const { header, arrays } = decode(buffer);
-    const settled = this.settled;
+    const finalCount = this.finalCount;
     const fits =
-      header.before === settled &&
+      header.before === finalCount &&
       (header.stride ?? 1) === this.stride &&
       JSON.stringify(header.fields) === JSON.stringify(this.fields) &&
-      (settled === 0 || header.wall_before === this.wall[settled - 1]) &&
+      (finalCount === 0 || header.wall_before === this.wall[finalCount - 1]) &&
       arrays.values.shape[1] === this.R;
     if (!fits) return false;
     if (arrays.update.data.length === 0) return true;
-    this.update = concatenated(this.update.subarray(0, settled), arrays.update.data);
-    this.wall = concatenated(this.wall.subarray(0, settled), arrays.wall.data);
-    this.values = concatenated(this.values.subarray(0, settled * this.R * this.P), arrays.values.data);
+    this.update = concatenated(this.update.subarray(0, finalCount), arrays.update.data);
+    this.wall = concatenated(this.wall.subarray(0, finalCount), arrays.wall.data);
+    this.values = concatenated(this.values.subarray(0, finalCount * this.R * this.P), arrays.values.data);
     this.total = header.total;
     this.version += 1;
     return true;
@@ -120,12 +120,11 @@ export class Run {
   }
 
   elbow(s, r, k) {
-    const w = this.value(s, r, "w", k);
-    return w === 0 ? NaN : -this.value(s, r, "b", k) / w;
+    return math.elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
   }
 
   slopeJump(s, r, k) {
-    return this.value(s, r, "v", k) * Math.abs(this.value(s, r, "w", k));
+    return math.slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
   }
 
   /** The index of the last snapshot at or before an update. */

@@ -15,7 +15,7 @@ export class State {
     this.focus = null;
     this.replica = 0;
     this.update = 0;
-    this.following = true;
+    this.followingLatest = true;
     this.scale = "linear";
     this.playing = false;
     this.speed = 1;
@@ -58,7 +58,7 @@ export class State {
     const runs = this.runs.map(({ run }) => run.update);
     if (runs.length === 1) this.updates = runs[0];
     else this.updates = Float64Array.from(new Set(runs.flatMap((updates) => Array.from(updates)))).sort();
-    if (this.updates.length && (this.following || this.update > this.last)) this.update = this.last;
+    if (this.updates.length && (this.followingLatest || this.update > this.last)) this.update = this.last;
   }
 
   get last() {
@@ -95,7 +95,7 @@ export class State {
 
   /** Go to an update; at the last one, follow the run from then on. */
   goTo(update) {
-    this.change({ update, following: update >= this.last });
+    this.change({ update, followingLatest: update >= this.last });
   }
 
   stepBy(count) {

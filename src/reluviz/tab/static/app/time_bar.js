@@ -112,6 +112,6 @@ export class TimeBar {
     this.scale.set(state.scale);
     setText(this.speed, `${state.speed}×`.replace("0.25", "¼").replace("0.5", "½"));
     setVisible(this.live, this.app.source.live);
-    this.live.classList.toggle("on", state.following);
+    this.live.classList.toggle("on", state.followingLatest);
   }
 }

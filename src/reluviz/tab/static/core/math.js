@@ -47,11 +47,17 @@ export const allFinite = (p) =>
     ? Number.isFinite(p.c) && [p.w, p.b, p.v].every((part) => part.every(Number.isFinite))
     : Number.isFinite(p.theta);
 
-/** beta_k = -b_k / w_k; NaN where w_k = 0. */
-export const elbow = (p, k) => (p.w[k] === 0 ? NaN : -p.b[k] / p.w[k]);
+/** beta = -b / w; NaN where w = 0. */
+export const elbowOf = (w, b) => (w === 0 ? NaN : -b / w);
 
-/** f'(beta+) - f'(beta-) = v_k |w_k|. */
-export const slopeJump = (p, k) => p.v[k] * Math.abs(p.w[k]);
+/** f'(beta+) - f'(beta-) = v |w|. */
+export const slopeJumpOf = (w, v) => v * Math.abs(w);
+
+/** The elbow of unit k. */
+export const elbow = (p, k) => elbowOf(p.w[k], p.b[k]);
+
+/** The slope jump of unit k. */
+export const slopeJump = (p, k) => slopeJumpOf(p.w[k], p.v[k]);
 
 /** mu_k = w_k v_k, the slope a unit adds on its active side. */
 export const activeSlope = (p, k) => p.w[k] * p.v[k];

@@ -1,26 +1,33 @@
-// Limits, margins and marks that several plots share. All plots over x have the same x axis, so that a point, its vote
-// and the elbows near it are drawn in one column.
+// Scales, ticks and margins that several plots share. All plots over x have the same x axis, so that a point, its vote
+// (its contribution to the gradient) and the elbows near it are drawn in one column.
 
-import { tick } from "./format.js";
-import { asinhScale, linear, span, ticks } from "./scales.js";
+import { formatTick } from "./format.js";
+import { asinhScale, linear, roundTicks, span } from "./scales.js";
 
 export const LEFT_MARGIN = 54;
+/** Empty margins at both ends of the x axis and of the y axis, as fractions of the values' range. */
+const X_PADDING = 0.02, Y_PADDING = 0.08;
+/** Room for the row of elbows below the data, as a fraction of the y range above it. */
+const ELBOW_ROW = 0.07;
 
-/** The width of the labels at the right of a plot. */
+/** The width of the labels at the right of a plot of this width, in CSS pixels. */
 export const labelWidth = (width) => (width > 640 ? 96 : 76);
 
 /** The scale of all plots over x. @param {import("../app/run.js").Run[]} runs */
 export function xScale(runs) {
-  const [low, high] = span(runs.flatMap((run) => run.domain), 0.02);
+  const [low, high] = span(runs.flatMap((run) => run.domain), X_PADDING);
   return linear(low, high);
 }
 
-/** The y axis of the function. It follows from the data, so that it does not move while the network learns. */
+/**
+ * The y scale of the plots of the function. It depends only on the data and the target, so that it does not move while
+ * the network learns.
+ * @param {import("../app/run.js").Run[]} runs
+ */
 export function yScale(runs) {
   const values = runs.flatMap((run) => [...extent(run.y), ...(run.target ? extent(run.target) : [])]);
-  const [low, high] = span(values, 0.08);
-  // room for the row of elbows below the data
-  return linear(low - 0.07 * (high - low), high);
+  const [low, high] = span(values, Y_PADDING);
+  return linear(low - ELBOW_ROW * (high - low), high);
 }
 
 /** The smallest and the largest value. */
@@ -37,32 +44,45 @@ export function slopeUnit(run) {
   return slope > 0 && Number.isFinite(slope) ? 10 ** Math.round(Math.log10(slope)) : 1;
 }
 
+/** In slope units: where the scale of slope jumps becomes logarithmic, and where it ends. */
 const LINEAR_LIMIT = 0.3, MAX_JUMP = 50;
 
-/** The scale of slope jumps: linear up to about 0.3 slope units, logarithmic from there to 50. */
+/**
+ * The scale of slope jumps v|w|: how much a unit changes the slope of f at its elbow. It is nearly linear up to
+ * LINEAR_LIMIT slope units and nearly logarithmic from there to MAX_JUMP.
+ */
 export function jumpScale(run) {
   const unit = slopeUnit(run);
   const scale = asinhScale(LINEAR_LIMIT * unit, MAX_JUMP / LINEAR_LIMIT);
-  return { ...scale, marks: (maxCount) => (maxCount < 5 ? [-10, 0, 10] : [-10, -1, 0, 1, 10]).map((m) => ({ value: m * unit, label: String(m * unit).replace("-", "−") })) };
+  const ticks = (maxCount) => (maxCount < 5 ? [-10, 0, 10] : [-10, -1, 0, 1, 10]).map((m) => ({ value: m * unit, label: String(m * unit).replace("-", "−") }));
+  return { ...scale, ticks };
 }
 
-/** A function that returns where a slope jump lies on its scale, -1 to 1; colours show this number. */
+/**
+ * A function that maps a slope jump to its position on the scale of slope jumps: 0 for no jump, ±1 at ±MAX_JUMP slope
+ * units, beyond ±1 for larger jumps. The colour of an elbow shows this position.
+ */
 export const jumpPosition = (run) => {
-  const unit = LINEAR_LIMIT * slopeUnit(run), reach = Math.asinh(MAX_JUMP / LINEAR_LIMIT);
-  return (jump) => Math.asinh(jump / unit) / reach;
+  const linearLimit = LINEAR_LIMIT * slopeUnit(run), maxAsinh = Math.asinh(MAX_JUMP / LINEAR_LIMIT);
+  return (jump) => Math.asinh(jump / linearLimit) / maxAsinh;
 };
 
-/** The marks of the time axis. */
-export function timeMarks(state, maxCount) {
+/**
+ * The ticks of the time axis, about `maxCount` of them.
+ * @param {import("../app/state.js").State} state `last` is the last recorded update, `scale` is "linear" or "log", and
+ *   `time.first` the update at which the logarithmic time scale begins to be logarithmic
+ * @returns {{value: number, label: string}[]}
+ */
+export function timeTicks(state, maxCount) {
   const last = state.last || 1;
   if (state.scale === "linear") {
-    const { values, step } = ticks(0, last, maxCount);
-    return values.map((value) => ({ value, label: tick(value, step) }));
+    const { values, step } = roundTicks(0, last, maxCount);
+    return values.map((value) => ({ value, label: formatTick(value, step) }));
   }
   const first = Math.max(1, state.time.first);
-  const marks = [{ value: 0, label: "0" }];
+  const ticks = [{ value: 0, label: "0" }];
   const decades = Math.log10(last / first);
-  const every = Math.max(1, Math.ceil(decades / maxCount));
-  for (let e = Math.ceil(Math.log10(first) - 1e-9); 10 ** e <= last; e += every) marks.push({ value: 10 ** e, label: tick(10 ** e, 10 ** e) });
-  return marks;
+  const decadeStep = Math.max(1, Math.ceil(decades / maxCount));
+  for (let e = Math.ceil(Math.log10(first) - 1e-9); 10 ** e <= last; e += decadeStep) ticks.push({ value: 10 ** e, label: formatTick(10 ** e, 10 ** e) });
+  return ticks;
 }

@@ -34,14 +34,14 @@ export function percent(value) {
 /** A percentage for an axis, with as few digits as possible. */
 export function shortPercent(value) {
   const rounded = Number((value * 100).toPrecision(3));
-  return `${Math.abs(rounded) >= 1e4 ? tick(rounded, 1) : number(rounded)} %`;
+  return `${Math.abs(rounded) >= 1e4 ? formatTick(rounded, 1) : number(rounded)} %`;
 }
 
 /** A whole number with thin spaces between groups of three digits. */
 export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
-/** The label of a mark on an axis, with the digits that the step between marks needs. */
-export function tick(value, step) {
+/** The label of a tick of an axis, with the digits that the step between ticks needs. */
+export function formatTick(value, step) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e4) {

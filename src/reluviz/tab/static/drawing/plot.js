@@ -101,12 +101,12 @@ export class Plot {
   }
 
   /** Draw axes: a light grid, with the numbers outside. */
-  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = false, maxXMarks, maxYMarks } = {}) {
+  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = false, maxXTicks, maxYTicks } = {}) {
     const { ctx, colours } = this;
     const { left, right, top, bottom } = this.area;
     ctx.lineWidth = 1;
-    const xs = this.xScale.marks(maxXMarks ?? Math.max(2, Math.floor((right - left) / 78)));
-    const ys = this.yScale.marks(maxYMarks ?? Math.max(2, Math.floor((bottom - top) / 38)));
+    const xs = this.xScale.ticks(maxXTicks ?? Math.max(2, Math.floor((right - left) / 78)));
+    const ys = this.yScale.ticks(maxYTicks ?? Math.max(2, Math.floor((bottom - top) / 38)));
     ctx.strokeStyle = colours.grid;
     ctx.beginPath();
     for (const { value } of xs) this.#line(crisp(this.X(value)), top, crisp(this.X(value)), bottom);
@@ -131,8 +131,8 @@ export class Plot {
     }
     if (yTicks) {
       let free = Infinity;
-      const marks = ys.map(({ value, label }) => ({ y: this.Y(value), label }));
-      for (const { y, label } of marks.sort((a, b) => b.y - a.y)) {
+      const labels = ys.map(({ value, label }) => ({ y: this.Y(value), label }));
+      for (const { y, label } of labels.sort((a, b) => b.y - a.y)) {
         if (y > free - 11 || y < top - 2 || y > bottom + 2) continue;
         this.text(label, left - 7, y + 3.5, { align: "right" });
         free = y;

@@ -1,10 +1,10 @@
-// Scales of axes. A scale is {low, high, f, g, marks}: f maps a value to 0..1, g maps back, marks(maxCount) gives
+// Scales of axes. A scale is {low, high, f, g, ticks}: f maps a value to 0..1, g maps back, ticks(maxCount) gives
 // [{value, label}] for the axis.
 
-import { tick } from "./format.js";
+import { formatTick } from "./format.js";
 
 /** Multiples of 1, 2 or 5 times a power of ten, about `maxCount` of them. @returns {{values: number[], step: number}} */
-export function ticks(low, high, maxCount) {
+export function roundTicks(low, high, maxCount) {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return { values: [], step: 1 };
   const rough = span / Math.max(1, maxCount);
@@ -25,9 +25,9 @@ export const linear = (low, high) => ({
   low, high,
   f: (v) => (v - low) / (high - low),
   g: (t) => low + t * (high - low),
-  marks: (maxCount) => {
-    const { values, step } = ticks(low, high, maxCount);
-    return values.map((value) => ({ value, label: tick(value, step) }));
+  ticks: (maxCount) => {
+    const { values, step } = roundTicks(low, high, maxCount);
+    return values.map((value) => ({ value, label: formatTick(value, step) }));
   },
 });
 
@@ -37,28 +37,28 @@ export function logarithmic(low, high) {
     low, high,
     f: (v) => (Math.log10(v) - a) / (b - a),
     g: (t) => 10 ** (a + t * (b - a)),
-    marks: (maxCount) => decades(a, b, maxCount),
+    ticks: (maxCount) => decades(a, b, maxCount),
   };
 }
 
-/** The marks of a logarithmic axis from 10^a to 10^b. */
+/** The ticks of a logarithmic axis from 10^a to 10^b. */
 function decades(a, b, maxCount) {
   const first = Math.ceil(a - 1e-9), last = Math.floor(b + 1e-9);
-  const every = Math.max(1, Math.ceil((last - first + 1) / maxCount));
-  const marks = [];
+  const decadeStep = Math.max(1, Math.ceil((last - first + 1) / maxCount));
+  const ticks = [];
   if (b - a < 0.7) {
-    const { values, step } = ticks(10 ** a, 10 ** b, maxCount);
-    return values.filter((value) => value > 0).map((value) => ({ value, label: tick(value, step) }));
+    const { values, step } = roundTicks(10 ** a, 10 ** b, maxCount);
+    return values.filter((value) => value > 0).map((value) => ({ value, label: formatTick(value, step) }));
   }
   const multiples = (b - a) * 3 <= maxCount ? [1, 2, 5] : [1];
   for (let e = first - 1; e <= last; e++) {
-    if (multiples.length === 1 && (e - first) % every) continue;
+    if (multiples.length === 1 && (e - first) % decadeStep) continue;
     for (const m of multiples) {
       const value = m * 10 ** e;
-      if (Math.log10(value) >= a - 1e-9 && Math.log10(value) <= b + 1e-9) marks.push({ value, label: tick(value, 10 ** e) });
+      if (Math.log10(value) >= a - 1e-9 && Math.log10(value) <= b + 1e-9) ticks.push({ value, label: formatTick(value, 10 ** e) });
     }
   }
-  return marks;
+  return ticks;
 }
 
 /** A symmetrical scale with 0 in the middle: linear near 0, logarithmic far from it. */
@@ -68,10 +68,10 @@ export function asinhScale(unit, reachInUnits) {
     low: -reachInUnits * unit, high: reachInUnits * unit,
     f: (v) => 0.5 + 0.5 * Math.max(-0.97, Math.min(0.97, Math.asinh(v / unit) / reach)),
     g: (t) => unit * Math.sinh((2 * t - 1) * reach),
-    marks: (maxCount) => {
+    ticks: (maxCount) => {
       const powers = maxCount < 5 ? [10] : [1, 10, 100];
       const values = powers.filter((p) => p <= reachInUnits * 0.5).flatMap((p) => [-p * unit, p * unit]);
-      return [0, ...values].map((value) => ({ value, label: tick(value, Math.abs(value) || 1) }));
+      return [0, ...values].map((value) => ({ value, label: formatTick(value, Math.abs(value) || 1) }));
     },
   };
 }

@@ -2,7 +2,7 @@
 // downwards.
 
 import * as math from "../core/math.js";
-import { jumpPosition, labelWidth, LEFT_MARGIN, timeMarks, xScale } from "../drawing/axes.js";
+import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
@@ -30,7 +30,7 @@ export class ElbowsThroughTimeView {
     const { run, r } = now;
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 8, bottom: 20 };
     const time = state.time;
-    const down = { low: state.last, high: 0, f: (u) => 1 - time.f(u), g: (t) => time.g(1 - t), marks: (maxCount) => timeMarks(state, maxCount) };
+    const down = { low: state.last, high: 0, f: (u) => 1 - time.f(u), g: (t) => time.g(1 - t), ticks: (maxCount) => timeTicks(state, maxCount) };
     plot.scales(xScale(state.runs.map((shown) => shown.run)), down);
     const every = Math.ceil(run.W / MAX_LINES);
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";

@@ -302,7 +302,7 @@ export class FunctionView {
     if (i === null) return;
     const motion = this.app.pointMotion(now, i);
     for (const { k, x } of this.hits.elbows) {
-      const dx = motion.elbow[k] * motion.scaleX;
+      const dx = motion.elbow[k] * motion.pixelsPerMotion;
       if (Math.abs(dx) > 1.5) this.plot.arrow(x, y - 11, Math.sign(dx) * Math.min(60, Math.abs(dx)), 0, { colour: dx > 0 ? this.app.colours.plus : this.app.colours.minus });
     }
   }

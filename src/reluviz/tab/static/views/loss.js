@@ -1,7 +1,7 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
 import * as math from "../core/math.js";
-import { timeMarks } from "../drawing/axes.js";
+import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
 import { count, number } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
@@ -64,13 +64,13 @@ export class LossView {
     const lines = this.lines(), references = this.references(now);
     const bounds = this.#bounds(lines, references.concat(Number.isFinite(now.lossTrain) ? { value: now.lossTrain } : []));
     const time = state.time;
-    const timeScale = { low: 0, high: state.last, f: time.f, g: time.g, marks: (maxCount) => timeMarks(state, maxCount) };
+    const timeScale = { low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) };
     plot.scales(timeScale, logarithmic(...bounds));
     const replicas = now.run.R > 1 ? `median of ${count(now.run.seeds?.length ?? now.run.R)} replicas, quartiles shaded; ` : "";
     setText(this.caption, `${replicas}mean squared error`);
     const key = [lines.map((l) => [l.run.name, l.run.version, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {
-      plot.axes({ xLabel: "updates", maxYMarks: 4 });
+      plot.axes({ xLabel: "updates", maxYTicks: 4 });
       plot.clipped(() => {
         if (state.runs.length === 1) this.#band(now.run);
         for (const l of lines) this.#thinned(l);

@@ -1,5 +1,6 @@
 // The panel "Which θ each point asks for", for the models with one parameter: the loss is a parabola in theta; below it, the
-// theta and the weight that each point asks for.
+// candidate of each point with its weight. The candidate of a point is the theta that fits this point exactly: y for the
+// constant model, y/x for the linear one. theta*, which minimises the loss, is the weighted mean of the candidates.
 
 import * as math from "../core/math.js";
 import { h, setText } from "../drawing/dom.js";
@@ -8,7 +9,12 @@ import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { linear, span } from "../drawing/scales.js";
 
-/** The limits of theta: they contain nearly all of the weight, so that points near x = 0 do not stretch the axis. */
+// candidates of the linear model with less than this share of the weight on either side are outside the axis
+const OUTSIDE_SHARE = 0.002;
+// recorded thetas and the shown one extend the axis if their distance to theta* is below this multiple of the candidates' range
+const MAX_RECORDED_DISTANCE = 4, MAX_SHOWN_DISTANCE = 6;
+
+/** The limits of theta. They contain nearly all of the weight, so that points near x = 0 do not stretch the axis. */
 export function thetaRange(run, theta) {
   const candidates = Array.from(run.x, (x, i) => [math.candidate(run.model, x, run.y[i]), math.weight(run.model, x)]).filter(([t]) => Number.isFinite(t));
   candidates.sort((a, b) => a[0] - b[0]);
@@ -17,11 +23,12 @@ export function thetaRange(run, theta) {
     let sum = 0;
     return (candidates.find(([, weight]) => (sum += weight) > share * totalWeight) ?? candidates[candidates.length - 1] ?? [0])[0];
   };
-  const [low, high] = run.model === "constant" ? [quantile(0), quantile(0.9999)] : [quantile(0.002), quantile(0.998)];
-  const path = [];
-  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) path.push(run.values[s * run.R]);
-  const near = path.filter((t) => Math.abs(t - run.thetaOptimum) < 4 * (high - low));
-  return span([low, high, run.thetaOptimum, ...near, ...(Math.abs(theta - run.thetaOptimum) < 6 * (high - low) ? [theta] : [])], 0.07);
+  // 0.9999 finds the largest candidate of the constant model: no partial sum exceeds the total
+  const [low, high] = run.model === "constant" ? [quantile(0), quantile(0.9999)] : [quantile(OUTSIDE_SHARE), quantile(1 - OUTSIDE_SHARE)];
+  const recorded = [];
+  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) recorded.push(run.values[s * run.R]);
+  const near = recorded.filter((t) => Math.abs(t - run.thetaOptimum) < MAX_RECORDED_DISTANCE * (high - low));
+  return span([low, high, run.thetaOptimum, ...near, ...(Math.abs(theta - run.thetaOptimum) < MAX_SHOWN_DISTANCE * (high - low) ? [theta] : [])], 0.07);
 }
 
 export class ParabolaView {
@@ -40,6 +47,9 @@ export class ParabolaView {
     const now = state.now();
     plot.begin(colours);
     if (!plot.visible || !now || now.run.model === "relu") return;
+    // the pointer must not find what an earlier call has drawn
+    this.handle = null;
+    this.hits = [];
     const { run } = now, theta = now.net.theta;
     setText(this.caption, run.model === "constant" ? "each point asks for its y, all with the same weight" : "each point asks for y/x, with weight x²");
     if (!now.finite) {
@@ -48,25 +58,25 @@ export class ParabolaView {
       return;
     }
     const split = Math.round(plot.height * 0.6);
-    const x = linear(...thetaRange(run, theta));
-    this.#parabola(now, x, split);
-    this.#candidates(now, x, split);
+    const thetaScale = linear(...thetaRange(run, theta));
+    this.#parabola(now, thetaScale, split);
+    this.#candidates(now, thetaScale, split);
   }
 
-  /** The loss as a function of theta, with theta and theta*. */
-  #parabola(now, x, split) {
+  /** The loss as a function of theta, with theta (in `now.net` the shown one, in `now.runNet` the recorded one) and theta*. */
+  #parabola(now, thetaScale, split) {
     const { plot } = this;
     const { colours } = this.app;
     const { run } = now, theta = now.net.theta, optimum = run.thetaOptimum;
     const lossAt = (t) => math.loss({ model: run.model, theta: t }, run.x, run.y);
-    const minimum = lossAt(optimum), curvature = run.model === "linear" ? mean(run.x, (a) => a * a) : 1;
-    const parabola = (t) => minimum + curvature * (t - optimum) ** 2;
-    const ends = [parabola(x.low), parabola(x.high)];
+    const minimum = lossAt(optimum), squareCoefficient = run.model === "linear" ? mean(run.x, (a) => a * a) : 1;
+    const parabola = (t) => minimum + squareCoefficient * (t - optimum) ** 2;
+    const ends = [parabola(thetaScale.low), parabola(thetaScale.high)];
     plot.margin = { left: 46, right: 14, top: 12, bottom: plot.height - split };
-    plot.scales(x, linear(Math.max(0, minimum - 0.12 * (Math.max(...ends) - minimum)), Math.max(...ends) * 1.02));
+    plot.scales(thetaScale, linear(Math.max(0, minimum - 0.12 * (Math.max(...ends) - minimum)), Math.max(...ends) * 1.02));
     plot.axes({ xTicks: false, yLabel: "loss" });
     const { top } = plot.area;
-    const ts = Array.from({ length: 80 }, (_, i) => x.low + (i / 79) * (x.high - x.low));
+    const ts = Array.from({ length: 80 }, (_, i) => thetaScale.low + (i / 79) * (thetaScale.high - thetaScale.low));
     plot.segment(plot.X(optimum), top, plot.X(optimum), plot.height - 22, { colour: colours.truth, width: 1.4, dash: [5, 4] });
     plot.line(ts, ts.map(parabola), { colour: colours.ink, width: 1.8 });
     const px = plot.X(theta), py = plot.Y(parabola(theta));
@@ -78,37 +88,36 @@ export class ParabolaView {
     });
     if (now.whatIf) plot.disc(plot.X(now.runNet.theta), plot.Y(parabola(now.runNet.theta)), 5, { edge: colours.faint, width: 2 });
     this.handle = { x: px, y: py };
-    this.#nextStep(now, parabola, curvature, px, py);
+    this.#nextStep(now, px, py);
     plot.disc(px, py, 7, { fill: colours.ink, edge: colours.paper, width: 2 });
     const close = Math.abs(px - plot.X(optimum)) < 60;
     plot.text("θ*", plot.X(optimum) + (px > plot.X(optimum) && close ? -7 : 7), top + 12, { align: px > plot.X(optimum) && close ? "right" : "left", colour: colours.truth, bold: true, size: 13, halo: true });
     plot.text(`θ = ${number(theta)}`, Math.max(plot.area.left + 40, Math.min(plot.area.right - 40, px)), Math.max(top + 12, py - 14), { align: "center", colour: colours.ink, bold: true, size: 12, halo: true });
   }
 
-  /** The next full-batch step as an arrow along the axis. */
-  #nextStep(now, parabola, curvature, px, py) {
+  /** The next full-batch step as an arrow along the axis, from the position of theta. */
+  #nextStep(now, px, py) {
     const { plot } = this;
     const next = now.net.theta - now.run.rate * now.votes.gradient.theta;
     const dx = plot.X(next) - px;
     if (Math.abs(dx) > 12) plot.arrow(px, py, Math.sign(dx) * Math.min(Math.abs(dx), plot.width), 0, { colour: dx > 0 ? this.app.colours.plus : this.app.colours.minus, width: 2 });
   }
 
-  /** A stem for each point at the theta that it asks for; its height is the weight. */
-  #candidates(now, x, split) {
+  /** A stem for each point at its candidate; the height of the stem is the weight. */
+  #candidates(now, thetaScale, split) {
     const { plot } = this;
     const { colours, state } = this.app;
     const { run } = now;
     let maxWeight = 0;
     for (const x of run.x) maxWeight = Math.max(maxWeight, math.weight(run.model, x));
     plot.margin = { left: 46, right: 14, top: split + 14, bottom: 34 };
-    plot.scales(x, linear(0, maxWeight * 1.3));
-    plot.axes({ yTicks: run.model === "linear", maxYMarks: 2 });
+    plot.scales(thetaScale, linear(0, maxWeight * 1.3));
+    plot.axes({ yTicks: run.model === "linear", maxYTicks: 2 });
     const { left, right, bottom, top } = plot.area;
     plot.text(run.model === "linear" ? "weight x²" : "weight 1 each", left + 5, top + 10, { halo: true });
     plot.text(run.model === "linear" ? "θ asked for: y / x" : "θ asked for: y", (left + right) / 2, bottom + 29, { align: "center" });
-    this.hits = [];
     let hiddenLeft = 0, hiddenRight = 0;
-    const theta = plot.X(now.net.theta);
+    const thetaPixel = plot.X(now.net.theta);
     const { ctx } = plot;
     for (const side of [1, -1]) {
       ctx.beginPath();
@@ -118,7 +127,7 @@ export class ParabolaView {
           if (side > 0) px < left ? (hiddenLeft += 1) : (hiddenRight += 1);
           continue;
         }
-        if ((px > theta ? 1 : -1) !== side) continue;
+        if ((px > thetaPixel ? 1 : -1) !== side) continue;
         const py = plot.Y(math.weight(run.model, run.x[i]));
         ctx.moveTo(px, bottom);
         ctx.lineTo(px, py);
@@ -126,16 +135,16 @@ export class ParabolaView {
       }
       plot.stroke({ colour: side > 0 ? colours.plus : colours.minus, width: 1.2, alpha: 0.6 });
     }
-    for (const { x: px, y, i } of this.hits) plot.disc(px, y, 2.2, { fill: px > theta ? colours.plus : colours.minus, alpha: i === state.activePoint ? 1 : 0.8 });
-    plot.segment(theta, top, theta, bottom, { colour: colours.ink, width: 1.6 });
+    for (const { x: px, y, i } of this.hits) plot.disc(px, y, 2.2, { fill: px > thetaPixel ? colours.plus : colours.minus, alpha: i === state.activePoint ? 1 : 0.8 });
+    plot.segment(thetaPixel, top, thetaPixel, bottom, { colour: colours.ink, width: 1.6 });
     if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 5, top + 25, { halo: true });
     if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, top + 25, { align: "right", halo: true });
     const hit = this.hits.find(({ i }) => i === state.activePoint);
     if (hit) {
-      const colour = hit.x > theta ? colours.plus : colours.minus;
+      const colour = hit.x > thetaPixel ? colours.plus : colours.minus;
       plot.segment(hit.x, bottom, hit.x, hit.y, { colour, width: 3 });
       plot.disc(hit.x, hit.y, 5, { fill: colour, edge: colours.paper, width: 2 });
-      plot.arrow(theta, hit.y, (hit.x - theta) * 0.96, 0, { colour });
+      plot.arrow(thetaPixel, hit.y, (hit.x - thetaPixel) * 0.96, 0, { colour });
     }
   }
 
@@ -154,6 +163,7 @@ export class ParabolaView {
     return this.handle && Math.hypot(px - this.handle.x, py - this.handle.y) < 14;
   }
 
+  /** Show what is under the pointer. @returns {string} the shape of the pointer, for CSS */
   hover(px, py, event) {
     const handle = this.onHandle(px, py), point = handle ? null : this.pointAt(px, py);
     this.app.state.change({ hover: { x: null, unit: null, point } });
@@ -168,6 +178,7 @@ export class ParabolaView {
     this.app.state.change({ hover: { x: null, unit: null, point: null } });
   }
 
+  /** Select the point under the pointer. @returns {boolean} whether a drag begins instead */
   down(px, py) {
     if (this.onHandle(px, py)) return true;
     const point = this.pointAt(px, py);

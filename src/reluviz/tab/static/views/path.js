@@ -1,6 +1,6 @@
 // The panel "The path of θ": theta against updates.
 
-import { timeMarks } from "../drawing/axes.js";
+import { timeTicks } from "../drawing/axes.js";
 import { h } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
@@ -28,7 +28,7 @@ export class PathView {
     const stride = Math.max(1, Math.floor(run.S / 1500));
     for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.values[(s * run.R + r) * run.P]);
     const time = state.time;
-    plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, marks: (maxCount) => timeMarks(state, maxCount) }, linear(...span(values, 0.1)));
+    plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) }, linear(...span(values, 0.1)));
     const key = [run.name, run.version, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("path", key, () => {
       plot.axes({ xLabel: "updates" });

@@ -108,7 +108,7 @@ export class VotesView {
     this.drawn = { measure: this.measure, sum: plus + minus, plus, minus };
   }
 
-  /** The marks of the vertical axis. */
+  /** Draw the ticks of the vertical axis. */
   #axis(reach, measure) {
     const { plot } = this;
     const { colours } = this.app;
