@@ -20,7 +20,7 @@ class UnitCounts:
 
     def __init__(self, canvas: Canvas) -> None:
         figure = canvas.figure
-        explanation = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is active"
+        explanation = "slope jump vₖ |wₖ| at elbow −bₖ / wₖ, pointing to where the unit is on"
         canvas.add_text(0.065, Y, explanation, size=SMALL_FONT, color=GREY, va="center")
         canvas.add_text(0.898, Y, "outside", size=SMALL_FONT, color=GREY, va="center", ha="right")
         for x, label, marker, face, edge in (
