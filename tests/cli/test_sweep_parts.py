@@ -2,6 +2,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -188,6 +189,37 @@ def test_the_last_known_answer_is_returned_while_squeue_fails(tmp_path, monkeypa
 def test_keys_of_the_sweep_are_not_part_of_a_run_s_identity():
     overrides = ["+exp=relu", "launcher=joblib", "sweeper=optuna", "sweep.resume=logs", "seed=1", "hydra.verbose=true"]
     assert run_overrides(overrides) == ["+exp=relu", "seed=1", "hydra.verbose=true"]
+
+
+class ReplacingLauncher:
+    """Receives a signal while it runs jobs, and raises an exception of its own in place of KeyboardInterrupt."""
+
+    def __init__(self, number):
+        self.number = number
+        self.launches = 0
+
+    def launch(self, jobs, initial_job_idx):
+        self.launches += 1
+        try:
+            os.kill(os.getpid(), self.number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise RuntimeError("a package replaced the interrupt") from None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "terminated"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_an_interrupt_that_a_package_replaces_stops_the_sweep(tmp_path, number, terminated):
+    before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)]
+    launcher, sweep = ReplacingLauncher(number), Sweep(tmp_path, [], "joblib", False, None, 1, 1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run(launcher, [["seed=1"], ["seed=2"]])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    assert (launcher.launches, sweep.stopped, sweep.terminated) == (1, True, terminated)
 
 
 def test_two_jobs_never_share_a_folder(tmp_path):

@@ -118,7 +118,8 @@ def test_a_view_command_of_the_documentation_serves(  # type: ignore[no-untyped-
     command: str, view_process, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(work, monkeypatch)
-    (work / "logs").rename(work / "lightning_logs") if "lightning_logs" in command else None
+    if "lightning_logs" in command:
+        (work / "logs").rename(work / "lightning_logs")
     with view_process(*shlex.split(command)[4:], "--port", "0") as (_, line):
         assert "http://localhost:" in line
 

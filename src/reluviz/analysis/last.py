@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from reluviz.errors import UserError
 from reluviz.files import EVENT_FILE_PREFIX, REPORT_MARKER
+from reluviz.record import tags
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ LOGS = "logs"
 MAKE_A_RUN = "make a run with: python -m reluviz train +exp=relu"
 MAKE_A_SWEEP = "make a sweep with: python -m reluviz train -m +exp=relu seed=0,1,2"
 CONFIG_FOLDER, CHECKPOINTS, SWEEP_FILE = ".hydra", "checkpoints", "multirun.yaml"
-RECORDED_DATA = b"reluviz/data"
+RECORDED_DATA = tags.DATA.encode()
 """The tag that every run of reluviz records once, near the beginning of its first event file."""
 SEARCHED_BYTES = 2**20
 LATEST_TIME = 2.0**40

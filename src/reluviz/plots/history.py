@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reluviz.data.dataset import Array, span
 from reluviz.plots.axes import TICK_LENGTH, Axes, Ticks, round_ticks
 from reluviz.plots.canvas import Canvas, Colours, new_figure
-from reluviz.plots.style import BLACK, GREY, NORMAL_FONT, SIZE, SMALL_FONT, format_number, plot_style
+from reluviz.plots.style import BLACK, GREY, NORMAL_FONT, SIZE, SMALL_FONT, format_number, plot_style, power_of_ten
 
 LEFT, BOTTOM, WIDTH, HEIGHT = 62, 63, 768, 462
 """Position and size of the image, in pixels."""
@@ -33,7 +33,6 @@ PALETTE: Colours = colormaps["cividis"](np.arange(256), bytes=True).view(np.uint
 lookup for each pixel."""
 NO_VOTE_COLOUR: Colours = np.array([0xD9, 0xD9, 0xD9, 0xFF], np.uint8).view(np.uint32)
 LOWEST_COLOUR = colormaps["cividis"](0)
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -99,7 +98,7 @@ def _draw_colour_bar(canvas: Canvas, low_log: float, high_log: float) -> None:
     box = BAR_LEFT / SIZE[0], edge / SIZE[1], BAR_WIDTH / SIZE[0], height / SIZE[1]
     axes = Axes(canvas, box, (0, 1), (low_log, high_log))
     powers = range(math.ceil(low_log - 1e-9), math.floor(high_log + 1e-9) + 1)
-    labels = {float(power): f"10{str(power).translate(SUPERSCRIPTS)}" for power in powers}
+    labels = {float(power): power_of_ten(power) for power in powers}
     if len(labels) < 2:  # one label does not show the scale
         labels = {each: format_number(10.0**each) for each in (low_log, high_log)}
     style: dict[str, Any] = {"color": GREY, "linestyle": "", "markersize": TICK_LENGTH, "markeredgewidth": 0.8}

@@ -34,6 +34,7 @@ FONT = "DejaVu Sans"
 """It ships with matplotlib, so pictures look the same on every computer."""
 RC: Any = {"font.family": [FONT], "text.usetex": False, "axes.formatter.use_mathtext": False}
 SMALL_FONT, NORMAL_FONT = 8.5, 9.5
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plot_style() -> AbstractContextManager[None]:
@@ -54,6 +55,11 @@ def printable_name(text: str, max_length: int = 24) -> str:
 def format_number(value: float) -> str:
     """Return a number with three significant digits and a true minus sign."""
     return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "not finite"
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return a power of ten as text, such as 10⁻³."""
+    return f"10{str(exponent).translate(SUPERSCRIPTS)}"
 
 
 def evenly_spaced(count: int, maximum: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reluviz.analysis.report import settings
 from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
+from reluviz.core.snapshot import DIVERGENCE_FACTOR
 from reluviz.errors import UserError
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EVENT_FILE_PREFIX
@@ -22,10 +23,6 @@ from reluviz.record.event_file import EVENT_FILE_PREFIX
 ENDED = ("finished", "diverged")
 REQUIRED_METRICS = ("status", "updates", "seeds", tags.LOSS_TRAIN, tags.LOSS_TEST)
 """Keys that metrics.json must have."""
-DIVERGENCE_FACTOR = 1e6
-"""A loss has diverged if it exceeds this many times the larger of the first loss and var(y).
-
-The same number as `reluviz.core.snapshot.DIVERGENCE_FACTOR`."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,12 @@ import math
 import numpy as np
 
 from reluviz.plots.axes import Ticks, round_ticks
-from reluviz.plots.style import format_number
-
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+from reluviz.plots.style import format_number, power_of_ten
 
 
 def format_power(exponent: int) -> str:
     """Return a power of ten as text: 0.01, 1, 100, but 10⁻⁵ for smaller and 10⁴ for larger ones."""
-    return f"{10.0**exponent:g}" if -3 <= exponent <= 3 else f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"{10.0**exponent:g}" if -3 <= exponent <= 3 else power_of_ten(exponent)
 
 
 def log_ticks(low: float, high: float, max_ticks: int = 7) -> Ticks:
@@ -61,7 +59,7 @@ def update_ticks(high: float, log: bool, max_ticks: int) -> Ticks:
 
 
 def _format_count(exponent: int) -> str:
-    return f"{10**exponent:,}" if exponent <= 4 else f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"{10**exponent:,}" if exponent <= 4 else power_of_ten(exponent)
 
 
 def is_log_spaced(numbers: list[float]) -> bool:
