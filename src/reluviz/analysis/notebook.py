@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reluviz.analysis.payload import payload
+from reluviz.core.models import MODELS
 from reluviz.tab import html_file
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _table(run: "RunArrays") -> str:
     replicas = f"{len(run.seeds)} replicas, " if len(run.seeds) > 1 else ""
     seeds = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds[:8]))}{', …' * (len(run.seeds) > 8)}"
     rows = {
-        "model": f"{run.model}, {run.input_slope.shape[-1]:,} units" if run.model == "relu" else run.model,
+        "model": f"{run.model}, {run.input_slope.shape[-1]:,} units" if MODELS[run.model].has_units else run.model,
         "data": f"{run.data.name}, {samples}",
         "runs": f"{replicas}{seeds}",
         "snapshots": f"{len(run.updates):,}, up to update {run.updates[-1]:,}",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.data.samplers import Full
 from reluviz.data.segments import Piece
 from reluviz.engines import fused
@@ -72,7 +72,7 @@ class Exact:
             raise UserError(f"engine=exact: {problem} is not supported; use engine=reference")
         data = self._prepare(state.model, x, y)
         arrays = OptimizerArrays(state, optimizer)
-        elbows_move = any(state.parameters[name].requires_grad for name in PARAMETERS[state.model][:2])
+        elbows_move = any(state.parameters[name].requires_grad for name in ("input_slope", "bias"))
         losses = data.make_updates(arrays, np.array(rates, dtype=np.float64), elbows_move)
         arrays.write(len(piece))
         return torch.from_numpy(losses).to(y)
@@ -87,7 +87,9 @@ class Exact:
         ):
             inputs, outputs = (values.numpy(force=True).astype(np.float64) for values in (x, y))
             prepared = (
-                SortedPoints(inputs, outputs) if model == "relu" else QuadraticLoss.from_points(model, inputs, outputs)
+                SortedPoints(inputs, outputs)
+                if MODELS[model].has_units
+                else QuadraticLoss.from_points(model, inputs, outputs)
             )
             self._prepared = x, y, model, prepared
         return self._prepared[3]
@@ -114,7 +116,9 @@ class QuadraticLoss:
     @classmethod
     def from_points(cls, model: str, x: Array, y: Array) -> "QuadraticLoss":
         """Return the loss of the constant or the linear model."""
-        feature = x if model == "linear" else np.ones_like(x)
+        phi = MODELS[model].feature
+        assert phi is not None
+        feature = phi(x)
         curvature = float(np.mean(feature * feature))
         optimum = 0.0
         if curvature > 0:
@@ -219,7 +223,7 @@ class OptimizerArrays:
     """
 
     def __init__(self, state: ModelState, optimizer: Optimizer) -> None:
-        parameters = [state.parameters[name] for name in PARAMETERS[state.model]]
+        parameters = [state.parameters[name] for name in MODELS[state.model].parameters]
         flat = [_as_columns(parameter) for parameter in parameters]
         self.values = np.concatenate(flat, axis=1)
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.data.samplers import RandomFill, fill_random
 from reluviz.data.segments import Piece
 from reluviz.engines.engine import ModelState, Requirements
@@ -23,6 +23,8 @@ from reluviz.errors import UserError
 OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
 UNSUPPORTED_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable")
 """Arguments of these optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
+KERNEL_MODELS = ("constant", "linear", "relu")
+"""The models that this engine has kernels for."""
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 """Names of an optimiser's moments in its state."""
 MAX_INDICES_PER_CALL = 2**16
@@ -43,7 +45,7 @@ def unsupported(requirements: Requirements, optimizers: Collection[str] = tuple(
     """
     if importlib.util.find_spec("numba") is None:
         return "a Python without the package numba"
-    if requirements.model not in PARAMETERS:
+    if requirements.model not in KERNEL_MODELS:
         return f"the model {requirements.class_name}"
     if requirements.solved:
         return "model.train=ridge"
@@ -166,10 +168,12 @@ class Fused:
         return torch.from_numpy(loss)
 
     def _set_points(self, model: str, x: Tensor, y: Tensor) -> None:
-        """Store the points as arrays; the constant model is f = theta x with x = 1."""
+        """Store the points as arrays."""
         if self._x is not x or self._y is not y:
             self._x, self._y = x, y
-            inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
+            # f = theta phi(x) is the linear model on phi(x)
+            phi = MODELS[model].feature
+            inputs = np.ascontiguousarray(x.numpy() if phi is None else phi(x.numpy()))
             self._points = inputs, np.ascontiguousarray(y.numpy())
             self._x_is_sorted = bool((inputs[1:] >= inputs[:-1]).all())
 
@@ -180,7 +184,7 @@ class Fused:
         # numba takes half a second to import
         from reluviz.engines import minibatch_kernels as kernels
 
-        if model != "relu":
+        if not MODELS[model].has_units:
             return (kernels.one_parameter_sgd if sgd else kernels.one_parameter_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
         width = slope.shape[1]

@@ -6,7 +6,7 @@ Legend of shapes: R replicas, K updates of a segment, N samples, G parameter gro
 import copy
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lightning as L
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reluviz.core.functions_torch import PARAMETERS, predict
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Segment
@@ -44,6 +44,8 @@ class RegressionModule(L.LightningModule):
     """
 
     model: ClassVar[str]
+    predict: ClassVar[Callable[[Mapping[str, Tensor], Tensor], Tensor]]
+    """f(x), [R, N], from the parameters and x as tensors; a static method."""
     updates_done: Tensor
     segments_done: Tensor
     batch_loss: Tensor
@@ -90,11 +92,7 @@ class RegressionModule(L.LightningModule):
         """Return zero-copy NumPy views of the parameters, name -> [R] or [R, W]; they must be on the CPU."""
         return self._views.get(self._parameters, PARAMETERS[self.model])
 
-    def values(self) -> dict[str, Tensor]:
-        """Return detached float64 copies of the parameters, name -> [R] or [R, W]."""
-        return {name: torch.from_numpy(value) for name, value in self.parameter_copies().items()}
-
-    def parameter_copies(self) -> dict[str, NDArray[np.float64]]:
+    def values(self) -> dict[str, NDArray[np.float64]]:
         """Return float64 copies of the parameters as arrays, name -> [R] or [R, W]."""
         registered = [self._parameters.get(name) for name in PARAMETERS[self.model]]
         if all(value is not None and _can_be_viewed(value) for value in registered):
@@ -104,7 +102,7 @@ class RegressionModule(L.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x), [R, N]; x is [N] or [R, N]."""
-        return predict(self.model, {name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
+        return self.predict({name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
 
     def training_points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
         """Return the training inputs and outputs [N] with the module's dtype and on its device; cached."""

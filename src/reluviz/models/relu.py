@@ -6,15 +6,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.models.relu import PARAMETERS
 from reluviz.data.dataset import Dataset
+from reluviz.engines import predict
 from reluviz.errors import UserError
 from reluviz.models.initialization import ELBOW_PLACEMENTS, set_elbows, torch_default_state
 from reluviz.models.module import RegressionModule, stack_replicas
 from reluviz.models.sequential import build_sequential, read_sequential
 
 TRAINED = {
-    "all": PARAMETERS["relu"],
+    "all": tuple(PARAMETERS),
     "output": ("output_weight", "output_bias"),
     "hidden": ("input_slope", "bias"),
     "ridge": ("output_weight", "output_bias"),
@@ -46,6 +47,7 @@ class ReLUModule(RegressionModule):
     """
 
     model = "relu"
+    predict = staticmethod(predict.relu)
     input_slope: nn.Parameter
     bias: nn.Parameter
     output_weight: nn.Parameter
@@ -94,7 +96,7 @@ class ReLUModule(RegressionModule):
             states = [torch_default_state(seed, width) for seed in self.seeds]
             for seed, state in zip(self.seeds, states, strict=True):
                 set_elbows(state, elbows, seed, low, high, positions, None)
-        for name in PARAMETERS["relu"]:
+        for name in PARAMETERS:
             setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
@@ -112,11 +114,11 @@ class ReLUModule(RegressionModule):
         if self.from_file or placed or (self.elbows != "at_data" and self.domain is not None):
             return
         for r, seed in enumerate(self.seeds):
-            state = {name: getattr(self, name).detach()[r] for name in PARAMETERS["relu"]}
+            state = {name: getattr(self, name).detach()[r] for name in PARAMETERS}
             set_elbows(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
             with torch.no_grad():
                 self.bias[r] = state["bias"]
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
         """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
-        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS["relu"]})
+        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS})

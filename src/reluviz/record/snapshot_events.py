@@ -17,7 +17,9 @@ from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, Sum
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
-from reluviz.core.functions import PARAMETERS, STATUS, Array
+from reluviz.core.elbows import STATUS
+from reluviz.core.functions import PARAMETERS
+from reluviz.core.models import Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, Snapshots
 from reluviz.record import tags, vote_histograms
 from reluviz.record.event_templates import (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reluviz.analysis.progress import Progress
 from reluviz.analysis.run_arrays import UNIT_PARAMETERS, losses_by_tag
+from reluviz.core.models import MODELS
 from reluviz.record import tags
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
 
 
 def _derived_quantities(run: "Run") -> dict[str, NDArray[Any]]:
-    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if run.model == "relu" else {}
+    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if MODELS[run.model].has_units else {}
 
 
 def _values_by_update(run: "Run", tag: str) -> dict[int, float]:
