@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data import Dataset, EverySchedule, Full
 from reluviz.data.datamodule import PiecewiseLinearData, SegmentData
 from reluviz.errors import UserError
