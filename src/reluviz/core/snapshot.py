@@ -207,7 +207,7 @@ class Snapshots:
         Args:
             initial_loss: the training loss before the first update, [R]; see `largest_loss`.
         """
-        (not_diverged, *_) = self.not_diverged(largest_loss(initial_loss, self.dataset.y))
+        (not_diverged, *_) = self.not_diverged(largest_loss(initial_loss, float(np.var(self.dataset.y))))
         if not_diverged.all():
             return None
         r = int(np.argmin(not_diverged))
@@ -244,12 +244,12 @@ def recorded_samples(samples: int) -> NDArray[np.int64]:
     return np.linspace(0, samples - 1, MAX_RECORDED_SAMPLES).round().astype(np.int64)
 
 
-def largest_loss(initial_loss: Array, y: Array) -> Array:
+def largest_loss(initial_loss: Array, variance: float) -> Array:
     """Return the largest training loss of a replica that has not diverged, [R].
 
-    It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and var(y).
+    It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and `variance`, var(y); NaN counts as unknown.
     """
-    bound = DIVERGENCE_FACTOR * np.maximum(initial_loss, np.var(y))
+    bound = DIVERGENCE_FACTOR * np.fmax(initial_loss, variance)
     return np.asarray(np.minimum(bound, np.finfo(float).max))
 
 

@@ -108,7 +108,7 @@ class SnapshotQueue:
             x, y = options.dataset.x, options.dataset.y
             self.initial_loss = mean_squared_error(options.model, raw.parameters, x, y)
         if self._loss_bound is None:
-            self._loss_bound = largest_loss(self.initial_loss, options.dataset.y)
+            self._loss_bound = largest_loss(self.initial_loss, float(np.var(options.dataset.y)))
         known_not_diverged = raw.cannot_have_diverged(options.model, self._largest_input, self._max_y, self._loss_bound)
         self._pending.append((raw, known_not_diverged))
         # the next snapshot is expected after the same time as this one
