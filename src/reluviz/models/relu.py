@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from reluviz.core.initial_state import ELBOW_PLACEMENTS, set_elbows, torch_default_state
 from reluviz.core.models.relu import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.engines import predict
 from reluviz.errors import UserError
-from reluviz.models.initialization import ELBOW_PLACEMENTS, set_elbows, torch_default_state
 from reluviz.models.module import RegressionModule, stack_replicas
 from reluviz.models.sequential import build_sequential, read_sequential
 
@@ -93,9 +93,10 @@ class ReLUModule(RegressionModule):
             states = [read_sequential(init_from, width)] * len(self.seeds)
         else:
             low, high = domain or (0.0, 1.0)
-            states = [torch_default_state(seed, width) for seed in self.seeds]
-            for seed, state in zip(self.seeds, states, strict=True):
-                set_elbows(state, elbows, seed, low, high, positions, None)
+            starts = [torch_default_state(seed, width) for seed in self.seeds]
+            for seed, start in zip(self.seeds, starts, strict=True):
+                set_elbows(start, elbows, seed, low, high, positions, None)
+            states = [{name: torch.from_numpy(value) for name, value in start.items()} for start in starts]
         for name in PARAMETERS:
             setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
@@ -114,10 +115,10 @@ class ReLUModule(RegressionModule):
         if self.from_file or placed or (self.elbows != "at_data" and self.domain is not None):
             return
         for r, seed in enumerate(self.seeds):
-            state = {name: getattr(self, name).detach()[r] for name in PARAMETERS}
-            set_elbows(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
+            state = {"input_slope": self.input_slope[r].numpy(force=True)}
+            set_elbows(state, self.elbows, seed, low, high, None, dataset.x)
             with torch.no_grad():
-                self.bias[r] = state["bias"]
+                self.bias[r] = torch.from_numpy(state["bias"])
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
         """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
