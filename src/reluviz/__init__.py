@@ -2,7 +2,7 @@
 
 Modules are `ConstantModule`, `LinearModule`, `ReLUModule`; data modules `PiecewiseLinearData`, `SineData`,
 `FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. `load_run(folder)` reads a
-recorded `Run` back. Pure functions of NumPy arrays are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
+recorded `Run` back. Functions of NumPy arrays are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
 
     import lightning as L
     from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from reluviz.core import theory
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Epoch, Full, Sampler
 from reluviz.data.segments import Piece, Segment

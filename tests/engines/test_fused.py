@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
 from reluviz.data.segments import Piece
 from reluviz.engines import fused, minibatch_kernels, parallel

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from reluviz.core.functions_torch import PARAMETERS, features
 from torch import Tensor, nn
 from trajectories import Trajectory, fit, same, series
 
 from reluviz.cli import config
 from reluviz.core import theory
 from reluviz.core.elbows import STATUS, elbow, unit_status
-from reluviz.core.functions_torch import PARAMETERS, features
 from reluviz.data import Epoch, EverySchedule, Full, LogSchedule, Sampler, Schedule, WithoutReplacement, WithReplacement
 from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.errors import UserError

@@ -4,6 +4,6 @@
 computes everything that a run records from its parameters.
 
 Twins of these formulas exist where NumPy cannot run or is too slow: `engines/predict.py` in torch, for autograd;
-`engines/votes.py` with `engines/vote_kernels.py` in numba, for large runs; the kernels of the engines; `tab/static/core`
-in JavaScript. A twin names its original in its first lines, and a test compares both.
+`engines/votes.py` with `engines/vote_kernels.py` in numba, for large runs; the kernels of the engines; and
+`tab/static/core` in JavaScript. A twin names its original in its first lines, and a test compares both.
 """

@@ -23,6 +23,6 @@ def linear(p: TensorParameters, x: Tensor) -> Tensor:
 
 
 def relu(p: TensorParameters, x: Tensor) -> Tensor:
-    """Return f(x) = c + sum_k v_k relu(w_k x + b_k), [R, N]."""
+    """Return f(x) = c + sum_k v_k max(w_k x + b_k, 0), [R, N]."""
     hidden = torch.relu(p["input_slope"].unsqueeze(-2) * x.unsqueeze(-1) + p["bias"].unsqueeze(-2))
     return (hidden @ p["output_weight"].unsqueeze(-1)).squeeze(-1) + p["output_bias"].unsqueeze(-1)

@@ -92,7 +92,11 @@ class RegressionModule(L.LightningModule):
         """Return zero-copy NumPy views of the parameters, name -> [R] or [R, W]; they must be on the CPU."""
         return self._views.get(self._parameters, PARAMETERS[self.model])
 
-    def values(self) -> dict[str, NDArray[np.float64]]:
+    def values(self) -> dict[str, Tensor]:
+        """Return detached float64 copies of the parameters, name -> [R] or [R, W]."""
+        return {name: torch.from_numpy(value) for name, value in self.parameter_copies().items()}
+
+    def parameter_copies(self) -> dict[str, NDArray[np.float64]]:
         """Return float64 copies of the parameters as arrays, name -> [R] or [R, W]."""
         registered = [self._parameters.get(name) for name in PARAMETERS[self.model]]
         if all(value is not None and _can_be_viewed(value) for value in registered):

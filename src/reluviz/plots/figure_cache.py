@@ -15,9 +15,7 @@ MAX_CACHED = 3
 _cache: dict[str, tuple[FitPicture, VotesPicture]] = {}
 
 
-def for_run(
-    model: str, dataset: Dataset, seed: int, precision: str
-) -> tuple[FitPicture, VotesPicture]:
+def for_run(model: str, dataset: Dataset, seed: int, precision: str) -> tuple[FitPicture, VotesPicture]:
     """Return the pictures of a new run. Figures of an earlier run with the same model and data are reused.
 
     Drawing the background (axes, points and legend) takes as long as ten pictures. The earlier run must have ended: its

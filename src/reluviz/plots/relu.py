@@ -30,7 +30,9 @@ class ReLUArtists:
     hollow, grey and without a stem if it is dead. The vertical scale is asinh: linear near 0, logarithmic far from it.
     """
 
-    def __init__(self, canvas: Canvas, background: DataBackground, dataset: Dataset, model: str, precision: str) -> None:
+    def __init__(
+        self, canvas: Canvas, background: DataBackground, dataset: Dataset, model: str, precision: str
+    ) -> None:
         self.background, self.model, self.precision = background, model, precision
         self.domain: Array = np.array([dataset.x.min(), dataset.x.max()])
         self.axes = background.add_axes(canvas, (0.065, 0.365, 0.92, 0.53))

@@ -162,9 +162,7 @@ class SnapshotWorker:
             # matplotlib takes a quarter of a second to import
             from reluviz.plots import for_run
 
-            self._pictures = for_run(
-                self.options.model, self.options.dataset, self.options.seed, self.options.dtype
-            )
+            self._pictures = for_run(self.options.model, self.options.dataset, self.options.seed, self.options.dtype)
 
     def compute(  # noqa: D102
         self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array

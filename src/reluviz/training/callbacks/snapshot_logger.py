@@ -157,7 +157,7 @@ class SnapshotLogger(L.Callback):
         queue = self._queue
         assert queue is not None
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
-        raw = RawSnapshot(int(module.updates_done), time.time(), module.values(), loss_batch.numpy())
+        raw = RawSnapshot(int(module.updates_done), time.time(), module.parameter_copies(), loss_batch.numpy())
         if raw.update == 0:
             self._initial_parameters = raw.parameters
         known_not_diverged = queue.add(raw)
