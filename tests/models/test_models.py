@@ -21,7 +21,7 @@ from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
-from reluviz.models.relu import TRAINED
+from reluviz.models.relu_settings import TRAINED
 from reluviz.training.lightning_startup import quiet
 
 W = 7

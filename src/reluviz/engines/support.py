@@ -13,7 +13,7 @@ from reluviz.errors import UserError
 ENGINE_NAMES = ("auto", "reference", "fused", "exact")
 """The values of the setting `engine`."""
 UNSUPPORTED_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable")
-"""Arguments of the supported optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
+"""Arguments of these optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
 
 
 @dataclass(frozen=True)
