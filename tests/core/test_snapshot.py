@@ -87,15 +87,11 @@ def test_the_reference_values_of_a_network_are_least_squares_and_ridge_on_its_fe
     phi, test = (features(module.parameter_copies(), x) for x in (DATA.x, DATA.x_test))
     for r in range(2):
         best, *_ = np.linalg.lstsq(phi[r], DATA.y, rcond=None)
-        assert float(found["least_squares"]["loss/train"][r]) == pytest.approx(np.mean((phi[r] @ best - DATA.y) ** 2))
-        assert float(found["least_squares"]["loss/test"][r]) == pytest.approx(
-            np.mean((test[r] @ best - DATA.y_test) ** 2)
-        )
+        assert float(found.least_squares.losses.train[r]) == pytest.approx(np.mean((phi[r] @ best - DATA.y) ** 2))
+        assert float(found.least_squares.losses.test[r]) == pytest.approx(np.mean((test[r] @ best - DATA.y_test) ** 2))
         # the penalty adds three equations, for v but not for c, the last column
         rows = np.vstack([phi[r], math.sqrt(0.1) * np.eye(3, 4)])
         ridge, *_ = np.linalg.lstsq(rows, np.append(DATA.y, np.zeros(3)), rcond=None)
-        assert float(found["ridge"]["loss/train"][r]) == pytest.approx(np.mean((phi[r] @ ridge - DATA.y) ** 2))
-    assert found["noise_floor"]["loss/train"] == pytest.approx(np.mean(DATA.noise**2))
-    assert found["noise_floor"]["loss/test"] == [
-        pytest.approx(0.01 * rank / 200) for rank in found["least_squares"]["rank"]
-    ]
+        assert float(found.ridge_losses.train[r]) == pytest.approx(np.mean((phi[r] @ ridge - DATA.y) ** 2))
+    assert found.noise_train == pytest.approx(np.mean(DATA.noise**2))
+    assert found.noise_test == [pytest.approx(0.01 * rank / 200) for rank in found.least_squares.rank]

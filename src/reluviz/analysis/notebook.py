@@ -41,9 +41,9 @@ def _table(run: "RunArrays") -> str:
         "status": run.status or "not ended",
     }
     last = run.snapshot()
-    rows["loss/train"] = f"{np.median(last.loss_train.numpy()):.6g}"
+    rows["loss/train"] = f"{np.median(last.loss_train):.6g}"
     if last.loss_test is not None:
-        rows["loss/test"] = f"{np.median(last.loss_test.numpy()):.6g}"
+        rows["loss/test"] = f"{np.median(last.loss_test):.6g}"
     if run.damaged:
         rows["damaged"] = ", ".join(path.name for path in run.damaged)
     lines = "".join(

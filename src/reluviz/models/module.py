@@ -6,7 +6,7 @@ Legend of shapes: R replicas, K updates of a segment, N samples, G parameter gro
 import copy
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import lightning as L
@@ -22,6 +22,7 @@ from reluviz.data.segments import Segment
 from reluviz.engines.array_views import ArrayViews
 from reluviz.engines.choose import choose
 from reluviz.engines.engine import Engine, ModelState
+from reluviz.engines.predict import TensorParameters
 from reluviz.engines.support import Requirements
 from reluviz.errors import UserError
 from reluviz.models.optimizers import build_optimizer, build_scheduler
@@ -45,8 +46,6 @@ class RegressionModule(L.LightningModule):
     """
 
     model: ClassVar[str]
-    predict: ClassVar[Callable[[Mapping[str, Tensor], Tensor], Tensor]]
-    """f(x), [R, N], from the parameters and x as tensors; a static method."""
     updates_done: Tensor
     segments_done: Tensor
     batch_loss: Tensor
@@ -104,6 +103,11 @@ class RegressionModule(L.LightningModule):
             return {name: value.astype(np.float64) for name, value in self.parameter_views().items()}
         named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
+
+    @staticmethod
+    def predict(p: TensorParameters, x: Tensor) -> Tensor:
+        """Return f(x), [R, N], from the parameters; each model has its own, for autograd."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x), [R, N]; x is [N] or [R, N]."""

@@ -120,7 +120,8 @@ def _parser() -> _Parser:
         "--at",
         metavar="UPDATES",
         type=_updates,
-        help="updates of the pictures or of --grid, separated by commas; each must have a snapshot, or be last (default: last)",
+        help="updates of the pictures or of --grid, separated by commas; each must have a snapshot, or be last "
+        "(default: last)",
     )
     parser.add_argument(
         "--frames",
@@ -133,8 +134,8 @@ def _parser() -> _Parser:
         "--grid",
         metavar="N",
         type=_count,
-        help="with --csv: also a table NAME-f.csv with columns run, replica, update, x and f, of the learned function at "
-        "N evenly spaced inputs",
+        help="with --csv: also a table NAME-f.csv, with the columns run, replica, update, x and f, of the learned "
+        "function at N evenly spaced inputs",
     )
     parser.add_argument(
         "--out",

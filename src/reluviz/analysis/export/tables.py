@@ -37,9 +37,7 @@ def csv(run: "Run", name: str, path: Path, progress: Progress) -> None:
             progress(done, len(run.updates))
 
 
-def functions_csv(
-    run: "Run", name: str, points: int, updates: Sequence[int], path: Path, progress: Progress
-) -> None:
+def functions_csv(run: "Run", name: str, points: int, updates: Sequence[int], path: Path, progress: Progress) -> None:
     """Write the learned functions as a table: f at evenly spaced inputs, for each update and replica.
 
     Args:

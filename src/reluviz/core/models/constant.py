@@ -20,6 +20,8 @@ CONSTANT = one_parameter_model(
         "factor": "1 − 2η",
         "limit": "1",
         "limit with momentum": "1 + μ",
+        "limit in ASCII": "1 + momentum",
+        "limit in ASCII with momentum": "1 + momentum",
         "variance": "η Var(y) / (B′ (1 − η))",
     },
     straight=True,

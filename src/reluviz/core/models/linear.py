@@ -25,6 +25,8 @@ LINEAR = one_parameter_model(
         "factor": "1 − 2η mean(x²)",
         "limit": "1 / mean(x²)",
         "limit with momentum": "(1 + μ) / mean(x²)",
+        "limit in ASCII": "1/mean(x^2)",
+        "limit in ASCII with momentum": "(1 + momentum)/mean(x^2)",
         "variance": "η mean(x²ε²) / (B′ mean(x²) (1 − η/η₂))",
     },
     straight=True,

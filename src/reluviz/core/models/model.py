@@ -6,9 +6,9 @@ Legend of shapes: R replicas, N samples, W hidden units, P trained parameters. P
 array with a leading replica axis. x is [N], shared by the replicas, or [R, N].
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +17,38 @@ Array = NDArray[np.float64]
 Parameters = Mapping[str, Array]
 
 
-class PerSampleGradients(Protocol):
-    """The per-sample gradients g_i = 2 r_i J_i at some samples, of the trained parameters.
+class PerSampleGradients(ABC):
+    """The per-sample gradients g_i = grad(r_i^2) = 2 r_i J_i at some samples, of the trained parameters.
+
+    Args:
+        residual: r_i, [R, N].
 
     Attributes:
         residual: r_i, [R, N].
+        twice: 2 r_i, the factor of J_i, [R, N].
     """
 
-    residual: Array
+    def __init__(self, residual: Array) -> None:
+        self.residual = residual
+        self.twice = 2 * residual
 
+    @abstractmethod
     def squared_norms(self) -> Array:
         """Return |g_i|^2, [R, N]."""
 
+    @abstractmethod
     def total(self) -> Array:
         """Return sum_i g_i, the trained parameters concatenated, [R, P]."""
 
+    @abstractmethod
     def inner_products(self, gradient: Array) -> Array:
         """Return <g_i, G>, [R, N], from G [R, P]."""
 
+    @abstractmethod
     def by_name(self, rows: Array) -> dict[str, Array]:
         """Split [R, P] by parameter: name -> [R] or [R, W]."""
 
+    @abstractmethod
     def gradients(self) -> dict[str, Array]:
         """Return g_i, name -> [R, N] or [R, N, W]."""
 
@@ -98,8 +109,8 @@ class Model:
         return DenseGradients(self.predict(p, x) - y, {name: features[name] for name in features if name in trained})
 
 
-class DenseGradients:
-    """Per-sample gradients of a model with few parameters, each with one value per replica; see `PerSampleGradients`.
+class DenseGradients(PerSampleGradients):
+    """Per-sample gradients of a model with few parameters, each with one value per replica.
 
     Args:
         residual: r_i, [R, N].
@@ -107,8 +118,8 @@ class DenseGradients:
     """
 
     def __init__(self, residual: Array, features: Mapping[str, Array]) -> None:
-        self.residual = residual
-        self._gradients = {name: 2 * residual * value for name, value in features.items()}
+        super().__init__(residual)
+        self._gradients = {name: self.twice * value for name, value in features.items()}
 
     def squared_norms(self) -> Array:  # noqa: D102
         first, *rest = (np.square(value) for value in self._gradients.values())

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.models.model import Array, Model, Parameters
+from reluviz.core.models.model import Array, Model, Parameters, PerSampleGradients
 
 PARAMETERS = {"input_slope": ("W",), "bias": ("W",), "output_weight": ("W",), "output_bias": ()}
 
@@ -90,8 +90,8 @@ def tangent(p: Parameters, x: Array, precision: str = "float64") -> dict[str, Ar
     return _tangent(p, x, gates(p, x, precision), hidden_layer(p, x))
 
 
-class FactoredGradients:
-    """Per-sample gradients whose sums need no N x P matrix; see `PerSampleGradients`.
+class FactoredGradients(PerSampleGradients):
+    """Per-sample gradients whose sums need no N x P matrix.
 
     Args:
         p: the parameters.
@@ -99,9 +99,6 @@ class FactoredGradients:
         y: targets.
         trained: names of the trained parameters.
         precision: the run's precision.
-
-    Attributes:
-        residual: r_i, [R, N].
     """
 
     def __init__(self, p: Parameters, x: Array, y: Array, trained: Iterable[str], precision: str) -> None:
@@ -110,9 +107,9 @@ class FactoredGradients:
         self._p = p
         self._weight = p["output_weight"]
         self._active, self._hidden = gates(p, x, precision), hidden_layer(p, x)
-        self.residual = _output(self._hidden, p)
-        self.residual -= y
-        self._twice = 2 * self.residual
+        residual = _output(self._hidden, p)
+        residual -= y
+        super().__init__(residual)
 
     def squared_norms(self) -> Array:  # noqa: D102
         found: Array = np.full_like(self.residual, float("output_bias" in self.shapes))
@@ -122,19 +119,19 @@ class FactoredGradients:
             found += active_weights * (slope_trained * np.square(self.x) + bias_trained)
         if "output_weight" in self.shapes:
             found += np.einsum("rnk,rnk->rn", self._hidden, self._hidden)
-        found *= np.square(self._twice)
+        found *= np.square(self.twice)
         return found
 
     def total(self) -> Array:  # noqa: D102
         parts = []
         if "input_slope" in self.shapes:
-            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice * self.x, self._active))
+            parts.append(self._weight * np.einsum("rn,rnk->rk", self.twice * self.x, self._active))
         if "bias" in self.shapes:
-            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice, self._active))
+            parts.append(self._weight * np.einsum("rn,rnk->rk", self.twice, self._active))
         if "output_weight" in self.shapes:
-            parts.append(np.einsum("rn,rnk->rk", self._twice, self._hidden))
+            parts.append(np.einsum("rn,rnk->rk", self.twice, self._hidden))
         if "output_bias" in self.shapes:
-            parts.append(self._twice.sum(-1, keepdims=True))
+            parts.append(self.twice.sum(-1, keepdims=True))
         return np.concatenate(parts, axis=-1)
 
     def inner_products(self, gradient: Array) -> Array:  # noqa: D102
@@ -149,7 +146,7 @@ class FactoredGradients:
             found += np.einsum("rnk,rk->rn", self._hidden, parts["output_weight"])
         if "output_bias" in parts:
             found += parts["output_bias"][:, None]
-        found *= self._twice
+        found *= self.twice
         return found
 
     def by_name(self, rows: Array) -> dict[str, Array]:  # noqa: D102
@@ -163,7 +160,7 @@ class FactoredGradients:
     def gradients(self) -> dict[str, Array]:  # noqa: D102
         features = _tangent(self._p, self.x, self._active, self._hidden)
         return {
-            name: features[name] * (self._twice[..., None] if shape else self._twice)
+            name: features[name] * (self.twice[..., None] if shape else self.twice)
             for name, shape in self.shapes.items()
         }
 
