@@ -70,7 +70,8 @@ class Exact:
             raise UserError(f"engine=exact: {problem} is not supported; use engine=reference")
         data = self._prepare(state.model, x, y)
         arrays = OptimizerArrays(state, optimizer)
-        elbows_move = any(state.parameters[name].requires_grad for name in ("input_slope", "bias"))
+        moving = [value for name, value in state.parameters.items() if name in ("input_slope", "bias")]
+        elbows_move = any(value.requires_grad for value in moving)
         losses = data.make_updates(arrays, np.array(rates, dtype=np.float64), elbows_move)
         arrays.write(len(piece))
         return torch.from_numpy(losses).to(y)
