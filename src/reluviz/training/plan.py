@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
+from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler, checked_batch
 from reluviz.data.schedules import Schedule
@@ -54,11 +56,16 @@ def check_points(model: str, dataset: Dataset) -> None:
     """Check that gradient descent can train a model on the points.
 
     Raises:
-        UserError: if it is the linear model and the curvature 2 mean(x^2) of its loss is 0.
+        UserError: if the model is f = theta phi(x), and the curvature 2 mean(phi^2) of its loss is 0.
     """
-    max_x = float(abs(dataset.x).max())
-    if model == "linear" and max_x * max_x == 0:
-        raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
+    record = MODELS.get(model)
+    if record is None or record.feature is None:
+        return
+    with np.errstate(all="ignore"):
+        curved = bool(np.square(record.feature(dataset.x)).any())
+    if not curved:
+        phi = record.formula.removeprefix("y = theta ")
+        raise UserError(f"data={dataset.name}: {phi}^2 is 0 for every x in floating point; use other units")
 
 
 def check_callbacks(settings: dict[str, Any]) -> None:
