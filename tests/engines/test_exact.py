@@ -21,8 +21,9 @@ from reluviz.data.samplers import Epoch, Full, Sampler
 from reluviz.data.segments import Piece, Segment
 from reluviz.data.targets import piecewise_linear
 from reluviz.engines.engine import Engine
-from reluviz.engines.exact import Exact, unsupported
+from reluviz.engines.exact import Exact
 from reluviz.engines.reference import Reference
+from reluviz.engines.support import EXACT
 from reluviz.errors import UserError
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 
@@ -437,7 +438,7 @@ def test_prefix_sums_are_accurate_to_one_rounding() -> None:
 )
 def test_an_unsupported_feature_is_named(optimizer: Settings, sampler: Sampler | None, reason: str | None) -> None:
     module = ReLUModule(3, optimizer=optimizer)
-    assert unsupported(module.requirements(sampler)) == reason
+    assert EXACT.unsupported(module.requirements(sampler)) == reason
 
 
 def test_an_unsupported_piece_or_optimizer_is_refused() -> None:

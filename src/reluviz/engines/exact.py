@@ -19,17 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 
 from reluviz.core.models import MODELS
-from reluviz.data.samplers import Full
 from reluviz.data.segments import Piece
-from reluviz.engines import fused
-from reluviz.engines.engine import ModelState, Requirements
-from reluviz.engines.fused import UNSUPPORTED_OPTIONS
+from reluviz.engines.engine import ModelState
+from reluviz.engines.support import EXACT, UNSUPPORTED_OPTIONS
 from reluviz.errors import UserError
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+OPTIMIZERS = tuple(getattr(torch.optim, name) for name in EXACT.optimizers)
 Array = NDArray[np.float64]
 MIN_LOSS_RATIO = 1e-5
 """If the loss is less than this fraction of the terms whose difference it is, it is summed sample by sample."""
@@ -57,11 +55,11 @@ class Exact:
         """Make the K updates of a piece; see `Engine.run`.
 
         Raises:
-            UserError: for minibatches, an optimiser or a device that is not supported; `unsupported` finds this before
-                training.
+            UserError: for minibatches, an optimiser or a device that is not supported; `engines.support` finds this
+                before training.
         """
         problem = None if piece.batch is None else "a minibatch"
-        if type(optimizer) not in OPTIMIZERS.values():
+        if type(optimizer) not in OPTIMIZERS:
             problem = f"the optimizer {type(optimizer).__name__}"
         for group in optimizer.param_groups:
             options = (f"optimizer.{name}={group[name]}" for name in UNSUPPORTED_OPTIONS if group.get(name))
@@ -72,8 +70,8 @@ class Exact:
             raise UserError(f"engine=exact: {problem} is not supported; use engine=reference")
         data = self._prepare(state.model, x, y)
         arrays = OptimizerArrays(state, optimizer)
-        hidden = (state.parameters.get(name) for name in ("input_slope", "bias"))
-        elbows_move = any(parameter is not None and parameter.requires_grad for parameter in hidden)
+        moving = [value for name, value in state.parameters.items() if name in ("input_slope", "bias")]
+        elbows_move = any(value.requires_grad for value in moving)
         losses = data.make_updates(arrays, np.array(rates, dtype=np.float64), elbows_move)
         arrays.write(len(piece))
         return torch.from_numpy(losses).to(y)
@@ -94,16 +92,6 @@ class Exact:
             )
             self._prepared = x, y, model, prepared
         return self._prepared[3]
-
-
-def unsupported(requirements: Requirements) -> str | None:
-    """Return a phrase naming the first unsupported feature of a run, or None; usable before training."""
-    if requirements.sampler is None:
-        return "data without a sampler"
-    if requirements.sampler.name != Full.name:
-        return f"sampler={requirements.sampler.name}"
-    # both engines support the same models and devices
-    return fused.unsupported(requirements, OPTIMIZERS)
 
 
 @dataclass

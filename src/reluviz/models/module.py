@@ -21,8 +21,9 @@ from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Segment
 from reluviz.engines.array_views import ArrayViews
 from reluviz.engines.choose import choose
-from reluviz.engines.engine import Engine, ModelState, Requirements
+from reluviz.engines.engine import Engine, ModelState
 from reluviz.engines.predict import TensorParameters
+from reluviz.engines.support import Requirements
 from reluviz.errors import UserError
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 
@@ -133,17 +134,18 @@ class RegressionModule(L.LightningModule):
         standard = bool(names) and type(self).forward is RegressionModule.forward
         like = getattr(self, names[0]) if names else next(self.parameters())
         trainer = self._trainer
+        # the trainer moves and casts the module only after the engine has been chosen
+        device = like.device if trainer is None else trainer.strategy.root_device
         return Requirements(
             model=self.model if standard else None,
             class_name=type(self).__name__,
             solved=getattr(self, "train_mode", None) == "ridge",
-            parametrized=any(name not in self._parameters for name in names),
-            # the trainer moves and casts the module only after the engine has been chosen
-            device=like.device if trainer is None else trainer.strategy.root_device,
-            dtype=like.dtype,
-            precision=None if trainer is None else trainer.precision,
             optimizer=self.optimizer_settings,
             sampler=sampler,
+            parametrized=any(name not in self._parameters for name in names),
+            device=str(device),
+            dtype=str(like.dtype).removeprefix("torch."),
+            precision=None if trainer is None else trainer.precision,
         )
 
     def setup(self, stage: str) -> None:

@@ -1,10 +1,12 @@
 """The largest stable step size of a run where theory knows it, and advice for a run that has diverged."""
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 from reluviz.core import theory
 from reluviz.core.functions import features
-from reluviz.core.models import MODELS, Parameters
+from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.data.dataset import Dataset
-from reluviz.models.module import RegressionModule
 
 MAX_TANGENT_ENTRIES = 2**22
 """The largest tangent feature matrix (N x P) for which the sharpness is computed."""
@@ -12,8 +14,27 @@ MAX_PARAMETERS = 2000
 """The most parameters (P) for which the sharpness is computed."""
 
 
+class TrainedModel(Protocol):
+    """The parts of a module, or of a run before its start, that decide on the largest stable step size."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the trained parameters."""
+
+    @property
+    def optimizer_settings(self) -> Mapping[str, Any]:
+        """The optimiser's `_target_` and arguments."""
+
+    def parameter_copies(self) -> dict[str, Array]:
+        """Return the parameters, name -> [R] or [R, W]."""
+
+
 def largest_stable_step(
-    module: RegressionModule, dataset: Dataset, start: Parameters | None = None
+    module: TrainedModel, dataset: Dataset, start: Parameters | None = None
 ) -> tuple[float, str] | None:
     """Return the largest stable step size of gradient descent and its formula; None where theory knows none.
 
@@ -52,7 +73,7 @@ def largest_stable_step(
     return 2 * (1 + momentum) / float(sharpness.max()), f"{formula} at the start"
 
 
-def advice(module: RegressionModule, dataset: Dataset, start: Parameters | None = None) -> str:
+def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = None) -> str:
     """Return advice on the step size, for an error message; arguments as for `largest_stable_step`."""
     rate = module.optimizer_settings.get("lr")
     stable = largest_stable_step(module, dataset, start)

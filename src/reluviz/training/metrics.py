@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from reluviz.core.functions import PARAMETERS
 from reluviz.core.snapshot import Snapshots
 from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
 from reluviz.record import tags
-from reluviz.training.prepare import Prepared
+
+if TYPE_CHECKING:
+    from reluviz.training.prepare import Prepared
 
 
 def run_metrics(
-    prepared: Prepared, last: Snapshots, not_diverged: NDArray[np.bool_], status: str, seconds: dict[str, float]
+    prepared: "Prepared", last: Snapshots, not_diverged: NDArray[np.bool_], status: str, seconds: dict[str, float]
 ) -> dict[str, Any]:
     """Return the results of a run, ready for JSON.
 
