@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reluviz.analysis.payload import payload
+from reluviz.record import tags
 from reluviz.tab import html_file
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def _table(run: "RunArrays") -> str:
         "status": run.status or "not ended",
     }
     last = run.snapshot()
-    rows["loss/train"] = f"{np.median(last.loss_train.numpy()):.6g}"
+    rows[tags.LOSS_TRAIN] = f"{np.median(last.loss_train.numpy()):.6g}"
     if last.loss_test is not None:
-        rows["loss/test"] = f"{np.median(last.loss_test.numpy()):.6g}"
+        rows[tags.LOSS_TEST] = f"{np.median(last.loss_test.numpy()):.6g}"
     if run.damaged:
         rows["damaged"] = ", ".join(path.name for path in run.damaged)
     lines = "".join(

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz.core.snapshot_torch import Snapshot
+from reluviz.record import tags
 
 MAIN_SETTINGS = {
     "model": DATA_TYPE_STRING,
@@ -27,24 +28,6 @@ MAIN_SETTINGS = {
 }
 """Settings that distinguish runs, with their types. The HParams tab shows five columns: first the settings marked
 `differs`, sorted by name."""
-
-
-def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one dictionary with dotted names and plain values, without the values that are None.
-
-    The class in a node's `_target_` becomes the value of the node's own name: optimizer SGD, optimizer.lr 0.02.
-    """
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name == "_target_":
-            found[prefix.rstrip(".")] = str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping):
-            found |= flatten_settings(value, f"{prefix}{name}.")
-        elif isinstance(value, bool | list | tuple):
-            found[prefix + name] = str(value)
-        elif value is not None:
-            found[prefix + name] = value
-    return found
 
 
 def session_start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
@@ -91,9 +74,9 @@ def summary_markdown(settings: Mapping[str, Any], last: Snapshot | None) -> str:
 
 def _results(last: Snapshot) -> dict[str, str]:
     """Return the medians over the replicas at a snapshot, formatted."""
-    shown = {"loss/train": f"{float(last.loss_train.median()):.6g}"}
+    shown = {tags.LOSS_TRAIN: f"{float(last.loss_train.median()):.6g}"}
     if last.loss_test is not None:
-        shown["loss/test"] = f"{float(last.loss_test.median()):.6g}"
+        shown[tags.LOSS_TEST] = f"{float(last.loss_test.median()):.6g}"
     shown["gradient norm"] = f"{float(last.votes.gradient_norm.median()):.4g}"
     shown["effective votes"] = f"{float(last.votes.effective.median()):.1f} of {len(last.x):,}"
     if last.model == "relu":

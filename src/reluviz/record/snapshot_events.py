@@ -150,7 +150,8 @@ def _unit_counts(snapshots: Snapshots) -> dict[str, Array]:
     """Return how many hidden units have each status, tag -> [S, R]; empty for a model without hidden units."""
     if snapshots.units is None:
         return {}
-    return {tags.count_tag(name): snapshots.units.counts[..., code] for code, name in enumerate(STATUS)}
+    counts = np.moveaxis(snapshots.units.counts, -1, 0).astype(float)
+    return dict(zip(map(tags.count_tag, STATUS), counts, strict=True))
 
 
 def _unit_values(snapshots: Snapshots) -> dict[str, Array]:

@@ -38,6 +38,9 @@ DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS = (
     "reluviz/votes",
     "reluviz/contributions",
 )
+MEDIAN_SCALARS = (LOSS_BATCH, GRAD_NORM, NOISE_SCALE, VOTES_EFFECTIVE, THETA_OPTIMUM)
+"""Scalars that `export --csv` takes from the record, since they do not follow from the parameters. A run with several
+replicas records only their median."""
 TEXT = "run"
 QUARTILES = ("q25", "q75")
 

@@ -35,8 +35,8 @@ def run_metrics(
         "engine": module.engine.name if module.engine is not None else None,
         "updates": last.update,
         "seeds": module.seeds,
-        "loss/train": last.loss_train,
-        "loss/test": last.loss_test,
+        tags.LOSS_TRAIN: last.loss_train,
+        tags.LOSS_TEST: last.loss_test,
         "reference": reference_values(prepared.dataset, last, getattr(module, "ridge", None)),
     }
     if module.model == "relu":
@@ -49,7 +49,7 @@ def run_metrics(
             "units": last.unit_counts,
         }
     else:
-        found |= {"theta": last.parameters["theta"], "theta/optimum": found["reference"]["theta"]}
+        found |= {"theta": last.parameters["theta"], tags.THETA_OPTIMUM: found["reference"]["theta"]}
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
     losses = {tags.LOSS_TRAIN: last.loss_train, tags.LOSS_TEST: last.loss_test}

@@ -19,6 +19,7 @@ from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
 from reluviz.models import ReLUModule
 from reluviz.models.module import RegressionModule
+from reluviz.record import tags
 from reluviz.training import divergence
 from reluviz.training.metrics import json_ready
 from reluviz.training.prepare import Prepared
@@ -64,8 +65,8 @@ def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dic
         "scheduler": module.scheduler_settings,
         "parameters": {name: value[0] for name, value in parameters.items()},
         "trained": list(module.trained),
-        "loss/train": snapshot.loss_train[0],
-        "loss/test": None if snapshot.loss_test is None else snapshot.loss_test[0],
+        tags.LOSS_TRAIN: snapshot.loss_train[0],
+        tags.LOSS_TEST: None if snapshot.loss_test is None else snapshot.loss_test[0],
         "gradient": {name: value[0] for name, value in snapshot.votes.gradient.items()},
         "gradient_norm": snapshot.votes.gradient_norm[0],
         "gradient_noise_scale": snapshot.votes.noise_scale[0],
@@ -101,7 +102,7 @@ def _one_parameter(dataset: Dataset, snapshot: Snapshot) -> dict[str, Any]:
         best = reference_values(dataset, snapshot, None)
     except ValueError as error:
         raise UserError(f"data={dataset.name}: {error}") from error
-    return {"optimum": {name: best[name][0] for name in ("theta", "loss/train", "loss/test") if name in best}}
+    return {"optimum": {name: best[name][0] for name in ("theta", tags.LOSS_TRAIN, tags.LOSS_TEST) if name in best}}
 
 
 def _relu(module: ReLUModule, dataset: Dataset, snapshot: Snapshot) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _relu(module: ReLUModule, dataset: Dataset, snapshot: Snapshot) -> dict[str,
         found |= {name: _first_replica(solved[name]) for name in ("least_squares", "ridge")}
         condition = found["least_squares"]["condition_number"]
         found["least_squares"]["hessian_condition_number"] = condition**2
-        floor = solved.get("noise_floor", {}).get("loss/test")
+        floor = solved.get("noise_floor", {}).get(tags.LOSS_TEST)
         found["least_squares"]["expected_test_error"] = None if floor is None else floor[0]
     return found
 
