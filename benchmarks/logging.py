@@ -36,10 +36,10 @@ SNAPSHOT = {
     ],
     "history of votes": ["reluviz.training.vote_history:VoteHistory.add"],
     "scalars": [
-        "reluviz.record.snapshot_events:SnapshotEvents._quantities",
+        "reluviz.record.snapshot_events:_quantities",
         "reluviz.record.snapshot_events:SnapshotEvents._scalars",
     ],
-    "histograms": ["reluviz.record.snapshot_events:SnapshotEvents._histograms"],
+    "histograms": ["reluviz.record.snapshot_events:SnapshotEvents._histogram_values"],
     "tensors": ["reluviz.record.snapshot_events:SnapshotEvents._tensors"],
     "events": ["reluviz.record.snapshot_events:SnapshotEvents.events"],
     "writing": ["reluviz.record.event_file:EventFile.add_records"],

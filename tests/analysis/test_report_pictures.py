@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,7 +17,7 @@ from report_groups import diverge, groups_of_runs, make_group, make_groups, opti
 from reluviz.analysis import load_run
 from reluviz.analysis.report import pictures
 from reluviz.analysis.report.groups import Group, Groups, Replica
-from reluviz.analysis.report.pictures import bands, layout, scale, styles, ticks
+from reluviz.analysis.report.pictures import layout, scale, styles, ticks
 from reluviz.analysis.report.pictures.elbow_paths import median_replica
 from reluviz.analysis.report.pictures.final_values import draw_final_values
 from reluviz.analysis.report.pictures.loss_curves import draw_loss_curves
@@ -130,21 +129,6 @@ def test_the_upper_quartile_is_above_the_picture_once_a_quarter_of_the_replicas_
     assert low[5:, 1] == pytest.approx(0.25 * ranked[1, 5:] + 0.75 * ranked[2, 5:])
     median = axes.lines[0].get_ydata()
     assert median[5:] == pytest.approx((ranked[3, 5:] + ranked[4, 5:]) / 2)
-
-
-def test_quartiles_equal_those_of_numpy_and_are_infinite_next_to_infinity() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(31, 40))
-    values[random.uniform(size=values.shape) < 0.2] = np.nan
-    found = bands.quartiles(values)
-    for column in range(40):
-        known = values[~np.isnan(values[:, column]), column]
-        assert found[:, column].tolist() == np.percentile(known, [25, 50, 75]).tolist()
-    some = np.array([1, 2, 3, np.inf, np.inf])[:, None]
-    assert bands.quartiles(some)[:, 0].tolist() == [2, 3, math.inf]
-    assert bands.quartiles(np.array([1.0, np.inf])[:, None])[:, 0].tolist() == [math.inf] * 3
-    assert bands.quartiles(np.full((4, 1), np.inf))[:, 0].tolist() == [math.inf] * 3
-    assert np.isnan(bands.quartiles(np.full((4, 1), np.nan))).all()
 
 
 def test_a_loss_of_zero_has_an_arrow_downwards_and_a_picture_of_zeros_is_linear() -> None:

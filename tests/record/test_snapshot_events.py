@@ -1,6 +1,6 @@
-"""Snapshots become the events that protobuf would serialize, with the values of the snapshots."""
+"""Snapshots become events with the values of the snapshots."""
 
-import importlib
+import itertools
 
 import numpy as np
 import pytest
@@ -13,32 +13,10 @@ from tensorboard.util import tensor_util
 from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.models import ConstantModule, ReLUModule
-from reluviz.record import snapshot_events, tags, vote_histograms
-from reluviz.record.event_templates import FLOAT, EventTemplate, Part, blank, field, key, row, varint
-from reluviz.record.histograms import count
+from reluviz.record import snapshot_events, tags
+from reluviz.record.snapshot_events import BINS, MAX_COUNTED, SnapshotEvents, count
 
 DATA = piecewise_linear()
-
-
-@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**31, 2**63 - 1])
-def test_varints_are_encoded_as_protobuf_encodes_them(value: int) -> None:
-    assert Event(step=value).SerializeToString() == (key(2, 0) + varint(value) if value else b"")
-
-
-def test_blanks_with_the_same_name_are_filled_in_order() -> None:
-    values = [row([Summary.Value(tag=tag).SerializeToString(), key(2, FLOAT), blank("x", 4)]) for tag in ("a", "bc")]
-    template = EventTemplate(row(field(1, value) for value in values))
-    numbers = np.array([[1.5, -2.0], [np.inf, 0.0], [3.0, 4.0]], np.float32)
-    messages = template.fill({"x": numbers})
-    for message, (a, bc) in zip(messages, numbers.tolist(), strict=True):
-        assert len(message) == len(template)
-        found = Summary.FromString(message).value
-        assert [(one.tag, one.simple_value) for one in found] == [("a", a), ("bc", bc)]
-
-
-def test_numbers_are_written_in_little_endian_order() -> None:
-    template = EventTemplate(Part(bytes(8), (("x", 0, 8),)))
-    assert template.fill({"x": np.array([[1.5]], ">f8")}) == [np.array([1.5], "<f8").tobytes()]
 
 
 def raw_snapshots(module: ReLUModule | ConstantModule, updates: range, seed: int = 0) -> list[RawSnapshot]:
@@ -76,7 +54,7 @@ def scalars(named: dict[str, Summary.Value]) -> dict[str, float]:
 def test_an_event_has_the_values_of_its_snapshot(replicas: int) -> None:
     module = ReLUModule(width=4, seeds=list(range(replicas)))
     all_five = compute(module, raw_snapshots(module, range(5)))
-    events = snapshot_events.SnapshotEvents("relu", np.dtype("float32"), 100).events(all_five, histograms=True)
+    events = SnapshotEvents(np.dtype("float32"), 100).events(all_five, histograms=True)
     for snapshot, event in zip(unstack(all_five), events, strict=True):
         head, named = parse(event)
         assert (head.step, head.wall_time) == (snapshot.update, 1e9 + snapshot.update)
@@ -88,9 +66,9 @@ def test_an_event_has_the_values_of_its_snapshot(replicas: int) -> None:
         assert ("elbow/02/q75" in found) == (replicas > 1)
         params = tensor_util.make_ndarray(named[tags.PARAMS].tensor)
         parameters, _ = snapshot_events.join_parameters(
-            {name: value.numpy() for name, value in snapshot.parameters.items()}, 1
+            {name: value.numpy()[None] for name, value in snapshot.parameters.items()}
         )
-        np.testing.assert_array_equal(params, parameters.astype(np.float32))
+        np.testing.assert_array_equal(params, parameters[0].astype(np.float32))
         votes = tensor_util.make_ndarray(named[tags.VOTE_SERIES].tensor)
         np.testing.assert_array_equal(votes[:, 2], snapshot.votes.share.numpy().astype(np.float32))
         for name, value in snapshot.contributions().items():
@@ -107,9 +85,7 @@ def test_a_unit_without_an_elbow_has_no_elbow_scalar_in_that_snapshot_only() -> 
     some = raw_snapshots(module, range(1, 5))
     some[1].parameters["input_slope"][0, 2] = 0
     some[2].parameters["input_slope"][0, :] = 0
-    events = snapshot_events.SnapshotEvents("relu", np.dtype("float32"), 100).events(
-        compute(module, some), histograms=True
-    )
+    events = SnapshotEvents(np.dtype("float32"), 100).events(compute(module, some), histograms=True)
     found = [parse(event)[1] for event in events]
     elbows = [[k for k in range(3) if f"elbow/{k:02d}" in named] for named in found]
     assert elbows == [[0, 1, 2], [0, 1], [], [0, 1, 2]]
@@ -120,7 +96,7 @@ def test_a_unit_without_an_elbow_has_no_elbow_scalar_in_that_snapshot_only() -> 
 def test_an_event_does_not_depend_on_the_snapshots_it_is_made_with() -> None:
     module = ReLUModule(width=5, seeds=[0, 1])
     some = raw_snapshots(module, range(7))
-    events_of_run = snapshot_events.SnapshotEvents("relu", np.dtype("float64"), 3)
+    events_of_run = SnapshotEvents(np.dtype("float64"), 3)
     together = events_of_run.events(compute(module, some), histograms=True, contribution_updates={3})
     alone = [events_of_run.events(compute(module, [one]), histograms=True, contribution_updates={3}) for one in some]
     assert together == [event for (event,) in alone]
@@ -169,41 +145,83 @@ def test_snapshots_of_a_one_parameter_model_are_computed_together() -> None:
         assert snapshot.units is None
 
 
-@pytest.mark.parametrize("train", ["all", "output", "hidden"])
-@pytest.mark.parametrize(("width", "replicas"), [(1, 1), (7, 3), (40, 1)])
-@pytest.mark.parametrize("dataset", [DATA, SMALL, FAR], ids=["course", "small", "far"])
-def test_the_compiled_histograms_of_votes_equal_those_of_the_contribution_matrices(
-    dataset: Dataset, width: int, replicas: int, train: str
-) -> None:
-    importlib.import_module("numba")
-    module = ReLUModule(width=width, seeds=list(range(replicas)), train=train)
-    some = raw_snapshots(module, range(5))
-    # a dead unit without a slope, units that are on everywhere, units without influence on the output
-    for name, value in (("input_slope", 0.0), ("bias", -3.0)):
-        some[1].parameters[name][0, 0] = value
-    some[2].parameters["bias"][:] = 50.0
-    some[3].parameters["output_weight"][:] = 0.0
-    computed = compute(module, some, dataset)
-    for counted_replicas in {1, replicas}:
-        found = vote_histograms.count(computed, counted_replicas)
-        assert tuple(found) == module.trained
-        for name, one in found.items():
-            wanted = count([s.gradients(counted_replicas)[name] for s in unstack(computed)], len(dataset.x))
-            np.testing.assert_array_equal(one.counts, wanted.counts, err_msg=name)
-            np.testing.assert_array_equal(one.edges, wanted.edges, err_msg=name)
-            np.testing.assert_array_equal([one.low, one.high, one.count], [wanted.low, wanted.high, wanted.count])
-            largest = np.abs(wanted.edges).max() * wanted.count.max()
-            np.testing.assert_allclose(one.total, wanted.total, rtol=1e-9, atol=1e-12 * largest)
-            np.testing.assert_allclose(one.squares, wanted.squares, rtol=1e-9)
+def test_the_histograms_of_votes_count_the_contributions_of_the_recorded_samples() -> None:
+    module = ReLUModule(width=7, seeds=[0, 1, 2], train="output")
+    snapshots = compute(module, raw_snapshots(module, range(3)))
+    events = SnapshotEvents(np.dtype("float32"), 100).events(snapshots, histograms=True)
+    for snapshot, event in zip(unstack(snapshots), events, strict=True):
+        named = parse(event)[1]
+        assert [tag for tag in named if tag.startswith("votes/") and named[tag].HasField("histo")] == [
+            "votes/output_weight",
+            "votes/output_bias",
+        ]
+        for name, value in snapshot.gradients().items():
+            wanted, edges = np.histogram(value / len(DATA.x), BINS)
+            histogram = named[f"votes/{name}"].histo
+            assert list(histogram.bucket) == [0, *wanted]
+            np.testing.assert_allclose(histogram.bucket_limit, edges, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e140])
-def test_values_that_are_not_finite_are_not_counted_by_the_compiled_histograms(value: float) -> None:
-    importlib.import_module("numba")
-    module = ReLUModule(width=3)
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
+def test_a_histogram_has_numpys_bins_and_counts(scale: float) -> None:
+    random = np.random.default_rng(0)
+    for values in (
+        random.normal(size=(2, 2000)),
+        np.abs(random.normal(size=20_000)) * (random.random(20_000) > 0.5),  # half of them the smallest value
+        random.normal(size=400) + 1e6,
+        random.integers(0, 31, 200).astype(float),  # on the edges of the bins
+        np.linspace(-3, 4, 31),
+        np.array([0.0, 1.0]),
+    ):
+        found, (counts, edges) = count(scale * values), np.histogram(scale * values, BINS)
+        assert found is not None
+        assert (found.min, found.max, found.num) == (scale * values.min(), scale * values.max(), values.size)
+        assert list(found.bucket_limit) == edges.tolist()
+        assert list(found.bucket) == [0, *counts]
+        assert found.sum == pytest.approx(scale * values.sum(), rel=1e-12)
+        assert found.sum_squares == pytest.approx(np.square(scale * values).sum(), rel=1e-12)
+
+
+def test_a_loss_that_is_nan_counts_as_infinite() -> None:
+    module = ConstantModule(seeds=[0, 1, 2])
     some = raw_snapshots(module, range(2))
-    some[1].parameters["output_weight"][0, 0] = value
-    with np.errstate(all="ignore"):
-        both = compute(module, some)
-    assert vote_histograms.count(both, 1) == {}
-    assert vote_histograms.count(both.subset(slice(1)), 1) != {}
+    some[1].loss_batch[:] = [np.nan, 1.0, 2.0]
+    events = SnapshotEvents(np.dtype("float32"), 100).events(compute(module, some), histograms=False)
+    first, last = (parse(event)[1] for event in events)
+    assert [scalars(last)[f"loss/batch{end}"] for end in ("", "/q25", "/q75")] == [2, 1.5, np.inf]
+    assert tensor_util.make_ndarray(last[tags.REPLICAS].tensor)[:, 2].tolist() == [np.inf, 1, 2]
+    # there is no minibatch before the first update
+    assert np.isnan(tensor_util.make_ndarray(first[tags.REPLICAS].tensor)[:, 2]).all()
+    assert "loss/batch" not in first
+
+
+@pytest.mark.parametrize("size", [11, 16, 31])
+def test_a_value_at_an_edge_lies_between_the_recorded_edges_of_its_bin(size: int) -> None:
+    values = np.linspace(0, 1, size) / 0.7
+    found = count(values)
+    assert found is not None
+    edges = list(found.bucket_limit)
+    inside = [((values >= low) & (values < high)).sum() for low, high in itertools.pairwise(edges)]
+    inside[-1] += 1  # the largest value
+    assert list(found.bucket) == [0, *inside]
+
+
+def test_equal_values_have_bins_of_total_width_1() -> None:
+    found = count(np.full(3, 0.25))
+    assert found is not None
+    assert (found.bucket_limit[0], found.bucket_limit[-1], found.num) == (-0.25, 0.75, 3)
+    assert (found.min, found.max, sum(found.bucket)) == (0.25, 0.25, 3)
+
+
+def test_values_that_differ_only_in_their_last_digit_are_counted() -> None:
+    found = count(np.array([1.0, np.nextafter(1.0, 2.0)]))
+    assert found is not None
+    assert (found.min, found.max) == (1.0, np.nextafter(1.0, 2.0))
+    assert sum(found.bucket) == found.num == 2
+
+
+def test_values_that_are_not_finite_or_too_large_are_not_counted() -> None:
+    found = count(np.array([np.nan, 1.0, np.inf, 2.0, -np.inf, 10 * MAX_COUNTED, -MAX_COUNTED]))
+    assert found is not None
+    assert (found.num, found.min, found.max, found.sum) == (2, 1.0, 2.0, 3.0)
+    assert count(np.array([np.nan, np.inf])) is None

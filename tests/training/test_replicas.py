@@ -8,7 +8,6 @@ import pytest
 
 from reluviz import load_run
 from reluviz.__main__ import main
-from reluviz.core.distribution import distribution
 from reluviz.core.functions import mean_squared_error
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.data import WithReplacement
@@ -129,20 +128,3 @@ def test_the_event_files_hold_little_more_than_the_parameters_and_votes(many):
     parameters = 4 * R * 25 * 8
     votes = 4 * MAX_SHOWN_REPLICAS * 3 * 200 * 4
     assert parameters + votes < size < parameters + votes + 1_000_000
-
-
-def test_the_loss_of_a_diverged_replica_counts_as_infinite():
-    losses = np.array([3.0, np.nan, 1.0, 2.0, np.inf])
-    found = distribution(losses, np.array([True, False, True, True, False]))
-    assert found == {
-        "n": 5,
-        "diverged": 2,
-        "mean": np.inf,
-        "min": 1.0,
-        "q25": 2.0,
-        "median": 3.0,
-        "q75": np.inf,
-        "max": np.inf,
-    }
-    one = distribution(np.array([0.5]), np.array([True]))
-    assert {name for name, value in one.items() if value == 0.5} == {"mean", "min", "q25", "median", "q75", "max"}

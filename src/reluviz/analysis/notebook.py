@@ -7,6 +7,7 @@ import numpy as np
 
 from reluviz.analysis.payload import payload
 from reluviz.core.models import MODELS
+from reluviz.record import tags
 from reluviz.tab import html_file
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def _table(run: "RunArrays") -> str:
         "status": run.status or "not ended",
     }
     last = run.snapshot()
-    rows["loss/train"] = f"{np.median(last.loss_train):.6g}"
+    rows[tags.LOSS_TRAIN] = f"{np.median(last.loss_train):.6g}"
     if last.loss_test is not None:
-        rows["loss/test"] = f"{np.median(last.loss_test):.6g}"
+        rows[tags.LOSS_TEST] = f"{np.median(last.loss_test):.6g}"
     if run.damaged:
         rows["damaged"] = ", ".join(path.name for path in run.damaged)
     lines = "".join(

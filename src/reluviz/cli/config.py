@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
+from reluviz.record.settings import leaves
 
 
 def choices(group: str) -> list[str]:
@@ -97,15 +98,6 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return rest
 
 
-def leaf_keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all leaves of a nested dict."""
-    for name, value in node.items():
-        if isinstance(value, dict):
-            yield from leaf_keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
 def _with_first_value(override: Override) -> str:
     """Return an override as text, with its first value if it has several."""
     if not override.is_sweep_override():
@@ -148,7 +140,7 @@ def _unknown_key(key: str, override: str, overrides: list[str]) -> str:
             now = "another choice"
         wanted = " or ".join(f"{group}={owner}" for owner in owners)
         return f"{override}: {group}={now} has no {key.partition('.')[2]}; it belongs to {wanted}"
-    known = [k for k in leaf_keys(_load(conf_folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
+    known = [k for k, _ in leaves(_load(conf_folder() / "config.yaml")) if not k.startswith(("hydra", "defaults"))]
     known += [k for name in groups() if name != "exp" for one in choices(name) for k in _keys_of_choice(name, one)]
     hint = _suggestion(key, [*known, *groups()]) or "; --cfg job shows all keys"
     return f"{override}: there is no key {key}{hint}"
@@ -164,7 +156,7 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
 
 def _keys_of_choice(group: str, choice: str) -> list[str]:
     node = _load(conf_folder() / group / f"{choice}.yaml")
-    return [k for k in leaf_keys(node, "" if group == "regime" else f"{group}.") if not k.endswith("_target_")]
+    return [k for k, _ in leaves(node, "" if group == "regime" else f"{group}.") if not k.endswith("_target_")]
 
 
 def _load(path: Path) -> Any:

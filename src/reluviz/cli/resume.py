@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -13,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.errors import UserError
+from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
 from reluviz.training.validation import check, plain, seeds_of
 
@@ -78,7 +78,7 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         if earlier != value:
             raise UserError(f"{override.input_line}: the run in {folder} has {earlier}; only updates can change")
     cfg = check(cfg)
-    before, after = (dict(_leaves(plain(one))) for one in (check(stored), cfg))
+    before, after = (dict(leaves(plain(one))) for one in (check(stored), cfg))
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
             raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
@@ -136,11 +136,3 @@ def _check_checkpoint(setting: str, checkpoint: Path, cfg: DictConfig) -> int:
                 f" {value}"
             )
     return done
-
-
-def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return (dotted key, value) of all leaves of a nested dict."""
-    found = []
-    for name, value in node.items():
-        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return found

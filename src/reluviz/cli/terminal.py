@@ -14,6 +14,7 @@ from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
 from reluviz.core.models import MODELS
 from reluviz.files import short_path
+from reluviz.record import tags
 from reluviz.training.outcome import Outcome
 from reluviz.training.prepare import Prepared
 
@@ -145,17 +146,17 @@ def _units(width: int) -> str:
 
 
 def _losses(metrics: dict[str, Any]) -> str:
-    shown = f"train {_median(metrics['loss/train'])}"
-    if metrics["loss/test"] is not None:
-        shown += f", test {_median(metrics['loss/test'])}"
+    shown = f"train {_median(metrics[tags.LOSS_TRAIN])}"
+    if metrics[tags.LOSS_TEST] is not None:
+        shown += f", test {_median(metrics[tags.LOSS_TEST])}"
     reference = metrics["reference"]
     if "theta" in reference:
         shown += f"; theta {_median(metrics['theta'])}"
-        shown += f"; optimum {_median(reference['theta'])} with {_median(reference['loss/train'])}"
+        shown += f"; optimum {_median(reference['theta'])} with {_median(reference[tags.LOSS_TRAIN])}"
     elif "least_squares" in reference:
         best = reference["least_squares"]
-        shown += f"; least squares: train {_median(best['loss/train'])}"
-        shown += f", test {_median(best['loss/test'])}" if "loss/test" in best else ""
+        shown += f"; least squares: train {_median(best[tags.LOSS_TRAIN])}"
+        shown += f", test {_median(best[tags.LOSS_TEST])}" if tags.LOSS_TEST in best else ""
     return shown
 
 

@@ -54,7 +54,7 @@ class FitPicture:
         Args:
             parameters: of one replica: theta (), or input_slope, bias, output_weight [W] and output_bias ().
             update: number of updates done.
-            losses: name to value, written in the title in this order, without a leading "loss/".
+            losses: name to value, written in the title in this order, from its last slash on.
         """
         self._update(parameters, update, losses)
         return self.canvas.png()
@@ -64,7 +64,7 @@ class FitPicture:
         self.canvas.save(path)
 
     def _update(self, parameters: Parameters, update: int, losses: Mapping[str, float]) -> None:
-        parts = [f"{name.removeprefix('loss/')} {format_number(value)}" for name, value in losses.items()]
+        parts = [f"{name.rpartition('/')[2]} {format_number(value)}" for name, value in losses.items()]
         texts = ["loss  " + "  ".join(parts)] if parts else []
         if isinstance(self.artists, ParabolaArtists):
             texts.insert(0, self.artists.theta_text(parameters))

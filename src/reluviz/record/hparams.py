@@ -20,6 +20,7 @@ from torch.utils.tensorboard import summary as summaries
 
 from reluviz.core.models import MODELS
 from reluviz.core.snapshot import Snapshots
+from reluviz.record import tags
 
 MAIN_SETTINGS = {
     "model": DATA_TYPE_STRING,
@@ -30,24 +31,6 @@ MAIN_SETTINGS = {
 }
 """Settings that distinguish runs, with their types. The HParams tab shows five columns: first the settings marked
 `differs`, sorted by name."""
-
-
-def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one dictionary with dotted names and plain values, without the values that are None.
-
-    The class in a node's `_target_` becomes the value of the node's own name: optimizer SGD, optimizer.lr 0.02.
-    """
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name == "_target_":
-            found[prefix.rstrip(".")] = str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping):
-            found |= flatten_settings(value, f"{prefix}{name}.")
-        elif isinstance(value, bool | list | tuple):
-            found[prefix + name] = str(value)
-        elif value is not None:
-            found[prefix + name] = value
-    return found
 
 
 def session_start(settings: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
@@ -94,9 +77,9 @@ def summary_markdown(settings: Mapping[str, Any], last: Snapshots | None) -> str
 
 def _results(last: Snapshots) -> dict[str, str]:
     """Return the medians over the replicas at a snapshot, formatted."""
-    shown = {"loss/train": f"{median(last.loss_train):.6g}"}
+    shown = {tags.LOSS_TRAIN: f"{median(last.loss_train):.6g}"}
     if last.loss_test is not None:
-        shown["loss/test"] = f"{median(last.loss_test):.6g}"
+        shown[tags.LOSS_TEST] = f"{median(last.loss_test):.6g}"
     shown["gradient norm"] = f"{median(last.votes.gradient_norm):.4g}"
     shown["effective votes"] = f"{median(last.votes.effective):.1f} of {len(last.dataset.x):,}"
     if last.units is not None:

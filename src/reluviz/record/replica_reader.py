@@ -27,7 +27,8 @@ SESSION_MARK_BYTES = 128
 """Events that mark the start of a session are shorter than this."""
 SKIPPED_BYTES = 2**16
 """Longer records are skipped, unread, if their first value is not a reluviz tensor."""
-LOSSES = (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.LOSS_BATCH)
+TAG_START = f"{tags.PLUGIN}/".encode()
+"""The tags of all reluviz tensors start like this."""
 
 
 @dataclass
@@ -113,7 +114,7 @@ def _records(path: Path, found: ReplicaSeries) -> Iterator[bytes]:
 def _record(file: BinaryIO, length: int) -> bytes:
     """Return the data of the next record; b"" if it is long and does not begin with a reluviz tensor."""
     start = file.read(min(length, TAG_BYTES))
-    if length > SKIPPED_BYTES and b"reluviz/" not in start:
+    if length > SKIPPED_BYTES and TAG_START not in start:
         file.seek(length - len(start) + 4, 1)
         return b""
     data = start + file.read(length - len(start))
@@ -124,7 +125,7 @@ def _record(file: BinaryIO, length: int) -> bytes:
 
 def _add(found: ReplicaSeries, data: bytes) -> None:
     """Add a record's losses and unit counts, data description or session start, if it has one."""
-    ours = b"reluviz/" in data[:TAG_BYTES]
+    ours = TAG_START in data[:TAG_BYTES]
     if not data or (not ours and len(data) >= SESSION_MARK_BYTES):
         return
     event = _parse(data)
@@ -151,13 +152,13 @@ def _add(found: ReplicaSeries, data: bytes) -> None:
 def _add_scalars(found: ReplicaSeries, paths: list[Path]) -> None:
     """Add the scalars of an old run, which has no `tags.REPLICAS`. With one replica, they are that replica's values."""
     series: dict[int, dict[str, float]] = {}
-    known = dict.fromkeys(LOSSES)
+    known = dict.fromkeys(tags.LOSSES)
     for path in paths:
         for event in event_file.read_events(path):
             if event.session_log.status == SessionLog.START:
                 series = {update: values for update, values in series.items() if update < event.step}
             for value in event.summary.value:
-                wanted = value.tag in LOSSES or value.tag.startswith(f"{tags.UNITS}/")
+                wanted = value.tag in tags.LOSSES or value.tag.startswith(f"{tags.UNITS}/")
                 if wanted and value.WhichOneof("value") == "simple_value":
                     series.setdefault(event.step, {})[value.tag] = value.simple_value
                     known[value.tag] = None

@@ -23,6 +23,7 @@ import functools
 PLUGIN = "reluviz"
 
 LOSS_TRAIN, LOSS_TEST, LOSS_BATCH = "loss/train", "loss/test", "loss/batch"
+LOSSES = (LOSS_TRAIN, LOSS_TEST, LOSS_BATCH)
 GRAD_NORM, NOISE_SCALE = "grad/norm", "grad/noise_scale"
 THETA, THETA_OPTIMUM = "theta", "theta/optimum"
 ELBOW, INPUT_SLOPE, SLOPE_JUMP = "elbow", "input_slope", "slope_jump"
@@ -37,6 +38,9 @@ DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS = (
     "reluviz/votes",
     "reluviz/contributions",
 )
+MEDIAN_SCALARS = (LOSS_BATCH, GRAD_NORM, NOISE_SCALE, VOTES_EFFECTIVE, THETA_OPTIMUM)
+"""Scalars that `export --csv` takes from the record, since they do not follow from the parameters. A run with several
+replicas records only their median."""
 TEXT = "run"
 QUARTILES = ("q25", "q75")
 
@@ -50,3 +54,13 @@ def unit_tags(kind: str, units: tuple[int, ...], width: int) -> list[str]:
 def unit_tag(kind: str, k: int, width: int) -> str:
     """Return the scalar tag of unit k: elbow/07."""
     return f"{kind}/{k:0{max(2, len(str(width - 1)))}d}"
+
+
+def count_tag(status: str) -> str:
+    """Return the scalar tag of the number of hidden units with a status: units/dead."""
+    return f"{UNITS}/{status}"
+
+
+def is_loss(tag: str) -> bool:
+    """Return whether a tag is that of a loss."""
+    return tag.startswith("loss/")

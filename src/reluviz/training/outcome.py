@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reluviz.record import tags
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -40,5 +42,5 @@ def median_loss(metrics: Mapping[str, Any]) -> float:
 
     The loss of a diverged replica counts as infinite.
     """
-    losses: Sequence[float | None] = metrics.get("loss/test") or metrics.get("loss/train") or [None]
+    losses: Sequence[float | None] = metrics.get(tags.LOSS_TEST) or metrics.get(tags.LOSS_TRAIN) or [None]
     return statistics.median(math.inf if loss is None else loss for loss in losses)

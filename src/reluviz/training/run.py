@@ -8,7 +8,7 @@ import torch
 
 from reluviz.errors import Diverged
 from reluviz.files import write_json
-from reluviz.record import hparams
+from reluviz.record.settings import flatten_settings
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.instantiate import build
 from reluviz.training.lightning_startup import quiet
@@ -55,9 +55,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
     ]
     snapshot_logger = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
     hidden = ("callbacks", "logger", "trainer", "ckpt_path", "sweep")
-    snapshot_logger.settings = hparams.flatten_settings(
-        {key: value for key, value in settings.items() if key not in hidden}
-    )
+    snapshot_logger.settings = flatten_settings({key: value for key, value in settings.items() if key not in hidden})
     logger = False
     if (node := settings.get("logger")) is not None:
         # TensorBoard discards what an interrupted run wrote at or after this update, since it is written again. A new

@@ -152,7 +152,7 @@ class SnapshotWorker:
     def __init__(self, options: SnapshotOptions) -> None:
         self.options = options
         self.drawing_seconds = 0.0
-        self._events = SnapshotEvents(options.model, np.dtype(options.dtype), options.most_units)
+        self._events = SnapshotEvents(np.dtype(options.dtype), options.most_units)
         self._pictures: tuple[FitPicture, VotesPicture] | None = None
         self._any_diverged = False
 

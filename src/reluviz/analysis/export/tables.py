@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 HEADER = ("run", "replica", "update", "unit", "quantity", "value")
 FUNCTION_HEADER = ("run", "replica", "update", "x", "f")
 DERIVED_QUANTITIES = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
-MEDIAN_SCALARS = (tags.LOSS_BATCH, tags.GRAD_NORM, tags.NOISE_SCALE, tags.VOTES_EFFECTIVE, tags.THETA_OPTIMUM)
-"""Scalars that do not follow from the parameters. A run with several replicas records only their median."""
 
 
 def csv(run: "Run", name: str, path: Path, progress: Progress) -> None:
@@ -84,7 +82,7 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
     of_model |= {key: value for key, value in run.parameters.items() if key not in UNIT_PARAMETERS}
     of_units: dict[str, NDArray[Any]] = {key: run.parameters[key] for key in UNIT_PARAMETERS if key in run.parameters}
     of_units |= _derived_quantities(run)
-    medians = {tag: _values_by_update(run, tag) for tag in MEDIAN_SCALARS if tag in run.tags}
+    medians = {tag: _values_by_update(run, tag) for tag in tags.MEDIAN_SCALARS if tag in run.tags}
     replica_of_median = 0 if len(run.seeds) == 1 else ""
     for s, update in enumerate(run.updates.tolist()):
         rows: list[tuple[Any, ...]] = [

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from reluviz.analysis import last
 from reluviz.errors import UserError
+from reluviz.record import tags
 
 PICTURE_FORMATS = ("png", "svg", "pdf")
 
@@ -71,7 +72,7 @@ def _parser() -> _Parser:
         "every group of runs that differ in their seed alone, and which differences between groups exceed the spread "
         "of the seeds. Writes a page (report.html), pictures, a table (.md, .csv, .parquet), findings.md, and the "
         "groups as runs with bands for TensorBoard (aggregate/). Replaces an earlier report.",
-        epilog="example: python -m reluviz report logs/sweeps/TIME --metric loss/train",
+        epilog=f"example: python -m reluviz report logs/sweeps/TIME --metric {tags.LOSS_TRAIN}",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -90,8 +91,8 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--metric",
         metavar="TAG",
-        help="metric of the findings and of the printed table (default: loss/test, or loss/train without test points); "
-        "the files have all metrics",
+        help=f"metric of the findings and of the printed table (default: {tags.LOSS_TEST}, or {tags.LOSS_TRAIN} "
+        "without test points); the files have all metrics",
     )
     parser.add_argument(
         "--pictures",

@@ -20,6 +20,7 @@ from reluviz.analysis.report.groups import Group, Groups, ListedRun, Replica, Va
 from reluviz.analysis.report.labels import label_sort_key, varying_settings
 from reluviz.analysis.report.run_summary import ENDED, RunSummary, read_run
 from reluviz.errors import UserError
+from reluviz.record.tags import is_loss
 
 MAX_VALUES = 30_000_000
 """About how many values of all curves together are kept in memory."""
@@ -133,7 +134,7 @@ def _curves(members: Sequence[tuple[RunSummary, int]]) -> tuple[NDArray[np.int64
         diverged = any(np.isinf(value[row]) for value in run.final.values())
         for field, tag in enumerate(run.fields):
             curves[tag][replica, positions[id(run)]] = run.curves[kept[id(run)], row, field]
-            if diverged and tag.startswith("loss/"):
+            if diverged and is_loss(tag):
                 # infinite after it diverged; if it were missing, the median would fall
                 curves[tag][replica, positions[id(run)].max(initial=-1) + 1 :] = np.inf
     return updates, curves

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from reluviz.analysis.report import statistics
 from reluviz.analysis.report.groups import Group, Groups, Value
 from reluviz.analysis.report.labels import label_sort_key
+from reluviz.core.distribution import percentiles
+from reluviz.record import tags
 
 METHOD = (
     "Groups that differ in one setting are compared seed by seed: a seed has the same start and the same minibatches "
@@ -145,7 +147,7 @@ def _better_first(pair: _Pair) -> _Pair:
 
 
 def _median(values: NDArray[np.float64]) -> float:
-    return float(statistics.percentiles(values, (50,))[0]) if len(values) else 0.0
+    return float(percentiles(values, (50,))[0]) if len(values) else 0.0
 
 
 def _effect(pair: _Pair, kind: str) -> float:
@@ -170,7 +172,7 @@ def _effect(pair: _Pair, kind: str) -> float:
 
 
 def _finding(pair: _Pair, metric: str, p: float, adjusted: float, tests: int) -> Finding:
-    kind = "ratio" if metric.startswith("loss/") else "difference"
+    kind = "ratio" if tags.is_loss(metric) else "difference"
     seeds = len(pair.values_a)
     if seeds < MIN_SEEDS:
         verdict = UNKNOWN

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.analysis.report import statistics
+from reluviz.core.distribution import percentiles
 
 Value = str | float | int | bool | None
 QUARTILES = (25, 50, 75)
@@ -69,11 +69,11 @@ class Group:
 
     def quartiles(self, metric: str) -> NDArray[np.float64]:
         """Return q25, the median and q75 of a metric at the end, [3], over the replicas that have it."""
-        return statistics.percentiles(self.final[metric], QUARTILES)
+        return percentiles(self.final[metric], QUARTILES)
 
     def band(self, tag: str) -> NDArray[np.float64]:
         """Return q25, the median and q75 of a tag at every snapshot, [3, T], over the replicas that have it."""
-        return statistics.percentiles(self.curves[tag], QUARTILES)
+        return percentiles(self.curves[tag], QUARTILES)
 
 
 @dataclass(frozen=True)

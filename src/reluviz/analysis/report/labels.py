@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reluviz.analysis.report.groups import Value
-from reluviz.analysis.report.settings import TARGET, Settings, group_leaves
+from reluviz.analysis.report.settings import Settings, group_leaves
+from reluviz.record.settings import TARGET
 
 Identity = tuple[Value, ...]
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import yaml
 
 from reluviz.analysis.report.groups import Value
 from reluviz.files import conf_folder
+from reluviz.record.settings import TARGET, leaves
 
 # the C parser is ten times as fast, if PyYAML was built with it
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,7 +35,6 @@ TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler", "snapshots
 """Keys of nodes with a `_target_`."""
 CHOICES_BLOCK = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-TARGET = "_target_"
 MAX_REFERENCE_DEPTH = 8
 MAX_REPLICAS = 10**7
 
@@ -69,18 +69,21 @@ def read_hydra_settings(folder: Path) -> Settings:
         # a damaged number must not exhaust the memory
         raise ValueError(f".hydra/config.yaml is damaged: replicas: {replicas}")
     seeds = config.get("seeds") or range(first_seed, first_seed + replicas)
-    leaves = dict(_leaves({key: value for key, value in config.items() if key not in IGNORED_KEYS}))
-    references = {key: value for key, value in leaves.items() if isinstance(value, str) and REFERENCE.fullmatch(value)}
+    found = {
+        key: str(value).rpartition(".")[2] if key.rpartition(".")[2] == TARGET else _value(value)
+        for key, value in leaves({key: value for key, value in config.items() if key not in IGNORED_KEYS})
+    }
+    references = {key: value for key, value in found.items() if isinstance(value, str) and REFERENCE.fullmatch(value)}
     for key in references:
-        leaves[key] = _resolve(leaves, leaves[key], MAX_REFERENCE_DEPTH)
-    return Settings(leaves, references, _choices(folder / "hydra.yaml"), tuple(map(int, seeds)))
+        found[key] = _resolve(found, found[key], MAX_REFERENCE_DEPTH)
+    return Settings(found, references, _choices(folder / "hydra.yaml"), tuple(map(int, seeds)))
 
 
 def recorded_settings(settings: Mapping[str, Any]) -> Settings:
     """Return the settings from the event files of a run, where they are recorded as a flat mapping."""
-    leaves = {f"{key}.{TARGET}" if key in TARGET_NODES else str(key): _value(value) for key, value in settings.items()}
-    leaves = {key: value for key, value in leaves.items() if key.partition(".")[0] not in IGNORED_KEYS}
-    return Settings(leaves, {}, {}, ())
+    found = {f"{key}.{TARGET}" if key in TARGET_NODES else str(key): _value(value) for key, value in settings.items()}
+    found = {key: value for key, value in found.items() if key.partition(".")[0] not in IGNORED_KEYS}
+    return Settings(found, {}, {}, ())
 
 
 def group_leaves(group: str) -> frozenset[str]:
@@ -88,7 +91,7 @@ def group_leaves(group: str) -> frozenset[str]:
     return frozenset(
         key
         for path in (conf_folder() / group).glob("*.yaml")
-        for key, _ in _leaves(yaml.load(path.read_bytes(), LOADER) or {})
+        for key, _ in leaves(yaml.load(path.read_bytes(), LOADER) or {})
         if key != "defaults"
     )
 
@@ -128,14 +131,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{path.parent.name}/{path.name} is {'empty' if not path.stat().st_size else 'damaged'}")
     return found
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    for name, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value).rpartition(".")[2] if name == TARGET else _value(value)
 
 
 def _value(value: object) -> Value:

@@ -1,8 +1,8 @@
-"""The statistics of a report: percentiles with infinities, a confidence interval of the median, a paired test.
+"""The statistics of a report: a confidence interval of the median, a paired test.
 
 No distribution is assumed. A replica that diverged has the value infinity, which has a rank but no mean.
 
-Legend of shapes: n replicas, Q percentiles, B resamples, M comparisons.
+Legend of shapes: n replicas, B resamples, M comparisons.
 """
 
 import functools
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reluviz.core.distribution import percentiles
 
 Array = NDArray[np.float64]
 
@@ -22,31 +24,6 @@ CONFIDENCE = 95
 """Confidence level of the intervals, in percent."""
 LEVEL = 0.05
 """Significance level for all comparisons of a report together."""
-
-
-def percentiles(values: Array, q: Sequence[float]) -> Array:
-    """Return percentiles along the first axis, [Q, ...], as `numpy.percentile` defines them (linear interpolation).
-
-    NaN is ignored; if all values are NaN, the percentiles are NaN. Interpolation between a number and infinity, or
-    between two infinities, gives infinity, where NumPy gives NaN and warnings.
-
-    Args:
-        values: [n, ...].
-        q: the percentiles, between 0 and 100, [Q].
-    """
-    ordered = np.sort(values, axis=0)
-    known = (~np.isnan(values)).sum(axis=0)
-    if len(ordered) == 0:
-        return np.full((len(q), *values.shape[1:]), np.nan)
-    position = np.multiply.outer(np.asarray(q, dtype=np.float64) / 100, np.maximum(known - 1, 0))
-    low = np.floor(position).astype(np.int64)
-    fraction = position - low
-    # a percentile that lies exactly on a rank does not depend on the next one
-    high = np.where(fraction > 0, low + 1, low)
-    a, b = (np.take_along_axis(ordered[None], rank[:, None], axis=1)[:, 0] for rank in (low, high))
-    with np.errstate(invalid="ignore"):
-        found = np.where(fraction < 0.5, a + (b - a) * fraction, b - (b - a) * (1 - fraction))
-    return np.where(np.isinf(b), b, found)
 
 
 def median_interval(values: Array) -> tuple[float, float]:

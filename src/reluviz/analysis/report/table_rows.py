@@ -7,6 +7,8 @@ import numpy as np
 
 from reluviz.analysis.report import statistics
 from reluviz.analysis.report.groups import QUARTILES, Group, Groups, Value
+from reluviz.core.distribution import percentiles
+from reluviz.record import tags
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ def metrics(groups: Groups) -> list[str]:
     known = {
         metric: None for group in groups.groups for metric, final in group.final.items() if not np.isnan(final).all()
     }
-    order = ("loss/test", "loss/train")
+    order = (tags.LOSS_TEST, tags.LOSS_TRAIN)
     return sorted(known, key=lambda metric: (order.index(metric) if metric in order else len(order), metric))
 
 
 def _row(group: Group, metric: str) -> Row:
     final = group.final.get(metric, np.full(len(group.replicas), np.nan))
-    q25, median, q75 = statistics.percentiles(final, QUARTILES).tolist()
+    q25, median, q75 = percentiles(final, QUARTILES).tolist()
     low, high = statistics.median_interval(final)
     return Row(
         settings=group.settings,

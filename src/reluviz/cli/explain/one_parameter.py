@@ -5,6 +5,7 @@ from typing import Any
 
 from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
 from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
+from reluviz.record import tags
 
 FORMULAS = {
     "constant": {
@@ -62,7 +63,7 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
         [
             (f"f(x) = {f['f']}", f"θ₀ = {number(start)}"),
             (f"rᵢ = f(xᵢ) − yᵢ = {f['r']}", ""),
-            ("L(θ) = (1/N) Σ rᵢ²", f"L(θ₀) = {number(found['loss/train'])}"),
+            ("L(θ) = (1/N) Σ rᵢ²", f"L(θ₀) = {number(found[tags.LOSS_TRAIN])}"),
             (f"dL/dθ = {f['gradient']}", f"dL/dθ = {number(found['gradient']['theta'])}"),
             (f"      = {f['gradient from optimum']}", f"θ₀ − θ* = {number(_minus(start, best['theta']))}"),
             *updates,
@@ -71,7 +72,7 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
     page.heading("Optimum: dL/dθ = 0")
     rows = [
         (f"θ* = {f['optimum']}", f"θ* = {number(best['theta'], 6)}"),
-        ("   = Σ hᵢ · candidateᵢ", f"L(θ*) = {number(best['loss/train'])}"),
+        ("   = Σ hᵢ · candidateᵢ", f"L(θ*) = {number(best[tags.LOSS_TRAIN])}"),
         (f"candidateᵢ = {f['candidate']}: the value that point i asks for", ""),
         (f"hᵢ = {f['weight']}: the point's part of the total weight", ""),
     ]

@@ -5,6 +5,7 @@ from typing import Any
 from reluviz.cli.explain.facts import MAX_HESSIAN_PARAMETERS
 from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
 from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
+from reluviz.record import tags
 
 MAX_UNIT_ROWS = 40
 """Of the table of units."""
@@ -37,11 +38,11 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
         found: returned by `explanation`.
         updates: the update as equations with values.
     """
-    test = found["loss/test"]
+    test = found[tags.LOSS_TEST]
     rows = [
         ("f(x) = c + Σₖ vₖ relu(wₖ x + bₖ)", f"c = {number(found['parameters']['output_bias'])}"),
         ("rᵢ = f(xᵢ) − yᵢ", ""),
-        ("L = (1/N) Σ rᵢ²", f"L = {number(found['loss/train'])}"),
+        ("L = (1/N) Σ rᵢ²", f"L = {number(found[tags.LOSS_TRAIN])}"),
     ]
     if test is not None:
         rows.append(("  on the test points", number(test)))
@@ -205,8 +206,8 @@ def _add_solved(page: TextPage, found: dict[str, Any]) -> None:
 
 
 def _losses(solved: dict[str, Any]) -> str:
-    test = f", test {number(solved['loss/test'])}" if "loss/test" in solved else ""
-    return f"train {number(solved['loss/train'])}{test}"
+    test = f", test {number(solved[tags.LOSS_TEST])}" if tags.LOSS_TEST in solved else ""
+    return f"train {number(solved[tags.LOSS_TRAIN])}{test}"
 
 
 def _norm(values: Any) -> float | None:

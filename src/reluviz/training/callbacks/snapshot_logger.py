@@ -17,6 +17,7 @@ from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged
 from reluviz.models.module import RegressionModule
 from reluviz.record import hparams, tags
+from reluviz.record.settings import flatten_settings
 from reluviz.record.writer import RunWriter
 from reluviz.training.divergence import advice
 from reluviz.training.snapshot_queue import SnapshotQueue
@@ -115,7 +116,7 @@ class SnapshotLogger(L.Callback):
         if logger is not None:
             self._writer = RunWriter(logger.experiment, module.model)
         if self.settings is None:
-            self.settings = hparams.flatten_settings(dict(module.hparams))
+            self.settings = flatten_settings(dict(module.hparams))
         if self._writer is not None and int(module.updates_done) == 0:
             test = data.dataset.x_test is not None
             self._writer.write_data(data.dataset, module.trained, module.seeds, self.settings)
@@ -175,7 +176,7 @@ class SnapshotLogger(L.Callback):
             value = float(snapshot.loss_train[0, replica])
             raise Diverged(
                 f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
-                f" (loss/train {value:.3g}); {advice(module, dataset, self._initial_parameters)}"
+                f" ({tags.LOSS_TRAIN} {value:.3g}); {advice(module, dataset, self._initial_parameters)}"
             )
 
     def _finish(self) -> None:

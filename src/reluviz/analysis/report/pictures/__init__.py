@@ -20,6 +20,7 @@ from reluviz.analysis.report.pictures.picture_files import checked_formats, save
 from reluviz.analysis.report.pictures.styles import Styles
 from reluviz.analysis.report.pictures.unit_counts import draw_unit_counts
 from reluviz.plots.style import plot_style
+from reluviz.record import tags
 
 __all__ = ["Picture", "drawn", "write"]
 
@@ -48,16 +49,16 @@ def draw_pictures(groups: Groups) -> Iterator[Picture]:
     if not groups.groups:
         return
     styles = Styles(groups)
-    metric = "loss/test" if _has_values(groups, "loss/test") else "loss/train"
+    metric = tags.LOSS_TEST if _has_values(groups, tags.LOSS_TEST) else tags.LOSS_TRAIN
     with plot_style():
         for key, name in zip(groups.keys[:MAX_KEYS], _file_names(groups.keys), strict=False):
             yield from _if_any(draw_final_values(groups, styles, key, metric, name))
-        yield from _if_any(draw_loss_curves(groups, styles, "loss/test", "loss-test"))
-        yield from _if_any(draw_loss_curves(groups, styles, "loss/train", "loss-train"))
+        yield from _if_any(draw_loss_curves(groups, styles, tags.LOSS_TEST, "loss-test"))
+        yield from _if_any(draw_loss_curves(groups, styles, tags.LOSS_TRAIN, "loss-train"))
         if OPTIMIZER in groups.keys and len(groups.keys) > 1:
             other = next(key for key in groups.keys if key != OPTIMIZER)
             yield from _if_any(
-                draw_loss_curves(groups, styles, "loss/test", "optimizers", colour_key=other, panel_key=OPTIMIZER)
+                draw_loss_curves(groups, styles, tags.LOSS_TEST, "optimizers", colour_key=other, panel_key=OPTIMIZER)
             )
         if not groups.keys:
             yield from _if_any(draw_final_values(groups, styles, None, metric, "final"))

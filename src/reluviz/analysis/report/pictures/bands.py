@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from reluviz.analysis.report.groups import QUARTILES, Group
+from reluviz.analysis.report.groups import Group
 from reluviz.analysis.report.pictures.styles import Style
 from reluviz.data.dataset import span
+from reluviz.record import tags
 
 Floats = NDArray[np.float64]
 MAX_GROWTH = 100.0
@@ -25,7 +26,7 @@ MIN_RELATIVE_LOSS = 1e-20
 def replica_curves(group: Group, tag: str) -> Floats:
     """Return the curves of a tag, [n, T]; the loss of a diverged replica is infinite after its last snapshot."""
     found = np.array(group.curves[tag], dtype=np.float64)
-    if tag.startswith("loss/") and len(found):
+    if tags.is_loss(tag) and len(found):
         last = np.where(np.isnan(found), -1, np.arange(found.shape[1])).max(axis=1)
         is_diverged = diverged(group)[:, None] & (np.arange(found.shape[1]) > last[:, None])
         found[is_diverged] = np.inf
@@ -36,34 +37,9 @@ def diverged(group: Group) -> NDArray[np.bool_]:
     """Return which replicas diverged, [n]: those with an infinite loss at the end."""
     is_diverged = np.zeros(len(group.replicas), dtype=bool)
     for metric, final in group.final.items():
-        if metric.startswith("loss/"):
+        if tags.is_loss(metric):
             is_diverged |= np.isposinf(final)
     return is_diverged
-
-
-def quartiles(values: Floats) -> Floats:
-    """Return q25, the median and q75 over the first axis, [3, ...], as `numpy.percentile` defines them.
-
-    NaN is ignored. Interpolation between a number and infinity, or between two infinities, gives infinity, where
-    NumPy gives NaN.
-    """
-    ranked = np.sort(values, axis=0)  # NaN is sorted last
-    known = (~np.isnan(ranked)).sum(axis=0)
-    found = np.full((3, *ranked.shape[1:]), np.nan)
-    # columns with equally many replicas are computed together
-    for count in np.unique(known[known > 0]):
-        columns = known == count
-        block = ranked[:count, columns]
-        with np.errstate(invalid="ignore"):
-            percentiles = np.percentile(block, QUARTILES, axis=0)
-        for values_at, percent in zip(percentiles, QUARTILES, strict=True):
-            position = percent / 100 * (count - 1)
-            below = block[math.floor(position)]
-            values_at[:] = np.where(
-                np.isfinite(values_at), values_at, below if position == math.floor(position) else np.inf
-            )
-        found[:, columns] = percentiles
-    return found
 
 
 class Limits(NamedTuple):

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from reluviz.analysis.report.groups import Group, Groups, Replica
 from reluviz.analysis.report.pictures import ticks
-from reluviz.analysis.report.pictures.bands import Floats, Limits, quartiles
+from reluviz.analysis.report.pictures.bands import Floats, Limits
 from reluviz.analysis.report.pictures.layout import count_columns, panel_title
 from reluviz.analysis.report.pictures.loss_curves import update_limits
 from reluviz.analysis.report.pictures.page_axes import PageAxes
 from reluviz.analysis.report.pictures.picture import Picture
+from reluviz.core.distribution import percentiles
 from reluviz.core.models import MODELS
 from reluviz.data.dataset import span
 from reluviz.errors import UserError
@@ -63,7 +64,7 @@ def median_replica(group: Group, metric: str) -> Replica | None:
     final = group.final.get(metric)
     if final is None or np.isnan(final).all():
         return None
-    middle = quartiles(np.asarray(final, dtype=float)[:, None])[1, 0]
+    middle = percentiles(np.asarray(final, dtype=float), (50,))[0]
     if np.isinf(middle):
         return group.replicas[int(np.argmax(np.isinf(final)))]
     distance = np.where(np.isnan(final), np.inf, np.abs(final - middle))

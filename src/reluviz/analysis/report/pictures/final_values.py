@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from reluviz.analysis.report.groups import Group, Groups, Value
+from reluviz.analysis.report.groups import QUARTILES, Group, Groups, Value
 from reluviz.analysis.report.pictures import ticks
-from reluviz.analysis.report.pictures.bands import Floats, Limits, loss_limits, quartiles
+from reluviz.analysis.report.pictures.bands import Floats, Limits, loss_limits
 from reluviz.analysis.report.pictures.counts import diverged_in_words, replicas_in_words
 from reluviz.analysis.report.pictures.layout import make_layout
 from reluviz.analysis.report.pictures.legend import legend
@@ -20,6 +20,7 @@ from reluviz.analysis.report.pictures.page_axes import PageAxes
 from reluviz.analysis.report.pictures.picture import Picture
 from reluviz.analysis.report.pictures.scale import Scale
 from reluviz.analysis.report.pictures.styles import Style, Styles, setting_values, shortened
+from reluviz.core.distribution import percentiles
 from reluviz.plots.axes import Ticks, round_ticks
 from reluviz.plots.style import SMALL_FONT, evenly_spaced
 
@@ -52,7 +53,7 @@ def draw_final_values(groups: Groups, styles: Styles, key: str | None, metric: s
     kept = [group for group in layout.shown_groups() if id(group) in ends]
     if not kept:
         return None
-    bands = {which: quartiles(end[:, None])[:, 0] for which, end in ends.items()}
+    bands = {which: percentiles(end, QUARTILES) for which, end in ends.items()}
     limits = loss_limits([*bands.values(), *(end for end in ends.values() if len(end) <= MAX_DOTS)])
     title = f"{NAMES[metric].capitalize()} at the end"
     title += f" against {shortened(key, 40)}" if key is not None else ""

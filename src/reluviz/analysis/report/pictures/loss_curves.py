@@ -4,20 +4,22 @@ import math
 
 import numpy as np
 
-from reluviz.analysis.report.groups import Groups
+from reluviz.analysis.report.groups import QUARTILES, Groups
 from reluviz.analysis.report.pictures import ticks
-from reluviz.analysis.report.pictures.bands import Floats, band_limits, draw_band, quartiles, replica_curves
+from reluviz.analysis.report.pictures.bands import Floats, band_limits, draw_band, replica_curves
 from reluviz.analysis.report.pictures.counts import diverged_in_words, replicas_in_words
 from reluviz.analysis.report.pictures.layout import Layout, make_layout
 from reluviz.analysis.report.pictures.legend import legend
 from reluviz.analysis.report.pictures.page_axes import PageAxes
 from reluviz.analysis.report.pictures.picture import Picture
 from reluviz.analysis.report.pictures.styles import Styles
+from reluviz.core.distribution import percentiles
 from reluviz.plots.axes import round_ticks
+from reluviz.record import tags
 
 MAX_PANELS = 12
 BAND = "line: median, band: the middle half (q25 to q75)"
-NAMES = {"loss/test": "test loss", "loss/train": "training loss"}
+NAMES = {tags.LOSS_TEST: "test loss", tags.LOSS_TRAIN: "training loss"}
 
 
 def draw_loss_curves(
@@ -34,7 +36,11 @@ def draw_loss_curves(
         panel_key: the key that the panels show, for the title.
     """
     layout = make_layout(groups, styles, MAX_PANELS, colour_key)
-    bands = {id(group): quartiles(replica_curves(group, tag)) for group in layout.shown_groups() if tag in group.curves}
+    bands = {
+        id(group): percentiles(replica_curves(group, tag), QUARTILES)
+        for group in layout.shown_groups()
+        if tag in group.curves
+    }
     if not any(np.isfinite(band).any() for band in bands.values()):
         return None
     loss_name = NAMES[tag]

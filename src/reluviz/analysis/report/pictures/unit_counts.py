@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from reluviz.analysis.report.groups import Groups
+from reluviz.analysis.report.groups import QUARTILES, Groups
 from reluviz.analysis.report.pictures import ticks
-from reluviz.analysis.report.pictures.bands import Limits, draw_band, quartiles, replica_curves
+from reluviz.analysis.report.pictures.bands import Limits, draw_band, replica_curves
 from reluviz.analysis.report.pictures.counts import replicas_in_words
 from reluviz.analysis.report.pictures.layout import make_layout
 from reluviz.analysis.report.pictures.legend import legend
@@ -12,7 +12,9 @@ from reluviz.analysis.report.pictures.loss_curves import BAND, has_log_spaced_up
 from reluviz.analysis.report.pictures.page_axes import PageAxes
 from reluviz.analysis.report.pictures.picture import Picture
 from reluviz.analysis.report.pictures.styles import Styles
+from reluviz.core.distribution import percentiles
 from reluviz.plots.axes import round_ticks
+from reluviz.record import tags
 
 MAX_PANELS = 4
 STATUS_LABELS = {"bent": "bent", "linear": "always on (linear)", "dead": "never on (dead)"}
@@ -22,10 +24,10 @@ def draw_unit_counts(groups: Groups, styles: Styles, name: str) -> Picture | Non
     """Return the picture of the counts, with a row of panels for each status; None if no model has units."""
     layout = make_layout(groups, styles, MAX_PANELS)
     bands = {
-        (id(group), status): quartiles(replica_curves(group, f"units/{status}"))
+        (id(group), status): percentiles(replica_curves(group, tags.count_tag(status)), QUARTILES)
         for group in layout.shown_groups()
         for status in STATUS_LABELS
-        if f"units/{status}" in group.curves
+        if tags.count_tag(status) in group.curves
     }
     maxima = [float(np.nanmax(band)) for band in bands.values() if np.isfinite(band).any()]
     if not maxima:
