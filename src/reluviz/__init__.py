@@ -2,7 +2,7 @@
 
 Modules are `ConstantModule`, `LinearModule`, `ReLUModule`; data modules `PiecewiseLinearData`, `SineData`,
 `FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. `load_run(folder)` reads a
-recorded `Run` back. Pure functions of tensors are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
+recorded `Run` back. Functions of NumPy arrays are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
 
     import lightning as L
     from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
@@ -41,11 +41,11 @@ PUBLIC = {
 }
 """Public names and the modules that define them. `Linear` and `Log` are the schedules' names in conf/."""
 MODULES = {
-    "functions": "reluviz.core.functions_torch",
+    "functions": "reluviz.core.functions",
     "geometry": "reluviz.core.elbows",
     "pictures": "reluviz.plots",
     "theory": "reluviz.core.theory",
-    "votes": "reluviz.core.votes_torch",
+    "votes": "reluviz.core.votes",
 }
 """Public modules: `from reluviz import votes`."""
 

@@ -234,6 +234,26 @@ def number(text: str) -> float:
     return float(text) if text else float("nan")
 
 
+@pytest.mark.parametrize("name", ["relu", "replicas", "constant"])
+def test_a_grid_adds_a_table_of_the_learned_functions(
+    folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], name: str
+) -> None:
+    run = load_run(folder(name))
+    made = export(folder(name), "--csv", "--grid", "11", "--at", "0,last")
+    assert sorted(made) == [f"{name}-f.csv", f"{name}.csv"]
+    with made[f"{name}-f.csv"].open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["run", "replica", "update", "x", "f"]
+    low, high = run.data.interval
+    wanted = [
+        [name, str(r), str(update), at, f]
+        for update in (0, int(run.updates[-1]))
+        for r in range(len(run.seeds))
+        for at, f in zip(np.linspace(low, high, 11), run.predict(np.linspace(low, high, 11), update)[r], strict=True)
+    ]
+    assert [[*row[:3], float(row[3]), float(row[4])] for row in rows] == wanted
+
+
 @pytest.mark.parametrize("name", ["relu", "replicas", "dead", "constant", "diverged", "not_finite"])
 def test_a_table_contains_every_value_of_the_run_and_no_other(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], name: str
@@ -422,6 +442,9 @@ def test_a_terminal_shows_the_progress_in_percent(
         (["RUN", "--at", "", "--png"], "'' is no update"),
         (["RUN", "--at", "0"], "--at: goes with --png, --svg or --pdf"),
         (["RUN", "--csv", "--frames", "3"], "--frames: goes with --gif or --mp4"),
+        (["RUN", "--gif", "--grid", "11"], "--grid: goes with --csv"),
+        (["RUN", "--csv", "--at", "0"], "--at: goes with --png, --svg or --pdf"),
+        (["RUN", "--csv", "--grid", "0"], "'0': must be a whole number of at least 1"),
         (["RUN", "--csv", "--kind", "votes"], "--kind: goes with --png, --svg, --pdf, --gif or --mp4"),
         (["RUN", "--kind", "loss"], "invalid choice: 'loss'"),
         (["RUN", "--frames", "0"], "'0': must be a whole number of at least 1"),

@@ -27,8 +27,8 @@ from torch.utils.tensorboard import SummaryWriter
 import reluviz
 from reluviz.__main__ import main
 from reluviz.analysis import Run, load_run, load_runs, run_arrays, run_names, runs_below
-from reluviz.core import elbows, votes_torch
-from reluviz.core.functions_torch import PARAMETERS, predict
+from reluviz.core import elbows, votes
+from reluviz.core.functions import PARAMETERS, predict
 from reluviz.data import Dataset, EverySchedule, piecewise_linear, sine
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.targets import piecewise_linear_target
@@ -42,7 +42,7 @@ from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.lightning_startup import quiet
 
 DATA = piecewise_linear()
-X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
+X, Y = DATA.x, DATA.y
 SMALL = "+exp=relu model.width=3 updates=20 snapshots.every=5 callbacks.snapshots.pictures=2"
 RUNS = {
     "relu": SMALL,
@@ -90,8 +90,8 @@ def checkpoint_parameters(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in state.items() if name in {*PARAMETERS["relu"], *PARAMETERS["linear"]}}
 
 
-def parameters_at(run: Run, index: int) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(value[index]) for name, value in run.parameters.items()}
+def parameters_at(run: Run, index: int) -> dict[str, NDArray[np.float64]]:
+    return {name: value[index] for name, value in run.parameters.items()}
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def test_points_from_a_file_have_no_target_and_no_test_points(folder: Callable[[
 def test_a_large_data_set_records_2000_samples_and_their_indices(folder: Callable[[str], Path]) -> None:
     run = load_run(folder("many"))
     assert run.residual.shape == (3, 1, 2000)
-    r = predict("relu", parameters_at(run, -1), torch.from_numpy(run.data.x)) - torch.from_numpy(run.data.y)
+    r = predict("relu", parameters_at(run, -1), run.data.x) - run.data.y
     np.testing.assert_allclose(run.residual[-1], r[:, run.recorded], rtol=1e-5, atol=1e-6)
     assert run.contributions()["bias"].shape == (1, 2000, 3)
 
@@ -217,8 +217,8 @@ def test_recorded_votes_follow_from_the_parameters(folder: Callable[[str], Path]
     run = load_run(folder(name))
     assert run.residual.shape == run.norm.shape == run.vote_share.shape == (len(run.updates), len(run.seeds), 200)
     for s in range(len(run.updates)):
-        g = votes_torch.per_sample_gradients(run.model, parameters_at(run, s), X, Y, run.trained)
-        c = votes_torch.squared_norms(g).sqrt() / 200
+        g = votes.per_sample_gradients(run.model, parameters_at(run, s), X, Y, run.trained)
+        c = np.sqrt(votes.squared_norms(g)) / 200
         np.testing.assert_allclose(run.norm[s], c, rtol=1e-5, atol=1e-8)
         np.testing.assert_allclose(
             run.residual[s], predict(run.model, parameters_at(run, s), X) - Y, rtol=1e-5, atol=1e-6
@@ -229,8 +229,8 @@ def test_recorded_votes_follow_from_the_parameters(folder: Callable[[str], Path]
 @pytest.mark.parametrize("name", ["relu", "double", "output", "replicas", "constant", "linear"])
 def test_contributions_equal_those_of_the_votes_module(folder: Callable[[str], Path], name: str) -> None:
     run = load_run(folder(name))
-    saved = {parameter: value.double() for parameter, value in checkpoint_parameters(folder(name)).items()}
-    wanted = votes_torch.contributions(votes_torch.per_sample_gradients(run.model, saved, X, Y, run.trained))
+    saved = {parameter: value.double().numpy() for parameter, value in checkpoint_parameters(folder(name)).items()}
+    wanted = votes.contributions(votes.per_sample_gradients(run.model, saved, X, Y, run.trained))
     found = run.contributions()
     assert tuple(found) == run.trained
     for parameter, value in wanted.items():

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reluviz.core.functions_torch import PARAMETERS, predict
 
 from reluviz import __main__
 from reluviz.cli import explain
 from reluviz.core.elbows import STATUS
-from reluviz.core.functions_torch import PARAMETERS, predict
 from reluviz.data import piecewise_linear
 
 COURSE = piecewise_linear()

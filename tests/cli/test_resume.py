@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data import EverySchedule
 
 COMMON = ["engine=reference", "callbacks=minimal", "trainer.precision=64-true"]

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from reluviz.core.functions_torch import PARAMETERS, features, predict, tangent
 from torch import Tensor
 
 from reluviz.core import votes_torch
 from reluviz.core.elbows import STATUS, elbow, unit_status
-from reluviz.core.functions_torch import PARAMETERS, features, predict, tangent
 from reluviz.core.theory import relu
 
 R, N, W = 3, 60, 6

@@ -15,14 +15,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from reluviz.core import theory
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Epoch, Full, Sampler
 from reluviz.data.segments import Piece, Segment
 from reluviz.data.targets import piecewise_linear
 from reluviz.engines.engine import Engine
-from reluviz.engines.exact import Exact, unsupported
+from reluviz.engines.exact import Exact
 from reluviz.engines.reference import Reference
+from reluviz.engines.support import EXACT
 from reluviz.errors import UserError
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 
@@ -357,13 +358,12 @@ def test_dead_units_do_not_change() -> None:
 def test_one_parameter_models_follow_theory(model: type[RegressionModule], facts: Any, lr: float) -> None:
     data = DATA["course"]
     module = model(-2.0, seeds=(0, 1), optimizer={"_target_": "torch.optim.SGD", "lr": lr}).double()  # type: ignore[call-arg]
-    x, y = module.training_points(data)
-    given = (y,) if model is ConstantModule else (x, y)
-    path = facts.trajectory(module.theta.detach().clone(), *given, lr, 40)
+    given = (data.y,) if model is ConstantModule else (data.x, data.y)
+    path = facts.trajectory(module.theta.detach().numpy().copy(), *given, lr, 40)
     for updates in range(1, 41):
         _, loss = train(Exact(), module, data, 1, updates - 1)
-        torch.testing.assert_close(module.theta.detach(), path[:, updates], rtol=1e-13, atol=1e-14)
-        torch.testing.assert_close(loss, facts.loss(path[:, updates - 1], *given), rtol=1e-12, atol=0)
+        np.testing.assert_allclose(module.theta.detach(), path[:, updates], rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(loss, facts.loss(path[:, updates - 1], *given), rtol=1e-12)
 
 
 def test_the_loss_of_a_nearly_perfect_fit_is_accurate() -> None:
@@ -438,7 +438,7 @@ def test_prefix_sums_are_accurate_to_one_rounding() -> None:
 )
 def test_an_unsupported_feature_is_named(optimizer: Settings, sampler: Sampler | None, reason: str | None) -> None:
     module = ReLUModule(3, optimizer=optimizer)
-    assert unsupported(module.requirements(sampler)) == reason
+    assert EXACT.unsupported(module.requirements(sampler)) == reason
 
 
 def test_an_unsupported_piece_or_optimizer_is_refused() -> None:

@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data import Dataset, Full, Sampler, Segment, WithReplacement
 from reluviz.data.segments import Piece
 from reluviz.engines import fused, minibatch_kernels, parallel
 from reluviz.engines.choose import choose
 from reluviz.engines.engine import Engine
-from reluviz.engines.fused import Fused, unsupported
+from reluviz.engines.fused import Fused
 from reluviz.engines.reference import Reference
+from reluviz.engines.support import FUSED
 from reluviz.errors import UserError
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 
@@ -210,7 +211,7 @@ def test_it_follows_the_reference_engine(case: Case, monkeypatch: pytest.MonkeyP
     force_kernel(case.kernel, monkeypatch)
     wanted = case.module()
     module = copy.deepcopy(wanted)
-    assert unsupported(module.requirements(None)) is None
+    assert FUSED.unsupported(module.requirements(None)) is None
     tolerance = 1e-9 if case.dtype == torch.float64 else 1e-4
     losses, optimizers = [], []
     for engine, one in ((Fused(), module), (Reference(), wanted)):
@@ -380,12 +381,12 @@ def test_the_sorted_kernel_is_faster_for_large_widths() -> None:
 def test_adam_with_eps_0_is_not_supported() -> None:
     """The padding has gradient 0, so its update would be 0 / 0 = NaN."""
     settings = {"_target_": "torch.optim.Adam", "lr": 0.001, "eps": 0.0}
-    assert unsupported(ReLUModule(3, optimizer=settings).requirements(None)) == "optimizer.eps=0.0"
+    assert FUSED.unsupported(ReLUModule(3, optimizer=settings).requirements(None)) == "optimizer.eps=0.0"
 
 
 def test_an_eps_that_is_not_a_number_is_left_for_the_optimizer_to_refuse() -> None:
     assert (
-        unsupported(ReLUModule(3, optimizer={"_target_": "torch.optim.Adam", "eps": "small"}).requirements(None))
+        FUSED.unsupported(ReLUModule(3, optimizer={"_target_": "torch.optim.Adam", "eps": "small"}).requirements(None))
         is None
     )
 

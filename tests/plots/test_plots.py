@@ -3,11 +3,10 @@ import io
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from reluviz.core.functions_torch import predict
+from reluviz.core.functions import predict
 from reluviz.data.dataset import Dataset
 from reluviz.plots import FitPicture, VotesPicture, curves, history_png
 from reluviz.plots.history import HEIGHT, image_rows
@@ -40,8 +39,8 @@ def random_network(width, low=0.0, high=1.0, scale=1.0):
 
 
 def predicted(model, parameters, x):
-    p = {name: torch.from_numpy(np.array(value)).unsqueeze(0) for name, value in parameters.items()}
-    return predict(model, p, torch.from_numpy(np.asarray(x, float)))[0].numpy()
+    p = {name: np.array(value)[None] for name, value in parameters.items()}
+    return predict(model, p, np.asarray(x, float))[0]
 
 
 def pixels(png):

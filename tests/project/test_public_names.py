@@ -9,11 +9,11 @@ import pytest
 import reluviz
 
 MODULES = {
-    "functions": "reluviz.core.functions_torch",
+    "functions": "reluviz.core.functions",
     "geometry": "reluviz.core.elbows",
     "pictures": "reluviz.plots",
     "theory": "reluviz.core.theory",
-    "votes": "reluviz.core.votes_torch",
+    "votes": "reluviz.core.votes",
 }
 """Public modules: the name in `reluviz` -> the module."""
 

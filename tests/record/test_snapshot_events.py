@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots, unstack
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util import tensor_util
 
 from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots
-from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots, unstack
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.models import ConstantModule, ReLUModule
 from reluviz.record import snapshot_events, tags

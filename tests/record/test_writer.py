@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import image as matplotlib_image
+from reluviz.core.functions_torch import PARAMETERS, predict
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR
 from tensorboard.plugins.custom_scalar import layout_pb2
@@ -20,7 +21,6 @@ from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
 from reluviz.core import elbows, votes_torch
-from reluviz.core.functions_torch import PARAMETERS, predict
 from reluviz.data import piecewise_linear
 from reluviz.record.snapshot_events import MAX_HISTOGRAM_VALUES, replica_statistics
 from reluviz.record.tags import REPLICAS

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear
 from reluviz.record import tags

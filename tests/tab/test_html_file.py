@@ -9,7 +9,7 @@ import pytest
 from browser import current_state, open_page, require_browser, wait_for_state
 from tab_runs import drifting_networks, random_network
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.targets import piecewise_linear
 from reluviz.tab import html_file, series, wire_format
 from reluviz.tab.static_files import read_static, resolve_import, static_files

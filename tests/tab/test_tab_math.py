@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from browser import javascript_modules, require_browser
+from reluviz.core.snapshot_torch import optimum
 from tab_runs import random_network
 from torch import Tensor
 
 from reluviz.core import elbows, functions_torch, theory, votes_torch
-from reluviz.core.snapshot_torch import optimum
 from reluviz.data.targets import piecewise_linear
 from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from reluviz.core.functions_torch import features
+
 from reluviz.data import piecewise_linear
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
 from reluviz.training.divergence import advice, largest_stable_step

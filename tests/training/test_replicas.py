@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from reluviz import load_run
 from reluviz.__main__ import main
-from reluviz.core.functions_torch import mean_squared_error
+from reluviz.core.functions import mean_squared_error
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.data import WithReplacement
 from reluviz.engines.fused import Fused
@@ -81,9 +80,9 @@ def test_the_parameters_of_all_replicas_and_the_votes_of_the_first_are_recorded(
     assert len(np.unique(run.rows[-1], axis=0)) == R
     assert run.votes.shape == (4, MAX_SHOWN_REPLICAS, 3, 200)
     computed = run.snapshot(10).votes
-    assert computed.share.shape == (R, 200)
+    assert computed.share.shape == (1, R, 200)
     for name, recorded in (("residual", run.residual), ("norm", run.norm), ("share", run.vote_share)):
-        np.testing.assert_allclose(getattr(computed, name)[:MAX_SHOWN_REPLICAS], recorded[2], rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(getattr(computed, name)[0, :MAX_SHOWN_REPLICAS], recorded[2], rtol=1e-6, atol=1e-12)
     assert run.contributions(10)["bias"].shape == (R, 200, 8)
 
 
@@ -91,8 +90,8 @@ def test_the_losses_of_all_replicas_follow_from_the_recorded_parameters(many):
     run, metrics = load_run(many[0]), json.loads((many[0] / "metrics.json").read_text())
     for which in ("train", "test"):
         np.testing.assert_allclose(run.loss(which)[-1], metrics[f"loss/{which}"], rtol=1e-12)
-    p = {name: torch.from_numpy(value[-1]) for name, value in run.parameters.items()}
-    loss = mean_squared_error("relu", p, torch.from_numpy(run.data.x), torch.from_numpy(run.data.y))
+    p = {name: value[-1] for name, value in run.parameters.items()}
+    loss = mean_squared_error("relu", p, run.data.x, run.data.y)
     np.testing.assert_allclose(loss, metrics["loss/train"], rtol=1e-12)
 
 

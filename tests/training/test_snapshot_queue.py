@@ -7,13 +7,13 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import pytest
-import torch
 from tensorboard.compat.proto.event_pb2 import Event
 
 from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
 from reluviz.analysis import load_run
-from reluviz.core.snapshot import RawSnapshot, largest_loss
-from reluviz.core.snapshot_torch import compute_snapshot
+from reluviz.core.functions import mean_squared_error
+from reluviz.core.models import MODELS
+from reluviz.core.snapshot import RawSnapshot, compute_snapshots, largest_loss
 from reluviz.data import piecewise_linear
 from reluviz.data.schedules import EverySchedule
 from reluviz.errors import UserError
@@ -27,7 +27,7 @@ from reluviz.training.lightning_startup import quiet
 from reluviz.training.vote_history import VoteHistory
 
 DATA = piecewise_linear()
-MAX_X, MAX_Y = float(np.abs(DATA.x).max()), float(np.abs(DATA.y).max())
+MAX_Y = float(np.abs(DATA.y).max())
 UNKNOWN = np.full(2, np.nan)
 MODULES = {"constant": ConstantModule, "linear": LinearModule, "relu": lambda seeds: ReLUModule(width=5, seeds=seeds)}
 
@@ -35,21 +35,21 @@ MODULES = {"constant": ConstantModule, "linear": LinearModule, "relu": lambda se
 @pytest.mark.parametrize("model", MODULES)
 def test_a_snapshot_that_cannot_have_diverged_has_not(model: str) -> None:
     module = MODULES[model](seeds=[0, 1])
-    unknown = torch.from_numpy(UNKNOWN)
-    initial = compute_snapshot(model, module.values(), module.trained, DATA, 0, unknown).loss_train
-    bound = largest_loss(initial.numpy(), DATA.y)
-    generator = torch.Generator().manual_seed(0)
+    initial = mean_squared_error(model, module.parameter_copies(), DATA.x, DATA.y)
+    bound = largest_loss(initial, float(np.var(DATA.y)))
+    largest = MODELS[model].largest_input(DATA.x)
+    generator = np.random.default_rng(0)
     counts = {True: 0, False: 0}
     for power in np.linspace(-1, 4, 200):
         values = {
-            name: value + 10**power * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-            for name, value in module.values().items()
+            name: value + 10**power * generator.normal(size=value.shape)
+            for name, value in module.parameter_copies().items()
         }
-        snapshot = compute_snapshot(model, values, module.trained, DATA, 1, unknown)
-        arrays = {name: value.numpy() for name, value in values.items()}
-        certain = RawSnapshot(1, 0.0, arrays, UNKNOWN).cannot_have_diverged(model, MAX_X, MAX_Y, bound)
+        raw = RawSnapshot(1, 0.0, values, UNKNOWN)
+        (snapshot,) = compute_snapshots(model, [raw], module.trained, DATA)
+        certain = raw.cannot_have_diverged(model, largest, MAX_Y, bound)
         counts[certain] += 1
-        assert not certain or snapshot.not_diverged(initial).all()
+        assert not certain or snapshot.not_diverged(bound).all()
     # both answers occur
     assert min(counts.values()) > 20
 
@@ -61,11 +61,12 @@ def test_parameters_that_are_not_finite_may_have_diverged(value: float) -> None:
             values = values_of(make(seeds=[0, 1]))
             values[name].reshape(2, -1)[1, 0] = value
             raw = RawSnapshot(1, 0.0, values, np.zeros(2))
-            assert not raw.cannot_have_diverged(model, MAX_X, MAX_Y, np.full(2, 1e6)), (model, name)
+            largest = MODELS[model].largest_input(DATA.x)
+            assert not raw.cannot_have_diverged(model, largest, MAX_Y, np.full(2, 1e6)), (model, name)
 
 
 def values_of(module: ConstantModule | LinearModule | ReLUModule) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in module.values().items()}
+    return module.parameter_copies()
 
 
 def snapshot_options(module: ReLUModule) -> snapshot_worker.SnapshotOptions:
@@ -94,7 +95,7 @@ class LatestReader(L.Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         if batch_idx % self.every == 0:
-            self.seen.append((int(pl_module.updates_done), self.logger.latest.update))
+            self.seen.append((int(pl_module.updates_done), self.logger.latest.updates[0]))
 
 
 def train(folder: Path, updates: int = 300, every: int = 3, pictures: int = 2, callbacks=()) -> SnapshotLogger:
@@ -129,7 +130,7 @@ def test_every_snapshot_is_recorded_when_several_are_computed_together(tmp_path,
     logger = train(tmp_path)
     wanted = [0, 1, *range(3, 301, 3)]
     assert load_run(tmp_path).updates.tolist() == wanted
-    assert logger.latest.update == 300
+    assert logger.latest.updates == (300,)
     assert sum(together) == len(wanted)
     # the first snapshot does not wait, because the time of the second is unknown
     assert together[0] == 1

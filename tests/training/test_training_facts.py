@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from reluviz.core.functions_torch import PARAMETERS, features
 from torch import Tensor, nn
 from trajectories import Trajectory, fit, same, series
 
 from reluviz.cli import config
 from reluviz.core import theory
 from reluviz.core.elbows import STATUS, elbow, unit_status
-from reluviz.core.functions_torch import PARAMETERS, features
 from reluviz.data import Epoch, EverySchedule, Full, LogSchedule, Sampler, Schedule, WithoutReplacement, WithReplacement
 from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
-from reluviz.models.initialization import torch_default_state
 
 EVERY = EverySchedule(1)
 GOLDEN = Path(__file__).parent / "relu.json"
@@ -409,14 +408,14 @@ def test_the_initial_weights_are_those_of_torch_and_do_not_advance_its_generator
     torch.manual_seed(99)
     expected = torch.rand(3)
     torch.manual_seed(99)
-    state = torch_default_state(12, 6)
+    module = ReLUModule(6, elbows="torch", seeds=[12])
     assert torch.equal(torch.rand(3), expected)
     torch.manual_seed(12)
     network = nn.Sequential(nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 1))
-    assert torch.equal(state["input_slope"], network[0].weight[:, 0])
-    assert torch.equal(state["bias"], network[0].bias)
-    assert torch.equal(state["output_weight"], network[2].weight[0])
-    assert torch.equal(state["output_bias"], network[2].bias[0])
+    assert torch.equal(module.input_slope[0], network[0].weight[:, 0])
+    assert torch.equal(module.bias[0], network[0].bias)
+    assert torch.equal(module.output_weight[0], network[2].weight[0])
+    assert torch.equal(module.output_bias, network[2].bias)
 
 
 def golden() -> Trajectory:

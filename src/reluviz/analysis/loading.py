@@ -9,7 +9,7 @@ import numpy as np
 
 from reluviz.analysis import last
 from reluviz.analysis.recorded_run import Run
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.functions import PARAMETERS
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.errors import UserError
 from reluviz.record import event_file, reader, tags

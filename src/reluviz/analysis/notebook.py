@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reluviz.analysis.payload import payload
+from reluviz.core.models import MODELS
 from reluviz.record import tags
 from reluviz.tab import html_file
 
@@ -34,16 +35,16 @@ def _table(run: "RunArrays") -> str:
     replicas = f"{len(run.seeds)} replicas, " if len(run.seeds) > 1 else ""
     seeds = f"seed{'s' * (len(run.seeds) > 1)} {', '.join(map(str, run.seeds[:8]))}{', …' * (len(run.seeds) > 8)}"
     rows = {
-        "model": f"{run.model}, {run.input_slope.shape[-1]:,} units" if run.model == "relu" else run.model,
+        "model": f"{run.model}, {run.input_slope.shape[-1]:,} units" if MODELS[run.model].has_units else run.model,
         "data": f"{run.data.name}, {samples}",
         "runs": f"{replicas}{seeds}",
         "snapshots": f"{len(run.updates):,}, up to update {run.updates[-1]:,}",
         "status": run.status or "not ended",
     }
     last = run.snapshot()
-    rows[tags.LOSS_TRAIN] = f"{np.median(last.loss_train.numpy()):.6g}"
+    rows[tags.LOSS_TRAIN] = f"{np.median(last.loss_train):.6g}"
     if last.loss_test is not None:
-        rows[tags.LOSS_TEST] = f"{np.median(last.loss_test.numpy()):.6g}"
+        rows[tags.LOSS_TEST] = f"{np.median(last.loss_test):.6g}"
     if run.damaged:
         rows["damaged"] = ", ".join(path.name for path in run.damaged)
     lines = "".join(

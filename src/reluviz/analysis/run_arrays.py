@@ -5,20 +5,19 @@ recorded votes (the first min(R, `core.snapshot.MAX_SHOWN_REPLICAS`)).
 """
 
 import bisect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from reluviz.core import elbows, snapshot_torch, votes
-from reluviz.core.functions_torch import predict
-from reluviz.core.snapshot import is_large
+from reluviz.core import elbows
+from reluviz.core.functions import mean_squared_error, predict
+from reluviz.core.models import MODELS
+from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots, is_large
 from reluviz.data.dataset import Array, Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
@@ -37,7 +36,7 @@ class RunArrays:
     Attributes:
         folder: the run's folder.
         name: its name in titles and file names.
-        model: constant, linear or relu.
+        model: the model's name: constant, linear or relu.
         data: the data set; `data.target` is the true function, None if it is unknown.
         recorded: indices of the samples with recorded votes, [n]; all samples if there are at most 2,000.
         seeds: the seed of each replica, [R].
@@ -75,6 +74,11 @@ class RunArrays:
     def status(self) -> str | None:
         """How the run ended: finished, diverged, interrupted or terminated; None if it is training or was killed."""
         return None if self.metrics is None else self.metrics.get("status")
+
+    @property
+    def precision(self) -> str:
+        """The precision of the run: float32 or float64."""
+        return str(self.rows.dtype.newbyteorder("="))
 
     @cached_property
     def parameters(self) -> dict[str, Array]:
@@ -114,28 +118,27 @@ class RunArrays:
     @cached_property
     def elbow(self) -> Array:
         """beta_k = -b_k / w_k, [S, R, W]; NaN where w_k = 0."""
-        return elbows.elbow(*self._tensors("input_slope", "bias")).numpy()
+        return elbows.elbow(self.input_slope, self.bias)
 
     @cached_property
     def orientation(self) -> Array:
         """sign(w_k), [S, R, W]: +1 where a unit is active to the right of its elbow."""
-        return elbows.orientation(*self._tensors("input_slope")).numpy()
+        return elbows.orientation(self.input_slope)
 
     @cached_property
     def active_slope(self) -> Array:
         """mu_k = w_k v_k, the slope that a unit adds on its active side, [S, R, W]."""
-        return elbows.active_slope(*self._tensors("input_slope", "output_weight")).numpy()
+        return elbows.active_slope(self.input_slope, self.output_weight)
 
     @cached_property
     def slope_jump(self) -> Array:
         """v_k |w_k|, how much a unit bends the function at its elbow, [S, R, W]."""
-        return elbows.slope_jump(*self._tensors("input_slope", "output_weight")).numpy()
+        return elbows.slope_jump(self.input_slope, self.output_weight)
 
     @cached_property
     def unit_status(self) -> NDArray[np.int64]:
         """The status of each unit as an index into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
-        w, b = self._tensors("input_slope", "bias")
-        return elbows.unit_status(w, b, torch.from_numpy(self.data.x)).numpy()
+        return elbows.unit_status(self.input_slope, self.bias, self.data.x, self.precision)
 
     @property
     def residual(self) -> NDArray[np.float32]:
@@ -187,12 +190,11 @@ class RunArrays:
         at_once = max(1, MAX_PARAMETERS_AT_ONCE // self.rows[0].size)
         large = is_large(self.model, {name: value[0] for name, value in self.parameters.items()}, len(x))
         compiled = load_compiled_votes() if large else None
-        with _one_thread():
-            for start in range(0, len(self.updates), at_once):
-                # treat the snapshots as more replicas: [S, R] becomes [S * R]
-                batch = {name: value[start : start + at_once] for name, value in self.parameters.items()}
-                p = {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
-                parts.append(compiled.losses(p, x, y) if compiled else votes.losses(self.model, p, x, y))
+        for start in range(0, len(self.updates), at_once):
+            # treat the snapshots as more replicas: [S, R] becomes [S * R]
+            batch = {name: value[start : start + at_once] for name, value in self.parameters.items()}
+            p = {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
+            parts.append(compiled.losses(p, x, y) if compiled else mean_squared_error(self.model, p, x, y))
         return np.concatenate(parts).reshape(self.rows.shape[:2])
 
     def at(self, update: int | None = None) -> int:
@@ -210,36 +212,41 @@ class RunArrays:
         nearest = " and ".join(f"{found:,}" for found in known[max(0, index - 1) : index + 1])
         raise UserError(f"update {update:,}: {self.folder} has no snapshot there; nearest: {nearest}")
 
-    def snapshot(self, update: int | None = None) -> snapshot_torch.Snapshot:
-        """Return all quantities that follow from the parameters at one snapshot, as tensors; by default the last one.
+    def snapshot(self, update: int | None = None) -> Snapshots:
+        """Return all quantities that follow from the parameters at one snapshot, S = 1; by default at the last one.
 
         The loss of the minibatch does not follow from the parameters: it is NaN.
+
+        Raises:
+            UserError: if there is no such snapshot.
         """
-        unknown_loss = torch.full((len(self.seeds),), torch.nan, dtype=torch.float64)
         index = self.at(update)
-        with _one_thread():
-            return snapshot_torch.compute_snapshot(
-                self.model,
-                self._parameters_at(index),
-                self.trained,
-                self.data,
-                int(self.updates[index]),
-                unknown_loss,
-                None,
-                load_compiled_votes,
-            )
+        raw = RawSnapshot(
+            int(self.updates[index]),
+            float(self.walls[index]),
+            self._parameters_at(index),
+            np.full(len(self.seeds), np.nan),
+        )
+        (snapshots,) = compute_snapshots(
+            self.model, [raw], self.trained, self.data, None, load_compiled_votes, self.precision
+        )
+        return snapshots
 
     def contributions(self, update: int | None = None) -> dict[str, Array]:
         """Return c_i = g_i / N of the recorded samples: trained name -> [R, n] or [R, n, W]."""
-        return {name: value.numpy() for name, value in self.snapshot(update).contributions().items()}
+        return {name: value[0] for name, value in self.snapshot(update).contributions().items()}
 
     def predict(self, x: ArrayLike, update: int | None = None) -> Array:
-        """Return the learned function f(x), [R, len(x)], after `update` updates; by default at the last snapshot."""
-        points = torch.from_numpy(np.array(x, dtype=np.float64, ndmin=1))
-        return predict(self.model, self._parameters_at(self.at(update)), points).numpy()
+        """Return the learned function f(x), [R, len(x)], after `update` updates; by default at the last snapshot.
+
+        Raises:
+            UserError: if there is no such snapshot.
+        """
+        points = np.array(x, dtype=np.float64, ndmin=1)
+        return predict(self.model, self._parameters_at(self.at(update)), points)
 
     def __repr__(self) -> str:
-        units = f" of {self.input_slope.shape[-1]:,} units" if self.model == "relu" else ""
+        units = f" of {self.input_slope.shape[-1]:,} units" if MODELS[self.model].has_units else ""
         replicas = f"{len(self.seeds)} replicas, " if len(self.seeds) > 1 else ""
         count = f"{len(self.updates):,} snapshot{'s' * (len(self.updates) > 1)}"
         return (
@@ -252,12 +259,9 @@ class RunArrays:
             raise AttributeError(f"a {self.model} model has no {name}; it has {', '.join(self.parameters)}")
         return self.parameters[name]
 
-    def _tensors(self, *names: str) -> list[torch.Tensor]:
-        return [torch.from_numpy(self._parameter(name)) for name in names]
-
-    def _parameters_at(self, index: int) -> dict[str, torch.Tensor]:
+    def _parameters_at(self, index: int) -> dict[str, Array]:
         """Return the parameters at one snapshot: name -> [R] or [R, W]."""
-        return {name: torch.from_numpy(np.array(value[index])) for name, value in self.parameters.items()}
+        return {name: value[index] for name, value in self.parameters.items()}
 
 
 def losses_by_tag(run: RunArrays) -> dict[str, Array]:
@@ -266,14 +270,3 @@ def losses_by_tag(run: RunArrays) -> dict[str, Array]:
     if run.data.x_test is not None:
         found[tags.LOSS_TEST] = run.loss("test")
     return found
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread: on arrays of a few MB, several threads spend most of their time waiting."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reluviz.core.models import MODELS
 from reluviz.errors import UserError
 from reluviz.record import tags
 
@@ -26,7 +27,7 @@ def draw_picture(run: "RunArrays", index: int, kind: str, replica: int = 0) -> "
         UserError: if there is no such kind or replica.
     """
     picture = _new_picture(run, kind, replica)
-    if run.model != "relu" and kind == tags.FIT:
+    if MODELS[run.model].feature is not None and kind == tags.FIT:
         # draw the earlier values of theta as well, from the beginning of the run
         for earlier in np.unique(np.linspace(0, index, TRAIL_PICTURES).round().astype(int)):
             png = _draw(picture, run, int(earlier), replica)
@@ -60,7 +61,9 @@ def _new_picture(run: "RunArrays", kind: str, replica: int) -> "FitPicture | Vot
         raise UserError(f"{kind}: must be one of {', '.join(PICTURE_KINDS)}")
     if not 0 <= replica < len(run.seeds):
         raise UserError(f"replica {replica}: {run.folder} has {len(run.seeds)}, counted from 0")
-    return (FitPicture if kind == tags.FIT else VotesPicture)(run.model, run.data, run.seeds[replica])
+    if kind == tags.FIT:
+        return FitPicture(run.model, run.data, run.seeds[replica], run.precision)
+    return VotesPicture(run.model, run.data, run.seeds[replica])
 
 
 def _draw(picture: Any, run: "RunArrays", index: int, replica: int) -> bytes:
@@ -68,15 +71,15 @@ def _draw(picture: Any, run: "RunArrays", index: int, replica: int) -> bytes:
     from reluviz.plots import FitPicture
 
     snapshot = run.snapshot(int(run.updates[index]))
-    parameters = {name: value[replica].numpy() for name, value in snapshot.parameters.items()}
+    parameters = {name: value[0, replica] for name, value in snapshot.parameters.items()}
     png: bytes
     if isinstance(picture, FitPicture):
-        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[replica])}
+        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0, replica])}
         if snapshot.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(snapshot.loss_test[replica])
-        png = picture.png(parameters, snapshot.update, losses)
+            losses[tags.LOSS_TEST] = float(snapshot.loss_test[0, replica])
+        png = picture.png(parameters, snapshot.updates[0], losses)
     else:
         votes = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
-        shares, norms, residuals = (value[replica].numpy() for value in votes)
-        png = picture.png(parameters, snapshot.update, shares, norms, residuals, run.data.x[run.recorded])
+        shares, norms, residuals = (value[0, replica] for value in votes)
+        png = picture.png(parameters, snapshot.updates[0], shares, norms, residuals, run.data.x[run.recorded])
     return png

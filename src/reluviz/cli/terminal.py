@@ -12,6 +12,7 @@ from rich.text import Text
 
 from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
+from reluviz.core.models import MODELS
 from reluviz.files import short_path
 from reluviz.record import tags
 from reluviz.training.outcome import Outcome
@@ -125,7 +126,8 @@ def print_sweep(
 def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
     """Return the model and the way it was trained, in words."""
     settings, module = prepared.settings, prepared.module
-    model = {"constant": "y = theta", "linear": "y = theta x"}.get(module.model) or _units(settings["model"]["width"])
+    record = MODELS[module.model]
+    model = _units(settings["model"]["width"]) if record.has_units else record.formula
     mode = getattr(module, "train_mode", "all")
     if mode == "ridge":
         return f"{model}, output layer solved by ridge regression, lambda {settings['model']['ridge']:g}"

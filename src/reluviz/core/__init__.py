@@ -1,7 +1,9 @@
-"""The mathematics as pure functions: predictions, elbows, votes, snapshots and theory.
+"""The mathematics, in NumPy: models, elbows, votes, snapshots and theory. Each formula stands here once.
 
-Three files come in pairs. `functions`, `votes` and `snapshot` compute with NumPy arrays: they work without torch, and
-compute the snapshots that a run records. `functions_torch`, `votes_torch` and `snapshot_torch` do the same with
-tensors, for autograd and the public API. `elbows` has the tensor functions of elbows; their NumPy versions are in
-`functions`.
+`models/` has a record for each model. `functions`, `elbows`, `votes` and `theory` are the public functions. `snapshot`
+computes everything that a run records from its parameters.
+
+Twins of these formulas exist where NumPy cannot run or is too slow: `engines/predict.py` in torch, for autograd;
+`engines/votes.py` with `engines/vote_kernels.py` in numba, for large runs; the kernels of the engines; and
+`tab/static/core` in JavaScript. A twin names its original in its first lines, and a test compares both.
 """

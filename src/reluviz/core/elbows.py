@@ -2,51 +2,65 @@
 
     f(x) = c + sum_k v_k relu(w_k x + b_k)
 
-These functions take tensors; users call them as `reluviz.geometry`. `core/functions.py` has NumPy versions of `elbow`,
-`slope_jump` and `unit_status`, for the recorded snapshots.
+These functions take NumPy arrays; users call them as `reluviz.geometry`.
 
-Legend of shapes: R replicas, N points, W hidden units. w, b, v are [R, W], c is [R].
+Legend of shapes: R replicas, N points, W hidden units. w, b, v are [R, W], c is [R]; the functions of w, b and v alone
+work for any shape.
 """
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from reluviz.core.functions import STATUS as STATUS
-from reluviz.core.functions_torch import Parameters, predict
+from reluviz.core.models.model import Array, Parameters
+from reluviz.core.models.relu import is_active as is_active
+from reluviz.core.models.relu import predict
+
+STATUS = ("dead", "linear", "bent")
+"""Names of the codes that `unit_status` returns."""
 
 
-def elbow(w: Tensor, b: Tensor) -> Tensor:
-    """Return the elbow beta_k = -b_k / w_k, [R, W]; NaN where w_k = 0."""
-    return torch.where(w == 0, torch.nan, -b / w)
+def elbow(w: Array, b: Array) -> Array:
+    """Return the elbow beta_k = -b_k / w_k; NaN where w_k = 0."""
+    with np.errstate(all="ignore"):
+        return np.where(w == 0, np.nan, -b / w)
 
 
-def orientation(w: Tensor) -> Tensor:
+def orientation(w: Array) -> Array:
     """Return sign(w_k): +1 where the unit is active right of its elbow, -1 left of it, 0 for w = 0."""
-    return torch.sign(w)
+    found: Array = np.sign(w)
+    return found
 
 
-def active_slope(w: Tensor, v: Tensor) -> Tensor:
-    """Return mu_k = w_k v_k, the slope that a unit adds to f on its active side, [R, W]."""
-    return w * v
+def active_slope(w: Array, v: Array) -> Array:
+    """Return mu_k = w_k v_k, the slope that a unit adds to f on its active side."""
+    with np.errstate(all="ignore"):
+        return w * v
 
 
-def slope_jump(w: Tensor, v: Tensor) -> Tensor:
-    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the change of slope at a unit's elbow, [R, W]."""
-    return v * w.abs()
+def slope_jump(w: Array, v: Array) -> Array:
+    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the change of slope at a unit's elbow."""
+    with np.errstate(all="ignore"):
+        return v * np.abs(w)
 
 
-def unit_status(w: Tensor, b: Tensor, x: Tensor) -> Tensor:
-    """Return the status of each unit on the training inputs x [N], as an index into `STATUS`, [R, W].
+def unit_status(w: Array, b: Array, x: Array, precision: str = "float64") -> NDArray[np.int64]:
+    """Return the status of each unit on the training inputs x [N], as an index into `STATUS`.
 
     dead: w x_i + b <= 0 for every i. linear: w x_i + b > 0 for every i. bent: otherwise. The smallest and the largest
     input decide, because w x + b is monotonic in x, also after rounding.
+
+    Args:
+        w: input slopes.
+        b: biases.
+        x: training inputs, or only the smallest and the largest of them.
+        precision: the precision of the run; see `is_active`.
     """
-    left, right = torch.aminmax(x)
-    on_left, on_right = w * left + b > 0, w * right + b > 0
+    on_left, on_right = (is_active(w, b, float(end), precision) for end in (np.min(x), np.max(x)))
     # active at both ends: 1, at one end: 2, at neither: 0
-    return 2 * (on_left | on_right).long() - (on_left & on_right).long()
+    status: NDArray[np.int64] = 2 * (on_left | on_right).astype(np.int64) - (on_left & on_right)
+    return status
 
 
 @dataclass(frozen=True)
@@ -60,22 +74,24 @@ class Pieces:
         value: f at the anchor, [R, W + 1].
     """
 
-    breaks: Tensor
-    slope: Tensor
-    anchor: Tensor
-    value: Tensor
+    breaks: Array
+    slope: Array
+    anchor: Array
+    value: Array
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Array) -> Array:
         """Return f(x) = value_j + slope_j (x - anchor_j) on the piece j that holds x; x [N] gives [R, N]."""
-        j = self._piece(x)
-        return self.value.gather(-1, j) + self.slope.gather(-1, j) * (x - self.anchor.gather(-1, j))
+        value, slope, anchor = (self._at(each, x) for each in (self.value, self.slope, self.anchor))
+        found: Array = value + slope * (x - anchor)
+        return found
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Array) -> Array:
         """Return f'(x), the limit from the left at an elbow; x [N] gives [R, N]."""
-        return self.slope.gather(-1, self._piece(x))
+        return self._at(self.slope, x)
 
-    def _piece(self, x: Tensor) -> Tensor:
-        return torch.searchsorted(self.breaks, x.expand(*self.breaks.shape[:-1], -1).contiguous())
+    def _at(self, values: Array, x: Array) -> Array:
+        """Return the values [R, W + 1] of the pieces that hold x, [R, N]."""
+        return np.stack([row[np.searchsorted(breaks, x)] for row, breaks in zip(values, self.breaks, strict=True)])
 
 
 def pieces(p: Parameters) -> Pieces:
@@ -87,20 +103,23 @@ def pieces(p: Parameters) -> Pieces:
     """
     w, b, v = p["input_slope"], p["bias"], p["output_weight"]
     beta = elbow(w, b)
-    finite = beta.isfinite()
-    breaks, order = torch.sort(torch.where(finite, beta, torch.inf), dim=-1)
-    jump = torch.where(finite, slope_jump(w, v), 0).gather(-1, order)
+    finite = np.isfinite(beta)
+    places = np.where(finite, beta, np.inf)
+    order = np.argsort(places, axis=-1, kind="stable")
+    breaks = np.take_along_axis(places, order, axis=-1)
+    jump = np.take_along_axis(np.where(finite, slope_jump(w, v), 0), order, axis=-1)
     # a right-facing unit with its elbow at -inf is active everywhere, as is a left-facing one at +inf
-    on_at_left = ((w < 0) & (beta > -torch.inf)) | ((w > 0) & (beta == -torch.inf))
-    leftmost = torch.where(on_at_left, active_slope(w, v), 0).sum(-1, keepdim=True)
-    slope = torch.cat([leftmost, leftmost + jump.cumsum(-1)], dim=-1)
-    infinity = torch.full_like(leftmost, torch.inf)
-    left = torch.cat([-infinity, torch.where(breaks.isfinite(), breaks, -torch.inf)], -1).cummax(-1).values
-    anchor = torch.zeros_like(left).clamp(left, torch.cat([breaks, infinity], -1))
-    return Pieces(breaks, slope, anchor, predict("relu", p, anchor))
+    on_at_left = ((w < 0) & (beta > -np.inf)) | ((w > 0) & (beta == -np.inf))
+    leftmost = np.where(on_at_left, active_slope(w, v), 0).sum(-1, keepdims=True)
+    slope = np.concatenate([leftmost, leftmost + np.cumsum(jump, axis=-1)], axis=-1)
+    infinity = np.full_like(leftmost, np.inf)
+    starts = np.concatenate([-infinity, np.where(np.isfinite(breaks), breaks, -np.inf)], axis=-1)
+    left = np.maximum.accumulate(starts, axis=-1)
+    anchor = np.clip(np.zeros_like(left), left, np.concatenate([breaks, infinity], axis=-1))
+    return Pieces(breaks, slope, anchor, predict(p, anchor))
 
 
-def staircase(p: Parameters, low: float, high: float) -> tuple[Tensor, Tensor]:
+def staircase(p: Parameters, low: float, high: float) -> tuple[Array, Array]:
     """Return f' on [low, high] as a step function: the edges of its steps and their heights.
 
     Returns:
@@ -109,12 +128,13 @@ def staircase(p: Parameters, low: float, high: float) -> tuple[Tensor, Tensor]:
         heights: f' between consecutive edges, [R, W + 1].
     """
     parts = pieces(p)
-    ends = parts.breaks.new_tensor([low, high]).expand(*parts.breaks.shape[:-1], 2)
-    edges = torch.cat([ends[..., :1], parts.breaks.clamp(low, high), ends[..., 1:]], dim=-1)
+    ends = np.broadcast_to(np.array([low, high], dtype=np.float64), (*parts.breaks.shape[:-1], 2))
+    edges = np.concatenate([ends[..., :1], parts.breaks.clip(low, high), ends[..., 1:]], axis=-1)
     return edges, parts.slope
 
 
-def total_variation(p: Parameters) -> Tensor:
+def total_variation(p: Parameters) -> Array:
     """Return sum_k |v_k w_k| over the units with a finite elbow, [R]: the total variation of f' if no two coincide."""
     w, v = p["input_slope"], p["output_weight"]
-    return torch.where(elbow(w, p["bias"]).isfinite(), slope_jump(w, v).abs(), 0).sum(-1)
+    found: Array = np.where(np.isfinite(elbow(w, p["bias"])), np.abs(slope_jump(w, v)), 0).sum(-1)
+    return found

@@ -1,71 +1,81 @@
-"""The three models f(x), and the elbows of a ReLU network, on NumPy arrays.
+"""The models f(x), their tangent features df/dtheta and their loss, as pure functions of NumPy arrays (float64).
 
-    constant  f(x) = theta
-    linear    f(x) = theta x
-    relu      f(x) = c + sum_k v_k relu(w_k x + b_k)
+Users call these functions as `reluviz.functions`.
 
-`core/functions_torch.py` and `core/elbows.py` have the same functions on tensors, for autograd and the public API. The
-NumPy versions compute the recorded snapshots: they need no torch, and on networks of the usual size, where the overhead
-of each call dominates, they take a third of the time.
+Legend of shapes: R replicas, N samples, W hidden units. Parameters are a mapping from name to array; every array has a
+leading replica axis. x is [N], shared by the replicas, or [R, N].
 
-Legend of shapes: R replicas, N points, W hidden units.
+    constant  f(x) = theta                                        theta [R]
+    linear    f(x) = theta x                                      theta [R]
+    relu      f(x) = c + sum_k v_k relu(w_k x + b_k)              input_slope w, bias b, output_weight v: [R, W]
+                                                                  output_bias c: [R]
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from reluviz.core.models import MODELS, Array, Parameters
+from reluviz.core.models.relu import hidden_layer
+from reluviz.core.models.relu import preactivation as preactivation
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "constant": ("theta",),
-    "linear": ("theta",),
-    "relu": ("input_slope", "bias", "output_weight", "output_bias"),
-}
+PARAMETERS: dict[str, tuple[str, ...]] = {name: tuple(model.parameters) for name, model in MODELS.items()}
 """Names of the parameters of each model."""
-STATUS = ("dead", "linear", "bent")
-"""Names of the codes that `unit_status` returns."""
 
 
-def predict(model: str, p: Mapping[str, Array], x: Array) -> Array:
-    """Return f(x), [R, N]; parameters are [R] or [R, W], x is [N].
+def predict(model: str, p: Parameters, x: Array) -> Array:
+    """Return f(x), [R, N].
 
-    The sum over units uses einsum, because NumPy's matrix products would start threads that wait for each other.
+    Raises:
+        KeyError: if there is no such model.
     """
-    if model != "relu":
-        return p["theta"][:, None] * (x if model == "linear" else np.ones_like(x))
-    hidden = p["input_slope"][:, None] * x[:, None]
-    hidden += p["bias"][:, None]
-    f: Array = np.einsum("rnk,rk->rn", np.maximum(hidden, 0, out=hidden), p["output_weight"])
-    f += p["output_bias"][:, None]
-    return f
+    return MODELS[model].predict(p, x)
 
 
-def elbow(w: Array, b: Array) -> Array:
-    """Return the elbow beta_k = -b_k / w_k, [R, W]; NaN where w_k = 0."""
-    with np.errstate(all="ignore"):
-        return np.where(w == 0, np.nan, -b / w)
+def tangent(model: str, p: Parameters, x: Array, precision: str = "float64") -> dict[str, Array]:
+    """Return the tangent features J_i = df(x_i)/dtheta in closed form, one array per parameter.
+
+    With the gates a_ik = 1[w_k x_i + b_k > 0], decided in the given precision (`geometry.is_active`):
+
+        constant  df/dtheta = 1                  linear  df/dtheta = x_i
+        relu      df/dw_k = v_k a_ik x_i         df/db_k = v_k a_ik
+                  df/dv_k = relu(w_k x_i + b_k)  df/dc   = 1
+
+    Returns:
+        name -> [R, N] for a parameter with one value per replica, [R, N, W] for one with a value per unit.
+
+    Raises:
+        KeyError: if there is no such model.
+    """
+    return MODELS[model].tangent(p, x, precision)
 
 
-def slope_jump(w: Array, v: Array) -> Array:
-    """Return f'(beta+) - f'(beta-) = v_k |w_k|, the change of slope at a unit's elbow, [R, W]."""
-    with np.errstate(all="ignore"):
-        return v * np.abs(w)
+def features(p: Parameters, x: Array) -> Array:
+    """Return the hidden features Phi = [relu(w_k x_i + b_k), 1], [R, N, W + 1], the column of ones last."""
+    hidden = hidden_layer(p, x)
+    return np.concatenate([hidden, np.ones_like(hidden[..., :1])], axis=-1)
 
 
-def unit_status(w: Array, b: Array, left: float, right: float) -> NDArray[Any]:
-    """Return the status of each unit as an index into `STATUS`, [R, W]; see `elbows.unit_status`.
+def mean_squared_error(model: str, p: Parameters, x: Array, y: Array, entries: int = 2**17) -> Array:
+    """Return L = (1/N) sum_i (f(x_i) - y_i)^2, [R], in bounded memory.
+
+    The loss of a replica does not depend, bit for bit, on which other replicas are computed with it.
 
     Args:
-        w: input slopes.
-        b: biases.
-        left: the smallest training input.
-        right: the largest training input.
+        model: the model's name.
+        p: the parameters.
+        x: inputs [N].
+        y: targets [N].
+        entries: the largest number of hidden activations held at a time.
     """
-    with np.errstate(all="ignore"):
-        on_left, on_right = w * left + b > 0, w * right + b > 0
-    # active at both ends: 1, at one end: 2, at neither: 0
-    status: NDArray[Any] = 2 * (on_left | on_right).astype(np.int64) - (on_left & on_right)
-    return status
+    width = max(value[0].size for value in p.values())
+    replicas, sample_step = len(next(iter(p.values()))), max(1, entries // width)
+    replica_step = max(1, entries // (width * min(sample_step, len(x))))
+    found = np.zeros(replicas)
+    for first in range(0, replicas, replica_step):
+        rows = slice(first, first + replica_step)
+        part = {name: value[rows] for name, value in p.items()}
+        for start in range(0, len(x), sample_step):
+            at = slice(start, start + sample_step)
+            # the loss of a diverged replica may overflow to inf or NaN
+            with np.errstate(all="ignore"):
+                found[rows] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
+    return found / len(x)

@@ -1,8 +1,7 @@
 """Computed snapshots of a run, several at a time, on NumPy arrays: losses, votes, hidden units and divergence.
 
 A training stores a `RawSnapshot`, the parameters after an update; `compute_snapshots` computes everything else from it.
-This file needs no torch, so that the helper processes that compute and record snapshots start fast.
-`core/snapshot_torch.py` gives the same snapshots as tensors, one at a time, for the public API.
+Nothing here needs torch, so that the helper processes that compute and record snapshots start fast.
 
 Legend of shapes: S snapshots, R replicas, V replicas whose votes are computed for single samples, N training points,
 n recorded points, W hidden units.
@@ -15,8 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core import functions, votes
-from reluviz.core.functions import Array
+from reluviz.core import elbows, votes
+from reluviz.core.functions import mean_squared_error
+from reluviz.core.models import MODELS, Array
 from reluviz.core.votes import VoteTotals
 from reluviz.data.dataset import Dataset
 
@@ -51,27 +51,21 @@ class RawSnapshot:
     parameters: ParameterArrays
     loss_batch: Array
 
-    def cannot_have_diverged(self, model: str, max_x: float, max_y: float, bound: Array) -> bool:
+    def cannot_have_diverged(self, model: str, largest_input: float, max_y: float, bound: Array) -> bool:
         """Return True if no replica can have diverged, by a bound that needs no data; False means unknown.
 
-        L <= (max |f| + max |y|)^2, and for the ReLU network |f| <= |c| + sum_k |v_k| (|w_k| max |x| + |b_k|).
+        L <= (max |f| + max |y|)^2, where the model knows a bound on max |f|.
 
         Args:
-            model: constant, linear or relu.
-            max_x: max |x|.
+            model: the model's name.
+            largest_input: what the model's bound needs to know of the inputs; see `Model.largest_input`.
             max_y: max |y|.
             bound: the largest loss of a replica that has not diverged, [R]; see `largest_loss`.
         """
         p = {name: np.abs(value) for name, value in self.parameters.items()}
         with np.errstate(all="ignore"):
-            if model == "relu":
-                hidden = max_x * p["input_slope"] + p["bias"]
-                hidden *= p["output_weight"]
-                largest = p["output_bias"] + hidden.sum(-1)
-            else:
-                largest = p["theta"] * (max_x if model == "linear" else 1.0)
             # NaN compares as False
-            return bool(((largest + max_y) ** 2 <= bound).all())
+            return bool(((MODELS[model].bound(p, largest_input) + max_y) ** 2 <= bound).all())
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class Units:
     Attributes:
         elbow: [S, R, W]; NaN where w = 0.
         slope_jump: [S, R, W].
-        status: indices into `functions.STATUS`, [S, R, W].
+        status: indices into `elbows.STATUS`, [S, R, W].
         counts: the number of units with each status, [S, R, 3].
     """
 
@@ -96,11 +90,12 @@ class Snapshots:
     """Computed snapshots of a run, in order.
 
     Attributes:
-        model: constant, linear or relu.
+        model: the model's name.
         updates: the number of updates before each snapshot, S entries.
         times: when each snapshot was stored, in seconds since 1970, S entries.
         parameters: name -> [S, R] or [S, R, W].
         trained: names of the trained parameters.
+        precision: the precision in which the run decided on the gates; see `elbows.is_active`.
         dataset: the training and test points.
         loss_train: mean squared error over all training points, [S, R].
         loss_test: mean squared error over the test points, [S, R]; None without test points.
@@ -114,6 +109,7 @@ class Snapshots:
     times: tuple[float, ...]
     parameters: ParameterArrays
     trained: tuple[str, ...]
+    precision: str
     dataset: Dataset
     loss_train: Array
     loss_test: Array | None
@@ -123,6 +119,32 @@ class Snapshots:
 
     def __len__(self) -> int:
         return len(self.updates)
+
+    @property
+    def elbow(self) -> Array:
+        """Elbows, [S, R, W]; NaN where w = 0."""
+        return self._known_units.elbow
+
+    @property
+    def slope_jump(self) -> Array:
+        """Slope jumps, [S, R, W]."""
+        return self._known_units.slope_jump
+
+    @property
+    def unit_status(self) -> NDArray[np.int64]:
+        """Indices into `geometry.STATUS`, [S, R, W]."""
+        return self._known_units.status
+
+    @property
+    def unit_counts(self) -> dict[str, NDArray[np.int64]]:
+        """The number of dead, linear and bent units, name -> [S, R]."""
+        return {name: self._known_units.counts[..., code] for code, name in enumerate(elbows.STATUS)}
+
+    @property
+    def _known_units(self) -> Units:
+        if self.units is None:
+            raise AttributeError(f"the {self.model} model has no hidden units")
+        return self.units
 
     def subset(self, chosen: slice) -> "Snapshots":
         """Return the chosen snapshots."""
@@ -136,6 +158,7 @@ class Snapshots:
             self.times[chosen],
             {name: value[chosen] for name, value in self.parameters.items()},
             self.trained,
+            self.precision,
             self.dataset,
             self.loss_train[chosen],
             None if self.loss_test is None else self.loss_test[chosen],
@@ -156,9 +179,13 @@ class Snapshots:
         sample = recorded_samples(len(self.dataset.x))
         with np.errstate(all="ignore"):
             found = votes.per_sample_gradients(
-                self.model, _merge_axes(p), self.dataset.x[sample], self.dataset.y[sample], self.trained
-            ).gradients()
+                self.model, _merge_axes(p), self.dataset.x[sample], self.dataset.y[sample], self.trained, self.precision
+            )
         return {name: value.reshape(len(self), -1, *value.shape[1:]) for name, value in found.items()}
+
+    def contributions(self, replicas: int | None = None) -> dict[str, Array]:
+        """Return c_i = g_i / N of the recorded samples, trained name -> [S, R, n] or [S, R, n, W]; see `gradients`."""
+        return {name: value / len(self.dataset.x) for name, value in self.gradients(replicas).items()}
 
     def not_diverged(self, bound: Array) -> NDArray[np.bool_]:
         """Return which replicas have not diverged, [S, R].
@@ -171,6 +198,21 @@ class Snapshots:
         for value in self.parameters.values():
             not_diverged &= np.isfinite(value).reshape(*not_diverged.shape, -1).all(axis=-1)
         return not_diverged
+
+    def divergence(self, initial_loss: Array) -> tuple[int, str] | None:
+        """Return the first replica that has diverged at the first snapshot, and its largest trained parameter.
+
+        None if no replica has diverged there.
+
+        Args:
+            initial_loss: the training loss before the first update, [R]; see `largest_loss`.
+        """
+        (not_diverged, *_) = self.not_diverged(largest_loss(initial_loss, float(np.var(self.dataset.y))))
+        if not_diverged.all():
+            return None
+        r = int(np.argmin(not_diverged))
+        largest = {name: np.nan_to_num(np.abs(self.parameters[name][0, r]), nan=np.inf).max() for name in self.trained}
+        return r, max(largest, key=lambda name: float(largest[name]))
 
 
 class CompiledVotes(Protocol):
@@ -185,6 +227,7 @@ class CompiledVotes(Protocol):
         x: Array,
         y: Array,
         trained: Collection[str],
+        precision: str,
         recorded: NDArray[np.int64] | None = None,
         shown: int | None = None,
     ) -> VoteTotals:
@@ -201,12 +244,12 @@ def recorded_samples(samples: int) -> NDArray[np.int64]:
     return np.linspace(0, samples - 1, MAX_RECORDED_SAMPLES).round().astype(np.int64)
 
 
-def largest_loss(initial_loss: Array, y: Array) -> Array:
+def largest_loss(initial_loss: Array, variance: float) -> Array:
     """Return the largest training loss of a replica that has not diverged, [R].
 
-    It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and var(y).
+    It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and `variance`, var(y); NaN counts as unknown.
     """
-    bound = DIVERGENCE_FACTOR * np.maximum(initial_loss, np.var(y))
+    bound = DIVERGENCE_FACTOR * np.fmax(initial_loss, variance)
     return np.asarray(np.minimum(bound, np.finfo(float).max))
 
 
@@ -217,19 +260,21 @@ def compute_snapshots(
     dataset: Dataset,
     shown: int | None = None,
     compiled: Callable[[], CompiledVotes | None] | None = None,
+    precision: str = "float64",
 ) -> Iterator[Snapshots]:
     """Yield the computed snapshots of a run, several at a time: S snapshots of R replicas are computed as S R replicas.
 
     The result does not depend, bit for bit, on which snapshots are computed together.
 
     Args:
-        model: constant, linear or relu.
+        model: the model's name.
         raw: the raw snapshots.
         trained: names of the trained parameters.
         dataset: the training and test points.
         shown: the votes of single samples are needed only for this many replicas, the first ones; by default for all.
         compiled: a function that returns the compiled functions for large snapshots; by default NumPy computes all
             snapshots.
+        precision: the precision of the run, "float32" or "float64", in which it decided on the gates.
     """
     parameters = raw[0].parameters
     gradients = sum(value.size for value in parameters.values()) * min(len(dataset.x), MAX_RECORDED_SAMPLES)
@@ -240,7 +285,7 @@ def compute_snapshots(
     together = max(1, fitting)
     large = compiled() if compiled is not None and is_large(model, parameters, count_points(dataset)) else None
     for first in range(0, len(raw), together):
-        yield _compute(model, raw[first : first + together], trained, dataset, shown, large)
+        yield _compute(model, raw[first : first + together], trained, dataset, shown, large, precision)
 
 
 def _compute(
@@ -250,6 +295,7 @@ def _compute(
     dataset: Dataset,
     shown: int | None,
     large: CompiledVotes | None,
+    precision: str,
 ) -> Snapshots:
     x, y = dataset.x, dataset.y
     sample = recorded_samples(len(x))
@@ -261,28 +307,29 @@ def _compute(
     # shares and noise scale are NaN or infinite where the gradient is 0 or has overflowed
     with np.errstate(all="ignore"):
         if large is not None:
-            found = large.summarize(p, x, y, trained, recorded, shown)
+            found = large.summarize(p, x, y, trained, precision, recorded, shown)
             train = large.losses(p, x, y)
             if dataset.x_test is not None and dataset.y_test is not None:
                 test = large.losses(p, dataset.x_test, dataset.y_test)
         else:
-            found = votes.summarize(model, p, x, y, trained, recorded)
+            found = votes.summarize(model, p, x, y, trained, recorded, precision=precision)
             # if every sample is recorded, the summary has all residuals
-            train = np.square(found.residual).mean(-1) if recorded is None else votes.losses(model, p, x, y)
+            train = np.square(found.residual).mean(-1) if recorded is None else mean_squared_error(model, p, x, y)
             if dataset.x_test is not None and dataset.y_test is not None:
-                test = votes.losses(model, p, dataset.x_test, dataset.y_test)
+                test = mean_squared_error(model, p, dataset.x_test, dataset.y_test)
     units = None
-    if model == "relu":
+    if MODELS[model].has_units:
         w, b, v = (stacked[name] for name in ("input_slope", "bias", "output_weight"))
-        status = functions.unit_status(w, b, float(x.min()), float(x.max()))
-        counts = np.stack([(status == code).sum(-1) for code in range(len(functions.STATUS))], axis=-1)
-        units = Units(functions.elbow(w, b), functions.slope_jump(w, v), status, counts)
+        status = elbows.unit_status(w, b, x, precision)
+        counts = np.stack([(status == code).sum(-1) for code in range(len(elbows.STATUS))], axis=-1)
+        units = Units(elbows.elbow(w, b), elbows.slope_jump(w, v), status, counts)
     return Snapshots(
         model=model,
         updates=tuple(one.update for one in raw),
         times=tuple(one.time for one in raw),
         parameters=stacked,
         trained=trained,
+        precision=precision,
         dataset=dataset,
         loss_train=train.reshape(snapshots_and_replicas),
         loss_test=None if test is None else test.reshape(snapshots_and_replicas),
@@ -299,7 +346,7 @@ def count_activations(parameters: ParameterArrays, points: int) -> int:
 
 def is_large(model: str, parameters: ParameterArrays, points: int) -> bool:
     """Return whether a snapshot is large enough that compiled code computes it faster than NumPy."""
-    return model == "relu" and count_activations(parameters, points) >= MIN_COMPILED_ACTIVATIONS
+    return MODELS[model].has_units and count_activations(parameters, points) >= MIN_COMPILED_ACTIVATIONS
 
 
 def count_points(dataset: Dataset) -> int:

@@ -1,30 +1,27 @@
-"""Per-sample gradients g_i = 2 r_i J_i on NumPy arrays: their sum, norms and inner products, without the N x P matrix.
+"""The votes: each sample's contribution to the gradient, in closed form, for every model.
 
-`core/votes_torch.py` defines the votes, on tensors, for autograd and the public API. This file computes the same
-numbers for the recorded snapshots: it needs no torch, and on networks of the usual size, where the overhead of each
-call dominates, it takes a third of the time.
+    r_i = f(x_i) - y_i,   L = (1/N) sum_i r_i^2 (mean, no 1/2)
+    g_i = grad(r_i^2) = 2 r_i J_i,   G = (1/N) sum_i g_i
 
-For the ReLU network, with h_ik = w_k x_i + b_k and a_ik = 1[h_ik > 0],
+Note the scale: g_i is the gradient of one squared residual. The vote of a sample is its contribution to the gradient of
+the mean, c_i = g_i / N (m_i g_i / B in a minibatch of B samples that holds it m_i times).
 
-    |J_i|^2     = sum_k a_ik (v_k^2 (x_i^2 + 1) + h_ik^2) + 1
-    <J_i, G>    = sum_k a_ik (v_k (x_i G_w + G_b) + h_ik G_v) + G_c
-    sum_i g_i   = (v_k sum_i 2 r_i a_ik x_i, v_k sum_i 2 r_i a_ik, sum_i 2 r_i a_ik h_ik, sum_i 2 r_i)
+These functions take NumPy arrays (float64); users call them as `reluviz.votes`. `summarize` computes the votes that a
+run records, without the N x P matrix of gradients.
 
-where the terms of frozen parameters are 0. For the constant model J_i = 1, for the linear model J_i = x_i.
-
-Sums of products use einsum, because NumPy's matrix products would start threads that wait for each other.
-
-Legend of shapes: R replicas, N samples, W hidden units, P trained parameters.
+Legend of shapes: R replicas, N samples, n recorded samples, W hidden units, P trained parameters. Gradients are a
+mapping from parameter name to [R, N] or [R, N, W]. A parameter that is missing from the mapping counts as frozen.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.functions import PARAMETERS, Array, predict
+from reluviz.core.elbows import elbow
+from reluviz.core.models import MODELS, Array, Parameters
 
 MAX_KEPT_GRADIENT_VALUES = 2**18
 """A summary keeps its per-sample gradients if they hold at most this many numbers."""
@@ -32,148 +29,164 @@ MAX_KEPT_GRADIENT_VALUES = 2**18
 VOTE_ARRAYS = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
 """Names of the arrays of `VoteTotals`, except for `gradient`."""
 
-
-class OneParameterGradients:
-    """The per-sample gradients of the constant or the linear model.
-
-    Args:
-        model: constant or linear.
-        p: the parameter.
-        x: inputs [N].
-        y: targets [N].
-
-    Attributes:
-        residual: r_i, [R, N].
-    """
-
-    def __init__(self, model: str, p: Mapping[str, Array], x: Array, y: Array) -> None:
-        features = x if model == "linear" else np.ones_like(x)
-        self.residual = p["theta"][:, None] * features - y
-        self._gradients = 2 * self.residual * features
-
-    def squared_norms(self) -> Array:
-        """Return |g_i|^2, [R, N]."""
-        return np.square(self._gradients)
-
-    def total(self) -> Array:
-        """Return sum_i g_i, [R, P]."""
-        total: Array = self._gradients.sum(-1, keepdims=True)
-        return total
-
-    def inner_products(self, gradient: Array) -> Array:
-        """Return <g_i, G>, [R, N], from G [R, P]."""
-        return self._gradients * gradient
-
-    def by_name(self, rows: Array) -> dict[str, Array]:
-        """Split [R, P] by parameter: name -> [R]."""
-        return {"theta": rows[:, 0]}
-
-    def gradients(self) -> dict[str, Array]:
-        """Return g_i, name -> [R, N]."""
-        return {"theta": self._gradients}
-
-
-class ReLUGradients:
-    """The per-sample gradients of the ReLU network.
-
-    Args:
-        p: the parameters.
-        x: inputs [N].
-        y: targets [N].
-        trained: names of the trained parameters.
-
-    Attributes:
-        residual: r_i, [R, N].
-    """
-
-    def __init__(self, p: Mapping[str, Array], x: Array, y: Array, trained: Sequence[str]) -> None:
-        self.x = x
-        self.shapes = {name: p[name].shape[1:] for name in PARAMETERS["relu"] if name in trained}
-        self._weight = p["output_weight"]
-        hidden = p["input_slope"][:, None] * x[:, None]
-        hidden += p["bias"][:, None]
-        self._active = (hidden > 0).astype(hidden.dtype)
-        self._hidden = np.maximum(hidden, 0, out=hidden)
-        self.residual = np.einsum("rnk,rk->rn", hidden, self._weight)
-        self.residual += p["output_bias"][:, None]
-        self.residual -= y
-        self._twice = 2 * self.residual
-
-    def squared_norms(self) -> Array:
-        """Return |g_i|^2, [R, N]."""
-        found: Array = np.full_like(self.residual, float("output_bias" in self.shapes))
-        slope_trained, bias_trained = float("input_slope" in self.shapes), float("bias" in self.shapes)
-        if slope_trained or bias_trained:
-            gates = np.einsum("rnk,rk->rn", self._active, np.square(self._weight))
-            found += gates * (slope_trained * np.square(self.x) + bias_trained)
-        if "output_weight" in self.shapes:
-            found += np.einsum("rnk,rnk->rn", self._hidden, self._hidden)
-        found *= np.square(self._twice)
-        return found
-
-    def total(self) -> Array:
-        """Return sum_i g_i, the trained parameters concatenated, [R, P]."""
-        parts = []
-        if "input_slope" in self.shapes:
-            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice * self.x, self._active))
-        if "bias" in self.shapes:
-            parts.append(self._weight * np.einsum("rn,rnk->rk", self._twice, self._active))
-        if "output_weight" in self.shapes:
-            parts.append(np.einsum("rn,rnk->rk", self._twice, self._hidden))
-        if "output_bias" in self.shapes:
-            parts.append(self._twice.sum(-1, keepdims=True))
-        return np.concatenate(parts, axis=-1)
-
-    def inner_products(self, gradient: Array) -> Array:
-        """Return <g_i, G>, [R, N], from G [R, P]."""
-        parts = self.by_name(gradient)
-        found: Array = np.zeros_like(self.residual)
-        if "input_slope" in parts:
-            found += np.einsum("rnk,rk->rn", self._active, self._weight * parts["input_slope"])
-            found *= self.x
-        if "bias" in parts:
-            found += np.einsum("rnk,rk->rn", self._active, self._weight * parts["bias"])
-        if "output_weight" in parts:
-            found += np.einsum("rnk,rk->rn", self._hidden, parts["output_weight"])
-        if "output_bias" in parts:
-            found += parts["output_bias"][:, None]
-        found *= self._twice
-        return found
-
-    def by_name(self, rows: Array) -> dict[str, Array]:
-        """Split [R, P] by parameter: name -> [R] or [R, W]."""
-        found, start = {}, 0
-        for name, shape in self.shapes.items():
-            stop = start + (shape[0] if shape else 1)
-            found[name] = rows[:, start:stop] if shape else rows[:, start]
-            start = stop
-        return found
-
-    def gradients(self) -> dict[str, Array]:
-        """Return g_i, name -> [R, N] or [R, N, W]."""
-        twice = self._twice[..., None]
-        found: dict[str, Array] = {}
-        if "input_slope" in self.shapes or "bias" in self.shapes:
-            # multiply in the order of `votes_torch.per_sample_gradients`, for the same rounding
-            gate = self._weight[:, None] * self._active
-            found["input_slope"] = gate * self.x[:, None]
-            found["input_slope"] *= twice
-            gate *= twice
-            found["bias"] = gate
-        found |= {"output_weight": twice * self._hidden, "output_bias": self._twice}
-        return {name: found[name] for name in self.shapes}
+Gradients = Mapping[str, Array]
 
 
 def per_sample_gradients(
-    model: str, p: Mapping[str, Array], x: Array, y: Array, trained: Sequence[str]
-) -> OneParameterGradients | ReLUGradients:
-    """Return the per-sample gradients at the samples (x, y)."""
-    return ReLUGradients(p, x, y, trained) if model == "relu" else OneParameterGradients(model, p, x, y)
+    model: str,
+    p: Parameters,
+    x: Array,
+    y: Array,
+    trained: Iterable[str] | None = None,
+    precision: str = "float64",
+) -> dict[str, Array]:
+    """Return g_i = grad(r_i^2) = 2 r_i J_i for every sample.
+
+    For the ReLU network, with a_ik = 1[w_k x_i + b_k > 0]:
+
+        d/dw_k = 2 r_i v_k a_ik x_i          d/db_k = 2 r_i v_k a_ik
+        d/dv_k = 2 r_i relu(w_k x_i + b_k)   d/dc   = 2 r_i
+
+    Args:
+        model: the model's name.
+        p: the parameters.
+        x: inputs, [N] or [R, N].
+        y: targets, [N] or [R, N].
+        trained: names of the trained parameters; all by default.
+        precision: the precision in which a run decides on the gates; see `geometry.is_active`.
+
+    Raises:
+        KeyError: if there is no such model.
+    """
+    record = MODELS[model]
+    names = record.parameters if trained is None else tuple(trained)
+    return record.per_sample_gradients(p, x, y, names, precision).gradients()
+
+
+def contributions(g: Gradients, multiplicity: NDArray[np.integer] | Array | None = None) -> dict[str, Array]:
+    """Return c_i = m_i g_i / B, the vote of every sample; the votes sum to the gradient of the (mini)batch loss.
+
+    Args:
+        g: per-sample gradients.
+        multiplicity: m_i, how often the minibatch holds sample i, [R, N]; B is their sum. By default every m_i is 1.
+    """
+    if multiplicity is None:
+        return {name: value / value.shape[1] for name, value in g.items()}
+    share = multiplicity / multiplicity.sum(-1, keepdims=True)
+    return {name: _expand_to(share, value) * value for name, value in g.items()}
+
+
+def mean_gradient(g: Gradients) -> dict[str, Array]:
+    """Return G = (1/N) sum_i g_i, name -> [R] or [R, W]."""
+    return {name: value.mean(1) for name, value in g.items()}
+
+
+def squared_norms(g: Gradients) -> Array:
+    """Return |g_i|^2, the squared Euclidean norm over all trained parameters, [R, N]."""
+    return _sum(np.square(value).reshape(*value.shape[:2], -1).sum(-1) for value in g.values())
+
+
+def squared_gradient_norm(gradient: Gradients) -> Array:
+    """Return |G|^2 over all trained parameters, [R]."""
+    return _sum(np.square(value).reshape(len(value), -1).sum(-1) for value in gradient.values())
+
+
+def vote_share(g: Gradients, gradient: Gradients | None = None) -> Array:
+    """Return <g_i, G> / (N |G|^2), the signed share of sample i in the gradient, [R, N].
+
+    Shares sum to 1; NaN where G = 0.
+
+    Args:
+        g: per-sample gradients.
+        gradient: G, the mean of g by default. Give it if g holds a part of the samples only. N is still the number of
+            samples in g, so that the result must be rescaled.
+    """
+    mean = mean_gradient(g) if gradient is None else gradient
+    along = _sum((value * mean[name][:, None]).reshape(*value.shape[:2], -1).sum(-1) for name, value in g.items())
+    return vote_shares(along, squared_gradient_norm(mean), along.shape[1])
+
+
+def vote_shares(inner_products: Array, squared_norm: Array, samples: int) -> Array:
+    """Return the vote shares <g_i, G> / (N |G|^2), [R, n], from <g_i, G> [R, n] and |G|^2 [R]; NaN where G = 0."""
+    norm = squared_norm[..., None]
+    with np.errstate(all="ignore"):
+        return np.where(norm > 0, inner_products / (samples * norm), np.nan)
+
+
+def effective_votes(g: Gradients) -> Array:
+    """Return (sum_i |c_i|)^2 / sum_i |c_i|^2, between 1 and N, [R]; NaN if every vote is 0.
+
+    Kish's effective sample size with the norms of the votes as weights (L. Kish, Survey Sampling, 1965).
+    """
+    squares = squared_norms(g)
+    return effective_number(np.sqrt(squares).sum(-1), squares.sum(-1))
+
+
+def effective_number(sum_of_norms: Array, sum_of_squares: Array) -> Array:
+    """Return the effective votes from sum_i |g_i| and sum_i |g_i|^2, [R]; NaN where both are 0."""
+    with np.errstate(all="ignore"):
+        found: Array = np.square(sum_of_norms) / sum_of_squares
+    return found
+
+
+def gradient_noise_scale(g: Gradients) -> Array:
+    """Return tr(Sigma) / |G|^2, Sigma the covariance of g_i over the samples (divided by N), [R].
+
+    For batches drawn with replacement E|G_B|^2 = |G|^2 + tr(Sigma)/B. At the batch size B = tr(Sigma)/|G|^2 noise and
+    signal are equal (McCandlish et al., An Empirical Model of Large-Batch Training, 2018, eq. 2.9). Infinite or NaN
+    where G = 0.
+    """
+    return noise_to_signal(squared_norms(g).mean(-1), squared_gradient_norm(mean_gradient(g)))
+
+
+def noise_to_signal(mean_square: Array, signal: Array) -> Array:
+    """Return tr(Sigma) / |G|^2 from mean_i |g_i|^2 and |G|^2, [R], as tr(Sigma) = mean_i |g_i|^2 - |G|^2."""
+    with np.errstate(all="ignore"):
+        found: Array = np.maximum(mean_square - signal, 0) / signal
+    return found
+
+
+def elbow_votes(g: Gradients, w: Array, b: Array) -> Array:
+    """Return (g_{i,b} + beta g_{i,w}) / (N w), how sample i moves an elbow under gradient flow, [R, N, W].
+
+    The elbow votes sum over the samples to d beta/dt. NaN where w = 0. A parameter missing from `g` is frozen and
+    counts 0.
+    """
+    beta = elbow(w, b)
+    samples = next(iter(g.values())).shape[1]
+    numerator = g.get("bias", 0.0) + beta[:, None] * g.get("input_slope", 0.0)
+    with np.errstate(all="ignore"):
+        votes: Array = numerator / (samples * w[:, None])
+    return np.broadcast_to(votes, (len(w), samples, w.shape[-1]))
+
+
+def balance(p: Parameters) -> Array:
+    """Return w^2 + b^2 - v^2 of each unit, [R, W]; gradient flow conserves it if all layers are trained.
+
+    A plain SGD update changes it by exactly eta^2 (g_w^2 + g_b^2 - g_v^2) (Du, Hu, Lee, Algorithmic
+    Regularization in Learning Deep Homogeneous Models, 2018).
+    """
+    found: Array = np.square(p["input_slope"]) + np.square(p["bias"]) - np.square(p["output_weight"])
+    return found
 
 
 @dataclass(frozen=True)
 class VoteTotals:
-    """The attributes of `votes_torch.VoteSummary` as NumPy arrays, optionally with a leading axis of S snapshots."""
+    """The votes at a snapshot: statistics over all samples, and the votes of the recorded samples.
+
+    All arrays may have a leading axis of S snapshots.
+
+    Attributes:
+        gradient: G of all samples, name -> [R] or [R, W].
+        gradient_norm: |G|, [R].
+        noise_scale: tr(Sigma)/|G|^2, [R].
+        effective: effective votes, [R].
+        residual: r_i of the recorded samples, [R, n].
+        norm: |c_i| = |g_i| / N of the recorded samples, [R, n].
+        share: vote shares of the recorded samples, [R, n].
+        per_sample: a function that returns g_i of the recorded samples, name -> [R, n] or [R, n, W]; None if they are
+            too large to keep.
+    """
 
     gradient: dict[str, Array]
     gradient_norm: Array
@@ -184,11 +197,49 @@ class VoteTotals:
     share: Array
     per_sample: Callable[[], dict[str, Array]] | None = None
 
+    @classmethod
+    def from_sums(
+        cls,
+        gradient: dict[str, Array],
+        signal: Array,
+        sum_of_norms: Array,
+        sum_of_squares: Array,
+        residual: Array,
+        norm: Array,
+        inner_products: Array,
+        samples: int,
+        per_sample: Callable[[], dict[str, Array]] | None = None,
+    ) -> "VoteTotals":
+        """Return the votes from sums over all N samples and values of the recorded ones.
+
+        Args:
+            gradient: G, name -> [R] or [R, W].
+            signal: |G|^2, [R].
+            sum_of_norms: sum_i |g_i|, [R].
+            sum_of_squares: sum_i |g_i|^2, [R].
+            residual: r_i of the recorded samples, [R, n].
+            norm: |g_i| of the recorded samples, [R, n].
+            inner_products: <g_i, G> of the recorded samples, [R, n].
+            samples: N.
+            per_sample: see the attribute.
+        """
+        shown = len(inner_products)
+        return cls(
+            gradient=gradient,
+            gradient_norm=np.sqrt(signal),
+            noise_scale=noise_to_signal(sum_of_squares / samples, signal),
+            effective=effective_number(sum_of_norms, sum_of_squares),
+            residual=residual,
+            norm=norm / samples,
+            share=vote_shares(inner_products, signal[:shown], samples),
+            per_sample=per_sample,
+        )
+
     def with_snapshot_axis(self, snapshots: int) -> "VoteTotals":
         """Return S R replicas as R replicas of S snapshots: [S R, ...] becomes [S, R, ...]."""
         return self._map_arrays(lambda value: value.reshape(snapshots, -1, *value.shape[1:]))
 
-    def subset(self, chosen: slice | int) -> "VoteTotals":
+    def subset(self, chosen: slice) -> "VoteTotals":
         """Return the chosen entries of the first axis."""
         return self._map_arrays(lambda value: value[chosen])
 
@@ -204,70 +255,63 @@ class VoteTotals:
         )
 
 
+# shares and noise scale are NaN or infinite where the gradient is 0 or has overflowed
+@np.errstate(all="ignore")
 def summarize(
     model: str,
-    p: Mapping[str, Array],
+    p: Parameters,
     x: Array,
     y: Array,
     trained: Sequence[str],
     recorded: NDArray[np.int64] | None = None,
     entries: int = 2**24,
+    precision: str = "float64",
 ) -> VoteTotals:
-    """Return a summary of the votes of all samples, in bounded memory; see `votes_torch.summarize`."""
+    """Return a summary of the votes of all samples, in bounded memory: without the N x P gradients.
+
+    Args:
+        model: the model's name.
+        p: the parameters.
+        x: inputs [N].
+        y: targets [N].
+        trained: names of the trained parameters.
+        recorded: indices of the samples whose residuals, norms and shares are returned; all by default.
+        entries: the samples are processed in chunks whose gradients would hold at most this many numbers.
+        precision: the precision in which the run decides on the gates; see `geometry.is_active`.
+    """
+    record = MODELS[model]
     samples = len(x)
     step = max(1, entries // sum(value.size for value in p.values()))
     total, norms, squares = np.zeros(()), np.zeros(()), np.zeros(())
     for start in range(0, samples, step):
-        chunk = per_sample_gradients(model, p, x[start : start + step], y[start : start + step], trained)
+        at = slice(start, start + step)
+        chunk = record.per_sample_gradients(p, x[at], y[at], trained, precision)
         squared = chunk.squared_norms()
         total = total + chunk.total()
         norms, squares = norms + np.sqrt(squared).sum(-1), squares + squared.sum(-1)
     mean = total / samples
-    signal = np.square(mean).sum(-1)
     if recorded is not None or samples > step:
         kept = slice(None) if recorded is None else recorded
-        chunk = per_sample_gradients(model, p, x[kept], y[kept], trained)
+        chunk = record.per_sample_gradients(p, x[kept], y[kept], trained, precision)
         squared = chunk.squared_norms()
-    return VoteTotals(
+    return VoteTotals.from_sums(
         gradient=chunk.by_name(mean),
-        gradient_norm=np.sqrt(signal),
-        noise_scale=np.maximum(squares / samples - signal, 0) / signal,
-        effective=np.square(norms) / squares,
+        signal=np.square(mean).sum(-1),
+        sum_of_norms=norms,
+        sum_of_squares=squares,
         residual=chunk.residual,
-        norm=np.sqrt(squared) / samples,
-        share=vote_shares(chunk.inner_products(mean), signal, samples),
+        norm=np.sqrt(squared),
+        inner_products=chunk.inner_products(mean),
+        samples=samples,
         per_sample=chunk.gradients if chunk.residual.size * mean.shape[-1] <= MAX_KEPT_GRADIENT_VALUES else None,
     )
 
 
-def vote_shares(inner_products: Array, squared_norm: Array, samples: int) -> Array:
-    """Return the vote shares <g_i, G> / (N |G|^2), [R, n], from <g_i, G> [R, n] and |G|^2 [R]; NaN where G = 0."""
-    norm = squared_norm[..., None]
-    return np.where(norm > 0, inner_products / (samples * norm), np.nan)
+def _expand_to(per_sample: Array, value: Array) -> Array:
+    """Append axes of size 1 to [R, N], so that it broadcasts against `value`."""
+    return per_sample.reshape(*per_sample.shape, *(1,) * (value.ndim - per_sample.ndim))
 
 
-def losses(model: str, p: Mapping[str, Array], x: Array, y: Array, entries: int = 2**17) -> Array:
-    """Return L = (1/N) sum_i r_i^2, [R], in bounded memory; see `functions_torch.mean_squared_error`.
-
-    The loss of a replica does not depend, bit for bit, on which other replicas are computed with it.
-
-    Args:
-        model: constant, linear or relu.
-        p: the parameters.
-        x: inputs [N].
-        y: targets [N].
-        entries: the largest number of hidden activations held at a time.
-    """
-    width = max(value[0].size for value in p.values())
-    replicas, sample_step = len(next(iter(p.values()))), max(1, entries // width)
-    replica_step = max(1, entries // (width * min(sample_step, len(x))))
-    found = np.zeros(replicas)
-    for first in range(0, replicas, replica_step):
-        rows = slice(first, first + replica_step)
-        part = {name: value[rows] for name, value in p.items()}
-        for start in range(0, len(x), sample_step):
-            at = slice(start, start + sample_step)
-            # the loss of a diverged replica may overflow to inf or NaN
-            with np.errstate(all="ignore"):
-                found[rows] += np.square(predict(model, part, x[at]) - y[at]).sum(-1)
-    return found / len(x)
+def _sum(parts: Iterable[Array]) -> Array:
+    first, *rest = parts
+    return sum(rest, start=first)

@@ -9,7 +9,7 @@ import torch
 
 from reluviz.data.dataset import Dataset
 from reluviz.data.point_files import file
-from reluviz.data.samplers import Sampler, WithReplacement
+from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
 from reluviz.data.schedules import EverySchedule, Schedule
 from reluviz.data.segments import Segment
 from reluviz.data.targets import piecewise_linear, sine
@@ -85,14 +85,7 @@ class SegmentData(L.LightningDataModule):
         self.snapshots = snapshots or EverySchedule()
         if updates < 1:
             raise UserError(f"updates={updates}: must be a whole number of at least 1")
-        batch, samples = self.sampler.batch(len(dataset.x)), len(dataset.x)
-        if batch < 1:
-            raise UserError(f"sampler.batch_size={batch}: must be a whole number of at least 1")
-        if self.sampler.name in ("without_replacement", "epoch") and batch > samples:
-            raise UserError(
-                f"sampler.batch_size={batch}: more than the {samples} points there are, and sampler="
-                f"{self.sampler.name} takes each at most once"
-            )
+        checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:
         """Return the updates after which a snapshot is taken."""

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.errors import UserError
+
 Indices = NDArray[np.int64]
 MAX_SORT_KEYS = 2**22
 """Most sort keys held in memory at once when all points are ordered for one batch: 32 MiB."""
@@ -231,3 +233,20 @@ class Epoch(Minibatches):
             order = np.argsort(keys, axis=1, kind="stable")
         offset = epochs.start * samples
         out[:] = order.reshape(-1)[first - offset : last - offset].reshape(out.shape)
+
+
+def checked_batch(sampler: Sampler, samples: int) -> int:
+    """Return the batch size B for N samples.
+
+    Raises:
+        UserError: if it is below 1, or a batch without replacement is larger than the data set.
+    """
+    batch = sampler.batch(samples)
+    if batch < 1:
+        raise UserError(f"sampler.batch_size={batch}: must be a whole number of at least 1")
+    if sampler.name in ("without_replacement", "epoch") and batch > samples:
+        raise UserError(
+            f"sampler.batch_size={batch}: more than the {samples} points there are, and sampler="
+            f"{sampler.name} takes each at most once"
+        )
+    return batch

@@ -1,4 +1,4 @@
-"""The interface of an engine: its input, its requirements and its method `run`.
+"""The interface of an engine: its input and its method `run`.
 
 Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, G parameter groups of the optimiser.
 """
@@ -8,20 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Piece
 from reluviz.engines.array_views import ArrayViews
 
 compile_listeners: list[Callable[[], None]] = []
 """Functions called when a kernel is compiled, which takes seconds, but not when its code is read from disk."""
-
-ENGINE_NAMES = ("auto", "reference", "fused", "exact")
-"""The values of the setting `engine`."""
 
 
 @dataclass(frozen=True)
@@ -47,33 +42,6 @@ class ModelState:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return zero-copy views of the parameters, name -> [R] or [R, W]; the parameters must be on the CPU."""
         return self.views.get(self.parameters, tuple(self.parameters))
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """The features that a run needs from an engine, known before training.
-
-    Attributes:
-        model: constant, linear or relu; None for a subclass that overrides `forward`.
-        class_name: the model's class, for messages.
-        solved: whether the output layer is solved in closed form instead of trained.
-        parametrized: whether a parameter is computed from other tensors (`torch.nn.utils.parametrize`).
-        device: the device of the parameters during training.
-        dtype: the dtype of the parameters.
-        precision: the trainer's precision, such as "32-true"; None without a trainer.
-        optimizer: `_target_` and arguments.
-        sampler: which points each update uses; None if unknown.
-    """
-
-    model: str | None
-    class_name: str
-    solved: bool
-    parametrized: bool
-    device: torch.device
-    dtype: torch.dtype
-    precision: str | None
-    optimizer: Mapping[str, Any]
-    sampler: Sampler | None
 
 
 class Engine(Protocol):

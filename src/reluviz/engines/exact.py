@@ -19,17 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 
-from reluviz.core.functions_torch import PARAMETERS
-from reluviz.data.samplers import Full
+from reluviz.core.models import MODELS
 from reluviz.data.segments import Piece
-from reluviz.engines import fused
-from reluviz.engines.engine import ModelState, Requirements
-from reluviz.engines.fused import UNSUPPORTED_OPTIONS
+from reluviz.engines.engine import ModelState
+from reluviz.engines.support import EXACT, UNSUPPORTED_OPTIONS
 from reluviz.errors import UserError
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+OPTIMIZERS = tuple(getattr(torch.optim, name) for name in EXACT.optimizers)
 Array = NDArray[np.float64]
 MIN_LOSS_RATIO = 1e-5
 """If the loss is less than this fraction of the terms whose difference it is, it is summed sample by sample."""
@@ -57,11 +55,11 @@ class Exact:
         """Make the K updates of a piece; see `Engine.run`.
 
         Raises:
-            UserError: for minibatches, an optimiser or a device that is not supported; `unsupported` finds this before
-                training.
+            UserError: for minibatches, an optimiser or a device that is not supported; `engines.support` finds this
+                before training.
         """
         problem = None if piece.batch is None else "a minibatch"
-        if type(optimizer) not in OPTIMIZERS.values():
+        if type(optimizer) not in OPTIMIZERS:
             problem = f"the optimizer {type(optimizer).__name__}"
         for group in optimizer.param_groups:
             options = (f"optimizer.{name}={group[name]}" for name in UNSUPPORTED_OPTIONS if group.get(name))
@@ -72,7 +70,8 @@ class Exact:
             raise UserError(f"engine=exact: {problem} is not supported; use engine=reference")
         data = self._prepare(state.model, x, y)
         arrays = OptimizerArrays(state, optimizer)
-        elbows_move = any(state.parameters[name].requires_grad for name in PARAMETERS[state.model][:2])
+        moving = [value for name, value in state.parameters.items() if name in ("input_slope", "bias")]
+        elbows_move = any(value.requires_grad for value in moving)
         losses = data.make_updates(arrays, np.array(rates, dtype=np.float64), elbows_move)
         arrays.write(len(piece))
         return torch.from_numpy(losses).to(y)
@@ -87,20 +86,12 @@ class Exact:
         ):
             inputs, outputs = (values.numpy(force=True).astype(np.float64) for values in (x, y))
             prepared = (
-                SortedPoints(inputs, outputs) if model == "relu" else QuadraticLoss.from_points(model, inputs, outputs)
+                SortedPoints(inputs, outputs)
+                if MODELS[model].has_units
+                else QuadraticLoss.from_points(model, inputs, outputs)
             )
             self._prepared = x, y, model, prepared
         return self._prepared[3]
-
-
-def unsupported(requirements: Requirements) -> str | None:
-    """Return a phrase naming the first unsupported feature of a run, or None; usable before training."""
-    if requirements.sampler is None:
-        return "data without a sampler"
-    if requirements.sampler.name != Full.name:
-        return f"sampler={requirements.sampler.name}"
-    # both engines support the same models and devices
-    return fused.unsupported(requirements, OPTIMIZERS)
 
 
 @dataclass
@@ -114,7 +105,9 @@ class QuadraticLoss:
     @classmethod
     def from_points(cls, model: str, x: Array, y: Array) -> "QuadraticLoss":
         """Return the loss of the constant or the linear model."""
-        feature = x if model == "linear" else np.ones_like(x)
+        phi = MODELS[model].feature
+        assert phi is not None
+        feature = phi(x)
         curvature = float(np.mean(feature * feature))
         optimum = 0.0
         if curvature > 0:
@@ -219,7 +212,7 @@ class OptimizerArrays:
     """
 
     def __init__(self, state: ModelState, optimizer: Optimizer) -> None:
-        parameters = [state.parameters[name] for name in PARAMETERS[state.model]]
+        parameters = [state.parameters[name] for name in MODELS[state.model].parameters]
         flat = [_as_columns(parameter) for parameter in parameters]
         self.values = np.concatenate(flat, axis=1)
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)

@@ -3,8 +3,7 @@
 Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P parameters, G parameter groups.
 """
 
-import importlib.util
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.data.samplers import RandomFill, fill_random
 from reluviz.data.segments import Piece
-from reluviz.engines.engine import ModelState, Requirements
+from reluviz.engines.engine import ModelState
 from reluviz.engines.parallel import run_in_threads
+from reluviz.engines.support import unsupported_argument
 from reluviz.errors import UserError
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
-UNSUPPORTED_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable")
-"""Arguments of these optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
 MOMENTS = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 """Names of an optimiser's moments in its state."""
 MAX_INDICES_PER_CALL = 2**16
@@ -32,42 +29,6 @@ MIN_NUMBERS_FOR_PHILOX = 2**23
 
 Below it, loading the compiled generator takes longer than it saves; a first run even has to compile it.
 """
-
-
-def unsupported(requirements: Requirements, optimizers: Collection[str] = tuple(OPTIMIZERS)) -> str | None:
-    """Return a phrase naming the first unsupported feature of a run, or None; usable before training.
-
-    Args:
-        requirements: what the run needs.
-        optimizers: names of the supported classes of `torch.optim`.
-    """
-    if importlib.util.find_spec("numba") is None:
-        return "a Python without the package numba"
-    if requirements.model not in PARAMETERS:
-        return f"the model {requirements.class_name}"
-    if requirements.solved:
-        return "model.train=ridge"
-    if requirements.parametrized:
-        return "a parametrized weight"
-    if requirements.precision not in (None, "32-true", "64-true"):
-        return f"trainer.precision={requirements.precision}"
-    if requirements.device.type != "cpu":
-        return f"the device {requirements.device}"
-    if requirements.dtype not in (torch.float32, torch.float64):
-        return f"the precision {requirements.dtype}"
-    target = requirements.optimizer.get("_target_")
-    package, _, name = str(target).rpartition(".")
-    if name not in optimizers or package.split(".")[:2] != ["torch", "optim"]:
-        return f"optimizer._target_={target}"
-    return _unsupported_argument(requirements.optimizer)
-
-
-def _unsupported_argument(arguments: Mapping[str, Any]) -> str | None:
-    """Return a phrase naming the first unsupported argument of an optimiser, or None."""
-    if isinstance(eps := arguments.get("eps"), float | int) and np.float32(eps) == 0:
-        # a parameter with gradient 0 would get 0 / 0, and the units of zeros that pad a vector always do
-        return f"optimizer.eps={eps}"
-    return next((f"optimizer.{name}={arguments[name]}" for name in UNSUPPORTED_OPTIONS if arguments.get(name)), None)
 
 
 def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, float]:
@@ -120,12 +81,12 @@ class Fused:
         """Make the K updates of a piece; see `Engine.run`.
 
         Raises:
-            UserError: if the optimiser or the device is not supported; `unsupported` finds this before training.
+            UserError: if the optimiser or the device is not supported; `engines.support` finds this before training.
         """
         kind = type(optimizer)
         problem = None if kind in MOMENTS else f"the optimizer {kind.__name__}"
         for group in optimizer.param_groups:
-            problem = problem or _unsupported_argument(group)
+            problem = problem or unsupported_argument(group)
         if x.device.type != "cpu":
             problem = f"the device {x.device}"
         if problem is not None:
@@ -166,10 +127,12 @@ class Fused:
         return torch.from_numpy(loss)
 
     def _set_points(self, model: str, x: Tensor, y: Tensor) -> None:
-        """Store the points as arrays; the constant model is f = theta x with x = 1."""
+        """Store the points as arrays."""
         if self._x is not x or self._y is not y:
             self._x, self._y = x, y
-            inputs = np.ones_like(x.numpy()) if model == "constant" else np.ascontiguousarray(x.numpy())
+            # f = theta phi(x) is the linear model on phi(x)
+            phi = MODELS[model].feature
+            inputs = np.ascontiguousarray(x.numpy() if phi is None else phi(x.numpy()))
             self._points = inputs, np.ascontiguousarray(y.numpy())
             self._x_is_sorted = bool((inputs[1:] >= inputs[:-1]).all())
 
@@ -180,7 +143,7 @@ class Fused:
         # numba takes half a second to import
         from reluviz.engines import minibatch_kernels as kernels
 
-        if model != "relu":
+        if not MODELS[model].has_units:
             return (kernels.one_parameter_sgd if sgd else kernels.one_parameter_adam), (), 1, 50.0 + 2 * batch
         slope = arrays["input_slope"]
         width = slope.shape[1]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from reluviz.core.functions_torch import features
+from reluviz.core.functions import features
 from reluviz.core.theory.relu import ridge
 from reluviz.data.segments import Piece
 from reluviz.engines.engine import ModelState
@@ -31,9 +31,10 @@ class Ridge:
         """Write the solution into the output layer; it does not depend on the number of updates. See `Engine.run`."""
         with torch.no_grad():
             loss_before: Tensor = (state.predict(x) - y).square().mean(-1)
-            p = {name: value.detach().to("cpu", torch.float64) for name, value in state.parameters.items()}
-            for r, phi in enumerate(features(p, x.double().cpu())):
-                v, c = ridge(phi[:, :-1], y.double().cpu(), state.ridge)
-                state.parameters["output_weight"][r] = v.to(y)
-                state.parameters["output_bias"][r] = c.to(y)
+            p = {name: value.numpy(force=True).astype(np.float64) for name, value in state.parameters.items()}
+            inputs, outputs = (values.numpy(force=True).astype(np.float64) for values in (x, y))
+            for r, phi in enumerate(features(p, inputs)):
+                v, c = ridge(phi[:, :-1], outputs, state.ridge)
+                state.parameters["output_weight"][r] = torch.from_numpy(v).to(y)
+                state.parameters["output_bias"][r] = float(c)
         return loss_before

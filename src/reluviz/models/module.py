@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reluviz.core.functions_torch import PARAMETERS, predict
+from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Segment
 from reluviz.engines.array_views import ArrayViews
 from reluviz.engines.choose import choose
-from reluviz.engines.engine import Engine, ModelState, Requirements
+from reluviz.engines.engine import Engine, ModelState
+from reluviz.engines.predict import TensorParameters
+from reluviz.engines.support import Requirements
 from reluviz.errors import UserError
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 
@@ -102,9 +104,14 @@ class RegressionModule(L.LightningModule):
         named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
 
+    @staticmethod
+    def predict(p: TensorParameters, x: Tensor) -> Tensor:
+        """Return f(x), [R, N], from the parameters; each model has its own, for autograd."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x), [R, N]; x is [N] or [R, N]."""
-        return predict(self.model, {name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
+        return self.predict({name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
 
     def training_points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
         """Return the training inputs and outputs [N] with the module's dtype and on its device; cached."""
@@ -127,17 +134,18 @@ class RegressionModule(L.LightningModule):
         standard = bool(names) and type(self).forward is RegressionModule.forward
         like = getattr(self, names[0]) if names else next(self.parameters())
         trainer = self._trainer
+        # the trainer moves and casts the module only after the engine has been chosen
+        device = like.device if trainer is None else trainer.strategy.root_device
         return Requirements(
             model=self.model if standard else None,
             class_name=type(self).__name__,
             solved=getattr(self, "train_mode", None) == "ridge",
-            parametrized=any(name not in self._parameters for name in names),
-            # the trainer moves and casts the module only after the engine has been chosen
-            device=like.device if trainer is None else trainer.strategy.root_device,
-            dtype=like.dtype,
-            precision=None if trainer is None else trainer.precision,
             optimizer=self.optimizer_settings,
             sampler=sampler,
+            parametrized=any(name not in self._parameters for name in names),
+            device=str(device),
+            dtype=str(like.dtype).removeprefix("torch."),
+            precision=None if trainer is None else trainer.precision,
         )
 
     def setup(self, stage: str) -> None:

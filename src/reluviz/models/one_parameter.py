@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from reluviz.engines import predict
 from reluviz.models.module import RegressionModule, stack_replicas
 
 
@@ -39,9 +40,11 @@ class ConstantModule(OneParameterModule):
     """The constant model f(x) = theta."""
 
     model = "constant"
+    predict = staticmethod(predict.constant)
 
 
 class LinearModule(OneParameterModule):
     """The one-parameter linear model f(x) = theta x."""
 
     model = "linear"
+    predict = staticmethod(predict.linear)

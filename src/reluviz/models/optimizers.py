@@ -1,7 +1,6 @@
 """Build optimisers and schedulers from plain settings (`_target_` and arguments), without Hydra."""
 
 import copy
-import importlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,24 +12,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from reluviz.errors import UserError
+from reluviz.models.dotted_names import import_by_name
 
 REPLICA_COUPLING_OPTIMIZERS = ("LBFGS", "Adafactor", "Muon")
 """Optimisers of torch whose update of a number depends on other numbers, which would couple the replicas."""
 ARGUMENT_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 """Exceptions that classes of torch raise for invalid arguments."""
-
-
-def import_by_name(target: str) -> Any:
-    """Return the object with a dotted name.
-
-    Raises:
-        LookupError: if there is no such object.
-    """
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError):
-        raise LookupError(target) from None
 
 
 def build_optimizer(settings: Mapping[str, Any], named: Mapping[str, nn.Parameter], replicas: int) -> Optimizer:

@@ -6,20 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from reluviz.core.functions_torch import PARAMETERS
+from reluviz.core.initial_state import set_elbows, torch_default_state
+from reluviz.core.models.relu import PARAMETERS
 from reluviz.data.dataset import Dataset
-from reluviz.errors import UserError
-from reluviz.models.initialization import ELBOW_PLACEMENTS, set_elbows, torch_default_state
+from reluviz.engines import predict
 from reluviz.models.module import RegressionModule, stack_replicas
+from reluviz.models.relu_settings import TRAINED, check_settings
 from reluviz.models.sequential import build_sequential, read_sequential
-
-TRAINED = {
-    "all": PARAMETERS["relu"],
-    "output": ("output_weight", "output_bias"),
-    "hidden": ("input_slope", "bias"),
-    "ridge": ("output_weight", "output_bias"),
-}
-"""The parameters that each value of `train` trains."""
 
 
 class ReLUModule(RegressionModule):
@@ -46,6 +39,7 @@ class ReLUModule(RegressionModule):
     """
 
     model = "relu"
+    predict = staticmethod(predict.relu)
     input_slope: nn.Parameter
     bias: nn.Parameter
     output_weight: nn.Parameter
@@ -72,18 +66,7 @@ class ReLUModule(RegressionModule):
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         # a checkpoint holds the weights, and must load without this file
         self.save_hyperparameters(logger=False, ignore=["init_from"])
-        if width < 1:
-            raise UserError(f"model.width={width}: must be a whole number of at least 1")
-        if train not in TRAINED:
-            raise UserError(f"model.train={train}: must be one of {', '.join(TRAINED)}")
-        if elbows not in ELBOW_PLACEMENTS:
-            raise UserError(f"model.elbows={elbows}: must be one of {', '.join(ELBOW_PLACEMENTS)}")
-        if (elbows == "given") != (positions is not None):
-            raise UserError("model.elbows=given and model.positions=[...] need each other")
-        if positions is not None and len(positions) != width:
-            raise UserError(f"model.positions={positions}: {len(positions)} elbows for model.width={width}")
-        if ridge < 0:
-            raise UserError(f"model.ridge={ridge}: must be at least 0")
+        check_settings(width, elbows, positions, train, ridge)
         self.width, self.train_mode, self.ridge = width, train, float(ridge)
         self.elbows, self.positions, self.domain = elbows, positions, domain
         self.from_file = init_from is not None
@@ -91,10 +74,11 @@ class ReLUModule(RegressionModule):
             states = [read_sequential(init_from, width)] * len(self.seeds)
         else:
             low, high = domain or (0.0, 1.0)
-            states = [torch_default_state(seed, width) for seed in self.seeds]
-            for seed, state in zip(self.seeds, states, strict=True):
-                set_elbows(state, elbows, seed, low, high, positions, None)
-        for name in PARAMETERS["relu"]:
+            starts = [torch_default_state(seed, width) for seed in self.seeds]
+            for seed, start in zip(self.seeds, starts, strict=True):
+                set_elbows(start, elbows, seed, low, high, positions, None)
+            states = [{name: torch.from_numpy(value) for name, value in start.items()} for start in starts]
+        for name in PARAMETERS:
             setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
@@ -112,11 +96,11 @@ class ReLUModule(RegressionModule):
         if self.from_file or placed or (self.elbows != "at_data" and self.domain is not None):
             return
         for r, seed in enumerate(self.seeds):
-            state = {name: getattr(self, name).detach()[r] for name in PARAMETERS["relu"]}
-            set_elbows(state, self.elbows, seed, low, high, None, torch.from_numpy(dataset.x))
+            state = {"input_slope": self.input_slope[r].numpy(force=True)}
+            set_elbows(state, self.elbows, seed, low, high, None, dataset.x)
             with torch.no_grad():
-                self.bias[r] = state["bias"]
+                self.bias[r] = torch.from_numpy(state["bias"])
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
         """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
-        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS["relu"]})
+        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS})

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core import functions
-from reluviz.core.functions import PARAMETERS, Array
+from reluviz.core import elbows
+from reluviz.core.functions import PARAMETERS
+from reluviz.core.models import MODELS, Array
 from reluviz.plots.style import Parameters
 
+CURVE_POINTS = 501
+"""A function that is not straight between its elbows is drawn through this many points."""
 MAX_VERTICES = 2000
 """With more vertices, f is drawn on a grid of this many points. It looks the same: a picture is 960 pixels wide."""
 
@@ -26,7 +29,8 @@ def all_finite(model: str, parameters: Parameters) -> bool:
 def learned_function(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
     """Return the vertices of f on [low, high], x [V] and f(x) [V].
 
-    Straight lines between them are exactly f, or an approximation on a grid if f has more than `MAX_VERTICES`.
+    Straight lines between them are exactly f, or an approximation on a grid if f is curved or has more than
+    `MAX_VERTICES`.
     """
     values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
     return _vertices(model, tuple((value.shape, value.tobytes()) for value in values), low, high)
@@ -39,14 +43,15 @@ def _vertices(
     """Compute `learned_function`, cached because the fit and the votes of a snapshot both need it."""
     each = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
     p = dict(zip(PARAMETERS[model], each, strict=True))
-    x = np.array([low, high], dtype=np.float64)
-    if model == "relu":
-        beta = functions.elbow(p["input_slope"], p["bias"])[0]
+    record = MODELS[model]
+    x = np.array([low, high], dtype=np.float64) if record.straight else np.linspace(low, high, CURVE_POINTS)
+    if record.has_units:
+        beta = elbows.elbow(p["input_slope"], p["bias"])[0]
         x = np.sort(np.concatenate([x, beta[(beta > low) & (beta < high)]]))
         if len(x) > MAX_VERTICES:
             x = np.linspace(low, high, MAX_VERTICES)
     with np.errstate(over="ignore", invalid="ignore"):
-        return x, functions.predict(model, p, x)[0]
+        return x, record.predict(p, x)[0]
 
 
 def hidden_unit_lines(parameters: Parameters, low: float, high: float) -> Array:
@@ -56,7 +61,7 @@ def hidden_unit_lines(parameters: Parameters, low: float, high: float) -> Array:
     same point at height 0. If w_k = 0, the line is horizontal.
     """
     w, b = parameters["input_slope"], parameters["bias"]
-    beta = functions.elbow(w, b)
+    beta = elbows.elbow(w, b)
     x = np.stack([np.where(w > 0, beta, low), np.where(w < 0, beta, high)], axis=-1).clip(low, high)
     with np.errstate(over="ignore", invalid="ignore"):
         height = np.maximum(w[:, None] * x + b[:, None], 0)
@@ -77,7 +82,7 @@ class Elbows:
         x: elbow beta_k; NaN where w_k = 0.
         jump: slope jump v_k |w_k|, by which the slope of f changes at the elbow.
         orientation: +1 where the unit is active to the right of its elbow, -1 to the left.
-        status: dead, linear or bent, as an index into `core.functions.STATUS`.
+        status: dead, linear or bent, as an index into `core.elbows.STATUS`.
     """
 
     x: Array
@@ -86,8 +91,14 @@ class Elbows:
     status: NDArray[Any]
 
 
-def compute_elbows(parameters: Parameters, domain: Array) -> Elbows:
-    """Return the elbows of a network; `domain` [2] is the smallest and the largest training input."""
+def compute_elbows(parameters: Parameters, domain: Array, precision: str) -> Elbows:
+    """Return the elbows of a network.
+
+    Args:
+        parameters: of the network.
+        domain: the smallest and the largest training input, [2].
+        precision: the precision of the run; see `core.elbows.unit_status`.
+    """
     w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
-    status = functions.unit_status(w, b, float(domain[0]), float(domain[1]))
-    return Elbows(functions.elbow(w, b), functions.slope_jump(w, v), np.sign(w), status)
+    status = elbows.unit_status(w, b, domain, precision)
+    return Elbows(elbows.elbow(w, b), elbows.slope_jump(w, v), elbows.orientation(w), status)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.plots import curves
 from reluviz.plots.canvas import Canvas, new_figure
@@ -20,24 +21,25 @@ class FitPicture:
     theta on the parabola of the loss. The limits depend on the data only: they are the same in all pictures of a run.
 
     Args:
-        model: constant, linear or relu.
+        model: the model's name.
         dataset: the data of the run.
         seed: the seed of the replica that is shown; it is written in the title.
+        precision: the precision of the run, in which it decided which points a unit is active at.
 
     Attributes:
         canvas: the figure and its artists.
         artists: the artists that show the parameters.
     """
 
-    def __init__(self, model: str, dataset: Dataset, seed: int) -> None:
+    def __init__(self, model: str, dataset: Dataset, seed: int, precision: str = "float64") -> None:
         self.model = model
         with plot_style():
             self.canvas = Canvas(new_figure())
             background = DataBackground(dataset)
             self.title = Title(self.canvas, model, dataset.name, seed)
             self.artists: ReLUArtists | ParabolaArtists = (
-                ReLUArtists(self.canvas, background, dataset)
-                if model == "relu"
+                ReLUArtists(self.canvas, background, dataset, model, precision)
+                if MODELS[model].has_units
                 else ParabolaArtists(self.canvas, background, dataset, model)
             )
 

@@ -1,7 +1,8 @@
-"""The artists of the constant and the linear model: the data, and to their right the parabola of the loss.
+"""The artists of a model f = theta phi(x): the data, and to their right the parabola of the loss.
 
-constant  L(theta) = L* + (theta - theta*)^2           theta* = mean y
-linear    L(theta) = L* + m2 (theta - theta*)^2        theta* = sum xy / sum x^2,   m2 = mean x^2
+    L(theta) = L* + m2 (theta - theta*)^2        theta* = sum phi y / sum phi^2,   m2 = mean phi^2
+
+phi = 1 for the constant, phi = x for the linear model.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.plots import curves
 from reluviz.plots.axes import Axes, round_ticks
@@ -22,22 +24,24 @@ MAX_TRAIL = 200
 
 
 class ParabolaArtists:
-    """Draws y = theta or y = theta x on a canvas, and theta on the parabola of the loss.
+    """Draws y = theta phi(x) on a canvas, and theta on the parabola of the loss.
 
     Attributes:
-        optimum: theta*; NaN if all x are 0, where the loss does not depend on theta.
-        curvature: half the second derivative of the loss: 1 or m2.
+        optimum: theta*; NaN if phi is 0 at all points, where the loss does not depend on theta.
+        curvature: half the second derivative of the loss, m2.
         min_loss: L*, the smallest loss.
     """
 
     def __init__(self, canvas: Canvas, background: DataBackground, dataset: Dataset, model: str) -> None:
         self.canvas, self.model, self.background = canvas, model, background
-        tangent = dataset.x if model == "linear" else np.ones_like(dataset.x)
+        feature = MODELS[model].feature
+        assert feature is not None
+        phi = feature(dataset.x)
         with np.errstate(all="ignore"):
-            self.curvature = float(np.mean(tangent * tangent))
-            self.optimum = float(np.mean(tangent * dataset.y)) / self.curvature if self.curvature else math.nan
+            self.curvature = float(np.mean(phi * phi))
+            self.optimum = float(np.mean(phi * dataset.y)) / self.curvature if self.curvature else math.nan
             best = self.optimum if math.isfinite(self.optimum) else 0.0
-            self.min_loss = float(np.mean((best * tangent - dataset.y) ** 2))
+            self.min_loss = float(np.mean((best * phi - dataset.y) ** 2))
         # the range includes theta = 0, the usual start, and the noise of minibatches around the optimum
         noise = math.sqrt(self.min_loss / self.curvature) if self.curvature else 0.0
         half_range = max(1.4 * abs(best), 0.3 * noise)
@@ -49,7 +53,7 @@ class ParabolaArtists:
         self.axes.draw_ticks(x, y, "x")
         self.axes.draw_grid(x, y)
         shown = background.draw(self.axes)
-        times = " x" if model == "linear" else ""
+        times = MODELS[model].words["f"].removeprefix("θ")
         dashed: dict[str, Any] = {"color": POSITIVE, "linewidth": 1.6, "linestyle": (0, (2.5, 2.5))}
         if math.isfinite(self.optimum):
             parameters = {"theta": np.array(self.optimum)}

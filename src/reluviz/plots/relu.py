@@ -30,8 +30,10 @@ class ReLUArtists:
     hollow, grey and without a stem if it is dead. The vertical scale is asinh: linear near 0, logarithmic far from it.
     """
 
-    def __init__(self, canvas: Canvas, background: DataBackground, dataset: Dataset) -> None:
-        self.background = background
+    def __init__(
+        self, canvas: Canvas, background: DataBackground, dataset: Dataset, model: str, precision: str
+    ) -> None:
+        self.background, self.model, self.precision = background, model, precision
         self.domain: Array = np.array([dataset.x.min(), dataset.x.max()])
         self.axes = background.add_axes(canvas, (0.065, 0.365, 0.92, 0.53))
         x, y = round_ticks(*background.xlim), round_ticks(*background.ylim)
@@ -78,11 +80,11 @@ class ReLUArtists:
     def update(self, parameters: Parameters) -> bool:
         """Show a network. Return False, and change nothing, if its function is not finite."""
         background = self.background
-        x, f = curves.learned_function("relu", parameters, background.low, background.high)
+        x, f = curves.learned_function(self.model, parameters, background.low, background.high)
         if not np.isfinite(f).all():
             return False
         self.learned_function.update(x, f)
-        elbows = curves.compute_elbows(parameters, self.domain)
+        elbows = curves.compute_elbows(parameters, self.domain, self.precision)
         height = self.height(elbows.jump)
         colour: Any = DIVERGING(0.5 + 0.5 * height)
         many = len(height) > MANY_UNITS

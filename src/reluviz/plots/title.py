@@ -1,5 +1,6 @@
 """The title line of a picture: the update, results and the run."""
 
+from reluviz.core.models import MODELS
 from reluviz.plots.canvas import Canvas
 from reluviz.plots.style import BLACK, GREY, Parameters, printable_name
 
@@ -16,7 +17,6 @@ class Title:
 
     def update(self, parameters: Parameters, update: int, text: str) -> None:
         """Write the title of one snapshot."""
-        kind = f"{parameters['bias'].size} ReLUs" if self.model == "relu" else f"{self.model} model"
-        self.right.set_text(f"{kind}, {self.name}, seed {self.seed}")
+        self.right.set_text(f"{MODELS[self.model].describe(parameters)}, {self.name}, seed {self.seed}")
         self.left.set_text(f"update {update:,}")
         self.middle.set_text(text)

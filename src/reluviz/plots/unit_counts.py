@@ -6,7 +6,7 @@ On the training inputs, a dead unit is 0, a linear unit is active everywhere, an
 import numpy as np
 from matplotlib.lines import Line2D
 
-from reluviz.core.functions import STATUS
+from reluviz.core.elbows import STATUS
 from reluviz.plots.canvas import Canvas
 from reluviz.plots.curves import Elbows
 from reluviz.plots.style import GREY, POSITIVE, SMALL_FONT

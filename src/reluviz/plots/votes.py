@@ -9,6 +9,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
+from reluviz.core.votes import effective_number
 from reluviz.data.dataset import Array, Dataset
 from reluviz.plots import curves
 from reluviz.plots.axes import Axes, Ticks, round_ticks
@@ -46,7 +47,7 @@ class VotesPicture:
     the share of every point if all votes were equal.
 
     Args:
-        model: constant, linear or relu.
+        model: the model's name.
         dataset: the data of the run.
         seed: the seed of the replica that is shown; it is written in the title.
 
@@ -211,7 +212,7 @@ def effective_votes(norms: Array) -> float:
     if not 0 < largest < math.inf:
         return math.nan
     scaled = norms / largest  # so that squares of tiny norms do not underflow
-    return float(scaled.sum() ** 2 / (scaled**2).sum())
+    return float(effective_number(scaled.sum(), np.square(scaled).sum()))
 
 
 def round_up_scale(value: float) -> float:

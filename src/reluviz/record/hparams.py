@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import (
     DATA_TYPE_FLOAT64,
@@ -16,7 +18,8 @@ from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as summaries
 
-from reluviz.core.snapshot_torch import Snapshot
+from reluviz.core.models import MODELS
+from reluviz.core.snapshot import Snapshots
 from reluviz.record import tags
 
 MAIN_SETTINGS = {
@@ -60,11 +63,11 @@ def session_end(settings: Mapping[str, Any]) -> list[Any]:
     return list(summaries.hparams(dict(settings), {})[2].value)
 
 
-def summary_markdown(settings: Mapping[str, Any], last: Snapshot | None) -> str:
+def summary_markdown(settings: Mapping[str, Any], last: Snapshots | None) -> str:
     """Return a run's settings and, if a last snapshot is given, its results as Markdown tables."""
     lines = []
     if last is not None:
-        lines += [f"### After {last.update:,} updates", "", "| quantity | median over replicas |", "|---|---|"]
+        lines += [f"### After {last.updates[0]:,} updates", "", "| quantity | median over replicas |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in _results(last).items()]
         lines += [""]
     lines += ["### Settings", "", "| key | value |", "|---|---|"]
@@ -72,15 +75,20 @@ def summary_markdown(settings: Mapping[str, Any], last: Snapshot | None) -> str:
     return "\n".join(lines)
 
 
-def _results(last: Snapshot) -> dict[str, str]:
+def _results(last: Snapshots) -> dict[str, str]:
     """Return the medians over the replicas at a snapshot, formatted."""
-    shown = {tags.LOSS_TRAIN: f"{float(last.loss_train.median()):.6g}"}
+    shown = {tags.LOSS_TRAIN: f"{median(last.loss_train):.6g}"}
     if last.loss_test is not None:
-        shown[tags.LOSS_TEST] = f"{float(last.loss_test.median()):.6g}"
-    shown["gradient norm"] = f"{float(last.votes.gradient_norm.median()):.4g}"
-    shown["effective votes"] = f"{float(last.votes.effective.median()):.1f} of {len(last.x):,}"
-    if last.model == "relu":
-        shown["units"] = ", ".join(f"{int(n.median())} {name}" for name, n in last.unit_counts.items())
+        shown[tags.LOSS_TEST] = f"{median(last.loss_test):.6g}"
+    shown["gradient norm"] = f"{median(last.votes.gradient_norm):.4g}"
+    shown["effective votes"] = f"{median(last.votes.effective):.1f} of {len(last.dataset.x):,}"
+    if last.units is not None:
+        shown["units"] = ", ".join(f"{int(median(n))} {name}" for name, n in last.unit_counts.items())
     else:
-        shown["theta"] = f"{float(last.parameters['theta'].median()):.6g}"
+        shown |= {name: f"{median(last.parameters[name]):.6g}" for name in MODELS[last.model].parameters}
     return shown
+
+
+def median(values: NDArray[Any]) -> float:
+    """Return the median; of an even number of values the lower one of the two in the middle."""
+    return float(np.percentile(values, 50, method="lower"))

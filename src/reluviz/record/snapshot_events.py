@@ -19,7 +19,8 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from reluviz.core.distribution import percentiles
-from reluviz.core.functions import STATUS, Array
+from reluviz.core.elbows import STATUS
+from reluviz.core.models import Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, Snapshots
 from reluviz.record import tags
 

@@ -9,6 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz.core.elbows import STATUS
+from reluviz.core.models import MODELS
 from reluviz.core.snapshot import recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.record import hparams, tags
@@ -24,7 +25,7 @@ class RunWriter:
 
     Args:
         writer: the run's SummaryWriter.
-        model: constant, linear or relu.
+        model: the model's name.
     """
 
     def __init__(self, writer: "SummaryWriter", model: str) -> None:
@@ -89,7 +90,7 @@ class RunWriter:
                 "effective votes": ["Multiline", [f"^{tags.VOTES_EFFECTIVE}$"]],
             },
         }
-        if self.model == "relu":
+        if MODELS[self.model].has_units:
             charts["units"] = {
                 "elbows": ["Multiline", [rf"^{tags.ELBOW}/\d+$"]],
                 "slope jumps": ["Multiline", [rf"^{tags.SLOPE_JUMP}/\d+$"]],

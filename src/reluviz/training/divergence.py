@@ -1,11 +1,12 @@
 """The largest stable step size of a run where theory knows it, and advice for a run that has diverged."""
 
-import torch
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from reluviz.core import theory
-from reluviz.core.functions_torch import Parameters, features
+from reluviz.core.functions import features
+from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.data.dataset import Dataset
-from reluviz.models.module import RegressionModule
 
 MAX_TANGENT_ENTRIES = 2**22
 """The largest tangent feature matrix (N x P) for which the sharpness is computed."""
@@ -13,8 +14,27 @@ MAX_PARAMETERS = 2000
 """The most parameters (P) for which the sharpness is computed."""
 
 
+class TrainedModel(Protocol):
+    """The parts of a module, or of a run before its start, that decide on the largest stable step size."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the trained parameters."""
+
+    @property
+    def optimizer_settings(self) -> Mapping[str, Any]:
+        """The optimiser's `_target_` and arguments."""
+
+    def parameter_copies(self) -> dict[str, Array]:
+        """Return the parameters, name -> [R] or [R, W]."""
+
+
 def largest_stable_step(
-    module: RegressionModule, dataset: Dataset, start: Parameters | None = None
+    module: TrainedModel, dataset: Dataset, start: Parameters | None = None
 ) -> tuple[float, str] | None:
     """Return the largest stable step size of gradient descent and its formula; None where theory knows none.
 
@@ -34,25 +54,26 @@ def largest_stable_step(
     if not is_gradient_descent:
         return None
     momentum = float(settings.get("momentum", 0.0))
-    x = torch.from_numpy(dataset.x)
-    if module.model == "constant":
-        return theory.constant.largest_stable_step(momentum), "1 + momentum"
-    if module.model == "linear":
-        formula = "1/mean(x^2)" if not momentum else "(1 + momentum)/mean(x^2)"
-        return theory.linear.largest_stable_step(x, momentum), formula
+    record, x = MODELS[module.model], dataset.x
+    if record.feature is not None:
+        limit = theory.linear.largest_stable_step(record.feature(x), momentum)
+        return limit, record.words["limit in ASCII with momentum" if momentum else "limit in ASCII"]
+    if not record.has_units:
+        return None
+    p = module.parameter_copies()
     if module.trained == ("output_weight", "output_bias"):
-        limits = theory.relu.largest_stable_step_output(features(module.values(), x))
+        limits = theory.relu.largest_stable_step_output(features(p, x))
         formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
         return (1 + momentum) * float(limits.min()), f"{formula} of the hidden features"
-    parameters = 3 * module.values()["input_slope"].shape[1]
+    parameters = 3 * p["input_slope"].shape[1]
     if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None
-    sharpness = theory.relu.hessian_sharpness(start, x, torch.from_numpy(dataset.y), module.trained)
+    sharpness = theory.relu.hessian_sharpness(start, x, dataset.y, module.trained)
     formula = "2/lambda_max" if not momentum else "2 (1 + momentum)/lambda_max"
     return 2 * (1 + momentum) / float(sharpness.max()), f"{formula} at the start"
 
 
-def advice(module: RegressionModule, dataset: Dataset, start: Parameters | None = None) -> str:
+def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = None) -> str:
     """Return advice on the step size, for an error message; arguments as for `largest_stable_step`."""
     rate = module.optimizer_settings.get("lr")
     stable = largest_stable_step(module, dataset, start)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reluviz.errors import UserError
-from reluviz.models.optimizers import import_by_name
+from reluviz.models.dotted_names import import_by_name
 
 RENAMED = {
     "reluviz.callbacks": "reluviz.training.callbacks",

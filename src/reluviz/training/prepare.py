@@ -23,7 +23,7 @@ from reluviz.models.module import RegressionModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.training.instantiate import build, find_target
 from reluviz.training.lightning_startup import no_profiler, quiet, without_gc
-from reluviz.training.validation import check, plain, seeds_of
+from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
 
 RESERVED_TRAINER_ARGUMENTS = (
     "max_steps",
@@ -72,17 +72,15 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
     Raises:
         UserError: if the run could not be trained.
     """
-    settings: dict[str, Any] = plain(check(cfg))
-    settings.setdefault("scheduler", None)
-    dataset = build(settings["data"], "data")
-    data = SegmentData(
-        dataset,
-        settings["updates"],
-        build(settings["sampler"], "sampler"),
-        build(settings["snapshots"], "snapshots"),
-    )
+    return prepare_plan(plan_run(cfg), resumed)
+
+
+def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
+    """Build the run of a plan with torch and Lightning; arguments and errors as for `prepare`."""
+    settings, dataset = plan.settings, plan.dataset
+    data = SegmentData(dataset, settings["updates"], plan.sampler, plan.snapshots)
     extra: dict[str, Any] = {
-        "seeds": seeds_of(cfg),
+        "seeds": plan.seeds,
         "optimizer": settings["optimizer"],
         "scheduler": settings["scheduler"] or None,
         "engine": settings["engine"],
@@ -92,12 +90,8 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         extra["domain"] = dataset.domain
         if resumed:
             node["init_from"] = None
-    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
-        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
     module = build(node, "model", **extra)
-    max_x = float(abs(dataset.x).max())
-    if module.model == "linear" and max_x * max_x == 0:
-        raise UserError(f"data={dataset.name}: x^2 is 0 for every x in floating point; use other units")
+    check_points(module.model, dataset)
     engine = choose(module.engine_name, module.requirements(data.sampler)).name
     # built only to raise errors early: the trainer later has the module build its own
     optimizer = build_optimizer(
@@ -111,8 +105,7 @@ def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
         if name not in trainer_arguments or reserved:
             why = "is set by reluviz itself" if reserved else "is no argument of Lightning's Trainer"
             raise UserError(f"trainer.{name}: {why}; leave it out")
-    if "snapshots" not in settings["callbacks"]:
-        raise UserError("callbacks.snapshots is missing: it records the run; callbacks=minimal records the least")
+    check_callbacks(settings)
     for name, node in settings["callbacks"].items():
         build(node, f"callbacks.{name}")
     if (logger := settings.get("logger")) is not None:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from reluviz.core import snapshot
-from reluviz.core.functions import Array
+from reluviz.core.models import Array
 from reluviz.core.snapshot import ParameterArrays, RawSnapshot
 from reluviz.training import helper_processes
 from reluviz.training.helper_processes import COMPUTING, DRAWING, HELPER_ERRORS, Pair, receive, send

@@ -12,14 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from reluviz.core.functions import Array
-from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, largest_loss
-from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots
-from reluviz.core.votes import losses
+from reluviz.core.functions import mean_squared_error
+from reluviz.core.models import MODELS, Array
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, largest_loss
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
 from reluviz.record.writer import RunWriter
@@ -52,7 +49,7 @@ class SnapshotQueue:
         initial_loss: the training loss before the first update, [R].
         loss: the training loss at the last computed snapshot, [R]; None before the first.
         not_diverged: which replicas have not diverged at that snapshot, [R].
-        first_diverged: the first computed snapshot with a diverged replica.
+        first_diverged: the first computed snapshot with a diverged replica, S = 1.
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class SnapshotQueue:
         options: SnapshotOptions,
         writer: RunWriter | None,
         vote_history: VoteHistory,
-        initial_loss: Tensor | None = None,
+        initial_loss: Array | None = None,
     ) -> None:
         self.options = options
         self.writer = writer
@@ -68,10 +65,11 @@ class SnapshotQueue:
         self.initial_loss = initial_loss
         self.loss: Array | None = None
         self.not_diverged: NDArray[np.bool_] | None = None
-        self.first_diverged: Snapshot | None = None
+        self.first_diverged: Snapshots | None = None
         self._last_raw: RawSnapshot | None = None
-        self._latest: Snapshot | None = None
-        self._max_x, self._max_y = (float(np.abs(values).max()) for values in (options.dataset.x, options.dataset.y))
+        self._latest: Snapshots | None = None
+        self._largest_input = MODELS[options.model].largest_input(options.dataset.x)
+        self._max_y = float(np.abs(options.dataset.y).max())
         self._loss_bound: Array | None = None
         self._pending: list[tuple[RawSnapshot, bool]] = []
         self._oldest_added = self._last_added = -np.inf
@@ -83,10 +81,10 @@ class SnapshotQueue:
         self._closed = False
 
     @property
-    def latest(self) -> Snapshot | None:
-        """The last computed snapshot; None before the first."""
-        if self._last_raw is not None and (self._latest is None or self._latest.update != self._last_raw.update):
-            self._latest = self._tensor_snapshot(self._last_raw)
+    def latest(self) -> Snapshots | None:
+        """The last computed snapshot, S = 1; None before the first."""
+        if self._last_raw is not None and (self._latest is None or self._latest.updates[0] != self._last_raw.update):
+            self._latest = self._compute_one(self._last_raw)
         return self._latest
 
     @property
@@ -107,11 +105,11 @@ class SnapshotQueue:
             # in a thread, since the worker may wait for a helper process that is still starting
             self._worker = self._submit(self._drawing_thread, remote_worker.choose_worker, options, raw.parameters)
         if self.initial_loss is None:
-            first = losses(options.model, raw.parameters, options.dataset.x, options.dataset.y)
-            self.initial_loss = torch.from_numpy(first)
+            x, y = options.dataset.x, options.dataset.y
+            self.initial_loss = mean_squared_error(options.model, raw.parameters, x, y)
         if self._loss_bound is None:
-            self._loss_bound = largest_loss(self.initial_loss.numpy(), options.dataset.y)
-        known_not_diverged = raw.cannot_have_diverged(options.model, self._max_x, self._max_y, self._loss_bound)
+            self._loss_bound = largest_loss(self.initial_loss, float(np.var(options.dataset.y)))
+        known_not_diverged = raw.cannot_have_diverged(options.model, self._largest_input, self._max_y, self._loss_bound)
         self._pending.append((raw, known_not_diverged))
         # the next snapshot is expected after the same time as this one
         next_expected = now + (now - self._last_added)
@@ -195,7 +193,7 @@ class SnapshotQueue:
         for one, norms, not_diverged in zip(raw, result.norms, result.not_diverged, strict=True):
             self.vote_history.add(one.update, norms)
             if self.first_diverged is None and not not_diverged.all():
-                self.first_diverged = self._tensor_snapshot(one)
+                self.first_diverged = self._compute_one(one)
         self.not_diverged, self.loss, self._last_raw = result.not_diverged[-1], result.loss_train[-1], raw[-1]
         if self.writer is None:
             return
@@ -204,12 +202,18 @@ class SnapshotQueue:
             self._drawings.append(self._submit(self._drawing_thread, self._draw, worker, data, self.writer))
         self._wait_for_drawings(MAX_PENDING_PICTURES)
 
-    def _tensor_snapshot(self, raw: RawSnapshot) -> Snapshot:
+    def _compute_one(self, raw: RawSnapshot) -> Snapshots:
         options = self.options
-        (snapshot,) = compute_tensor_snapshots(
-            options.model, [raw], options.trained, options.dataset, MAX_SHOWN_REPLICAS, load_compiled_votes
+        (snapshots,) = compute_snapshots(
+            options.model,
+            [raw],
+            options.trained,
+            options.dataset,
+            MAX_SHOWN_REPLICAS,
+            load_compiled_votes,
+            options.dtype,
         )
-        return snapshot
+        return snapshots
 
     def _draw(self, worker: Worker, picture_data: PictureData, writer: RunWriter) -> None:
         fit, votes = worker.draw_pictures(picture_data)

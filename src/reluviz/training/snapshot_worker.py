@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.functions import Array
+from reluviz.core.models import Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
@@ -31,7 +31,7 @@ class SnapshotOptions:
     """What to compute, record and draw of a run's snapshots.
 
     Attributes:
-        model: constant, linear or relu.
+        model: the model's name.
         trained: names of the trained parameters.
         dataset: the points.
         seed: the seed of the first replica, which the pictures show.
@@ -162,7 +162,7 @@ class SnapshotWorker:
             # matplotlib takes a quarter of a second to import
             from reluviz.plots import for_run
 
-            self._pictures = for_run(self.options.model, self.options.dataset, self.options.seed)
+            self._pictures = for_run(self.options.model, self.options.dataset, self.options.seed, self.options.dtype)
 
     def compute(  # noqa: D102
         self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array
@@ -170,7 +170,13 @@ class SnapshotWorker:
         options = self.options
         batches = list(
             compute_snapshots(
-                options.model, raw, options.trained, options.dataset, MAX_SHOWN_REPLICAS, load_compiled_votes
+                options.model,
+                raw,
+                options.trained,
+                options.dataset,
+                MAX_SHOWN_REPLICAS,
+                load_compiled_votes,
+                options.dtype,
             )
         )
         events: list[bytes] = []

@@ -31,10 +31,11 @@ class Arguments:
     Attributes:
         runs: folders of runs, or folders that contain such folders.
         formats: some of `FORMATS`.
-        at: updates of the pictures; None for the last one.
+        at: updates of the pictures, and of the functions of `grid`; None for the last one.
         kind: fit or votes.
         frames: the largest number of frames of an animation.
         fps: frames per second.
+        grid: number of inputs at which a CSV table has the learned function; None for no such table.
         out: a file, or the folder for all files.
         force: whether existing files may be overwritten.
     """
@@ -45,6 +46,7 @@ class Arguments:
     kind: str
     frames: int
     fps: float
+    grid: int | None
     out: Path
     force: bool
 
@@ -68,8 +70,10 @@ def parse(argv: list[str]) -> Arguments:
     """
     given = _parser().parse_args(argv)
     formats = tuple(name for name in FORMATS if getattr(given, name)) or (_format_of(given.out) or "gif",)
+    with_updates = PICTURE_FORMATS if given.grid is None else (*PICTURE_FORMATS, "csv")
     for option, value, valid_formats in (
-        ("--at", given.at, PICTURE_FORMATS),
+        ("--at", given.at, with_updates),
+        ("--grid", given.grid, ("csv",)),
         ("--kind", given.kind, (*PICTURE_FORMATS, *ANIMATION_FORMATS)),
         ("--frames", given.frames, ANIMATION_FORMATS),
         ("--fps", given.fps, ANIMATION_FORMATS),
@@ -83,6 +87,7 @@ def parse(argv: list[str]) -> Arguments:
         kind=given.kind or "fit",
         frames=given.frames or 100,
         fps=given.fps or 10.0,
+        grid=given.grid,
         out=given.out,
         force=given.force,
     )
@@ -115,7 +120,8 @@ def _parser() -> _Parser:
         "--at",
         metavar="UPDATES",
         type=_updates,
-        help="updates of the pictures, separated by commas; each must have a snapshot, or be last (default: last)",
+        help="updates of the pictures or of --grid, separated by commas; each must have a snapshot, or be last "
+        "(default: last)",
     )
     parser.add_argument(
         "--frames",
@@ -124,6 +130,13 @@ def _parser() -> _Parser:
         help="number of frames of an animation, evenly spaced over the snapshots (default: 100)",
     )
     parser.add_argument("--fps", metavar="F", type=_rate, help="frames per second (default: 10)")
+    parser.add_argument(
+        "--grid",
+        metavar="N",
+        type=_count,
+        help="with --csv: also a table NAME-f.csv, with the columns run, replica, update, x and f, of the learned "
+        "function at N evenly spaced inputs",
+    )
     parser.add_argument(
         "--out",
         metavar="PATH",

@@ -98,7 +98,7 @@ def _outputs(format_name: str, runs: list[Run], options: Arguments) -> Iterator[
     suffix = "" if options.kind == "fit" else f"-{options.kind}"
     for name, run in zip(names, runs, strict=True):
         if format_name in PICTURE_FORMATS:
-            for update in dict.fromkeys(int(run.updates[run.at(update)]) for update in options.at):
+            for update in _updates(run, options):
                 writer: Writer = partial(_picture, run, update, options.kind)
                 yield OutputFile(Path(f"{name}{suffix}-{update}.{format_name}"), writer)
         elif format_name in ANIMATION_FORMATS:
@@ -106,6 +106,14 @@ def _outputs(format_name: str, runs: list[Run], options: Arguments) -> Iterator[
             yield OutputFile(Path(f"{name}{suffix}.{format_name}"), writer)
         else:
             yield OutputFile(Path(f"{name}.{format_name}"), partial(getattr(tables, format_name), run, name))
+            if format_name == "csv" and options.grid is not None:
+                updates = _updates(run, options)
+                yield OutputFile(Path(f"{name}-f.csv"), partial(tables.functions_csv, run, name, options.grid, updates))
+
+
+def _updates(run: Run, options: Arguments) -> list[int]:
+    """Return the updates of the snapshots that the options name."""
+    return list(dict.fromkeys(int(run.updates[run.at(update)]) for update in options.at))
 
 
 def _page(runs: Mapping[str, Run], path: Path, progress: Progress) -> None:

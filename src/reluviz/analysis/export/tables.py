@@ -1,7 +1,7 @@
 """A run as a CSV table and as NumPy arrays."""
 
 import csv as csv_files
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from reluviz.analysis.progress import Progress
 from reluviz.analysis.run_arrays import UNIT_PARAMETERS, losses_by_tag
+from reluviz.core.models import MODELS
 from reluviz.record import tags
 
 if TYPE_CHECKING:
     from reluviz.analysis import Run
 
 HEADER = ("run", "replica", "update", "unit", "quantity", "value")
+FUNCTION_HEADER = ("run", "replica", "update", "x", "f")
 DERIVED_QUANTITIES = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
 
 
@@ -31,6 +33,28 @@ def csv(run: "Run", name: str, path: Path, progress: Progress) -> None:
         for done, rows in enumerate(_rows_of_snapshots(run, name)):
             writer.writerows(rows)
             progress(done, len(run.updates))
+
+
+def functions_csv(run: "Run", name: str, points: int, updates: Sequence[int], path: Path, progress: Progress) -> None:
+    """Write the learned functions as a table: f at evenly spaced inputs, for each update and replica.
+
+    Args:
+        run: the run.
+        name: its name in the table.
+        points: the number of inputs, on the interval of the data.
+        updates: the updates of the snapshots.
+        path: the file.
+        progress: is told how many updates are done.
+    """
+    x = np.linspace(*run.data.interval, points)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv_files.writer(file, lineterminator="\n")
+        writer.writerow(FUNCTION_HEADER)
+        for done, update in enumerate(updates):
+            for r, values in enumerate(run.predict(x, update)):
+                rows = zip(x.tolist(), values.tolist(), strict=True)
+                writer.writerows((name, r, update, at, _cell(value)) for at, value in rows)
+            progress(done, len(updates))
 
 
 def npz(run: "Run", name: str, path: Path, progress: Progress) -> None:
@@ -74,7 +98,7 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
 
 
 def _derived_quantities(run: "Run") -> dict[str, NDArray[Any]]:
-    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if run.model == "relu" else {}
+    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if MODELS[run.model].has_units else {}
 
 
 def _values_by_update(run: "Run", tag: str) -> dict[int, float]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reluviz.analysis.report import settings
 from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
-from reluviz.core.snapshot import DIVERGENCE_FACTOR
+from reluviz.core.snapshot import largest_loss
 from reluviz.errors import UserError
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EVENT_FILE_PREFIX
@@ -242,7 +242,7 @@ def _diverged_replicas(
     diverged = ~np.isfinite(loss)
     if recorded.series and tags.LOSS_TRAIN in recorded.fields:
         first = recorded.series[min(recorded.series)][:, recorded.fields.index(tags.LOSS_TRAIN)]
-        diverged |= loss > DIVERGENCE_FACTOR * np.fmax(first, recorded.variance)
+        diverged |= loss > largest_loss(first, recorded.variance)
     # if the files do not show it, the replica with the largest loss
     return diverged if diverged.any() else loss == loss.max()
 

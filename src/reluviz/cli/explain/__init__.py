@@ -72,21 +72,16 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
         raise UserError(f"ckpt_path={cfg.ckpt_path}: explain describes the start of a run; leave it out")
     cfg, varied = _first_of_sweep(cfg, overrides)
     from reluviz.cli.explain.facts import facts
-    from reluviz.training import prepare
+    from reluviz.training.start import find_start
 
-    settings = config.without_hydra(cfg)
-    prepared = prepare.prepare(settings)
-    seeds = prepared.module.seeds
-    if len(seeds) > 1:
-        # the first replica is the same as a run with its seed alone
-        settings.seeds, settings.replicas, settings.seed = None, 1, seeds[0]
-        prepared = prepare.prepare(settings)
+    start = find_start(config.without_hydra(cfg), cfg.hydra.runtime.choices)
     notes = []
     if varied:
         notes.append(f"This experiment is a sweep over {varied}; its first run is shown.")
-    if len(seeds) > 1:
-        notes.append(f"Of the {len(seeds)} replicas the first is shown, seed {seeds[0]}.")
-    return facts(prepared, seeds, notes)
+    if len(start.seeds) > 1:
+        # it is the same as a run with its seed alone
+        notes.append(f"Of the {len(start.seeds)} replicas the first is shown, seed {start.seeds[0]}.")
+    return facts(start, notes)
 
 
 def _first_of_sweep(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, str]:

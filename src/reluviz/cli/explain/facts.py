@@ -1,28 +1,26 @@
 """All that is known about a run before its first update, as plain values: the model's numbers, votes and limits.
 
-Legend of shapes: N samples, W hidden units, P trained parameters. There is one replica, R = 1.
+Legend of shapes: N samples, W hidden units, P trained parameters. There is one replica, R = 1, and one snapshot, S = 1.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from reluviz.core import elbows, snapshot_torch, theory, votes_torch
-from reluviz.core.functions_torch import predict
-from reluviz.core.snapshot_torch import Snapshot
-from reluviz.core.theory.baselines import reference_values
+from reluviz.core import elbows, theory, votes
+from reluviz.core.functions import predict
+from reluviz.core.models import MODELS, Array, Model
+from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots
+from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
-from reluviz.models import ReLUModule
-from reluviz.models.module import RegressionModule
 from reluviz.record import tags
 from reluviz.training import divergence
 from reluviz.training.metrics import json_ready
-from reluviz.training.prepare import Prepared
+from reluviz.training.start import Start
 
 MAX_HESSIAN_PARAMETERS = 2000
 """Up to this number the Hessian's eigenvalues are computed; their cost grows with its cube."""
@@ -32,113 +30,128 @@ MAX_CHUNK_ENTRIES = 2**22
 """Of the per-sample gradients of a chunk of points."""
 
 
-def facts(prepared: Prepared, seeds: Sequence[int], notes: Sequence[str]) -> dict[str, Any]:
-    """Return the numbers behind a run, ready for JSON: tensors as lists, NaN and infinity as None.
+def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
+    """Return the numbers behind a run, ready for JSON: arrays as lists, NaN and infinity as None.
 
     Args:
-        prepared: a run of one replica.
-        seeds: the seeds of all replicas, which are only listed.
+        start: the run before its first update.
         notes: sentences that come before the notes made here.
 
     Raises:
-        UserError: if the formulas have no finite values for these points.
+        UserError: if the formulas have no finite values for these points, or `explain` has no formulas for the model.
     """
-    dataset, module = prepared.dataset, prepared.module
-    if isinstance(module, ReLUModule):
-        module.place_elbows(dataset)
-    parameters = module.values()
-    snapshot = snapshot_torch.compute_snapshot(
-        module.model, parameters, module.trained, dataset, 0, torch.full((1,), torch.nan), compiled=load_compiled_votes
+    dataset, record = start.dataset, MODELS[start.model]
+    if record.feature is None and not record.has_units:
+        raise UserError(f"model={start.model}: explain has no formulas for {record.formula}")
+    raw = RawSnapshot(0, 0.0, start.parameters, np.full(1, np.nan))
+    (snapshot,) = compute_snapshots(
+        start.model, [raw], start.trained, dataset, compiled=load_compiled_votes, precision=start.precision
     )
-    # the formulas contain fourth powers of x, which must be finite
-    if not (snapshot.x**4).mean().isfinite() or not snapshot.loss_train.isfinite().all():
+    if not np.isfinite(snapshot.loss_train).all() or not _fourth_powers_are_finite(record, dataset.x):
         raise UserError(f"data={dataset.name}: the numbers are too large to compute with; use other units")
-    sampler = prepared.data.sampler
     found: dict[str, Any] = {
-        "name": prepared.settings["name"],
-        "model": module.model,
-        "seed": module.seeds[0],
-        "seeds": list(seeds),
+        "name": start.settings["name"],
+        "model": start.model,
+        "seed": start.seeds[0],
+        "seeds": start.seeds,
         "data": _data(dataset),
-        "sampler": {"name": sampler.name, "batch_size": sampler.batch(len(dataset.x))},
-        "optimizer": dict(module.optimizer_settings),
-        "scheduler": module.scheduler_settings,
-        "parameters": {name: value[0] for name, value in parameters.items()},
-        "trained": list(module.trained),
-        tags.LOSS_TRAIN: snapshot.loss_train[0],
-        tags.LOSS_TEST: None if snapshot.loss_test is None else snapshot.loss_test[0],
-        "gradient": {name: value[0] for name, value in snapshot.votes.gradient.items()},
-        "gradient_norm": snapshot.votes.gradient_norm[0],
-        "gradient_noise_scale": snapshot.votes.noise_scale[0],
-        "effective_votes": snapshot.votes.effective[0],
+        "sampler": {"name": start.sampler.name, "batch_size": start.sampler.batch(len(dataset.x))},
+        "optimizer": dict(start.optimizer_settings),
+        "scheduler": start.settings["scheduler"] or None,
+        "parameters": {name: value[0] for name, value in start.parameters.items()},
+        "trained": list(start.trained),
+        tags.LOSS_TRAIN: snapshot.loss_train[0, 0],
+        tags.LOSS_TEST: None if snapshot.loss_test is None else snapshot.loss_test[0, 0],
+        "gradient": {name: value[0, 0] for name, value in snapshot.votes.gradient.items()},
+        "gradient_norm": snapshot.votes.gradient_norm[0, 0],
+        "gradient_noise_scale": snapshot.votes.noise_scale[0, 0],
+        "effective_votes": snapshot.votes.effective[0, 0],
     }
-    found |= _relu(module, dataset, snapshot) if isinstance(module, ReLUModule) else _one_parameter(dataset, snapshot)
-    found["step"] = _step(prepared, snapshot, found)
-    found["points"] = _points(snapshot)
+    found |= _one_parameter(start) if record.feature is not None else _relu(start, snapshot)
+    found["step"] = _step(start, found)
+    found["points"] = _points(start, snapshot)
     found["notes"] = [*notes, *_notes(found)]
     plain: dict[str, Any] = json_ready(found)
     return plain
 
 
+def _fourth_powers_are_finite(record: Model, x: Array) -> bool:
+    """Return whether the fourth powers in the formulas, of x and of phi(x), have finite means."""
+    with np.errstate(all="ignore"):
+        bases = [x] if record.feature is None else [x, record.feature(x)]
+        return all(bool(np.isfinite(np.mean(base**4))) for base in bases)
+
+
 def _data(dataset: Dataset) -> dict[str, Any]:
-    x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
-    noise = dataset.noise
+    x, y, noise = dataset.x, dataset.y, dataset.noise
     return {
         "name": dataset.name,
         "N": len(x),
         "domain": list(dataset.domain),
         "mean_y": y.mean(),
-        "var_y": y.var(correction=0),
-        "mean_x2": x.square().mean(),
+        "var_y": y.var(),
+        "mean_x2": np.square(x).mean(),
         "sum_xy": (x * y).sum(),
-        "sum_x2": x.square().sum(),
+        "sum_x2": np.square(x).sum(),
         "sigma": dataset.sigma,
-        "noise_floor": None if noise is None else float((noise**2).mean()),
+        "noise_floor": None if noise is None else np.square(noise).mean(),
     }
 
 
-def _one_parameter(dataset: Dataset, snapshot: Snapshot) -> dict[str, Any]:
+def _one_parameter(start: Start) -> dict[str, Any]:
     try:
-        best = reference_values(dataset, snapshot, None)
+        best = reference_values(start.model, start.parameters, start.dataset, None)
     except ValueError as error:
-        raise UserError(f"data={dataset.name}: {error}") from error
-    return {"optimum": {name: best[name][0] for name in ("theta", tags.LOSS_TRAIN, tags.LOSS_TEST) if name in best}}
+        raise UserError(f"data={start.dataset.name}: {error}") from error
+    assert best.optimum is not None
+    return {"optimum": {tags.THETA: best.optimum[0], **_losses(best.optimum_losses)}}
 
 
-def _relu(module: ReLUModule, dataset: Dataset, snapshot: Snapshot) -> dict[str, Any]:
-    p = {name: value[0] for name, value in snapshot.parameters.items()}
+def _losses(losses: Losses | None) -> dict[str, Any]:
+    """Return the losses of the first replica by name; nothing if there are none."""
+    named = {} if losses is None else {tags.LOSS_TRAIN: losses.train, tags.LOSS_TEST: losses.test}
+    return {name: value[0] for name, value in named.items() if value is not None}
+
+
+def _relu(start: Start, snapshot: Snapshots) -> dict[str, Any]:
+    node = start.settings["model"]
+    p = {name: value[0] for name, value in start.parameters.items()}
     w, v = p["input_slope"], p["output_weight"]
     found: dict[str, Any] = {
-        "train": module.train_mode,
+        "train": node["train"],
         "units": {
-            "elbow": snapshot.elbow[0],
-            "orientation": elbows.orientation(w).int(),
+            "elbow": snapshot.elbow[0, 0],
+            "orientation": elbows.orientation(w).astype(np.int64),
             "input_slope": w,
             "bias": p["bias"],
             "output_weight": v,
             "active_slope": elbows.active_slope(w, v),
-            "slope_jump": elbows.slope_jump(w, v),
-            "unit_status": [elbows.STATUS[code] for code in snapshot.unit_status[0].tolist()],
+            "slope_jump": snapshot.slope_jump[0, 0],
+            "unit_status": [elbows.STATUS[code] for code in snapshot.unit_status[0, 0]],
         },
-        "unit_counts": {name: count[0] for name, count in snapshot.unit_counts.items()},
+        "unit_counts": {name: count[0, 0] for name, count in snapshot.unit_counts.items()},
         "least_squares": None,
         "ridge": None,
     }
-    if _solvable(dataset, module.width):
-        solved = reference_values(dataset, snapshot, module.ridge)
-        found |= {name: _first_replica(solved[name]) for name in ("least_squares", "ridge")}
-        condition = found["least_squares"]["condition_number"]
-        found["least_squares"]["hessian_condition_number"] = condition**2
-        floor = solved.get("noise_floor", {}).get(tags.LOSS_TEST)
-        found["least_squares"]["expected_test_error"] = None if floor is None else floor[0]
+    if _solvable(start.dataset, len(w)):
+        solved = reference_values(start.model, start.parameters, start.dataset, node["ridge"])
+        found |= _solved_output_layer(solved, node["ridge"])
     return found
 
 
-def _first_replica(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first replica's values."""
+def _solved_output_layer(solved: ReferenceValues, ridge: float) -> dict[str, Any]:
+    best = solved.least_squares
+    assert best is not None
+    condition = float(best.condition_number[0])
     return {
-        name: float(value[0]) if isinstance(value, Tensor) else value[0] if isinstance(value, list) else value
-        for name, value in values.items()
+        "least_squares": {
+            **_losses(best.losses),
+            "rank": best.rank[0],
+            "condition_number": condition,
+            "hessian_condition_number": condition**2,
+            "expected_test_error": None if solved.noise_test is None else solved.noise_test[0],
+        },
+        "ridge": {"lambda": ridge, **_losses(solved.ridge_losses)},
     }
 
 
@@ -148,75 +161,64 @@ def _solvable(dataset: Dataset, width: int) -> bool:
     return small**2 * large <= 1e10
 
 
-def _step(prepared: Prepared, snapshot: Snapshot, found: Mapping[str, Any]) -> dict[str, Any]:
+def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the step size, the limits that theory knows for it, and how SGD behaves within them."""
-    module, dataset = prepared.module, prepared.dataset
-    settings = module.optimizer_settings
-    lr = _learning_rate(module)
+    dataset, settings, lr = start.dataset, start.optimizer_settings, start.lr
     sgd = settings["_target_"] == "torch.optim.SGD" and not settings.get("nesterov")
     momentum = float(settings.get("momentum", 0.0))
-    relu = snapshot.model == "relu"
     step: dict[str, Any] = {"lr": lr, "momentum": momentum if sgd else None}
     step |= dict.fromkeys(("largest_stable_step", "stable", "sharpness", "stability_ratio"))
+    relu = MODELS[start.model].has_units
     if relu and found["train"] == "ridge":
         return step
     if relu:
-        count = sum(snapshot.parameters[name].numel() for name in module.trained)
-        if count <= MAX_HESSIAN_PARAMETERS and count * len(snapshot.x) <= MAX_MATRIX_ENTRIES:
-            step["sharpness"] = theory.relu.hessian_sharpness(
-                snapshot.parameters, snapshot.x, snapshot.y, module.trained
-            ).item()
+        count = sum(start.parameters[name].size for name in start.trained)
+        if count <= MAX_HESSIAN_PARAMETERS and count * len(dataset.x) <= MAX_MATRIX_ENTRIES:
+            points = start.parameters, dataset.x, dataset.y
+            step["sharpness"] = float(theory.relu.hessian_sharpness(*points, start.trained, start.precision)[0])
             step["stability_ratio"] = lr * step["sharpness"] / 2
-    if not relu or ("input_slope" not in module.trained and _solvable(dataset, snapshot.elbow.shape[1])):
-        known = divergence.largest_stable_step(module, dataset)
+    if not relu or ("input_slope" not in start.trained and _solvable(dataset, len(found["units"]["elbow"]))):
+        known = divergence.largest_stable_step(start, dataset)
         step["largest_stable_step"] = None if known is None else known[0]
     elif sgd and step["sharpness"]:
         step["largest_stable_step"] = 2 * (1 + momentum) / step["sharpness"]
     if step["largest_stable_step"] is not None:
         step["stable"] = lr < step["largest_stable_step"]
     if not relu:
-        step |= _error_dynamics(prepared, snapshot, lr, sgd and not momentum and not settings.get("weight_decay"))
+        step |= _error_dynamics(start, sgd and not momentum and not settings.get("weight_decay"))
     return step
 
 
-def _learning_rate(module: RegressionModule) -> float:
-    """Return the learning rate of the first update: the setting or the optimiser's default, after the scheduler."""
-    configured = module.configure_optimizers()
-    optimizer = configured[0][0] if isinstance(configured, tuple) else configured
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _error_dynamics(prepared: Prepared, snapshot: Snapshot, lr: float, plain: bool) -> dict[str, Any]:
+def _error_dynamics(start: Start, plain: bool) -> dict[str, Any]:
     """Return how theta - theta* changes under gradient descent and under stochastic gradient descent.
 
+    The model f = theta phi(x) is the linear model on the inputs phi(x).
+
     Args:
-        prepared: a run of a model with one parameter.
-        snapshot: its snapshot at the start.
-        lr: the learning rate.
+        start: a run of a model with one parameter.
         plain: whether the optimiser is SGD without momentum and weight decay; otherwise all values are None.
     """
-    x, y, theta = snapshot.x, snapshot.y, snapshot.parameters["theta"]
-    linear, sampler = snapshot.model == "linear", prepared.data.sampler
+    phi, y, lr, sampler = _feature(start), start.dataset.y, start.lr, start.sampler
     names = ("contraction_factor", "updates_to_one_percent", "theta_after_one_update")
     found: dict[str, Any] = dict.fromkeys((*names, "largest_mean_square_step", "stationary_variance"))
     if not plain:
         return found
-    rho = theory.linear.contraction_factor(x, lr) if linear else theory.constant.contraction_factor(lr)
-    after = theory.linear.update(theta, x, y, lr) if linear else theory.constant.update(theta, y, lr)
+    rho = theory.linear.contraction_factor(phi, lr)
+    after = theory.linear.update(start.parameters["theta"], phi, y, lr)
     found |= dict(zip(names, (rho, _updates_until(0.01, rho), after[0]), strict=True))
     if sampler.name in ("with_replacement", "without_replacement"):
-        size, replacement = sampler.batch(len(x)), sampler.name == "with_replacement"
-        limit = theory.constant.largest_stable_step()
-        if linear:
-            limit = theory.linear.largest_mean_square_step(x, size, replacement)
-        found["largest_mean_square_step"] = limit
+        size, replacement = sampler.batch(len(phi)), sampler.name == "with_replacement"
+        found["largest_mean_square_step"] = limit = theory.linear.largest_mean_square_step(phi, size, replacement)
         if lr < limit:
-            found["stationary_variance"] = (
-                theory.linear.stationary_variance(x, y, lr, size, replacement)
-                if linear
-                else theory.constant.stationary_variance(y, lr, size, replacement)
-            )
+            found["stationary_variance"] = theory.linear.stationary_variance(phi, y, lr, size, replacement)
     return found
+
+
+def _feature(start: Start) -> Array:
+    """Return phi(x_i), [N]."""
+    feature = MODELS[start.model].feature
+    assert feature is not None
+    return feature(start.dataset.x)
 
 
 def _updates_until(part: float, rho: float) -> int | None:
@@ -227,30 +229,32 @@ def _updates_until(part: float, rho: float) -> int | None:
     return 1 if abs(rho) <= part else math.ceil(math.log(part) / math.log(abs(rho)) - 1e-9)
 
 
-def _points(snapshot: Snapshot) -> dict[str, Any]:
+def _points(start: Start, snapshot: Snapshots) -> dict[str, Any]:
     """Return each point's candidate, weight and vote, name -> [N]."""
-    x, y, p = snapshot.x, snapshot.y, snapshot.parameters
-    columns: dict[str, Any] = {"x": x, "y": y}
-    if snapshot.model == "constant":
-        columns |= {"candidate": theory.constant.candidate(y), "weight": theory.constant.weight(y)}
-        columns["contribution"] = theory.constant.contributions(p["theta"], y)[0]
-    elif snapshot.model == "linear":
-        columns |= {"candidate": theory.linear.candidate(x, y), "weight": theory.linear.weight(x)}
-        columns["contribution"] = theory.linear.contributions(p["theta"], x, y)[0]
-    if "weight" in columns:
-        columns["leverage"] = columns["weight"] / columns["weight"].sum()
-    size = max(1, MAX_CHUNK_ENTRIES // sum(value.numel() for value in p.values()))
-    parts = [_votes(snapshot, x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)]
-    residuals, norms, shares = (torch.cat(part) for part in zip(*parts, strict=True))
+    dataset = start.dataset
+    columns: dict[str, Any] = {"x": dataset.x, "y": dataset.y}
+    if MODELS[start.model].feature is not None:
+        phi, y = _feature(start), dataset.y
+        weight = theory.linear.weight(phi)
+        columns |= {"candidate": theory.linear.candidate(phi, y), "weight": weight}
+        columns["contribution"] = theory.linear.contributions(start.parameters["theta"], phi, y)[0]
+        columns["leverage"] = weight / weight.sum()
+    parts = zip(*_votes(start, snapshot), strict=True)
+    residuals, norms, shares = (np.concatenate(part) for part in parts)
     return columns | {"residual": residuals, "contribution_norm": norms, "vote_share": shares}
 
 
-def _votes(snapshot: Snapshot, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return residual, norm of the contribution and vote share of a chunk of the points, [n] each."""
-    g = votes_torch.per_sample_gradients(snapshot.model, snapshot.parameters, x, y, snapshot.trained)
-    share = votes_torch.vote_share(g, snapshot.votes.gradient)[0] * (len(x) / len(snapshot.x))
-    norm = votes_torch.squared_norms(g)[0].sqrt() / len(snapshot.x)
-    return predict(snapshot.model, snapshot.parameters, x)[0] - y, norm, share
+def _votes(start: Start, snapshot: Snapshots) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield residuals, norms of the contributions and vote shares of chunks of the points, [n] each."""
+    p, samples = start.parameters, len(start.dataset.x)
+    gradient = {name: value[0] for name, value in snapshot.votes.gradient.items()}
+    size = max(1, MAX_CHUNK_ENTRIES // sum(value.size for value in p.values()))
+    for first in range(0, samples, size):
+        x, y = (values[first : first + size] for values in (start.dataset.x, start.dataset.y))
+        g = votes.per_sample_gradients(start.model, p, x, y, start.trained, start.precision)
+        share = votes.vote_share(g, gradient)[0] * (len(x) / samples)
+        norm = np.sqrt(votes.squared_norms(g)[0]) / samples
+        yield predict(start.model, p, x)[0] - y, norm, share
 
 
 def _notes(found: Mapping[str, Any]) -> list[str]:
@@ -263,7 +267,7 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
         notes.append(f"{name} rescales every step by earlier gradients: no largest stable step is known for it.")
     elif settings.get("nesterov"):
         notes.append("With Nesterov momentum the largest stable step and the factor of the error are different.")
-    elif settings.get("momentum") and found["model"] != "relu":
+    elif settings.get("momentum") and MODELS[found["model"]].feature is not None:
         notes.append("With momentum the error does not shrink by the same factor at each update.")
     if settings.get("weight_decay"):
         notes.append(

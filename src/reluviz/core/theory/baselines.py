@@ -1,67 +1,113 @@
 """Reference values for a run: solutions in closed form, and the error that noise in the data leaves."""
 
-from typing import Any
+from dataclasses import dataclass
 
-import torch
+import numpy as np
 
-from reluviz.core import theory
-from reluviz.core.functions_torch import features, mean_squared_error
+from reluviz.core.functions import features, mean_squared_error
+from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
-from reluviz.core.snapshot_torch import Snapshot
+from reluviz.core.theory import linear, relu
 from reluviz.data.dataset import Dataset
 
 
-def reference_values(dataset: Dataset, last: Snapshot, ridge: float | None) -> dict[str, Any]:
-    """Return the reference values of a run, as tensors [R] or numbers.
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a solution.
 
-    For the constant and the linear model: theta* and the losses there. For the ReLU network: least squares and ridge
-    regression on the hidden features after the last update. They cover the first `MAX_SHOWN_REPLICAS` replicas only,
-    because one solution takes as long as a thousand updates. For every model: the noise floor, if the noise is known.
+    Attributes:
+        train: over the training points, [R].
+        test: over the test points, [R]; None without test points.
+    """
+
+    train: Array
+    test: Array | None
+
+
+@dataclass(frozen=True)
+class LeastSquaresReference:
+    """Least squares on the hidden features.
+
+    Attributes:
+        losses: of the network with this output layer.
+        rank: the numerical rank of the features, R integers.
+        condition_number: of the features, [R].
+    """
+
+    losses: Losses
+    rank: list[int]
+    condition_number: Array
+
+
+@dataclass(frozen=True)
+class ReferenceValues:
+    """The reference values of a run.
+
+    Attributes:
+        optimum: theta* of a model f = theta phi(x); None for other models.
+        optimum_losses: the losses there, [R].
+        least_squares: least squares on the hidden features of a ReLU network; None for other models, and if a parameter
+            is not finite.
+        ridge_losses: the losses of ridge regression on these features; None without ridge regression.
+        noise_train: the realised mean(eps^2); None if the noise is unknown.
+        noise_test: sigma^2 rank / N for each replica; None without least squares or noise.
+    """
+
+    optimum: Array | None = None
+    optimum_losses: Losses | None = None
+    least_squares: LeastSquaresReference | None = None
+    ridge_losses: Losses | None = None
+    noise_train: float | None = None
+    noise_test: list[float | None] | None = None
+
+
+def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge: float | None) -> ReferenceValues:
+    """Return the reference values of a run.
+
+    For a model f = theta phi(x): theta* and the losses there. For the ReLU network: least squares and ridge regression
+    on the hidden features. They cover the first `MAX_SHOWN_REPLICAS` replicas only, because one solution takes as long
+    as a thousand updates. For every model: the noise floor, if the noise is known.
 
     Args:
+        model: the model's name.
+        parameters: after the last update, [R] or [R, W].
         dataset: the training and test points.
-        last: the last snapshot of the run.
         ridge: the penalty lambda of ridge regression; None leaves ridge regression out.
+
+    Raises:
+        ValueError: if phi is 0 at every point, since then theta* does not exist.
     """
-    x, y = torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
-    noise = dataset.noise
-    found: dict[str, Any] = {}
-    if last.model != "relu":
-        star = theory.constant.optimum(y) if last.model == "constant" else theory.linear.optimum(x, y)
-        theta = star.reshape(1).expand(len(last.loss_train))
-        found = {"theta": theta, **_losses(last.model, {"theta": theta}, dataset)}
-    elif all(value[:MAX_SHOWN_REPLICAS].isfinite().all() for value in last.parameters.values()):
-        phi = features({name: value[:MAX_SHOWN_REPLICAS] for name, value in last.parameters.items()}, x)
-        solved = [theory.relu.least_squares(phi_r, y) for phi_r in phi]
-        solutions = torch.stack([fit.solution for fit in solved])
-        found["least_squares"] = _losses_of_output_layer(last, solutions[:, :-1], solutions[:, -1], dataset)
-        found["least_squares"]["rank"] = [int(fit.rank) for fit in solved]
-        found["least_squares"]["condition_number"] = theory.relu.effective_condition_number(phi)
+    record = MODELS[model]
+    optimum = optimum_losses = least_squares = ridge_losses = None
+    if record.feature is not None:
+        optimum = np.full(len(parameters["theta"]), linear.optimum(record.feature(dataset.x), dataset.y))
+        optimum_losses = _losses(model, {"theta": optimum}, dataset)
+    shown = {name: value[:MAX_SHOWN_REPLICAS] for name, value in parameters.items()}
+    if record.has_units and all(np.isfinite(value).all() for value in shown.values()):
+        phi = features(shown, dataset.x)
+        solved = [relu.least_squares(phi_r, dataset.y) for phi_r in phi]
+        solutions = np.stack([fit.solution for fit in solved])
+        least_squares = LeastSquaresReference(
+            _losses(model, shown | {"output_weight": solutions[:, :-1], "output_bias": solutions[:, -1]}, dataset),
+            [int(fit.rank) for fit in solved],
+            relu.effective_condition_number(phi),
+        )
         if ridge is not None:
-            pairs = [theory.relu.ridge(phi_r[:, :-1], y, ridge) for phi_r in phi]
-            v, c = (torch.stack(list(part)) for part in zip(*pairs, strict=True))
-            found["ridge"] = {"lambda": ridge, **_losses_of_output_layer(last, v, c, dataset)}
+            pairs = [relu.ridge(phi_r[:, :-1], dataset.y, ridge) for phi_r in phi]
+            v, c = (np.stack(part) for part in zip(*pairs, strict=True))
+            ridge_losses = _losses(model, shown | {"output_weight": v, "output_bias": c}, dataset)
+    noise, noise_train, noise_test = dataset.noise, None, None
     if noise is not None:
-        eps = torch.from_numpy(noise)
-        ranks = found.get("least_squares", {}).get("rank", [0])
-        floors = [theory.relu.noise_floor(eps, rank, dataset.sigma) for rank in ranks]
-        found["noise_floor"] = {"loss/train": floors[0].training}
-        if "least_squares" in found:
-            found["noise_floor"]["loss/test"] = [floor.test for floor in floors]
-    return found
+        ranks = [0] if least_squares is None else least_squares.rank
+        floors = [relu.noise_floor(noise, rank, dataset.sigma) for rank in ranks]
+        noise_train = floors[0].training
+        noise_test = None if least_squares is None else [floor.test for floor in floors]
+    return ReferenceValues(optimum, optimum_losses, least_squares, ridge_losses, noise_train, noise_test)
 
 
-def _losses_of_output_layer(last: Snapshot, v: torch.Tensor, c: torch.Tensor, dataset: Dataset) -> dict[str, Any]:
-    """Return the losses of the last network with another output layer v [R, W], c [R]."""
-    hidden = {name: last.parameters[name][: len(c)] for name in ("input_slope", "bias")}
-    return _losses("relu", {**hidden, "output_weight": v, "output_bias": c}, dataset)
-
-
-def _losses(model: str, p: dict[str, torch.Tensor], dataset: Dataset) -> dict[str, Any]:
-    """Return the losses over the training and the test points, [R]."""
-    sets = {"loss/train": (dataset.x, dataset.y), "loss/test": (dataset.x_test, dataset.y_test)}
-    return {
-        name: mean_squared_error(model, p, torch.from_numpy(x), torch.from_numpy(y))
-        for name, (x, y) in sets.items()
-        if x is not None and y is not None
-    }
+def _losses(model: str, p: Parameters, dataset: Dataset) -> Losses:
+    """Return the losses over the training and the test points."""
+    test = None
+    if dataset.x_test is not None and dataset.y_test is not None:
+        test = mean_squared_error(model, p, dataset.x_test, dataset.y_test)
+    return Losses(mean_squared_error(model, p, dataset.x, dataset.y), test)

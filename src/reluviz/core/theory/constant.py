@@ -11,46 +11,49 @@ has none.
 Symbols: theta* the optimum, eta the learning rate, B the number of samples in a batch.
 """
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from reluviz.core.models import Array
 
 
-def loss(theta: Tensor, y: Tensor) -> Tensor:
+def loss(theta: Array | float, y: Array) -> Array:
     """Return L = (1/N) sum_i (theta - y_i)^2 = Var(y) + (theta - mean y)^2, [R]."""
-    return (theta.unsqueeze(-1) - y).square().mean(-1)
+    found: Array = np.square(np.expand_dims(theta, -1) - y).mean(-1)
+    return found
 
 
-def gradient(theta: Tensor, y: Tensor) -> Tensor:
+def gradient(theta: Array | float, y: Array) -> Array:
     """Return dL/dtheta = (2/N) sum_i (theta - y_i) = 2 (theta - mean y), [R]."""
-    return 2 * (theta.unsqueeze(-1) - y).mean(-1)
+    found: Array = 2 * (np.expand_dims(theta, -1) - y).mean(-1)
+    return found
 
 
-def optimum(y: Tensor) -> Tensor:
+def optimum(y: Array) -> float:
     """Return theta* = (1/N) sum_i y_i, a scalar."""
-    return y.mean()
+    return float(y.mean())
 
 
-def update(theta: Tensor, y: Tensor, lr: float) -> Tensor:
+def update(theta: Array | float, y: Array, lr: float) -> Array:
     """Return theta' = theta - eta dL/dtheta, one update of gradient descent, [R]."""
     return theta - lr * gradient(theta, y)
 
 
-def contributions(theta: Tensor, y: Tensor) -> Tensor:
+def contributions(theta: Array | float, y: Array) -> Array:
     """Return c_i = 2 (theta - y_i) / N, the vote of each point, [R, N]; sum_i c_i = dL/dtheta.
 
     A vote is the contribution of a point to the gradient.
     """
-    return 2 * (theta.unsqueeze(-1) - y) / len(y)
+    return 2 * (np.expand_dims(theta, -1) - y) / len(y)
 
 
-def candidate(y: Tensor) -> Tensor:
+def candidate(y: Array) -> Array:
     """Return theta_i = y_i, the value of theta that makes r_i = 0, [N]."""
     return y
 
 
-def weight(y: Tensor) -> Tensor:
+def weight(y: Array) -> Array:
     """Return h_i = 1, the weight of each point's candidate in theta*, [N]; c_i = 2 h_i (theta - theta_i) / N."""
-    return torch.ones_like(y)
+    return np.ones_like(y)
 
 
 def contraction_factor(lr: float) -> float:
@@ -76,7 +79,7 @@ def largest_stable_step(momentum: float = 0.0) -> float:
     return 1 + momentum
 
 
-def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
+def trajectory(theta0: Array | float, y: Array, lr: float, updates: int) -> Array:
     """Return theta_t = theta* + rho^t (theta_0 - theta*), t = 0 .. T, of full-batch gradient descent, [R, T + 1].
 
     Raises:
@@ -85,11 +88,21 @@ def trajectory(theta0: Tensor, y: Tensor, lr: float, updates: int) -> Tensor:
     if updates < 0:
         raise ValueError(f"updates must not be negative, not {updates}")
     best = optimum(y)
-    t = torch.arange(updates + 1, dtype=y.dtype, device=y.device)
-    return best + torch.full_like(t, contraction_factor(lr)) ** t * (theta0 - best).unsqueeze(-1)
+    t = np.arange(updates + 1.0)
+    found: Array = best + contraction_factor(lr) ** t * np.expand_dims(theta0 - best, -1)
+    return found
 
 
-def stationary_variance(y: Tensor, lr: float, batch_size: int, replacement: bool = True) -> float:
+def largest_mean_square_step() -> float:
+    """Return eta = 1, beyond which E (theta - theta*)^2 grows under SGD, for any data and any batch size.
+
+    V = rho^2 V + noise has a solution while |rho| = |1 - 2 eta| < 1: every batch has the same curvature, so that
+    minibatches do not lower the limit.
+    """
+    return 1.0
+
+
+def stationary_variance(y: Array, lr: float, batch_size: int, replacement: bool = True) -> float:
     """Return Var(theta) = eta s^2 / (B (1 - eta)) of SGD in the long run, s^2 = (1/N) sum_i (y_i - mean y)^2.
 
     The variance solves V = rho^2 V + 4 eta^2 s^2 / B. If each batch is drawn without replacement and independently of
@@ -100,12 +113,12 @@ def stationary_variance(y: Tensor, lr: float, batch_size: int, replacement: bool
         ValueError: unless 0 < eta < 1, since otherwise no stationary variance exists; if batch_size < 1, or > N without
             replacement.
     """
-    if not 0 < lr < largest_stable_step():
+    if not 0 < lr < largest_mean_square_step():
         raise ValueError(f"SGD has a finite stationary variance only for a learning rate between 0 and 1, not {lr}")
     samples = len(y)
     if batch_size < 1 or (batch_size > samples and not replacement):
         raise ValueError(f"batch size {batch_size} cannot be drawn from {samples} points")
-    spread = y.var(correction=0).item() / batch_size
+    spread = float(np.var(y)) / batch_size
     if not replacement:
         spread *= (samples - batch_size) / max(1, samples - 1)
     return lr * spread / (1 - lr)

@@ -13,33 +13,35 @@ replica axis either.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from reluviz.core.functions_torch import Parameters, predict, tangent
+from reluviz.core.functions import predict, tangent
+from reluviz.core.models import Array, Parameters
+from reluviz.core.models.relu import gates
 
 
 @dataclass(frozen=True)
 class LeastSquares:
     """The least-squares solution of minimum norm, [R, F], and the numerical rank of Phi, [R]."""
 
-    solution: Tensor
-    rank: Tensor
+    solution: Array
+    rank: NDArray[np.int64]
 
 
-def least_squares(phi: Tensor, y: Tensor) -> LeastSquares:
+def least_squares(phi: Array, y: Array) -> LeastSquares:
     """Return theta = Phi^+ y, the minimiser of |Phi theta - y|^2 with the smallest norm, and the rank of Phi.
 
     Singular values up to max(N, F) eps sigma_max count as 0 (G. H. Golub, C. F. Van Loan, Matrix
     Computations, section 5.5). If Phi is badly conditioned, the norm of the solution can be very large.
     """
-    left, s, right = torch.linalg.svd(phi, full_matrices=False)
+    left, s, right = np.linalg.svd(phi, full_matrices=False)
     kept = s > _tolerance(phi, s)
-    inverse = torch.where(kept, 1 / s, 0)
+    inverse = np.divide(1.0, s, out=np.zeros_like(s), where=kept)
     return LeastSquares(_combine(right, inverse * _project(left, y)), kept.sum(-1))
 
 
-def ridge(phi_hidden: Tensor, y: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+def ridge(phi_hidden: Array, y: Array, lam: float) -> tuple[Array, Array]:
     """Return v [R, W] and c [R] that minimise sum_i r_i^2 + lambda |v|^2; c is not penalised.
 
     At the minimum c = mean y - v . mean Phi, so that v solves the problem with centred data:
@@ -58,15 +60,15 @@ def ridge(phi_hidden: Tensor, y: Tensor, lam: float) -> tuple[Tensor, Tensor]:
     if lam < 0:
         raise ValueError(f"lambda must not be negative, not {lam}")
     centre, level = phi_hidden.mean(-2), y.mean(-1)
-    centred = phi_hidden - centre.unsqueeze(-2)
-    left, s, right = torch.linalg.svd(centred, full_matrices=False)
+    centred = phi_hidden - np.expand_dims(centre, -2)
+    left, s, right = np.linalg.svd(centred, full_matrices=False)
     kept = s > _tolerance(centred, s)
-    shrink = torch.where(kept, s / (s.square() + lam), 0)
-    v = _combine(right, shrink * _project(left, y - level.unsqueeze(-1)))
+    shrink = np.divide(s, np.square(s) + lam, out=np.zeros_like(s), where=kept)
+    v = _combine(right, shrink * _project(left, y - np.expand_dims(level, -1)))
     return v, level - (v * centre).sum(-1)
 
 
-def effective_condition_number(phi: Tensor) -> Tensor:
+def effective_condition_number(phi: Array) -> Array:
     """Return sigma_max / sigma_min over the singular values above the rank tolerance of `least_squares`, [R].
 
     The speed of gradient descent on the output layer depends on the Hessian (2/N) Phi^T Phi. Its condition number is
@@ -74,8 +76,9 @@ def effective_condition_number(phi: Tensor) -> Tensor:
     the condition number of Phi is a few 1e5, and that of the Hessian about 1e11 (median over 20 seeds 4e10). At W = 3
     that of the Hessian already ranges from 4e3 to 2e10, because two elbows close together suffice to make it large.
     """
-    s: Tensor = torch.linalg.svdvals(phi)
-    return s[..., 0] / torch.where(s > _tolerance(phi, s), s, torch.inf).amin(-1)
+    s = np.linalg.svd(phi, compute_uv=False).astype(np.float64, copy=False)
+    found: Array = s[..., 0] / np.where(s > _tolerance(phi, s), s, np.inf).min(-1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class NoiseFloor:
     test: float | None
 
 
-def noise_floor(eps: Tensor, rank: int, sigma: float | None = None) -> NoiseFloor:
+def noise_floor(eps: Array, rank: int, sigma: float | None = None) -> NoiseFloor:
     """Return mean(eps^2) and sigma^2 rank / N, the latter an expected value at the training inputs.
 
     Args:
@@ -100,7 +103,7 @@ def noise_floor(eps: Tensor, rank: int, sigma: float | None = None) -> NoiseFloo
         rank: the rank of the fitted features.
         sigma: the standard deviation of the distribution that the noise was drawn from.
     """
-    return NoiseFloor(eps.square().mean().item(), None if sigma is None else sigma**2 * rank / len(eps))
+    return NoiseFloor(float(np.square(eps).mean()), None if sigma is None else sigma**2 * rank / len(eps))
 
 
 def expected_training_error(sigma: float, rank: int, samples: int) -> float:
@@ -116,7 +119,7 @@ def expected_training_error(sigma: float, rank: int, samples: int) -> float:
     return sigma**2 * (1 - rank / samples)
 
 
-def output_trajectory(phi: Tensor, y: Tensor, theta0: Tensor, lr: float, updates: Sequence[int]) -> Tensor:
+def output_trajectory(phi: Array, y: Array, theta0: Array, lr: float, updates: Sequence[int]) -> Array:
     """Return theta_t of gradient descent on the output layer alone, at given update counts, [R, T, F].
 
     With Phi = U S V^T, every update multiplies the error of the j-th mode by rho_j = 1 - 2 eta sigma_j^2 / N:
@@ -138,24 +141,27 @@ def output_trajectory(phi: Tensor, y: Tensor, theta0: Tensor, lr: float, updates
     """
     if min(updates, default=0) < 0:
         raise ValueError(f"update counts must not be negative, not {min(updates)}")
-    left, s, right = torch.linalg.svd(phi, full_matrices=False)
-    target = _project(left, y - torch.einsum("...nf,...f->...n", phi, theta0))
-    step = (2 * lr / phi.shape[-2] * s.square()).unsqueeze(-2)
-    t = torch.tensor(updates, dtype=phi.dtype, device=phi.device).unsqueeze(-1)
+    left, s, right = np.linalg.svd(phi, full_matrices=False)
+    target = _project(left, y - np.einsum("...nf,...f->...n", phi, theta0))
+    step = np.expand_dims(2 * lr / phi.shape[-2] * np.square(s), -2)
+    t = np.array(updates, dtype=np.float64)[:, None]
     # 1 - rho^t loses all digits for rho^t close to 1: use expm1 and log1p there
-    slow = -torch.expm1(t * torch.log1p(-step.clamp(max=0.5)))
-    moved = torch.where(step < 0.5, slow, 1 - (1 - step) ** t)
-    gain = torch.where(s > 0, target / s, 0).unsqueeze(-2) * moved
-    return theta0.unsqueeze(-2) + torch.einsum("...jf,...tj->...tf", right, gain)
+    slow = -np.expm1(t * np.log1p(-np.minimum(step, 0.5)))
+    moved = np.where(step < 0.5, slow, 1 - (1 - step) ** t)
+    gain = np.expand_dims(np.divide(target, s, out=np.zeros_like(target), where=s > 0), -2) * moved
+    found: Array = np.expand_dims(theta0, -2) + np.einsum("...jf,...tj->...tf", right, gain)
+    return found
 
 
-def largest_stable_step_output(phi: Tensor) -> Tensor:
+def largest_stable_step_output(phi: Array) -> Array:
     """Return eta = N / sigma_max(Phi)^2, beyond which gradient descent on the output layer diverges, [R]."""
-    s: Tensor = torch.linalg.svdvals(phi)
-    return phi.shape[-2] * s[..., 0].square().reciprocal()
+    s = np.linalg.svd(phi, compute_uv=False).astype(np.float64, copy=False)
+    with np.errstate(divide="ignore"):
+        found: Array = phi.shape[-2] / np.square(s[..., 0])
+        return found
 
 
-def ntk(features: Mapping[str, Tensor]) -> Tensor:
+def ntk(features: Mapping[str, Array]) -> Array:
     """Return K = J J^T, the tangent kernel K_ij = <df(x_i)/dtheta, df(x_j)/dtheta>, [R, N, N].
 
     A small update changes f by -(2 eta / N) K r (A. Jacot et al., Neural Tangent Kernel, 2018).
@@ -164,10 +170,10 @@ def ntk(features: Mapping[str, Tensor]) -> Tensor:
         features: the result of `functions.tangent`. A parameter that is missing counts as frozen.
     """
     j = _jacobian(features)
-    return j @ j.mT
+    return j @ j.swapaxes(-1, -2)
 
 
-def hessian(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tensor:
+def hessian(p: Parameters, x: Array, y: Array, trained: Sequence[str], precision: str = "float64") -> Array:
     """Return H = (2/N) (J^T J + sum_i r_i d^2f_i), the Hessian of L in closed form, [R, P, P].
 
     The second term couples v_k with the w_k and b_k of the same unit only: with a_ik = 1[w_k x_i + b_k > 0],
@@ -178,59 +184,64 @@ def hessian(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tens
         x: inputs, [N] or [R, N].
         y: targets, [N] or [R, N].
         trained: names of the trained parameters, in the order of the rows of H.
+        precision: the precision in which a run decides on the gates; see `geometry.is_active`.
 
     Raises:
         ValueError: if `trained` is empty or names no parameter of the network.
     """
-    features = tangent("relu", p, x)
+    features = tangent("relu", p, x, precision)
     if not trained or not set(trained) <= set(features):
         raise ValueError(f"trained must name some of {', '.join(features)}, not {', '.join(trained)!r}")
     residual = predict("relu", p, x) - y
     j = _jacobian({name: features[name] for name in trained})
-    h = j.mT @ j
-    active = (features["output_weight"] > 0).to(h.dtype)
+    h = j.swapaxes(-1, -2) @ j
+    active = gates(p, x, precision)
     cross = {
-        "input_slope": torch.einsum("rn,rn,rnw->rw", residual, x.expand_as(residual), active),
-        "bias": torch.einsum("rn,rnw->rw", residual, active),
+        "input_slope": np.einsum("rn,rn,rnw->rw", residual, np.broadcast_to(x, residual.shape), active),
+        "bias": np.einsum("rn,rnw->rw", residual, active),
     }
     start, first_row = 0, {}
     for name in trained:
         first_row[name] = start
         start += 1 if name == "output_bias" else active.shape[-1]
-    unit = torch.arange(active.shape[-1], device=h.device)
+    unit = np.arange(active.shape[-1])
     if "output_weight" in first_row:
         v = first_row["output_weight"] + unit
         for name in cross.keys() & first_row.keys():
             h[:, first_row[name] + unit, v] += cross[name]
             h[:, v, first_row[name] + unit] += cross[name]
-    return 2 / active.shape[-2] * h
+    found: Array = 2 / active.shape[-2] * h
+    return found
 
 
-def hessian_sharpness(p: Parameters, x: Tensor, y: Tensor, trained: Sequence[str]) -> Tensor:
+def hessian_sharpness(p: Parameters, x: Array, y: Array, trained: Sequence[str], precision: str = "float64") -> Array:
     """Return lambda_max(H), [R]: gradient descent is unstable where eta lambda_max / 2 > 1.
 
     It costs O(P^3). Arguments and errors are those of `hessian`. The term sharpness is from J. Cohen et al., Gradient
     Descent on Neural Networks Typically Occurs at the Edge of Stability, 2021.
     """
-    spectrum: Tensor = torch.linalg.eigvalsh(hessian(p, x, y, trained))
-    return spectrum[..., -1]
+    found: Array = np.linalg.eigvalsh(hessian(p, x, y, trained, precision))[..., -1].astype(np.float64)
+    return found
 
 
-def _jacobian(features: Mapping[str, Tensor]) -> Tensor:
+def _jacobian(features: Mapping[str, Array]) -> Array:
     """Return J, the tangent features of all parameters concatenated, [R, N, P]."""
-    return torch.cat([value.reshape(*value.shape[:2], -1) for value in features.values()], dim=-1)
+    return np.concatenate([value.reshape(*value.shape[:2], -1) for value in features.values()], axis=-1)
 
 
-def _tolerance(phi: Tensor, s: Tensor) -> Tensor:
+def _tolerance(phi: Array, s: Array) -> Array:
     """Return the largest singular value that counts as 0."""
-    return max(phi.shape[-2:]) * torch.finfo(phi.dtype).eps * s[..., :1]
+    found: Array = max(phi.shape[-2:]) * float(np.finfo(phi.dtype).eps) * s[..., :1]
+    return found
 
 
-def _project(left: Tensor, y: Tensor) -> Tensor:
+def _project(left: Array, y: Array) -> Array:
     """Return U^T y; y may have no replica axis."""
-    return torch.einsum("...nj,...n->...j", left, y)
+    found: Array = np.einsum("...nj,...n->...j", left, y)
+    return found
 
 
-def _combine(right: Tensor, coordinates: Tensor) -> Tensor:
+def _combine(right: Array, coordinates: Array) -> Array:
     """Return V a, given V^T."""
-    return torch.einsum("...jf,...j->...f", right, coordinates)
+    found: Array = np.einsum("...jf,...j->...f", right, coordinates)
+    return found

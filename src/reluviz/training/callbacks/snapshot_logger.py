@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
-from reluviz.core.functions_torch import Parameters
-from reluviz.core.snapshot import RawSnapshot
-from reluviz.core.snapshot_torch import Snapshot, optimum
+from reluviz.core.models import MODELS, Array, Parameters
+from reluviz.core.snapshot import RawSnapshot, Snapshots
+from reluviz.core.theory import linear
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged
 from reluviz.models.module import RegressionModule
@@ -39,7 +39,7 @@ class SnapshotLogger(L.Callback):
     Attributes:
         not_diverged: which replicas have not diverged at the last computed snapshot, [R].
         loss: the training loss at that snapshot, [R]; None before the first.
-        last_computed: that snapshot; None before the first.
+        last_computed: that snapshot, S = 1; None before the first.
         picture_seconds: processor time spent on pictures.
 
     Raises:
@@ -61,21 +61,21 @@ class SnapshotLogger(L.Callback):
         self.most_units = most_units
         self.settings = settings
         self.history = VoteHistory()
-        self._initial_loss: torch.Tensor | None = None
+        self._initial_loss: Array | None = None
         self._initial_parameters: Parameters | None = None
         self._writer: RunWriter | None = None
         self._queue: SnapshotQueue | None = None
         self._finished = False
 
     @property
-    def latest(self) -> Snapshot | None:
-        """The last snapshot taken, computed now if necessary; None before the first."""
+    def latest(self) -> Snapshots | None:
+        """The last snapshot taken, S = 1, computed now if necessary; None before the first."""
         if self._queue is not None:
             self._queue.compute_pending()
         return self.last_computed
 
     @property
-    def last_computed(self) -> Snapshot | None:  # noqa: D102
+    def last_computed(self) -> Snapshots | None:  # noqa: D102
         return None if self._queue is None else self._queue.latest
 
     @property
@@ -95,11 +95,13 @@ class SnapshotLogger(L.Callback):
         if self._queue is not None:
             self._queue.finish()
             self._initial_loss = self._queue.initial_loss
-        return {"initial_loss": self._initial_loss, "history": self.history.state_dict()}
+        initial_loss = None if self._initial_loss is None else torch.from_numpy(self._initial_loss)
+        return {"initial_loss": initial_loss, "history": self.history.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
-        self._initial_loss = state_dict["initial_loss"]
+        initial_loss = state_dict["initial_loss"]
+        self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -121,7 +123,6 @@ class SnapshotLogger(L.Callback):
             self._writer.write_layout(getattr(module, "width", 1), len(module.seeds), test)
             self._writer.write_session_start(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._writer.write_text(hparams.summary_markdown(self.settings, None), 0)
-        best = optimum(module.model, data.dataset)
         options = SnapshotOptions(
             model=module.model,
             trained=module.trained,
@@ -133,7 +134,7 @@ class SnapshotLogger(L.Callback):
             most_units=self.most_units,
             picture_updates=frozenset(picture_updates if self._writer is not None else ()),
             contributions=self.contributions,
-            optimum=None if best is None else float(best),
+            optimum=_optimum(module.model, data.dataset),
         )
         self._finished = False
         self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss)
@@ -159,7 +160,7 @@ class SnapshotLogger(L.Callback):
         loss_batch = module.batch_loss.detach().to("cpu", torch.float64, copy=True)
         raw = RawSnapshot(int(module.updates_done), time.time(), module.parameter_copies(), loss_batch.numpy())
         if raw.update == 0:
-            self._initial_parameters = {name: torch.from_numpy(value) for name, value in raw.parameters.items()}
+            self._initial_parameters = raw.parameters
         known_not_diverged = queue.add(raw)
         if not known_not_diverged:
             self._raise_if_diverged(module, _module_and_data(trainer, module)[1].dataset, queue)
@@ -172,9 +173,9 @@ class SnapshotLogger(L.Callback):
         if snapshot is not None and (divergence := snapshot.divergence(initial_loss)) is not None:
             replica, parameter = divergence
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
-            value = float(snapshot.loss_train[replica])
+            value = float(snapshot.loss_train[0, replica])
             raise Diverged(
-                f"diverged{where}: after update {snapshot.update:,} {parameter} has left every bound"
+                f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
                 f" ({tags.LOSS_TRAIN} {value:.3g}); {advice(module, dataset, self._initial_parameters)}"
             )
 
@@ -189,12 +190,18 @@ class SnapshotLogger(L.Callback):
             queue.finish()
             if self._writer is None or queue.latest is None or self.settings is None:
                 return
-            self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.update)
+            self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
             self._writer.write_session_end(self.settings)
             self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+
+def _optimum(model: str, dataset: Dataset) -> float | None:
+    """Return theta* of a model f = theta phi(x); None for other models, whose optimum is not unique."""
+    feature = MODELS[model].feature
+    return None if feature is None else float(linear.optimum(feature(dataset.x), dataset.y))
 
 
 def _module_and_data(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, Any]:

@@ -22,6 +22,7 @@ from reluviz.analysis.report.pictures.loss_curves import update_limits
 from reluviz.analysis.report.pictures.page_axes import PageAxes
 from reluviz.analysis.report.pictures.picture import Picture
 from reluviz.core.distribution import percentiles
+from reluviz.core.models import MODELS
 from reluviz.data.dataset import span
 from reluviz.errors import UserError
 from reluviz.plots.axes import round_ticks
@@ -132,14 +133,14 @@ def _square(root: Floats) -> Floats:
 
 def read_elbow_paths(replica: Replica) -> ElbowPaths | None:
     """Return the elbows of a replica; None if its run has none, or cannot be read."""
-    # imports torch, which a report on other models does not need
+    # most reports have no such picture
     from reluviz.analysis import load_run
 
     try:
         run = load_run(replica.folder)
     except (UserError, OSError):
         return None
-    if run.model != "relu" or not 0 <= replica.row < len(run.seeds):
+    if not MODELS[run.model].has_units or not 0 <= replica.row < len(run.seeds):
         return None
     kept = evenly_spaced(len(run.updates), MAX_SNAPSHOTS)
     width = run.input_slope.shape[-1]

@@ -1,0 +1,78 @@
+"""What a run will train, from its configuration: everything that can be built and checked without torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from reluviz.core.models import MODELS
+from reluviz.data.dataset import Dataset
+from reluviz.data.samplers import Sampler, checked_batch
+from reluviz.data.schedules import Schedule
+from reluviz.errors import UserError
+from reluviz.training.instantiate import build
+from reluviz.training.validation import check, plain, seeds_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of a run that need no torch.
+
+    Attributes:
+        settings: the configuration as plain values, each of them within its rule.
+        dataset: the points.
+        sampler: which points each update uses.
+        snapshots: after which updates a snapshot is taken.
+        seeds: one seed for each replica.
+    """
+
+    settings: dict[str, Any]
+    dataset: Dataset
+    sampler: Sampler
+    snapshots: Schedule
+    seeds: list[int]
+
+
+def plan_run(cfg: DictConfig) -> Plan:
+    """Check a composed configuration and build the parts of its run that need no torch.
+
+    Raises:
+        UserError: if the run could not be trained.
+    """
+    settings: dict[str, Any] = plain(check(cfg))
+    settings.setdefault("scheduler", None)
+    dataset = build(settings["data"], "data")
+    sampler = build(settings["sampler"], "sampler")
+    snapshots = build(settings["snapshots"], "snapshots")
+    checked_batch(sampler, len(dataset.x))
+    node = settings["model"]
+    if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
+        raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
+    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg))
+
+
+def check_points(model: str, dataset: Dataset) -> None:
+    """Check that gradient descent can train a model on the points.
+
+    Raises:
+        UserError: if the model is f = theta phi(x), and the curvature 2 mean(phi^2) of its loss is 0.
+    """
+    record = MODELS.get(model)
+    if record is None or record.feature is None:
+        return
+    with np.errstate(all="ignore"):
+        curved = bool(np.square(record.feature(dataset.x)).any())
+    if not curved:
+        phi = record.formula.removeprefix("y = theta ")
+        raise UserError(f"data={dataset.name}: {phi}^2 is 0 for every x in floating point; use other units")
+
+
+def check_callbacks(settings: dict[str, Any]) -> None:
+    """Check that the run is recorded.
+
+    Raises:
+        UserError: if the callback that takes the snapshots is missing.
+    """
+    if "snapshots" not in settings["callbacks"]:
+        raise UserError("callbacks.snapshots is missing: it records the run; callbacks=minimal records the least")
