@@ -59,6 +59,11 @@ TIMEOUT_SECONDS = 600
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "core/snapshot.py",
+        "recorded = sample if len(sample) < len(x) else None",
+        "recorded = sample if len(sample) <= len(x) else None",
+    ): "all samples are recorded either way, in the same order",
+    (
         "core/votes.py",
         "if recorded is not None or samples > step:",
         "if recorded is not None or samples >= step:",
