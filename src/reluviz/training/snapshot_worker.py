@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.models import Array
-from reluviz.core.models.relu import RELU
+from reluviz.core.models.relu import MODEL as RELU
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes

@@ -1,17 +1,9 @@
-// The registry of the models that the page knows: a twin of reluviz/core/models/__init__.py.
+// The models of the page. Importing the file of a model registers it.
 
-import { CONSTANT } from "./models/constant.js";
-import { LINEAR_MODEL } from "./models/linear.js";
-import { RELU } from "./models/relu.js";
-
-export const MODELS = Object.fromEntries([
-  CONSTANT,
-  LINEAR_MODEL,
-  RELU,
-].map((model) => [model.name, model]));
+import { registered } from "./registry.js";
+import * as constant from "./models/constant.js";
+import * as linear from "./models/linear.js";
+import * as relu from "./models/relu.js";
 
 /** The model of a name. @param {string} name */
-export function modelOf(name) {
-  if (!Object.hasOwn(MODELS, name)) throw new Error(`this page does not know the model ${name}`);
-  return MODELS[name];
-}
+export const modelOf = (name) => registered(name);

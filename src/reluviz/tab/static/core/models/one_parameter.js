@@ -1,18 +1,19 @@
 // Models with one parameter, f(x) = theta phi(x): a twin of reluviz/core/models/one_parameter.py. Parameters: {model, theta}.
 
 import { twice } from "../gradient_factor.js";
+import { register } from "../registry.js";
 
 const CURVE_POINTS = 201;
 
 /**
- * The record of a model.
+ * Register and return the record of a model.
  * @param {string} name
  * @param {string} formula its equation, as the page shows it
  * @param {(x: number) => number} feature phi
  * @param {{caption: string, weight: string, asked: string}} words about what each point asks for
  * @param {{straight?: boolean, equalWeights?: boolean}} shape whether phi is a straight line, and whether it is a constant
  */
-export const oneParameterModel = (name, formula, feature, words, { straight = false, equalWeights = false } = {}) => ({
+export const oneParameterModel = (name, formula, feature, words, { straight = false, equalWeights = false } = {}) => register({
   name, formula, feature, words, equalWeights,
   hasUnits: false,
 

@@ -3,6 +3,7 @@
 
 import { activeSlope, elbow, isActive, slopeJump } from "../elbows.js";
 import { twice } from "../gradient_factor.js";
+import { register } from "../registry.js";
 
 const flags = (trained) => ({
   w: trained.includes("input_slope"),
@@ -11,7 +12,7 @@ const flags = (trained) => ({
   c: trained.includes("output_bias"),
 });
 
-export const RELU = {
+export const RELU = register({
   name: "relu",
   hasUnits: true,
   feature: null,
@@ -120,4 +121,4 @@ export const RELU = {
     }
     return out;
   },
-};
+});
