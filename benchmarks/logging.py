@@ -27,12 +27,12 @@ from reluviz.training import prepare, run
 SNAPSHOT = {
     "parameters copied": ["reluviz.models:RegressionModule.parameter_copies"],
     "handed over": ["reluviz.training.callbacks:SnapshotLogger._take_snapshot"],
-    "losses": ["reluviz.core.votes:losses"],
+    "losses": ["reluviz.core.functions:mean_squared_error"],
     "votes": ["reluviz.core.votes:summarize"],
     "geometry": [
-        "reluviz.core.functions:elbow",
-        "reluviz.core.functions:slope_jump",
-        "reluviz.core.functions:unit_status",
+        "reluviz.core.elbows:elbow",
+        "reluviz.core.elbows:slope_jump",
+        "reluviz.core.elbows:unit_status",
     ],
     "history of votes": ["reluviz.training.vote_history:VoteHistory.add"],
     "scalars": [
