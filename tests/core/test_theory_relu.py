@@ -339,6 +339,33 @@ def test_a_singular_value_counts_as_0_up_to_the_larger_side_times_the_rounding_e
         assert int(relu.least_squares(phi, np.ones(rows)).rank) == rank
         kept = 8.0 / (0.5 if rank == 3 else smallest)
         assert float(relu.effective_condition_number(phi)) == pytest.approx(kept, rel=0.2)
+        # the number of replicas is no side of Phi
+        assert (relu.least_squares(np.stack([phi] * 3 * N), np.ones(rows)).rank == rank).all()
+
+
+def test_a_singular_value_equal_to_the_tolerance_counts_as_0() -> None:
+    # the singular values of a diagonal matrix are exact
+    phi = np.diag([1.0, 2 * np.finfo(float).eps])
+    found = relu.least_squares(phi, np.ones(2))
+    assert int(found.rank) == 1
+    close(found.solution, np.array([1.0, 0.0]))
+    assert float(relu.effective_condition_number(phi)) == 1
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_features_that_are_all_0_leave_the_mean(lam: float) -> None:
+    y, phi = data()[1], np.zeros((R, N, W + 1))
+    found = relu.least_squares(phi, y)
+    assert found.rank.tolist() == [0] * R
+    close(found.solution, np.zeros((R, W + 1)))
+    v, c = relu.ridge(phi[..., :-1], y, lam)
+    close(v, np.zeros((R, W)))
+    close(c, np.full(R, y.mean()))
+    phi[..., -1] = 1
+    found = relu.least_squares(phi, y)
+    assert found.rank.tolist() == [1] * R
+    close(found.solution, np.append(np.zeros(W), y.mean()) * np.ones((R, 1)))
+    close(relu.effective_condition_number(phi), np.ones(R))
 
 
 def test_the_output_layer_is_badly_conditioned_for_200_points_and_uniform_elbows() -> None:
