@@ -264,6 +264,20 @@ def test_a_full_batch_without_replacement_has_no_variance() -> None:
     assert linear.largest_mean_square_step(X, N, replacement=False) == pytest.approx(1 / M2, rel=1e-12)
 
 
+@pytest.mark.parametrize("samples", [2, 5])
+def test_batches_of_one_point_are_the_same_with_and_without_replacement(samples: int) -> None:
+    x, y = X[:samples], Y[:samples]
+    found = [
+        (
+            constant.stationary_variance(y, 0.2, 1, replacement),
+            linear.stationary_variance(x, y, 0.2, 1, replacement),
+            linear.largest_mean_square_step(x, 1, replacement),
+        )
+        for replacement in (True, False)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
 def test_shuffled_epochs_vary_less_than_the_formula() -> None:
     generator = np.random.default_rng(5)
     lr, size, runs = 0.1, 10, 10_000
@@ -349,10 +363,14 @@ ZERO = np.zeros(3)
         (lambda: linear.largest_mean_square_step(ZERO, 1), "every x is 0"),
         (lambda: linear.trajectory(ZERO, ZERO, ZERO, 0.1, 3), "every x is 0"),
         (lambda: constant.largest_stable_step(1.0), "momentum"),
+        (lambda: constant.largest_stable_step(-0.1), "momentum"),
+        (lambda: linear.largest_stable_step(X, 1.0), "momentum"),
         (lambda: linear.largest_stable_step(X, -0.1), "momentum"),
         (lambda: constant.trajectory(ZERO, Y, 0.1, -1), "updates"),
         (lambda: constant.stationary_variance(Y, 1.0, 4), "between 0 and 1, not 1.0"),
+        (lambda: constant.stationary_variance(Y, 0.0, 4), "between 0 and 1, not 0.0"),
         (lambda: linear.stationary_variance(X, Y, 5.0, 4), "between 0 and 0"),
+        (lambda: linear.stationary_variance(X, Y, 0.0, 4), "not 0.0"),
         (lambda: constant.stationary_variance(Y, 0.1, N + 1, replacement=False), "batch size 31"),
         (lambda: linear.stationary_variance(X, Y, 0.1, 0), "batch size 0"),
     ],

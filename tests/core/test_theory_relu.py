@@ -24,6 +24,7 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "hidden": ("input_slope", "bias"),
     "slope and weight": ("output_weight", "input_slope"),
     "biases": ("output_bias", "bias"),
+    "output bias first": ("output_bias", "output_weight", "bias"),
 }
 
 
@@ -224,6 +225,19 @@ def test_the_output_trajectory_equals_that_of_gradient_descent(lr: float) -> Non
         close(path[:, t], outputs(after), atol=1e-11)
 
 
+def test_each_mode_of_the_output_layer_shrinks_by_its_own_factor() -> None:
+    # a diagonal Phi has its modes on its axes; N = 7 and eta = 1 give the steps 2 sigma^2 / 7
+    step = np.array([1.9, 1.2, 0.9, 0.62, 0.51, 0.49, 1e-9])
+    sigma = np.sqrt(step * 7 / 2)
+    counts = [0, 1, 2, 9]
+    y, start = np.linspace(1, 2, 7), np.linspace(-1, 1, 7)
+    path = relu.output_trajectory(np.diag(sigma), y, start, 1.0, counts)
+    for t, count in enumerate(counts):
+        # an exact product for the slow mode, 1 - (1 - s)^t = t s for s t far below 1
+        moved = np.where(step < 1e-6, count * step, 1 - (1 - step) ** count)
+        np.testing.assert_allclose(path[t] - start, moved * (y / sigma - start), rtol=1e-7, atol=1e-14)
+
+
 def test_functions_of_the_features_work_without_a_replica_axis() -> None:
     (x, y), p = data(), network()
     phi = features(p, x)
@@ -399,6 +413,10 @@ def test_least_squares_has_the_expected_training_and_noise_free_errors() -> None
     assert noise_free < training
 
 
+def test_the_expected_training_error_falls_from_the_variance_of_the_noise_at_rank_0_to_0_at_rank_n() -> None:
+    assert [relu.expected_training_error(0.3, rank, 60) for rank in (0, 20, 60)] == pytest.approx([0.09, 0.06, 0])
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_dead_units_stay_the_same_bit_for_bit(momentum: float) -> None:
     (x, y), p = data(), network(elbows=False, width=20)
@@ -437,6 +455,7 @@ Y = np.zeros(N)
     [
         (lambda: relu.ridge(well_conditioned(), Y, -1.0), "lambda"),
         (lambda: relu.expected_training_error(0.1, 61, 60), "rank"),
+        (lambda: relu.expected_training_error(0.1, -1, 60), "rank"),
         (lambda: relu.output_trajectory(well_conditioned(), Y, Y[:4], 0.1, [3, -1]), "not -1"),
         (lambda: relu.hessian(network(), *data(), ("output_weights",)), "output_weights"),
         (lambda: relu.hessian_sharpness(network(), *data(), ()), "trained must name"),
