@@ -73,6 +73,31 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "if recorded is not None or samples > step:",
         "if recorded is not None or samples >= step:",
     ): "a single chunk is computed twice, with the same result",
+    (
+        "core/theory/relu.py",
+        "slow = -np.expm1(t * np.log1p(-np.minimum(step, 0.5)))",
+        "slow = -np.expm1(t * np.log1p(-np.minimum(step, 0.625)))",
+    ): "only steps below 0.5 use this value",
+    (
+        "core/theory/relu.py",
+        "moved = np.where(step < 0.5, slow, 1 - (1 - step) ** t)",
+        "moved = np.where(step <= 0.5, slow, 1 - (1 - step) ** t)",
+    ): "both expressions have the same value at 0.5",
+    (
+        "core/theory/relu.py",
+        "v = _combine(right, shrink * _project(left, y - np.expand_dims(level, -1)))",
+        "v = _combine(right, shrink * _project(left, y + np.expand_dims(level, -1)))",
+    ): "the left singular vectors of centred features are orthogonal to constants",
+    (
+        "core/theory/relu.py",
+        "return np.concatenate([value.reshape(*value.shape[:2], -1) for value in features.values()], axis=-1)",
+        "return np.concatenate([value.reshape(*value.shape[:2], -2) for value in features.values()], axis=-1)",
+    ): "NumPy takes any negative length as the one that is left",
+    (
+        "core/theory/baselines.py",
+        "ranks = [0] if least_squares is None else least_squares.rank",
+        "ranks = [1] if least_squares is None else least_squares.rank",
+    ): "without least squares only the training floor is returned, which does not depend on the rank",
 }
 """File, source line and mutated line -> why the mutant changes nothing that a user could see."""
 

@@ -1,4 +1,4 @@
-"""Snapshots: losses, divergence, recorded samples and reference values."""
+"""Snapshots: losses, divergence and recorded samples."""
 
 import math
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from reluviz.core.functions import features, mean_squared_error, predict
+from reluviz.core.functions import mean_squared_error, predict
 from reluviz.core.snapshot import MAX_RECORDED_SAMPLES, RawSnapshot, compute_snapshots, recorded_samples
-from reluviz.core.theory.baselines import reference_values
 from reluviz.data import Dataset, piecewise_linear
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
 
@@ -79,22 +78,6 @@ def test_more_than_two_thousand_samples_are_recorded_as_an_even_subsample_with_b
     assert len(kept) == MAX_RECORDED_SAMPLES
     assert (kept[0], kept[-1]) == (0, 10**6 - 1)
     assert set(np.diff(kept)) <= {500, 501}
-
-
-def test_the_reference_values_of_a_network_are_least_squares_and_ridge_on_its_features() -> None:
-    module = ReLUModule(width=3, seeds=[0, 1])
-    found = reference_values("relu", module.parameter_copies(), DATA, 0.1)
-    phi, test = (features(module.parameter_copies(), x) for x in (DATA.x, DATA.x_test))
-    for r in range(2):
-        best, *_ = np.linalg.lstsq(phi[r], DATA.y, rcond=None)
-        assert float(found.least_squares.losses.train[r]) == pytest.approx(np.mean((phi[r] @ best - DATA.y) ** 2))
-        assert float(found.least_squares.losses.test[r]) == pytest.approx(np.mean((test[r] @ best - DATA.y_test) ** 2))
-        # the penalty adds three equations, for v but not for c, the last column
-        rows = np.vstack([phi[r], math.sqrt(0.1) * np.eye(3, 4)])
-        ridge, *_ = np.linalg.lstsq(rows, np.append(DATA.y, np.zeros(3)), rcond=None)
-        assert float(found.ridge_losses.train[r]) == pytest.approx(np.mean((phi[r] @ ridge - DATA.y) ** 2))
-    assert found.noise_train == pytest.approx(np.mean(DATA.noise**2))
-    assert found.noise_test == [pytest.approx(0.01 * rank / 200) for rank in found.least_squares.rank]
 
 
 def test_the_bound_that_excludes_a_divergence_is_the_square_of_the_largest_residual() -> None:

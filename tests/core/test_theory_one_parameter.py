@@ -1,6 +1,8 @@
 """The closed forms of the constant and the linear model, compared with autograd, training and enumeration."""
 
+import inspect
 import itertools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from reluviz.core import votes
+from reluviz.core import theory, votes
 from reluviz.core.theory import constant, linear
 
 Array = NDArray[np.float64]
@@ -155,6 +157,11 @@ def test_the_trajectory_equals_that_of_gradient_descent(model: str, lr: float) -
 
 
 @both
+def test_a_trajectory_of_no_updates_is_its_start(model: str) -> None:
+    close(TRAJECTORY[model](thetas(), 0.3, 0), thetas()[:, None])
+
+
+@both
 @pytest.mark.parametrize("lr", RATES)
 def test_an_update_multiplies_the_error_by_the_contraction_factor(model: str, lr: float) -> None:
     rho = {"constant": constant.contraction_factor(lr), "linear": linear.contraction_factor(X, lr)}[model]
@@ -257,6 +264,20 @@ def test_a_full_batch_without_replacement_has_no_variance() -> None:
     assert linear.largest_mean_square_step(X, N, replacement=False) == pytest.approx(1 / M2, rel=1e-12)
 
 
+@pytest.mark.parametrize("samples", [2, 5])
+def test_batches_of_one_point_are_the_same_with_and_without_replacement(samples: int) -> None:
+    x, y = X[:samples], Y[:samples]
+    found = [
+        (
+            constant.stationary_variance(y, 0.2, 1, replacement),
+            linear.stationary_variance(x, y, 0.2, 1, replacement),
+            linear.largest_mean_square_step(x, 1, replacement),
+        )
+        for replacement in (True, False)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
 def test_shuffled_epochs_vary_less_than_the_formula() -> None:
     generator = np.random.default_rng(5)
     lr, size, runs = 0.1, 10, 10_000
@@ -273,15 +294,27 @@ def test_shuffled_epochs_vary_less_than_the_formula() -> None:
     assert path[-1] / formula == pytest.approx(0.56, abs=0.03)
 
 
+def test_the_constant_and_the_linear_model_have_the_same_functions_in_the_same_order() -> None:
+    names = [
+        [name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")]
+        for module in (constant, linear)
+    ]
+    assert names[0] == names[1]
+    table = theory.__doc__.partition("linear  f(x)")[0]
+    assert re.findall(r"`(\w+)`", table) == names[0]
+
+
 def test_the_linear_model_on_ones_is_the_constant_model() -> None:
     one, theta, lr = np.ones(N), thetas(), 0.3
-    close(linear.loss(theta, one, Y), constant.loss(theta, Y))
-    close(linear.gradient(theta, one, Y), constant.gradient(theta, Y))
-    close(linear.optimum(one, Y), constant.optimum(Y))
-    close(linear.contributions(theta, one, Y), constant.contributions(theta, Y))
-    close(linear.candidate(one, Y), constant.candidate(Y))
-    close(linear.weight(one), constant.weight(Y))
-    close(linear.trajectory(theta, one, Y, lr, 5), constant.trajectory(theta, Y, lr, 5))
+    # products with 1 are exact, so that both have the same bits
+    assert np.array_equal(linear.loss(theta, one, Y), constant.loss(theta, Y))
+    assert np.array_equal(linear.gradient(theta, one, Y), constant.gradient(theta, Y))
+    assert linear.optimum(one, Y) == constant.optimum(Y)
+    assert np.array_equal(linear.update(theta, one, Y, lr), constant.update(theta, Y, lr))
+    assert np.array_equal(linear.contributions(theta, one, Y), constant.contributions(theta, Y))
+    assert np.array_equal(linear.candidate(one, Y), constant.candidate(Y))
+    assert np.array_equal(linear.weight(one), constant.weight(Y))
+    assert np.array_equal(linear.trajectory(theta, one, Y, lr, 5), constant.trajectory(theta, Y, lr, 5))
     assert linear.contraction_factor(one, lr) == constant.contraction_factor(lr)
     for replacement in (True, False):
         found = linear.stationary_variance(one, Y, lr, 4, replacement)
@@ -297,6 +330,11 @@ def test_the_mean_squared_distance_of_the_constant_shrinks_below_a_step_of_1_and
         assert (growth < 1) is shrinks
     with pytest.raises(ValueError, match="between 0 and 1"):
         constant.stationary_variance(Y, constant.largest_mean_square_step(), 4)
+
+
+def test_the_linear_model_has_no_stationary_variance_at_the_largest_mean_square_step_itself() -> None:
+    with pytest.raises(ValueError, match="finite stationary variance"):
+        linear.stationary_variance(X, Y, linear.largest_mean_square_step(X, 4), 4)
 
 
 def test_largest_mean_square_step_is_m2_over_m4_for_a_batch_of_1() -> None:
@@ -325,10 +363,14 @@ ZERO = np.zeros(3)
         (lambda: linear.largest_mean_square_step(ZERO, 1), "every x is 0"),
         (lambda: linear.trajectory(ZERO, ZERO, ZERO, 0.1, 3), "every x is 0"),
         (lambda: constant.largest_stable_step(1.0), "momentum"),
+        (lambda: constant.largest_stable_step(-0.1), "momentum"),
+        (lambda: linear.largest_stable_step(X, 1.0), "momentum"),
         (lambda: linear.largest_stable_step(X, -0.1), "momentum"),
         (lambda: constant.trajectory(ZERO, Y, 0.1, -1), "updates"),
         (lambda: constant.stationary_variance(Y, 1.0, 4), "between 0 and 1, not 1.0"),
+        (lambda: constant.stationary_variance(Y, 0.0, 4), "between 0 and 1, not 0.0"),
         (lambda: linear.stationary_variance(X, Y, 5.0, 4), "between 0 and 0"),
+        (lambda: linear.stationary_variance(X, Y, 0.0, 4), "not 0.0"),
         (lambda: constant.stationary_variance(Y, 0.1, N + 1, replacement=False), "batch size 31"),
         (lambda: linear.stationary_variance(X, Y, 0.1, 0), "batch size 0"),
     ],

@@ -24,6 +24,7 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "hidden": ("input_slope", "bias"),
     "slope and weight": ("output_weight", "input_slope"),
     "biases": ("output_bias", "bias"),
+    "output bias first": ("output_bias", "output_weight", "bias"),
 }
 
 
@@ -224,6 +225,19 @@ def test_the_output_trajectory_equals_that_of_gradient_descent(lr: float) -> Non
         close(path[:, t], outputs(after), atol=1e-11)
 
 
+def test_each_mode_of_the_output_layer_shrinks_by_its_own_factor() -> None:
+    # a diagonal Phi has its modes on its axes; N = 7 and eta = 1 give the steps 2 sigma^2 / 7
+    step = np.array([1.9, 1.2, 0.9, 0.62, 0.51, 0.49, 1e-9])
+    sigma = np.sqrt(step * 7 / 2)
+    counts = [0, 1, 2, 9]
+    y, start = np.linspace(1, 2, 7), np.linspace(-1, 1, 7)
+    path = relu.output_trajectory(np.diag(sigma), y, start, 1.0, counts)
+    for t, count in enumerate(counts):
+        # an exact product for the slow mode, 1 - (1 - s)^t = t s for s t far below 1
+        moved = np.where(step < 1e-6, count * step, 1 - (1 - step) ** count)
+        np.testing.assert_allclose(path[t] - start, moved * (y / sigma - start), rtol=1e-7, atol=1e-14)
+
+
 def test_functions_of_the_features_work_without_a_replica_axis() -> None:
     (x, y), p = data(), network()
     phi = features(p, x)
@@ -339,6 +353,33 @@ def test_a_singular_value_counts_as_0_up_to_the_larger_side_times_the_rounding_e
         assert int(relu.least_squares(phi, np.ones(rows)).rank) == rank
         kept = 8.0 / (0.5 if rank == 3 else smallest)
         assert float(relu.effective_condition_number(phi)) == pytest.approx(kept, rel=0.2)
+        # the number of replicas is no side of Phi
+        assert (relu.least_squares(np.stack([phi] * 3 * N), np.ones(rows)).rank == rank).all()
+
+
+def test_a_singular_value_equal_to_the_tolerance_counts_as_0() -> None:
+    # the singular values of a diagonal matrix are exact
+    phi = np.diag([1.0, 2 * np.finfo(float).eps])
+    found = relu.least_squares(phi, np.ones(2))
+    assert int(found.rank) == 1
+    close(found.solution, np.array([1.0, 0.0]))
+    assert float(relu.effective_condition_number(phi)) == 1
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_features_that_are_all_0_leave_the_mean(lam: float) -> None:
+    y, phi = data()[1], np.zeros((R, N, W + 1))
+    found = relu.least_squares(phi, y)
+    assert found.rank.tolist() == [0] * R
+    close(found.solution, np.zeros((R, W + 1)))
+    v, c = relu.ridge(phi[..., :-1], y, lam)
+    close(v, np.zeros((R, W)))
+    close(c, np.full(R, y.mean()))
+    phi[..., -1] = 1
+    found = relu.least_squares(phi, y)
+    assert found.rank.tolist() == [1] * R
+    close(found.solution, np.append(np.zeros(W), y.mean()) * np.ones((R, 1)))
+    close(relu.effective_condition_number(phi), np.ones(R))
 
 
 def test_the_output_layer_is_badly_conditioned_for_200_points_and_uniform_elbows() -> None:
@@ -370,6 +411,10 @@ def test_least_squares_has_the_expected_training_and_noise_free_errors() -> None
     assert training == pytest.approx(relu.expected_training_error(sigma, rank, N), rel=0.03)
     assert noise_free == pytest.approx(relu.noise_floor(eps[0], rank, sigma).test, rel=0.03)
     assert noise_free < training
+
+
+def test_the_expected_training_error_falls_from_the_variance_of_the_noise_at_rank_0_to_0_at_rank_n() -> None:
+    assert [relu.expected_training_error(0.3, rank, 60) for rank in (0, 20, 60)] == pytest.approx([0.09, 0.06, 0])
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -410,6 +455,7 @@ Y = np.zeros(N)
     [
         (lambda: relu.ridge(well_conditioned(), Y, -1.0), "lambda"),
         (lambda: relu.expected_training_error(0.1, 61, 60), "rank"),
+        (lambda: relu.expected_training_error(0.1, -1, 60), "rank"),
         (lambda: relu.output_trajectory(well_conditioned(), Y, Y[:4], 0.1, [3, -1]), "not -1"),
         (lambda: relu.hessian(network(), *data(), ("output_weights",)), "output_weights"),
         (lambda: relu.hessian_sharpness(network(), *data(), ()), "trained must name"),

@@ -2,9 +2,9 @@
 
 constant  f(x) = theta
     `loss` `gradient` `optimum` `update` `contributions` `candidate` `weight` `contraction_factor`
-    `largest_stable_step` `trajectory` `stationary_variance`
+    `largest_stable_step` `trajectory` `largest_mean_square_step` `stationary_variance`
 linear  f(x) = theta x
-    the same names, and `largest_mean_square_step`
+    the same names
 relu  f(x) = c + sum_k v_k relu(w_k x + b_k)
     `least_squares` `ridge` `effective_condition_number` `noise_floor` `expected_training_error`
     `output_trajectory` `largest_stable_step_output` `ntk` `hessian` `hessian_sharpness`

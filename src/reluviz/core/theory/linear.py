@@ -101,6 +101,18 @@ def trajectory(theta0: Array | float, x: Array, y: Array, lr: float, updates: in
     return found
 
 
+def largest_mean_square_step(x: Array, batch_size: int, replacement: bool = True) -> float:
+    """Return eta = m2 / (m2^2 + (m4 - m2^2) / B), beyond which E (theta - theta*)^2 grows; m2/m4 for B = 1.
+
+    It is smaller than 1/m2, because the curvature of a batch, 2 mean_B x^2, fluctuates. It tends to 1/m2 for large B.
+
+    Raises:
+        ValueError: if batch_size < 1, or > N without replacement; if every x_i is 0.
+    """
+    m2, m4 = _mean_square(x), float(np.square(np.square(x)).mean())
+    return m2 / (m2**2 + (m4 - m2**2) * _inverse_batch(len(x), batch_size, replacement))
+
+
 def stationary_variance(x: Array, y: Array, lr: float, batch_size: int, replacement: bool = True) -> float:
     """Return Var(theta) = (eta / B) mean(x^2 eps^2) / (m2 - eta (m2^2 + (m4 - m2^2) / B)) of SGD in the long run.
 
@@ -121,18 +133,6 @@ def stationary_variance(x: Array, y: Array, lr: float, batch_size: int, replacem
     noise = float(np.square(x * eps).mean()) * _inverse_batch(len(x), batch_size, replacement)
     m2 = _mean_square(x)
     return lr * noise / (m2 * (1 - lr / limit))
-
-
-def largest_mean_square_step(x: Array, batch_size: int, replacement: bool = True) -> float:
-    """Return eta = m2 / (m2^2 + (m4 - m2^2) / B), beyond which E (theta - theta*)^2 grows; m2/m4 for B = 1.
-
-    It is smaller than 1/m2, because the curvature of a batch, 2 mean_B x^2, fluctuates. It tends to 1/m2 for large B.
-
-    Raises:
-        ValueError: if batch_size < 1, or > N without replacement; if every x_i is 0.
-    """
-    m2, m4 = _mean_square(x), float(np.square(np.square(x)).mean())
-    return m2 / (m2**2 + (m4 - m2**2) * _inverse_batch(len(x), batch_size, replacement))
 
 
 def _inverse_batch(samples: int, batch_size: int, replacement: bool) -> float:
