@@ -1,4 +1,4 @@
-"""Atomic writes, the walk for runs, and names on disk, each of which stands in one place."""
+"""Atomic writes, the walk for runs, and names on disk; the package has one place for each of them."""
 
 import ast
 import os
