@@ -11,8 +11,10 @@ from reluviz.errors import UserError
 
 EVENT_FILE_PREFIX = "events.out.tfevents."
 """The beginning of the name of an event file."""
-CONFIG_FOLDER, CHECKPOINTS_FOLDER, METRICS_FILE = ".hydra", "checkpoints", "metrics.json"
-"""In a run's folder: its configuration, its checkpoints, its results."""
+CONFIG_FOLDER, CHECKPOINTS_FOLDER = ".hydra", "checkpoints"
+"""In a run's folder: its configuration, its checkpoints."""
+METRICS_FILE, FAILURE_FILE = "metrics.json", "failure.json"
+"""In a run's folder: its results, or why it could not be run."""
 SWEEP_FILE = "multirun.yaml"
 """In a sweep's folder: its configuration."""
 REPORT_MARKER = ".reluviz-report"
@@ -65,19 +67,24 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 class FolderWalk:
     """Visits a folder and all folders below it that may be runs or contain runs; iterate over it once.
 
-    Links are followed, and each folder is visited once. Hidden folders, `CHECKPOINTS_FOLDER` and reports are left out.
+    Links are followed, and each folder is visited once. Hidden folders, `CHECKPOINTS_FOLDER` and reports are left out,
+    unless the walk visits everything.
 
     Args:
         root: the first folder.
         seen: identities of folders that were visited before, by earlier walks too; the walk adds its own.
+        everything: whether no folder is left out.
 
     Attributes:
         unreadable: the folders for which this process has no permission.
         met_seen: whether the walk has met a folder that an earlier walk visited.
     """
 
-    def __init__(self, root: str | os.PathLike[str], seen: set[tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], seen: set[tuple[int, int]] | None = None, everything: bool = False
+    ) -> None:
         self.root = root
+        self.everything = everything
         self.unreadable: list[Path] = []
         self.met_seen = False
         self._seen = set() if seen is None else seen
@@ -91,15 +98,19 @@ class FolderWalk:
                 subfolders.clear()
                 continue
             identity = status.st_dev, status.st_ino
-            if identity in self._seen or REPORT_MARKER in files:
+            if identity in self._seen or (REPORT_MARKER in files and not self.everything):
                 self.met_seen |= identity in self._seen
                 subfolders.clear()
                 continue
             self._seen.add(identity)
             yield path, list(subfolders), files
-            inside = (name for name in subfolders if not name.startswith(".") and name != CHECKPOINTS_FOLDER)
-            subfolders[:] = sorted(inside)
+            subfolders[:] = sorted(name for name in subfolders if self.everything or not _belongs_to_run(name))
 
     def _note_error(self, error: OSError) -> None:
         if isinstance(error, PermissionError):
             self.unreadable.append(Path(error.filename))
+
+
+def _belongs_to_run(name: str) -> bool:
+    """Return whether a subfolder of this name is part of a run, so that no runs are below it."""
+    return name.startswith(".") or name == CHECKPOINTS_FOLDER

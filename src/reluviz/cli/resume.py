@@ -60,9 +60,9 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         stored = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
         choices = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra.runtime.choices
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
-        raise UserError(f"{setting}: the run's settings in {folder / '.hydra'} are damaged") from error
+        raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged") from error
     if not isinstance(stored, DictConfig) or "model" not in stored:
-        raise UserError(f"{setting}: the run's settings in {folder / '.hydra'} are damaged")
+        raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged")
     cfg = stored.copy()
     for override in config.parse(overrides):
         if override.is_sweep_override():

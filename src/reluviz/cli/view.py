@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from reluviz.analysis import last
 from reluviz.errors import UserError
-from reluviz.files import EVENT_FILE_PREFIX
+from reluviz.files import EVENT_FILE_PREFIX, FolderWalk
 
 HIGHEST_PORT = 65_535
 # Never 0: some of the plugins read it as "keep all", and others as "show none".
@@ -73,17 +73,10 @@ def _parser() -> _Parser:
 
 
 def _has_events(folder: str) -> bool:
-    """Return True if TensorBoard would find an event file; like TensorBoard this follows links, but no loop twice."""
-    seen: set[str] = set()
-    for path, subfolders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(path)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        if any(name.startswith(EVENT_FILE_PREFIX) for name in files):
-            return True
-    return False
+    """Return whether TensorBoard would find an event file; like TensorBoard this leaves no folder out."""
+    return any(
+        name.startswith(EVENT_FILE_PREFIX) for _, _, files in FolderWalk(folder, everything=True) for name in files
+    )
 
 
 def _check_folder(folder: str) -> None:

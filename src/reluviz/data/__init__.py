@@ -1,5 +1,6 @@
 """Data sets, the minibatches drawn from them, and the segments between snapshots."""
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,16 @@ __all__ = [*PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use: a process that only draws pictures needs no torch."""
+    """Import a public name on first use: a process that only draws pictures needs no torch.
+
+    Every other name in `targets.TARGETS` is a function that draws a data set of this target, as `sine` does.
+    """
     name = RECORDED_NAMES.get(name, name)
     if name in PUBLIC:
         return getattr(importlib.import_module(f"reluviz.data.{PUBLIC[name]}"), name)
+    targets = importlib.import_module("reluviz.data.targets")
+    if name in targets.TARGETS:
+        return functools.partial(targets.noisy_samples, name)
     raise AttributeError(f"module 'reluviz.data' has no attribute {name!r}")
 
 

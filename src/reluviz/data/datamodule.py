@@ -9,7 +9,7 @@ import torch
 
 from reluviz.data.dataset import Dataset
 from reluviz.data.point_files import file
-from reluviz.data.ranges import RULES, check_value
+from reluviz.data.ranges import check_value
 from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
 from reluviz.data.schedules import EverySchedule, Schedule
 from reluviz.data.segments import Segment
@@ -80,10 +80,9 @@ class SegmentData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.dataset = dataset
-        self.updates = int(updates)
+        self.updates: int = check_value("updates", updates)
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EverySchedule()
-        check_value("updates", updates, RULES["updates"])
         checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:

@@ -25,6 +25,8 @@ class Dataset:
         y_test: test outputs [M], without noise if the target is known.
         target: the true function; None for the user's own data.
         sigma: standard deviation of the training noise; None if unknown.
+        target_is_interpolated: whether `target` only interpolates the recorded values of the true function, because
+            this version of reluviz does not have the function itself; it is exact at the recorded points.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Dataset:
     y_test: Array | None = None
     target: Callable[[Array], Array] | None = field(default=None, repr=False)
     sigma: float | None = None
+    target_is_interpolated: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -1,29 +1,28 @@
 """Rules for values: the same for a configuration and for the arguments of a class."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 from reluviz.errors import UserError
 
 Rule = Callable[[Any], Any]
-"""Returns a valid value as the type it means; raises a ValueError that says what the value must be."""
+"""Returns a valid value as the plain type it means; raises a ValueError that says what the value must be."""
+MAX_SEED = 2**32 - 1
+"""NumPy's generators accept no larger seed."""
 
 
 def whole_number(least: int, most: float = math.inf) -> Rule:
-    """Return a rule for whole numbers, including floats such as 1e5."""
+    """Return a rule for whole numbers, NumPy's too, including floats such as 1e5."""
     expected = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
     expected = str(least) if least == most else expected
 
     def rule(value: Any) -> int:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value != value
-            or value in (math.inf, -math.inf)
-        ):
+        # a whole number may be too large for `math.isfinite`
+        if not isinstance(value, Integral) and not (_is_number(value) and math.isfinite(value)):
             raise ValueError(expected)
-        if value != int(value) or not least <= value <= most:
+        if isinstance(value, bool) or value != int(value) or not least <= value <= most:
             raise ValueError(expected)
         return int(value)
 
@@ -38,7 +37,7 @@ def number(least: float = -math.inf, above: float = -math.inf, below: float = ma
     expected += f" and below {below:g}" if below < math.inf else ""
 
     def rule(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_number(value) or not math.isfinite(value):
             raise ValueError(expected)
         if value < least or value <= above or value >= below:
             raise ValueError(expected)
@@ -58,17 +57,52 @@ def one_of(*words: str) -> Rule:
     return rule
 
 
-RULES: dict[str, Rule] = {"updates": whole_number(1), "sampler.batch_size": whole_number(1)}
-"""Key -> rule, of the settings of data modules and samplers."""
+def optional(rule: Rule) -> Rule:
+    """Return a rule that also accepts null."""
+    return lambda value: None if value is None else rule(value)
 
 
-def check_value(key: str, value: Any, rule: Rule) -> Any:
-    """Return a value as the type that its rule gives it.
+def numbers(value: Any) -> list[float]:
+    """Accept a list of finite numbers."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list of numbers, as in [0.1,0.5]")
+    return [number()(item) for item in value]
+
+
+def different_seeds(most: float = math.inf) -> Rule:
+    """Return a rule for a list of different seeds."""
+
+    def rule(value: Any) -> list[int]:
+        if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
+            raise ValueError("a list of different whole numbers, as in [0,5,17]")
+        return [whole_number(0, most)(item) for item in value]
+
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    "updates": whole_number(1),
+    "data.n": whole_number(2, 1e8),
+    "data.noise": number(least=0),
+    "data.seed": whole_number(0, MAX_SEED),
+    "sampler.batch_size": whole_number(1),
+    "snapshots.every": whole_number(1),
+    "snapshots.per_decade": whole_number(1),
+}
+"""Key -> rule, of the settings of data sets, data modules, samplers and schedules."""
+
+
+def check_value(key: str, value: Any, rules: Mapping[str, Rule] = RULES) -> Any:
+    """Return the value of a key as the type that the key's rule gives it.
 
     Raises:
         UserError: if the rule does not accept it; the message names the key, the value and what it must be.
     """
     try:
-        return rule(value)
+        return rules[key](value)
     except ValueError as error:
         raise UserError(f"{key}={'null' if value is None else value}: must be {error}") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from reluviz.data.ranges import check_value
+
 
 class Schedule(ABC):
     """A snapshot schedule. It always includes the last update."""
@@ -18,6 +20,10 @@ class EverySchedule(Schedule):
 
     every: int = 1000
 
+    def __post_init__(self) -> None:
+        """Check the value; raises a UserError."""
+        object.__setattr__(self, "every", check_value("snapshots.every", self.every))
+
     def schedule(self, updates: int) -> list[int]:
         """Return 0, 1, every, 2 every, ..., updates."""
         return sorted({0, min(1, updates), *range(0, updates + 1, self.every), updates})
@@ -28,6 +34,10 @@ class LogSchedule(Schedule):
     """Snapshots after update 0, then `per_decade` times in every factor of ten (as far as integers allow)."""
 
     per_decade: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the value; raises a UserError."""
+        object.__setattr__(self, "per_decade", check_value("snapshots.per_decade", self.per_decade))
 
     def schedule(self, updates: int) -> list[int]:
         """Return 0 and round(10^(i / per_decade)), i = 0, 1, ..., up to updates."""

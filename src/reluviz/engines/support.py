@@ -12,6 +12,8 @@ from reluviz.errors import UserError
 
 ENGINE_NAMES = ("auto", "reference", "fused", "exact")
 """The values of the setting `engine`."""
+PRECISIONS = {"32-true": "float32", "64-true": "float64"}
+"""Values of `trainer.precision` -> the precision of the parameters."""
 UNSUPPORTED_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable")
 """Arguments of these optimisers that must be false. `foreach` and `fused` are allowed: they change only speed."""
 
@@ -74,7 +76,7 @@ class Kernels:
             return "model.train=ridge"
         if requirements.parametrized:
             return "a parametrized weight"
-        if requirements.precision not in (None, "32-true", "64-true"):
+        if requirements.precision not in (None, *PRECISIONS):
             return f"trainer.precision={requirements.precision}"
         if requirements.device.partition(":")[0] != "cpu":
             return f"the device {requirements.device}"

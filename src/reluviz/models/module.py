@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reluviz.core.functions import PARAMETERS
 from reluviz.data.dataset import Dataset
+from reluviz.data.ranges import different_seeds
 from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Segment
 from reluviz.engines.array_views import ArrayViews
@@ -60,9 +61,10 @@ class RegressionModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.seeds = [int(seed) for seed in seeds]
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"seeds={list(seeds)}: must be different whole numbers of at least 0")
+        try:
+            self.seeds: list[int] = different_seeds()([int(seed) for seed in seeds])
+        except ValueError:
+            raise UserError(f"seeds={list(seeds)}: must be different whole numbers of at least 0") from None
         self.optimizer_settings = optimizer or {"_target_": "torch.optim.SGD", "lr": 0.02}
         self.scheduler_settings = scheduler
         self.engine_name = engine

@@ -62,12 +62,12 @@ class ReLUModule(RegressionModule):
     ) -> None:
         # plain Python numbers, which a checkpoint can store
         seeds = [int(seed) for seed in seeds]
-        positions = None if positions is None else [float(beta) for beta in positions]
+        found = check_settings(width, elbows, positions, train, ridge)
+        width, positions, ridge = found.width, found.positions, found.ridge
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         # a checkpoint holds the weights, and must load without this file
         self.save_hyperparameters(logger=False, ignore=["init_from"])
-        check_settings(width, elbows, positions, train, ridge)
-        self.width, self.train_mode, self.ridge = width, train, float(ridge)
+        self.width, self.train_mode, self.ridge = width, train, ridge
         self.elbows, self.positions, self.domain = elbows, positions, domain
         self.from_file = init_from is not None
         if init_from is not None:

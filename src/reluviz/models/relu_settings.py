@@ -1,10 +1,11 @@
 """The settings of a ReLU network, checked without torch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reluviz.core.initial_state import ELBOW_PLACEMENTS
 from reluviz.core.models.relu import PARAMETERS
-from reluviz.data.ranges import Rule, check_value, number, one_of, whole_number
+from reluviz.data.ranges import Rule, check_value, number, numbers, one_of, optional, whole_number
 from reluviz.errors import UserError
 
 TRAINED = {
@@ -19,21 +20,43 @@ TRAINED = {
 RULES: dict[str, Rule] = {
     "model.width": whole_number(1, 1e5),
     "model.elbows": one_of(*ELBOW_PLACEMENTS),
+    "model.positions": optional(numbers),
     "model.train": one_of(*TRAINED),
     "model.ridge": number(least=0),
 }
 """Key -> rule, of the settings of a ReLU network."""
 
 
-def check_settings(width: int, elbows: str, positions: Sequence[float] | None, train: str, ridge: float) -> None:
-    """Check the arguments of `ReLUModule`.
+@dataclass(frozen=True)
+class ReLUSettings:
+    """Settings of a ReLU network as plain values, each of them within its rule; see `ReLUModule`."""
+
+    width: int
+    elbows: str
+    positions: list[float] | None
+    train: str
+    ridge: float
+
+
+def check_settings(
+    width: int, elbows: str, positions: Sequence[float] | None, train: str, ridge: float
+) -> ReLUSettings:
+    """Return the arguments of `ReLUModule` as plain values, which a checkpoint can store.
 
     Raises:
         UserError: for invalid or contradictory settings.
     """
-    for (key, rule), value in zip(RULES.items(), (width, elbows, train, ridge), strict=True):
-        check_value(key, value, rule)
-    if (elbows == "given") != (positions is not None):
+    given = {
+        "width": width,
+        "elbows": elbows,
+        "positions": None if positions is None else [float(beta) for beta in positions],
+        "train": train,
+        "ridge": ridge,
+    }
+    found = ReLUSettings(**{name: check_value(f"model.{name}", value, RULES) for name, value in given.items()})
+    if (found.elbows == "given") != (found.positions is not None):
         raise UserError("model.elbows=given and model.positions=[...] need each other")
-    if positions is not None and len(positions) != width:
-        raise UserError(f"model.positions={positions}: {len(positions)} elbows for model.width={width}")
+    if found.positions is not None and len(found.positions) != found.width:
+        count = len(found.positions)
+        raise UserError(f"model.positions={found.positions}: {count} elbows for model.width={found.width}")
+    return found

@@ -1,6 +1,6 @@
-"""Rebuild the data set of a recorded run, including its true function as far as it was recorded."""
+"""Rebuild the data set of a recorded run, including its true function if this version of reluviz has it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ class InterpolatedTarget:
     Args:
         x: points [G], in any order.
         y: values there [G].
+        reason: why the function itself is not known.
     """
 
-    def __init__(self, x: Array, y: Array) -> None:
+    def __init__(self, x: Array, y: Array, reason: str) -> None:
+        self.reason = reason
         self.x, first = np.unique(x, return_index=True)
         self.y = y[first]
 
@@ -26,12 +28,17 @@ class InterpolatedTarget:
         """Return the values at x."""
         return np.interp(x, self.x, self.y)
 
+    def __repr__(self) -> str:
+        return f"<InterpolatedTarget of {len(self.x)} points: {self.reason}>"
+
 
 def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, NDArray[np.int64]]:
     """Return the data set of a run, and the indices of its recorded samples [n].
 
-    A run records only values of its true function. If they are those of one of `TARGETS`, the data set gets that
-    function; otherwise it gets an interpolation of all recorded values. (No name in a run's folder makes code run.)
+    A run records the name of its true function in `TARGETS`, and its values. The data set gets the function of that
+    name if it has these values, and otherwise an interpolation of them. Names are only looked up in `TARGETS`, so a
+    run's folder cannot make other code run. Versions up to 0.2.0 recorded no name: their values are compared with
+    those of every target.
 
     Args:
         content: plugin content of the tag reluviz/data.
@@ -44,19 +51,47 @@ def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[
     x, y, target = fields["x"], fields["y"], fields.get("target")
     x_test, y_test = fields.get("x_test"), fields.get("y_test")
     low, high = content["domain"]
-    function = None
+    function: Callable[[Array], Array] | None = None
     if target is not None:
-        matching = (known for known in TARGETS.values() if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
-        # where the target is known, test outputs are free of noise
-        points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
-        function = next(matching, None) or InterpolatedTarget(
-            *(np.concatenate(part) for part in zip(*points, strict=True))
-        )
-    found = Dataset(str(content["name"]), x, y, (float(low), float(high)), x_test, y_test, function)
+        function, reason = _registered_target(content, x, target)
+        if function is None:
+            # where the target is known, test outputs are free of noise
+            points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
+            places, heights = (np.concatenate(part) for part in zip(*points, strict=True))
+            function = InterpolatedTarget(places, heights, reason)
+    found = Dataset(
+        name=str(content["name"]),
+        x=x,
+        y=y,
+        domain=(float(low), float(high)),
+        x_test=x_test,
+        y_test=y_test,
+        target=function,
+        target_is_interpolated=isinstance(function, InterpolatedTarget),
+    )
     recorded = fields["recorded"].astype(np.int64)
     if len(x) != len(y) or len(x) == 0 or recorded.min() < 0 or recorded.max() >= len(x):
         raise ValueError("x, y and the recorded samples do not fit together")
     return found, recorded
+
+
+def _registered_target(
+    content: Mapping[str, Any], x: Array, values: Array
+) -> tuple[Callable[[Array], Array] | None, str]:
+    """Return the function of a recorded target in `TARGETS`, and if it is not there, why."""
+    if "target" not in content:
+        candidates, reason = list(TARGETS.values()), "no target of this version has its values"
+    elif (name := content["target"]) is None:
+        candidates, reason = [], "the run's function has no name in TARGETS"
+    elif name in TARGETS:
+        candidates, reason = [TARGETS[name]], f"the target {name!r} of this version has other values"
+    else:
+        candidates, reason = [], f"this version has no target {name!r}"
+    return next((known for known in candidates if _agree(known(x), values)), None), reason
+
+
+def _agree(found: Array, wanted: Array) -> bool:
+    return np.allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
 def _fields(fields: Sequence[tuple[str, int]], values: NDArray[Any]) -> dict[str, Array]:

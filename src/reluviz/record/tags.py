@@ -4,7 +4,8 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that descri
 
     reluviz/data           once; 1-D float64: the concatenated fields of {"fields": [[name, length], ...]}:
                            x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
-                           also model, name, domain, trained (names of parameters), seeds, settings (key to value)
+                           also model, name, domain, trained (names of parameters), seeds, settings (key to value), and
+                           if the target is known its name in `data.targets.TARGETS`, null if it is not there
     reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
     reluviz/replicas       each snapshot; float64 [R, F]: losses and unit counts of each replica (the scalars are their
                            medians), {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]} as far as

@@ -12,6 +12,7 @@ from reluviz.core.elbows import STATUS
 from reluviz.core.models import MODELS
 from reluviz.core.snapshot import recorded_samples
 from reluviz.data.dataset import Dataset
+from reluviz.data.targets import target_name
 from reluviz.record import hparams, tags
 from reluviz.record.event_file import EventFile
 from reluviz.record.snapshot_events import tensor_value
@@ -45,6 +46,8 @@ class RunWriter:
             fields |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
         fields["recorded"] = recorded_samples(len(dataset.x))
         content: dict[str, Any] = {"fields": [[name, len(value)] for name, value in fields.items()]}
+        if dataset.target is not None:
+            content["target"] = target_name(dataset.target)
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
         content |= {"trained": list(trained), "seeds": list(seeds), "settings": dict(settings)}
         values = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])

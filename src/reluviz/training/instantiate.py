@@ -1,11 +1,9 @@
-"""Builds objects from settings: a node names a class or function in `_target_` and contains its arguments."""
+"""Find and build what a node of settings names in `_target_`, also by the names of version 0.1.0."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reluviz.errors import UserError
-from reluviz.models.dotted_names import import_by_name
+from reluviz.models import target_nodes
 
 RENAMED = {
     "reluviz.callbacks": "reluviz.training.callbacks",
@@ -27,43 +25,26 @@ def find_target(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
     """Return the class or function that the `_target_` of a node names, after checking the names of its arguments.
 
     Args:
-        node: the settings.
+        node: the settings; `_target_` may be a name of version 0.1.0.
         key: the node's key, for error messages.
 
     Raises:
         UserError: if there is no such target, or it has no such argument.
     """
-    target = _current_name(str(node.get("_target_")))
-    try:
-        found = import_by_name(target)
-    except LookupError:
-        raise UserError(f"{key}._target_={target}: there is no such class or function") from None
-    if not callable(found):
-        raise UserError(f"{key}._target_={target}: is not a class or function")
-    parameters = inspect.signature(found).parameters
-    for name, value in node.items():
-        if name not in parameters and name != "_target_":
-            takes = ", ".join(parameters) or "none"
-            raise UserError(f"{key}.{name}={value}: {target} has no such argument (it takes {takes})")
-    return found  # type: ignore[no-any-return]
+    node = _with_current_name(node)
+    found = target_nodes.find_target(node, key)
+    target_nodes.check_argument_names(found, node, key)
+    return found
 
 
 def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
-    """Call the `_target_` of a node with the node's other values and return the result.
+    """Call the `_target_` of a node; see `target_nodes.build`. `_target_` may be a name of version 0.1.0."""
+    return target_nodes.build(_with_current_name(node), key, **extra)
 
-    Args:
-        node: the settings.
-        key: the node's key, for error messages.
-        extra: further arguments, which are not settings.
 
-    Raises:
-        UserError: if there is no such target, or it does not accept these values.
-    """
-    function = find_target(node, key)
-    try:
-        return function(**{name: value for name, value in node.items() if name != "_target_"}, **extra)
-    except TypeError as error:
-        raise UserError(f"{key}: {' '.join(str(error).split())}") from error
+def _with_current_name(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node with the current name of its `_target_`."""
+    return {**node, "_target_": _current_name(str(node.get("_target_")))}
 
 
 def _current_name(target: str) -> str:

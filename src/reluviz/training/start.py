@@ -11,14 +11,11 @@ from reluviz.core.initial_state import initial_state
 from reluviz.core.models import MODELS, Array
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler
-from reluviz.engines.support import Requirements, engine_for
+from reluviz.engines.support import PRECISIONS, Requirements, engine_for
 from reluviz.files import conf_folder
 from reluviz.models.relu_settings import TRAINED, check_settings
 from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
 from reluviz.training.validation import RULES
-
-PRECISIONS = {"32-true": "float32", "64-true": "float64"}
-"""Values of `trainer.precision` -> the precision of the parameters."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,8 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
     settings, dataset = plan.settings, plan.dataset
     node, model = settings["model"], choices["model"]
     has_units = MODELS[model].has_units
-    positions = [float(beta) for beta in node["positions"]] if has_units and node["positions"] is not None else None
     if has_units:
-        check_settings(node["width"], node["elbows"], positions, node["train"], node["ridge"])
+        check_settings(node["width"], node["elbows"], node["positions"], node["train"], node["ridge"])
     check_points(model, dataset)
     requirements = Requirements(
         model=model,
@@ -91,7 +87,7 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
     check_callbacks(settings)
     precision = PRECISIONS[settings["trainer"]["precision"]]
     if has_units:
-        placement = node["width"], node["elbows"], plan.seeds[0], dataset.domain, positions
+        placement = node["width"], node["elbows"], plan.seeds[0], dataset.domain, node["positions"]
         state = initial_state(*placement, dataset.x, precision)
         trained = TRAINED[node["train"]]
     else:

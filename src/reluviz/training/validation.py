@@ -7,11 +7,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.data import ranges
-from reluviz.data.ranges import Rule, check_value, number, one_of, whole_number
+from reluviz.data.ranges import MAX_SEED, Rule, check_value, different_seeds, number, one_of, optional, whole_number
+from reluviz.engines.support import PRECISIONS
 from reluviz.errors import UserError
 from reluviz.models import relu_settings
-
-MAX_SEED = 2**32 - 1
 
 
 def boolean(value: Any) -> bool:
@@ -35,41 +34,16 @@ def file_name(value: Any) -> str:
     return str(value)
 
 
-def optional(rule: Rule) -> Rule:
-    """Return a rule that also accepts null."""
-    return lambda value: None if value is None else rule(value)
-
-
-def positions(value: Any) -> list[float]:
-    """Accept a list of finite numbers."""
-    if not isinstance(value, list) or not value:
-        raise ValueError("a list of numbers, as in [0.1,0.5]")
-    return [number()(item) for item in value]
-
-
-def seeds(value: Any) -> list[int]:
-    """Accept a list of different seeds."""
-    if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
-        raise ValueError("a list of different whole numbers, as in [0,5,17]")
-    return [whole_number(0, MAX_SEED)(item) for item in value]
-
-
 RULES: dict[str, Rule] = {
     "name": folder_name,
     "seed": whole_number(0, MAX_SEED),
-    "seeds": optional(seeds),
+    "seeds": optional(different_seeds(MAX_SEED)),
     "replicas": whole_number(1),
     "step_size": number(above=0),
-    "data.n": whole_number(2, 1e8),
-    "data.noise": number(least=0),
-    "data.seed": whole_number(0, MAX_SEED),
     "data.path": optional(file_name),
     "data.test_path": optional(file_name),
     **ranges.RULES,
-    "snapshots.every": whole_number(1),
-    "snapshots.per_decade": whole_number(1),
     "model.start": number(),
-    "model.positions": optional(positions),
     **relu_settings.RULES,
     "model.init_from": optional(file_name),
     "optimizer.lr": number(above=0),
@@ -84,7 +58,7 @@ RULES: dict[str, Rule] = {
     "callbacks.checkpoints.every": whole_number(0),
     "trainer.accelerator": one_of("cpu", "gpu", "auto"),
     "trainer.devices": whole_number(1, 1),
-    "trainer.precision": one_of("32-true", "64-true"),
+    "trainer.precision": one_of(*PRECISIONS),
     "sweep.resume": optional(file_name),
     "sweep.trials": whole_number(1),
     "sweep.together": whole_number(1),
@@ -108,7 +82,7 @@ def check(cfg: DictConfig) -> DictConfig:
         raise UserError(f"{missing_keys[0]}: is missing, and every run needs it")
     cfg = cfg.copy()
     with open_dict(cfg):
-        for key, rule in RULES.items():
+        for key in RULES:
             missing = object()
             try:
                 value = OmegaConf.select(cfg, key, default=missing)
@@ -118,7 +92,7 @@ def check(cfg: DictConfig) -> DictConfig:
                 raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
             if value is missing:
                 continue
-            checked = check_value(key, value, rule)
+            checked = check_value(key, value, RULES)
             if checked != value or type(checked) is not type(value):
                 OmegaConf.update(cfg, key, checked)
         if cfg.seeds is not None and cfg.replicas not in (1, len(cfg.seeds)):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reluviz.errors import UserError
-from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, EVENT_FILE_PREFIX, METRICS_FILE, FolderWalk
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, EVENT_FILE_PREFIX, FAILURE_FILE, METRICS_FILE, FolderWalk
 from reluviz.record import event_file
 
-RUN_FILES, RUN_FOLDERS = (METRICS_FILE, "failure.json"), (CONFIG_FOLDER, CHECKPOINTS_FOLDER)
+RUN_FILES, RUN_FOLDERS = (METRICS_FILE, FAILURE_FILE), (CONFIG_FOLDER, CHECKPOINTS_FOLDER)
 """A folder that contains one of these, or an event file, is a run."""
 HOW_TO_MAKE_RUNS = "make some with: python -m reluviz train +exp=optimizers"
 

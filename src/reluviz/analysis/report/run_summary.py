@@ -17,7 +17,7 @@ from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
 from reluviz.core.snapshot import largest_loss
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, METRICS_FILE
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EVENT_FILE_PREFIX
 
@@ -73,7 +73,7 @@ def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, ListedRu
     try:
         # raises a UserError of one line if the folder cannot be read
         paths = event_file.event_files(folder)
-        if (failure := folder / "failure.json").exists():
+        if (failure := folder / FAILURE_FILE).exists():
             return None, ListedRun(folder, "failed", _one_line(_json(failure).get("reason")))
         return _read_run(folder, paths, max_values)
     except _Damaged as error:

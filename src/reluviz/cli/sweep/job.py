@@ -13,7 +13,7 @@ from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
 from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
 from reluviz.errors import UserError
-from reluviz.files import write_json
+from reluviz.files import FAILURE_FILE, write_json
 
 if TYPE_CHECKING:
     from reluviz.training.outcome import Outcome
@@ -65,7 +65,7 @@ class Job:
             return float("inf") if earlier.loss is None else earlier.loss
         if self.in_this_process:
             terminal.print_job(HydraConfig.get().job.num, folder)
-        (folder / results.FAILURE_FILE).unlink(missing_ok=True)
+        (folder / FAILURE_FILE).unlink(missing_ok=True)
         set_hydra_full_error(self.hydra_full_error)
         try:
             with heartbeat(folder):
@@ -75,7 +75,7 @@ class Job:
                 raise
             reason = one_line(error)
             overrides = OmegaConf.to_container(HydraConfig.get().overrides.task)
-            write_json(folder / results.FAILURE_FILE, {"overrides": overrides, "reason": reason})
+            write_json(folder / FAILURE_FILE, {"overrides": overrides, "reason": reason})
             if self.in_this_process:
                 terminal.print_failure(reason)
             return float("inf")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reluviz.files import CONFIG_FOLDER, METRICS_FILE
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
 from reluviz.training.outcome import median_loss
 
-FAILURE_FILE = "failure.json"
 DONE_STATUSES = ("finished", "diverged")
 """Of jobs that a resumed sweep does not run again."""
 

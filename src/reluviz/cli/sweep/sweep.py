@@ -20,7 +20,7 @@ from reluviz.cli.sweep.job import Job, one_line
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, write_json
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
 
 SWEEP_KEY_PREFIXES = ("launcher", "sweeper", "sweep.")
 """Prefixes of the keys that say how a sweep is run. They are no part of a run's name or identity."""
@@ -136,7 +136,7 @@ class Sweep:
         from reluviz.cli import terminal
 
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / results.FAILURE_FILE, {"overrides": overrides, "reason": one_line(error)})
+        write_json(folder / FAILURE_FILE, {"overrides": overrides, "reason": one_line(error)})
         terminal.print_failure(one_line(error))
 
     def _run_in_other_processes(self, launcher: Any, todo: list[tuple[int, Path, list[str]]]) -> None:
