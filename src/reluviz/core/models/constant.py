@@ -17,6 +17,7 @@ CONSTANT = one_parameter_model(
         "optimum": "Σ yᵢ / N",
         "candidate": "yᵢ",
         "weight": "1/N",
+        "same weight": "point i asks for yᵢ, and every point has the same weight, 1/N",
         "factor": "1 − 2η",
         "limit": "1",
         "limit with momentum": "1 + μ",
