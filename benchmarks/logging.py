@@ -39,7 +39,10 @@ SNAPSHOT = {
         "reluviz.record.snapshot_events:_quantities",
         "reluviz.record.snapshot_events:SnapshotEvents._scalars",
     ],
-    "histograms": ["reluviz.record.snapshot_events:SnapshotEvents._histogram_values"],
+    "histograms": [
+        "reluviz.record.snapshot_events:SnapshotEvents._histogram_values",
+        "reluviz.record.snapshot_events:count",
+    ],
     "tensors": ["reluviz.record.snapshot_events:SnapshotEvents._tensors"],
     "events": ["reluviz.record.snapshot_events:SnapshotEvents.events"],
     "writing": ["reluviz.record.event_file:EventFile.add_records"],

@@ -89,7 +89,7 @@ def page_position(frame: Any, position: dict[str, float]) -> tuple[float, float]
 
 @contextlib.contextmanager
 def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
-    """`run(code, argument)` runs JavaScript code in which `math` and `wire` are modules of static/core."""
+    """`run(code, argument)` runs JavaScript code in which `math`, `elbows`, `models` ... are modules of static/core."""
     with open_page(browser) as page:
 
         def answer(route: Any) -> None:
@@ -103,8 +103,10 @@ def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
         page.goto("http://tab.test/index.html")
 
         def run(code: str, argument: Any = None) -> Any:
-            modules = "[import('./core/math.js'), import('./core/wire_format.js')]"
-            load = f"const [math, wire] = await Promise.all({modules});"
+            files = {"math": "math", "elbows": "elbows", "models": "models", "wire": "wire_format"}
+            files["one_parameter"] = "models/one_parameter"
+            modules = ", ".join(f"import('./core/{file}.js')" for file in files.values())
+            load = f"const [{', '.join(files)}] = await Promise.all([{modules}]);"
             return page.evaluate(f"async (given) => {{ {load} {code} }}", argument)
 
         yield run

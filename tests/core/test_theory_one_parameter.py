@@ -3,32 +3,34 @@
 import itertools
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from reluviz.core import votes_torch
+from reluviz.core import votes
 from reluviz.core.theory import constant, linear
 
+Array = NDArray[np.float64]
 N = 30
 RATES = [0.05, 0.3, 0.5, 0.9]
 
 
-def data() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    x = 0.3 + 1.5 * torch.rand(N, generator=generator, dtype=torch.float64)
-    return x, 0.7 * x + 0.4 * torch.randn(N, generator=generator, dtype=torch.float64)
+def data() -> tuple[Array, Array]:
+    generator = np.random.default_rng(7)
+    x = 0.3 + 1.5 * generator.uniform(size=N)
+    return x, 0.7 * x + 0.4 * generator.normal(size=N)
 
 
-def thetas() -> Tensor:
-    return torch.tensor([-1.5, 0.0, 0.3, 4.0], dtype=torch.float64)
+def thetas() -> Array:
+    return np.array([-1.5, 0.0, 0.3, 4.0])
 
 
 X, Y = data()
-M2, M4 = X.square().mean().item(), (X**4).mean().item()
+M2, M4 = float((X**2).mean()), float((X**4).mean())
 
 # functions of theta for each model, with the data filled in: one test checks the same fact for both models
-FunctionOfTheta = Callable[[Tensor], Tensor]
+FunctionOfTheta = Callable[[Array], Array]
 LOSS: dict[str, FunctionOfTheta] = {
     "constant": lambda theta: constant.loss(theta, Y),
     "linear": lambda theta: linear.loss(theta, X, Y),
@@ -41,11 +43,11 @@ CONTRIBUTIONS: dict[str, FunctionOfTheta] = {
     "constant": lambda theta: constant.contributions(theta, Y),
     "linear": lambda theta: linear.contributions(theta, X, Y),
 }
-UPDATE: dict[str, Callable[[Tensor, float], Tensor]] = {
+UPDATE: dict[str, Callable[[Array, float], Array]] = {
     "constant": lambda theta, lr: constant.update(theta, Y, lr),
     "linear": lambda theta, lr: linear.update(theta, X, Y, lr),
 }
-TRAJECTORY: dict[str, Callable[[Tensor, float, int], Tensor]] = {
+TRAJECTORY: dict[str, Callable[[Array, float, int], Array]] = {
     "constant": lambda theta, lr, updates: constant.trajectory(theta, Y, lr, updates),
     "linear": lambda theta, lr, updates: linear.trajectory(theta, X, Y, lr, updates),
 }
@@ -59,26 +61,29 @@ WEIGHT = {"constant": constant.weight(Y), "linear": linear.weight(X)}
 both = pytest.mark.parametrize("model", ["constant", "linear"])
 
 
-def close(actual: Tensor, expected: Tensor, rtol: float = 1e-12, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
+def close(actual: Array | float, expected: Array | float, rtol: float = 1e-12, atol: float = 1e-12) -> None:
+    assert np.shape(actual) == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
 
 
-def sgd(model: str, theta: Tensor, lr: float, updates: int, momentum: float = 0.0) -> Tensor:
+def sgd(model: str, theta: Array, lr: float, updates: int, momentum: float = 0.0) -> Array:
     """Return theta after training with torch's autograd and optimiser; every entry of theta is a replica."""
-    theta = theta.clone().requires_grad_()
-    optimizer = torch.optim.SGD([theta], lr=lr, momentum=momentum)
+    x, y = torch.tensor(X if model == "linear" else np.ones_like(X)), torch.tensor(Y)
+    leaf = torch.tensor(theta, requires_grad=True)
+    optimizer = torch.optim.SGD([leaf], lr=lr, momentum=momentum)
     for _ in range(updates):
         optimizer.zero_grad()
-        f = theta.unsqueeze(-1) * (X if model == "linear" else torch.ones_like(X))
-        (f - Y).square().mean(-1).sum().backward()
+        (leaf.unsqueeze(-1) * x - y).square().mean(-1).sum().backward()
         optimizer.step()
-    return theta.detach()
+    return leaf.detach().numpy()
 
 
 @both
 def test_the_gradient_equals_that_of_autograd(model: str) -> None:
-    theta = thetas().requires_grad_()
-    close(GRADIENT[model](theta), torch.autograd.grad(LOSS[model](theta).sum(), theta)[0])
+    x, theta = torch.tensor(X if model == "linear" else np.ones_like(X)), torch.tensor(thetas(), requires_grad=True)
+    loss = (theta[:, None] * x - torch.tensor(Y)).square().mean(-1)
+    close(LOSS[model](thetas()), loss.detach().numpy())
+    close(GRADIENT[model](thetas()), torch.autograd.grad(loss.sum(), theta)[0].numpy())
 
 
 @both
@@ -90,7 +95,7 @@ def test_a_scalar_theta_gives_scalars(model: str) -> None:
 
 
 def test_the_constant_loss_is_the_variance_plus_the_squared_distance_from_the_mean() -> None:
-    close(constant.loss(thetas(), Y), Y.var(correction=0) + (thetas() - Y.mean()).square())
+    close(constant.loss(thetas(), Y), Y.var() + (thetas() - Y.mean()) ** 2)
 
 
 def test_constant_optimum_is_the_mean() -> None:
@@ -98,12 +103,12 @@ def test_constant_optimum_is_the_mean() -> None:
 
 
 def test_linear_optimum_is_the_least_squares_solution() -> None:
-    close(OPTIMUM["linear"], torch.linalg.lstsq(X.unsqueeze(-1), Y.unsqueeze(-1)).solution.squeeze())
+    close(OPTIMUM["linear"], float(np.linalg.lstsq(X[:, None], Y, rcond=None)[0][0]))
 
 
 @both
 def test_gradient_vanishes_at_the_optimum(model: str) -> None:
-    close(GRADIENT[model](OPTIMUM[model]), torch.zeros((), dtype=torch.float64))
+    close(GRADIENT[model](OPTIMUM[model]), 0.0)
 
 
 @both
@@ -114,25 +119,25 @@ def test_the_optimum_is_the_weighted_mean_of_the_candidates(model: str) -> None:
 @both
 def test_contribution_is_weight_times_distance_from_the_candidate(model: str) -> None:
     c = CONTRIBUTIONS[model](thetas())
-    close(c, 2 * WEIGHT[model] * (thetas().unsqueeze(-1) - CANDIDATE[model]) / N)
+    close(c, 2 * WEIGHT[model] * (thetas()[:, None] - CANDIDATE[model]) / N)
     close(c.sum(-1), GRADIENT[model](thetas()))
 
 
 @both
 def test_contributions_equal_those_of_the_votes_module(model: str) -> None:
-    g = votes_torch.per_sample_gradients(model, {"theta": thetas()}, X, Y)
-    close(CONTRIBUTIONS[model](thetas()), votes_torch.contributions(g)["theta"])
+    g = votes.per_sample_gradients(model, {"theta": thetas()}, X, Y)
+    close(CONTRIBUTIONS[model](thetas()), votes.contributions(g)["theta"])
 
 
 def test_a_point_moves_the_linear_optimum_by_x_over_the_sum_of_squares() -> None:
-    y = Y.clone().requires_grad_()
-    close(torch.autograd.grad(linear.optimum(X, y), y)[0], X / X.square().sum())
+    # the optimum is linear in y
+    moved = [linear.optimum(X, Y + one) - linear.optimum(X, Y) for one in np.eye(N)]
+    close(np.array(moved), X / (X**2).sum())
 
 
 def test_a_point_at_0_has_weight_0_and_no_candidate() -> None:
-    x = torch.tensor([0.0, 2.0], dtype=torch.float64)
-    y = torch.tensor([3.0, 1.0], dtype=torch.float64)
-    assert linear.candidate(x, y)[0].isnan()
+    x, y = np.array([0.0, 2.0]), np.array([3.0, 1.0])
+    assert np.isnan(linear.candidate(x, y)[0])
     assert linear.candidate(x, y)[1] == 0.5
     assert linear.weight(x).tolist() == [0, 4]
     assert linear.optimum(x, y) == 0.5
@@ -159,7 +164,7 @@ def test_an_update_multiplies_the_error_by_the_contraction_factor(model: str, lr
 
 @both
 def test_half_the_largest_stable_step_reaches_the_optimum_in_one_update(model: str) -> None:
-    close(UPDATE[model](thetas(), LARGEST_STABLE_STEP[model](0.0) / 2), OPTIMUM[model].expand(4))
+    close(UPDATE[model](thetas(), LARGEST_STABLE_STEP[model](0.0) / 2), np.full(4, OPTIMUM[model]))
 
 
 @both
@@ -180,18 +185,18 @@ def test_the_largest_stable_steps_are_1_and_1_over_the_mean_square() -> None:
 def test_gradient_descent_converges_below_the_largest_stable_step_and_diverges_above_it(
     model: str, momentum: float
 ) -> None:
-    start = OPTIMUM[model] + torch.ones(1, dtype=torch.float64)
+    start = OPTIMUM[model] + np.ones(1)
     for factor, converges in [(0.99, True), (1.01, False)]:
         end = sgd(model, start, factor * LARGEST_STABLE_STEP[model](momentum), 1500, momentum)
-        distance = (end - OPTIMUM[model]).abs().item()
+        distance = float(np.abs(end - OPTIMUM[model])[0])
         assert distance < 1e-2 if converges else distance > 1e2
 
 
 def test_the_stationary_variance_equals_its_formula() -> None:
-    variance = Y.var(correction=0).item()
+    variance = float(Y.var())
     expected = 0.2 * variance / (4 * (1 - 0.2))
     assert constant.stationary_variance(Y, 0.2, 4) == pytest.approx(expected, rel=1e-12)
-    noise = (X * (Y - OPTIMUM["linear"] * X)).square().mean().item()
+    noise = float(np.square(X * (Y - OPTIMUM["linear"] * X)).mean())
     expected = 0.2 * noise / 4 / (M2 - 0.2 * (M2**2 + (M4 - M2**2) / 4))
     assert linear.stationary_variance(X, Y, 0.2, 4) == pytest.approx(expected, rel=1e-12)
 
@@ -204,47 +209,46 @@ def test_stationary_variance_is_a_fixed_point_of_the_exact_average_over_batches(
 ) -> None:
     x, y = X[:5], Y[:5]
     if model == "constant":
-        x, best = torch.ones_like(y), constant.optimum(y)
+        x, best = np.ones_like(y), constant.optimum(y)
         variance = constant.stationary_variance(y, lr, 2, replacement)
     else:
         best = linear.optimum(x, y)
         variance = linear.stationary_variance(x, y, lr, 2, replacement)
     pairs = itertools.product(range(5), repeat=2) if replacement else itertools.permutations(range(5), 2)
-    batch = torch.tensor(list(pairs))
-    shrink = 1 - 2 * lr * x[batch].square().mean(-1)
+    batch = np.array(list(pairs))
+    shrink = 1 - 2 * lr * np.square(x[batch]).mean(-1)
     kick = 2 * lr * (x * (y - best * x))[batch].mean(-1)
-    after = shrink.square().mean() * variance + kick.square().mean()
-    close(after, after.new_tensor(variance))
+    close(np.square(shrink).mean() * variance + np.square(kick).mean(), variance)
 
 
-def chains(x: Tensor, lr: float, draw: Callable[[], Tensor], start: Tensor, updates: int) -> Tensor:
+def chains(x: Array, lr: float, draw: Callable[[], NDArray[np.int64]], start: Array, updates: int) -> Array:
     """Return theta of many independent SGD chains after each update, [updates, chains]."""
     theta, path = start, []
     for _ in range(updates):
         batch = draw()
         xb = x[batch]
-        theta = theta - 2 * lr * ((theta.unsqueeze(-1) * xb - Y[batch]) * xb).mean(-1)
+        theta = theta - 2 * lr * ((theta[:, None] * xb - Y[batch]) * xb).mean(-1)
         path.append(theta)
-    return torch.stack(path)
+    return np.stack(path)
 
 
 @pytest.mark.parametrize("replacement", [True, False])
 @both
 def test_the_stationary_variance_equals_that_of_thousands_of_sgd_chains(model: str, replacement: bool) -> None:
-    generator, lr, size = torch.Generator().manual_seed(3), 0.2, 6
+    generator, lr, size = np.random.default_rng(3), 0.2, 6
 
-    def draw() -> Tensor:
+    def draw() -> NDArray[np.int64]:
         if replacement:
-            return torch.randint(N, (4000, size), generator=generator)
-        return torch.rand(4000, N, generator=generator).topk(size).indices
+            return generator.integers(N, size=(4000, size))
+        return generator.uniform(size=(4000, N)).argsort(-1)[:, :size]
 
-    x = X if model == "linear" else torch.ones_like(X)
-    path = chains(x, lr, draw, OPTIMUM[model].expand(4000), 50)[20::5]
+    x = X if model == "linear" else np.ones_like(X)
+    path = chains(x, lr, draw, np.full(4000, OPTIMUM[model]), 50)[20::5]
     if model == "constant":
         expected = constant.stationary_variance(Y, lr, size, replacement)
     else:
         expected = linear.stationary_variance(X, Y, lr, size, replacement)
-    assert path.var(correction=0).item() == pytest.approx(expected, rel=0.05)
+    assert float(path.var()) == pytest.approx(expected, rel=0.05)
 
 
 def test_a_full_batch_without_replacement_has_no_variance() -> None:
@@ -254,19 +258,45 @@ def test_a_full_batch_without_replacement_has_no_variance() -> None:
 
 
 def test_shuffled_epochs_vary_less_than_the_formula() -> None:
-    generator = torch.Generator().manual_seed(5)
+    generator = np.random.default_rng(5)
     lr, size, runs = 0.1, 10, 10_000
-    y = torch.randn(200, generator=generator, dtype=torch.float64)
-    theta, path = y.mean().expand(runs), []
+    y = generator.normal(size=200)
+    theta, path = np.full(runs, y.mean()), []
     for _ in range(3):
-        order = torch.rand(runs, 200, generator=generator).argsort(-1)
+        order = generator.uniform(size=(runs, 200)).argsort(-1)
         path = []
-        for batch in order.split(size, dim=-1):
+        for batch in np.split(order, 200 // size, axis=-1):
             theta = theta - 2 * lr * (theta - y[batch].mean(-1))
-            path.append((theta - y.mean()).square().mean())
+            path.append(np.square(theta - y.mean()).mean())
     formula = constant.stationary_variance(y, lr, size)
-    assert torch.stack(path).mean().item() / formula == pytest.approx(0.65, abs=0.03)
-    assert path[-1].item() / formula == pytest.approx(0.56, abs=0.03)
+    assert np.mean(path) / formula == pytest.approx(0.65, abs=0.03)
+    assert path[-1] / formula == pytest.approx(0.56, abs=0.03)
+
+
+def test_the_linear_model_on_ones_is_the_constant_model() -> None:
+    one, theta, lr = np.ones(N), thetas(), 0.3
+    close(linear.loss(theta, one, Y), constant.loss(theta, Y))
+    close(linear.gradient(theta, one, Y), constant.gradient(theta, Y))
+    close(linear.optimum(one, Y), constant.optimum(Y))
+    close(linear.contributions(theta, one, Y), constant.contributions(theta, Y))
+    close(linear.candidate(one, Y), constant.candidate(Y))
+    close(linear.weight(one), constant.weight(Y))
+    close(linear.trajectory(theta, one, Y, lr, 5), constant.trajectory(theta, Y, lr, 5))
+    assert linear.contraction_factor(one, lr) == constant.contraction_factor(lr)
+    for replacement in (True, False):
+        found = linear.stationary_variance(one, Y, lr, 4, replacement)
+        assert found == pytest.approx(constant.stationary_variance(Y, lr, 4, replacement), rel=1e-12)
+        assert linear.largest_mean_square_step(one, 4, replacement) == constant.largest_mean_square_step()
+    for momentum in (0.0, 0.9):
+        assert linear.largest_stable_step(one, momentum) == constant.largest_stable_step(momentum)
+
+
+def test_the_mean_squared_distance_of_the_constant_shrinks_below_a_step_of_1_and_grows_above_it() -> None:
+    for factor, shrinks in [(0.99, True), (1.01, False)]:
+        growth = constant.contraction_factor(factor * constant.largest_mean_square_step()) ** 2
+        assert (growth < 1) is shrinks
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        constant.stationary_variance(Y, constant.largest_mean_square_step(), 4)
 
 
 def test_largest_mean_square_step_is_m2_over_m4_for_a_batch_of_1() -> None:
@@ -277,14 +307,14 @@ def test_largest_mean_square_step_is_m2_over_m4_for_a_batch_of_1() -> None:
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_mean_squared_distance_shrinks_below_the_largest_mean_square_step_and_grows_above_it(size: int) -> None:
-    batch = torch.tensor(list(itertools.product(range(N), repeat=size)))
+    batch = np.array(list(itertools.product(range(N), repeat=size)))
     for factor, shrinks in [(0.99, True), (1.01, False)]:
         lr = factor * linear.largest_mean_square_step(X, size)
-        growth = (1 - 2 * lr * X[batch].square().mean(-1)).square().mean().item()
+        growth = float(np.square(1 - 2 * lr * np.square(X[batch]).mean(-1)).mean())
         assert (growth < 1) is shrinks
 
 
-ZERO = torch.zeros(3, dtype=torch.float64)
+ZERO = np.zeros(3)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import oracle
 import pytest
 import torch
-from reluviz.core.functions_torch import PARAMETERS, features, predict, tangent
+from numpy.typing import NDArray
 from torch import Tensor
 
-from reluviz.core import votes_torch
+from reluviz.core import votes
 from reluviz.core.elbows import STATUS, elbow, unit_status
+from reluviz.core.functions import PARAMETERS, features, predict, tangent
 from reluviz.core.theory import relu
+from reluviz.engines import predict as functions
 
+Array = NDArray[np.float64]
 R, N, W = 3, 60, 6
 NAMES = PARAMETERS["relu"]
 TRAINED: dict[str, tuple[str, ...]] = {
@@ -22,39 +27,35 @@ TRAINED: dict[str, tuple[str, ...]] = {
 }
 
 
-def uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
-    return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-
-def network(seed: int = 0, width: int = W, replicas: int = R, elbows: bool = True) -> dict[str, Tensor]:
-    """Return torch's default initial layers; with `elbows`, the biases put the elbows uniformly on [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    w = uniform(generator, -1, 1, replicas, width)
-    default_bias = uniform(generator, -1, 1, replicas, width)
+def network(seed: int = 0, width: int = W, replicas: int = R, elbows: bool = True) -> dict[str, Array]:
+    """Return initial layers like torch's; with `elbows`, the biases put the elbows uniformly on [0, 1]."""
+    generator = np.random.default_rng(seed)
+    w = generator.uniform(-1, 1, (replicas, width))
+    default_bias = generator.uniform(-1, 1, (replicas, width))
     return {
         "input_slope": w,
         "bias": -(default_bias + 1) / 2 * w if elbows else default_bias,
-        "output_weight": uniform(generator, -1, 1, replicas, width) / width**0.5,
-        "output_bias": uniform(generator, -1, 1, replicas) / width**0.5,
+        "output_weight": generator.uniform(-1, 1, (replicas, width)) / width**0.5,
+        "output_bias": generator.uniform(-1, 1, replicas) / width**0.5,
     }
 
 
-def uniform_inputs() -> Tensor:
-    return uniform(torch.Generator().manual_seed(1), 0, 1, 200).sort().values
+def uniform_inputs() -> Array:
+    return np.sort(np.random.default_rng(1).uniform(0, 1, 200))
 
 
-def data() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(99)
-    x = uniform(generator, 0, 1, N)
-    return x, torch.sin(9 * x) + 0.1 * torch.randn(N, generator=generator, dtype=torch.float64)
+def data() -> tuple[Array, Array]:
+    generator = np.random.default_rng(99)
+    x = generator.uniform(0, 1, N)
+    return x, np.sin(9 * x) + 0.1 * generator.normal(size=N)
 
 
-def well_conditioned() -> Tensor:
+def well_conditioned() -> Array:
     """Return features with a small condition number, [R, N, 4]."""
-    return torch.randn(R, N, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    return np.random.default_rng(4).normal(size=(R, N, 4))
 
 
-def rank_deficient() -> Tensor:
+def rank_deficient() -> Array:
     """Return the features of a network with two equal units and a dead one, [R, N, W + 1], of rank at most W - 1."""
     p = network(5)
     for name in ("input_slope", "bias"):
@@ -63,54 +64,50 @@ def rank_deficient() -> Tensor:
     return features(p, data()[0])
 
 
-def outputs(p: dict[str, Tensor]) -> Tensor:
+def outputs(p: dict[str, Array]) -> Array:
     """Return (v, c) in the order of the columns of Phi, [R, W + 1]."""
-    return torch.cat([p["output_weight"], p["output_bias"].unsqueeze(-1)], -1)
+    return np.concatenate([p["output_weight"], p["output_bias"][:, None]], -1)
 
 
 def train(
-    p: dict[str, Tensor],
-    x: Tensor,
-    y: Tensor,
+    p: dict[str, Array],
+    x: Array,
+    y: Array,
     updates: int,
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
     trained: tuple[str, ...] = NAMES,
-) -> dict[str, Tensor]:
+) -> dict[str, Array]:
     """Return the parameters after full-batch training with torch's autograd and optimiser."""
-    leaves = {name: value.clone().requires_grad_(name in trained) for name, value in p.items()}
+    leaves = {name: value.requires_grad_(name in trained) for name, value in oracle.tensors(p).items()}
     step = optimizer([leaves[name] for name in trained])
     for _ in range(updates):
         step.zero_grad()
-        (predict("relu", leaves, x) - y).square().mean(-1).sum().backward()
+        (functions.relu(leaves, torch.tensor(x)) - torch.tensor(y)).square().mean(-1).sum().backward()
         step.step()
-    return {name: leaf.detach() for name, leaf in leaves.items()}
+    return {name: leaf.detach().numpy() for name, leaf in leaves.items()}
 
 
-def close(actual: Tensor, expected: Tensor, atol: float = 1e-12, rtol: float = 0.0) -> None:
-    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
+def close(actual: Array | float, expected: Array | float, atol: float = 1e-12, rtol: float = 0.0) -> None:
+    assert np.shape(actual) == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
 
 
 def test_an_sgd_update_changes_the_balance_by_eta_squared_times_the_balance_of_the_gradient() -> None:
     (x, y), lr, p = data(), 0.05, network()
-    generator = torch.Generator().manual_seed(2)
+    generator = np.random.default_rng(2)
     for _ in range(20):
-        batch = torch.randint(N, (R, 5), generator=generator)
+        batch = generator.integers(N, size=(R, 5))
         batch[:, 1] = batch[:, 0]
-        leaves = {name: value.clone().requires_grad_() for name, value in p.items()}
-        (predict("relu", leaves, x[batch]) - y[batch]).square().mean(-1).sum().backward()
-        g = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        g = oracle.gradient("relu", p, x[batch], y[batch])
         after = {name: value - lr * g[name] for name, value in p.items()}
-        close(votes_torch.balance(after) - votes_torch.balance(p), lr**2 * votes_torch.balance(g), atol=1e-14)
+        close(votes.balance(after) - votes.balance(p), lr**2 * votes.balance(g), atol=1e-14)
         p = after
 
 
 def test_the_change_of_the_balance_over_a_fixed_time_is_proportional_to_the_learning_rate() -> None:
     (x, y), p = data(), network()
     changes = [
-        (votes_torch.balance(train(p, x, y, updates, lambda v, lr=lr: torch.optim.SGD(v, lr))) - votes_torch.balance(p))
-        .abs()
-        .max()
-        .item()
+        np.abs(votes.balance(train(p, x, y, updates, lambda v, lr=lr: torch.optim.SGD(v, lr))) - votes.balance(p)).max()
         for lr, updates in [(0.02, 50), (0.01, 100)]
     ]
     assert changes[0] / changes[1] == pytest.approx(2, rel=0.1)
@@ -119,8 +116,8 @@ def test_the_change_of_the_balance_over_a_fixed_time_is_proportional_to_the_lear
 def test_with_weight_decay_the_balance_decays_exponentially() -> None:
     (x, y), p, lr, decay, updates = data(), network(), 1e-3, 0.5, 400
     after = train(p, x, y, updates, lambda v: torch.optim.SGD(v, lr, weight_decay=decay))
-    expected = votes_torch.balance(p) * torch.exp(torch.tensor(-2 * decay * lr * updates, dtype=torch.float64))
-    close(votes_torch.balance(after), expected, atol=1e-3)
+    expected = votes.balance(p) * np.exp(-2 * decay * lr * updates)
+    close(votes.balance(after), expected, atol=1e-3)
 
 
 def test_momentum_and_adam_change_the_balance_much_more_than_sgd() -> None:
@@ -131,7 +128,7 @@ def test_momentum_and_adam_change_the_balance_much_more_than_sgd() -> None:
         "adam": lambda v: torch.optim.Adam(v, 0.01),
     }
     change = {
-        name: (votes_torch.balance(train(p, x, y, 300, make)) - votes_torch.balance(p)).abs().max().item()
+        name: np.abs(votes.balance(train(p, x, y, 300, make)) - votes.balance(p)).max()
         for name, make in optimizers.items()
     }
     assert change["sgd"] < 0.02
@@ -142,16 +139,16 @@ def test_momentum_and_adam_change_the_balance_much_more_than_sgd() -> None:
 def test_gradient_is_the_tangent_applied_to_the_residual() -> None:
     (x, y), p = data(), network()
     residual = predict("relu", p, x) - y
-    mean = votes_torch.mean_gradient(votes_torch.per_sample_gradients("relu", p, x, y))
+    mean = votes.mean_gradient(votes.per_sample_gradients("relu", p, x, y))
     for name, j in tangent("relu", p, x).items():
-        close(mean[name], 2 / N * torch.einsum("rn,rn...->r...", residual, j))
+        close(mean[name], 2 / N * np.einsum("rn,rn...->r...", residual, j))
 
 
 def test_rank_of_the_tangent_is_at_most_2w_plus_1() -> None:
     j = tangent("relu", network(3, width=4), data()[0])
-    flat = torch.cat([value.reshape(R, N, -1) for value in j.values()], -1)
+    flat = np.concatenate([value.reshape(R, N, -1) for value in j.values()], -1)
     assert flat.shape[-1] == 3 * 4 + 1
-    assert (torch.linalg.matrix_rank(flat) <= 2 * 4 + 1).all()
+    assert (np.linalg.matrix_rank(flat) <= 2 * 4 + 1).all()
 
 
 def test_a_small_update_changes_f_by_the_tangent_kernel_applied_to_the_residual() -> None:
@@ -159,20 +156,19 @@ def test_a_small_update_changes_f_by_the_tangent_kernel_applied_to_the_residual(
     kernel = relu.ntk(tangent("relu", p, x))
     before = predict("relu", p, x)
     after = predict("relu", train(p, x, y, 1, lambda v: torch.optim.SGD(v, lr)), x)
-    predicted = -2 / N * torch.einsum("rnm,rm->rn", kernel, before - y)
+    predicted = -2 / N * np.einsum("rnm,rm->rn", kernel, before - y)
     close((after - before) / lr, predicted, atol=1e-5)
 
 
 def test_the_tangent_kernel_equals_that_of_torch_func() -> None:
     p, (x, _) = network(), data()
-    one = {name: value[0] for name, value in p.items()}
+    one = {name: value[0] for name, value in oracle.tensors(p).items()}
 
     def f(q: dict[str, Tensor]) -> Tensor:
-        return predict("relu", {name: value.unsqueeze(0) for name, value in q.items()}, x)[0]
+        return functions.relu({name: value.unsqueeze(0) for name, value in q.items()}, torch.tensor(x))[0]
 
-    jacobian = torch.func.jacrev(f)(one)
-    expected = sum(j.reshape(N, -1) @ j.reshape(N, -1).T for j in jacobian.values())
-    close(relu.ntk(tangent("relu", p, x))[0], torch.as_tensor(expected))
+    jacobian = [j.reshape(N, -1).numpy() for j in torch.func.jacrev(f)(one).values()]
+    close(relu.ntk(tangent("relu", p, x))[0], sum(j @ j.T for j in jacobian))
 
 
 @pytest.mark.parametrize("trained", TRAINED)
@@ -180,33 +176,33 @@ def test_the_hessian_equals_that_of_autograd(trained: str) -> None:
     (x, y), p, names = data(), network(), TRAINED[trained]
     h = relu.hessian(p, x, y, names)
     for r in range(R):
-        one = {name: value[r : r + 1] for name, value in p.items()}
+        one = oracle.tensors({name: value[r : r + 1] for name, value in p.items()})
 
         def loss(*values: Tensor, one: dict[str, Tensor] = one) -> Tensor:
             q = one | dict(zip(names, values, strict=True))
-            return (predict("relu", q, x) - y).square().mean()
+            return (functions.relu(q, torch.tensor(x)) - torch.tensor(y)).square().mean()
 
         start = tuple(one[name] for name in names)
         blocks = torch.autograd.functional.hessian(loss, start)
         rows = [torch.cat([block.reshape(start[i].numel(), -1) for block in row], -1) for i, row in enumerate(blocks)]
-        close(h[r], torch.cat(rows))
-    close(relu.hessian_sharpness(p, x, y, names), torch.linalg.eigvalsh(h).max(-1).values)
+        close(h[r], torch.cat(rows).numpy())
+    close(relu.hessian_sharpness(p, x, y, names), np.linalg.eigvalsh(h).max(-1))
 
 
 def test_the_residual_term_of_the_hessian_couples_only_parameters_of_the_same_unit() -> None:
     (x, y), p = data(), network()
-    j = torch.cat([value.reshape(R, N, -1) for value in tangent("relu", p, x).values()], -1)
-    rest = relu.hessian(p, x, y, NAMES) - 2 / N * j.mT @ j
-    unit = torch.cat([torch.arange(W).repeat(3), torch.tensor([-1])])
-    kind = [*torch.arange(3).repeat_interleave(W).tolist(), 3]
-    allowed = torch.tensor(
+    j = np.concatenate([value.reshape(R, N, -1) for value in tangent("relu", p, x).values()], -1)
+    rest = relu.hessian(p, x, y, NAMES) - 2 / N * j.swapaxes(1, 2) @ j
+    unit = [*np.tile(np.arange(W), 3).tolist(), -1]
+    kind = [*np.repeat(np.arange(3), W).tolist(), 3]
+    allowed = np.array(
         [
             [unit[a] == unit[b] and {kind[a], kind[b]} in ({0, 2}, {1, 2}) for b in range(3 * W + 1)]
             for a in range(3 * W + 1)
         ]
     )
-    assert rest[:, ~allowed].abs().max() < 1e-14
-    assert rest[:, allowed].abs().max() > 1e-3
+    assert np.abs(rest[:, ~allowed]).max() < 1e-14
+    assert np.abs(rest[:, allowed]).max() > 1e-3
 
 
 def test_the_largest_stable_step_of_the_output_layer_is_2_over_its_sharpness() -> None:
@@ -219,7 +215,7 @@ def test_the_largest_stable_step_of_the_output_layer_is_2_over_its_sharpness() -
 def test_the_output_trajectory_equals_that_of_gradient_descent(lr: float) -> None:
     (x, y), p = data(), network()
     phi = features(p, x)
-    lr *= relu.largest_stable_step_output(phi).min().item()
+    lr *= float(relu.largest_stable_step_output(phi).min())
     counts = [0, 1, 7, 60]
     path = relu.output_trajectory(phi, y, outputs(p), lr, counts)
     assert path.shape == (R, len(counts), W + 1)
@@ -239,24 +235,24 @@ def test_functions_of_the_features_work_without_a_replica_axis() -> None:
 
 def test_gradient_descent_converges_to_the_solution_nearest_to_its_start() -> None:
     y, phi = data()[1], well_conditioned()
-    phi = torch.cat([phi, phi[..., :1] + phi[..., 1:2]], -1)
-    start = torch.randn(R, 5, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    lr = 0.5 * relu.largest_stable_step_output(phi).min().item()
+    phi = np.concatenate([phi, phi[..., :1] + phi[..., 1:2]], -1)
+    start = np.random.default_rng(8).normal(size=(R, 5))
+    lr = 0.5 * float(relu.largest_stable_step_output(phi).min())
     end = relu.output_trajectory(phi, y, start, lr, [10_000])[:, 0]
-    pinv = torch.linalg.pinv(phi)
-    residual = y - torch.einsum("rnf,rf->rn", phi, start)
-    close(end, start + torch.einsum("rfn,rn->rf", pinv, residual), atol=1e-10)
-    from_zero = relu.output_trajectory(phi, y, torch.zeros_like(start), lr, [10_000])[:, 0]
+    pinv = np.linalg.pinv(phi)
+    residual = y - np.einsum("rnf,rf->rn", phi, start)
+    close(end, start + np.einsum("rfn,rn->rf", pinv, residual), atol=1e-10)
+    from_zero = relu.output_trajectory(phi, y, np.zeros_like(start), lr, [10_000])[:, 0]
     close(from_zero, relu.least_squares(phi, y).solution, atol=1e-10)
-    assert ((end - from_zero).norm(dim=-1) > 1e-2).all()
+    assert (np.linalg.norm(end - from_zero, axis=-1) > 1e-2).all()
 
 
 def test_the_null_space_component_of_the_start_never_changes() -> None:
     y, phi = data()[1], rank_deficient()
-    null = torch.linalg.svd(phi).Vh[:, -2:]
-    start = torch.ones(R, W + 1, dtype=torch.float64)
-    moved = relu.output_trajectory(phi, y, start, 0.2, [10, 1000]) - start.unsqueeze(1)
-    close(torch.einsum("rjf,rtf->rtj", null, moved), torch.zeros(R, 2, 2, dtype=torch.float64), atol=1e-11)
+    null = np.linalg.svd(phi).Vh[:, -2:]
+    start = np.ones((R, W + 1))
+    moved = relu.output_trajectory(phi, y, start, 0.2, [10, 1000]) - start[:, None]
+    close(np.einsum("rjf,rtf->rtj", null, moved), np.zeros((R, 2, 2)), atol=1e-11)
 
 
 @pytest.mark.parametrize(("factor", "converges"), [(0.99, True), (1.01, False)])
@@ -264,22 +260,22 @@ def test_the_output_layer_converges_below_its_largest_stable_step_and_diverges_a
     factor: float, converges: bool
 ) -> None:
     y, phi = data()[1], well_conditioned()[:1]
-    lr = factor * relu.largest_stable_step_output(phi).item()
+    lr = factor * float(relu.largest_stable_step_output(phi)[0])
     best = relu.least_squares(phi, y).solution
-    theta = torch.zeros_like(best)
+    theta = np.zeros_like(best)
     for _ in range(1500):
-        theta = theta + 2 * lr / N * torch.einsum("rnf,rn->rf", phi, y - torch.einsum("rnf,rf->rn", phi, theta))
-    distance = (theta - best).norm().item()
+        theta = theta + 2 * lr / N * np.einsum("rnf,rn->rf", phi, y - np.einsum("rnf,rf->rn", phi, theta))
+    distance = float(np.linalg.norm(theta - best))
     assert distance < 1e-6 if converges else distance > 1e2
-    close(relu.output_trajectory(phi, y, torch.zeros_like(best), lr, [1500])[:, 0], theta, rtol=1e-6)
+    close(relu.output_trajectory(phi, y, np.zeros_like(best), lr, [1500])[:, 0], theta, rtol=1e-6)
 
 
 def test_training_with_weight_decay_on_v_converges_to_ridge_regression() -> None:
     y, phi, lr, decay = data()[1], well_conditioned(), 0.1, 0.3
-    v, c = torch.zeros(R, 4, dtype=torch.float64), torch.zeros(R, dtype=torch.float64)
+    v, c = np.zeros((R, 4)), np.zeros(R)
     for _ in range(500):
-        r = torch.einsum("rnf,rf->rn", phi, v) + c.unsqueeze(-1) - y
-        v = v - lr * (2 / N * torch.einsum("rnf,rn->rf", phi, r) + decay * v)
+        r = np.einsum("rnf,rf->rn", phi, v) + c[:, None] - y
+        v = v - lr * (2 / N * np.einsum("rnf,rn->rf", phi, r) + decay * v)
         c = c - lr * 2 * r.mean(-1)
     expected_v, expected_c = relu.ridge(phi, y, N * decay / 2)
     close(v, expected_v)
@@ -291,10 +287,10 @@ def test_least_squares_equals_the_pseudo_inverse(case: str) -> None:
     y = data()[1]
     phi = well_conditioned() if case == "well conditioned" else rank_deficient()
     found = relu.least_squares(phi, y)
-    tolerance = max(phi.shape[1:]) * torch.finfo(torch.float64).eps
-    expected = torch.einsum("rfn,n->rf", torch.linalg.pinv(phi, rtol=tolerance), y)
+    tolerance = max(phi.shape[1:]) * np.finfo(float).eps
+    expected = np.einsum("rfn,n->rf", np.linalg.pinv(phi, rcond=tolerance), y)
     close(found.solution, expected, rtol=1e-8)
-    assert found.rank.tolist() == torch.linalg.matrix_rank(phi).tolist()
+    assert found.rank.tolist() == np.linalg.matrix_rank(phi).tolist()
     assert (found.rank < phi.shape[-1]).all() == (case == "rank deficient")
 
 
@@ -302,63 +298,75 @@ def test_ridge_solves_its_normal_equations_with_c_not_penalised() -> None:
     y, p, lam = data()[1], network(), 0.3
     hidden = features(p, data()[0])[..., :-1]
     v, c = relu.ridge(hidden, y, lam)
-    r = torch.einsum("rnw,rw->rn", hidden, v) + c.unsqueeze(-1) - y
-    close(torch.einsum("rnw,rn->rw", hidden, r) + lam * v, torch.zeros_like(v), atol=1e-11)
-    close(r.sum(-1), torch.zeros_like(c), atol=1e-11)
+    r = np.einsum("rnw,rw->rn", hidden, v) + c[:, None] - y
+    close(np.einsum("rnw,rn->rw", hidden, r) + lam * v, np.zeros_like(v), atol=1e-11)
+    close(r.sum(-1), np.zeros_like(c), atol=1e-11)
 
 
 def test_ridge_without_penalty_is_the_least_squares_solution_with_the_smallest_v() -> None:
     y, phi = data()[1], rank_deficient()
     v, c = relu.ridge(phi[..., :-1], y, 0.0)
     plain = relu.least_squares(phi, y).solution
-    fit = torch.einsum("rnw,rw->rn", phi[..., :-1], v) + c.unsqueeze(-1)
-    close(fit, torch.einsum("rnf,rf->rn", phi, plain), atol=1e-9)
-    assert (v.norm(dim=-1) <= plain[:, :-1].norm(dim=-1) * (1 + 1e-9)).all()
+    fit = np.einsum("rnw,rw->rn", phi[..., :-1], v) + c[:, None]
+    close(fit, np.einsum("rnf,rf->rn", phi, plain), atol=1e-9)
+    assert (np.linalg.norm(v, axis=-1) <= np.linalg.norm(plain[:, :-1], axis=-1) * (1 + 1e-9)).all()
     close(relu.ridge(phi[..., :-1], y, 1e-12)[0], v, rtol=1e-4, atol=1e-4)
 
 
 def test_a_large_penalty_leaves_the_mean() -> None:
     y = data()[1]
     v, c = relu.ridge(well_conditioned(), y, 1e15)
-    close(v, torch.zeros_like(v))
-    close(c, y.mean().expand(R))
+    close(v, np.zeros_like(v))
+    close(c, np.full(R, y.mean()))
 
 
 def test_effective_condition_number_ignores_the_null_space() -> None:
-    generator = torch.Generator().manual_seed(6)
-    left = torch.linalg.qr(torch.randn(N, 4, generator=generator, dtype=torch.float64)).Q
-    right = torch.linalg.qr(torch.randn(4, 4, generator=generator, dtype=torch.float64)).Q
-    phi = left * torch.tensor([8.0, 4.0, 0.5, 0.0], dtype=torch.float64) @ right
-    assert relu.effective_condition_number(phi).item() == pytest.approx(16, rel=1e-12)
-    assert relu.effective_condition_number(torch.stack([phi, 3 * phi])).tolist() == pytest.approx([16, 16])
+    generator = np.random.default_rng(6)
+    left, right = (np.linalg.qr(generator.normal(size=(rows, 4))).Q for rows in (N, 4))
+    phi = left * np.array([8.0, 4.0, 0.5, 0.0]) @ right
+    assert float(relu.effective_condition_number(phi)) == pytest.approx(16, rel=1e-12)
+    assert relu.effective_condition_number(np.stack([phi, 3 * phi])).tolist() == pytest.approx([16, 16])
+
+
+@pytest.mark.parametrize(("factor", "rank"), [(0.5, 3), (2.0, 4)])
+def test_a_singular_value_counts_as_0_up_to_the_larger_side_times_the_rounding_error(factor: float, rank: int) -> None:
+    generator = np.random.default_rng(6)
+    for rows, columns in ((N, 4), (4, N)):
+        left, right = (np.linalg.qr(generator.normal(size=(size, 4))).Q for size in (rows, columns))
+        smallest = factor * max(rows, columns) * np.finfo(float).eps * 8.0
+        # every value but the last is far from the tolerance; the last is computed to a few rounding errors of 8
+        phi = left * np.array([8.0, 4.0, 0.5, smallest]) @ right.T
+        assert int(relu.least_squares(phi, np.ones(rows)).rank) == rank
+        kept = 8.0 / (0.5 if rank == 3 else smallest)
+        assert float(relu.effective_condition_number(phi)) == pytest.approx(kept, rel=0.2)
 
 
 def test_the_output_layer_is_badly_conditioned_for_200_points_and_uniform_elbows() -> None:
     x = uniform_inputs()
     hessian = {
-        width: relu.effective_condition_number(features(network(11, width, replicas=21), x)).square()
+        width: np.square(relu.effective_condition_number(features(network(11, width, replicas=21), x)))
         for width in (3, 20)
     }
     assert hessian[3].min() > 1e3
-    assert 1e9 < hessian[20].median() < 1e12
+    assert 1e9 < np.median(hessian[20]) < 1e12
 
 
 def test_the_noise_floor_is_the_realised_noise_and_the_expected_error_of_least_squares() -> None:
-    floor = relu.noise_floor(torch.tensor([0.3, -0.1], dtype=torch.float64), rank=1, sigma=0.2)
+    floor = relu.noise_floor(np.array([0.3, -0.1]), rank=1, sigma=0.2)
     assert floor.training == pytest.approx(0.05)
     assert floor.test == pytest.approx(0.02)
-    assert relu.noise_floor(torch.ones(2), rank=1).test is None
+    assert relu.noise_floor(np.ones(2), rank=1).test is None
 
 
 def test_least_squares_has_the_expected_training_and_noise_free_errors() -> None:
-    generator, sigma = torch.Generator().manual_seed(12), 0.3
+    generator, sigma = np.random.default_rng(12), 0.3
     phi = rank_deficient()[0]
-    target = phi @ torch.linspace(-1, 1, W + 1, dtype=torch.float64)
-    eps = sigma * torch.randn(4000, N, generator=generator, dtype=torch.float64)
+    target = phi @ np.linspace(-1, 1, W + 1)
+    eps = sigma * generator.normal(size=(4000, N))
     found = relu.least_squares(phi, target + eps)
     rank, fitted = int(found.rank), found.solution @ phi.T
-    training = (fitted - target - eps).square().mean().item()
-    noise_free = (fitted - target).square().mean().item()
+    training = float(np.square(fitted - target - eps).mean())
+    noise_free = float(np.square(fitted - target).mean())
     assert training == pytest.approx(relu.expected_training_error(sigma, rank, N), rel=0.03)
     assert noise_free == pytest.approx(relu.noise_floor(eps[0], rank, sigma).test, rel=0.03)
     assert noise_free < training
@@ -371,8 +379,8 @@ def test_dead_units_stay_the_same_bit_for_bit(momentum: float) -> None:
     assert dead.any()
     after = train(p, x, y, 50, lambda v: torch.optim.SGD(v, 0.01, momentum=momentum))
     for name in ("input_slope", "bias", "output_weight"):
-        assert torch.equal(after[name][dead], p[name][dead])
-        assert not torch.equal(after[name], p[name])
+        assert np.array_equal(after[name][dead], p[name][dead])
+        assert not np.array_equal(after[name], p[name])
 
 
 def test_weight_decay_shrinks_dead_units_but_does_not_move_their_elbows() -> None:
@@ -388,13 +396,13 @@ def test_weight_decay_shrinks_dead_units_but_does_not_move_their_elbows() -> Non
 def test_a_quarter_of_the_units_of_torch_default_layers_have_their_elbow_inside_the_interval() -> None:
     torch.manual_seed(0)
     layer = torch.nn.Linear(1, 100_000)
-    w, b = layer.weight.detach().T, layer.bias.detach().unsqueeze(0)
-    share = unit_status(w, b, torch.tensor([0.0, 1.0])).flatten().bincount() / 100_000
+    w, b = layer.weight.detach().T.double().numpy(), layer.bias.detach()[None].double().numpy()
+    share = np.bincount(unit_status(w, b, np.array([0.0, 1.0])).flatten()) / 100_000
     expected = {"dead": 0.375, "linear": 0.375, "bent": 0.25}
     assert share.tolist() == pytest.approx([expected[name] for name in STATUS], abs=0.01)
 
 
-Y = torch.zeros(N, dtype=torch.float64)
+Y = np.zeros(N)
 
 
 @pytest.mark.parametrize(

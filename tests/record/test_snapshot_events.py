@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from reluviz.core.snapshot_torch import Snapshot, compute_tensor_snapshots, unstack
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util import tensor_util
@@ -39,6 +38,11 @@ def compute(module: ReLUModule | ConstantModule, raw: list[RawSnapshot], dataset
     return found
 
 
+def single(snapshots: Snapshots) -> list[Snapshots]:
+    """Return each of the snapshots as `Snapshots` of its own."""
+    return [snapshots.subset(slice(s, s + 1)) for s in range(len(snapshots))]
+
+
 def parse(event: bytes) -> tuple[Event, dict[str, Summary.Value]]:
     found = Event.FromString(event)
     named = {value.tag: value for value in found.summary.value}
@@ -55,29 +59,27 @@ def test_an_event_has_the_values_of_its_snapshot(replicas: int) -> None:
     module = ReLUModule(width=4, seeds=list(range(replicas)))
     all_five = compute(module, raw_snapshots(module, range(5)))
     events = SnapshotEvents(np.dtype("float32"), 100).events(all_five, histograms=True)
-    for snapshot, event in zip(unstack(all_five), events, strict=True):
+    for s, (snapshot, event) in enumerate(zip(single(all_five), events, strict=True)):
         head, named = parse(event)
-        assert (head.step, head.wall_time) == (snapshot.update, 1e9 + snapshot.update)
+        assert (head.step, head.wall_time) == (snapshot.updates[0], 1e9 + snapshot.updates[0])
         assert next(iter(named)) == tags.REPLICAS
         found = scalars(named)
         assert found["loss/train"] == np.float32(np.median(snapshot.loss_train))
-        assert found["elbow/02"] == np.float32(np.median(snapshot.elbow[:, 2]))
-        assert ("loss/batch" in found) == (snapshot.update > 0)
+        assert found["elbow/02"] == np.float32(np.median(snapshot.elbow[0, :, 2]))
+        assert ("loss/batch" in found) == (s > 0)
         assert ("elbow/02/q75" in found) == (replicas > 1)
         params = tensor_util.make_ndarray(named[tags.PARAMS].tensor)
-        parameters, _ = snapshot_events.join_parameters(
-            {name: value.numpy()[None] for name, value in snapshot.parameters.items()}
-        )
+        parameters, _ = snapshot_events.join_parameters(snapshot.parameters)
         np.testing.assert_array_equal(params, parameters[0].astype(np.float32))
         votes = tensor_util.make_ndarray(named[tags.VOTE_SERIES].tensor)
-        np.testing.assert_array_equal(votes[:, 2], snapshot.votes.share.numpy().astype(np.float32))
+        np.testing.assert_array_equal(votes[:, 2], snapshot.votes.share[0].astype(np.float32))
         for name, value in snapshot.contributions().items():
             histogram: HistogramProto = named[f"votes/{name}"].histo
-            assert histogram.num == sum(histogram.bucket) == value.numel()
+            assert histogram.num == sum(histogram.bucket) == value.size
             assert histogram.bucket[0] == 0
             assert (histogram.min, histogram.max) == pytest.approx((float(value.min()), float(value.max())), rel=1e-12)
             assert histogram.bucket_limit[0] == pytest.approx(histogram.min, rel=1e-12)
-            assert histogram.sum_squares == pytest.approx(float(value.square().sum()), rel=1e-12)
+            assert histogram.sum_squares == pytest.approx(float(np.square(value).sum()), rel=1e-12)
 
 
 def test_a_unit_without_an_elbow_has_no_elbow_scalar_in_that_snapshot_only() -> None:
@@ -107,14 +109,13 @@ SMALL = Dataset("small", np.linspace(0, 1, 7), np.linspace(0, 1, 7) ** 2, (0.0, 
 FAR = Dataset("far", 1e6 + DATA.x, DATA.y, (1e6, 1e6 + 1), DATA.x_test + 1e6, DATA.y_test)
 
 
-def quantities(snapshot: Snapshot) -> dict[str, np.ndarray]:
+def quantities(snapshot: Snapshots) -> dict[str, np.ndarray]:
     named = {name: getattr(snapshot.votes, name) for name in ("effective", "noise_scale", "residual", "norm", "share")}
     named |= {f"gradient of {name}": value for name, value in snapshot.votes.gradient.items()}
     named |= {"train": snapshot.loss_train, "status": snapshot.unit_status, "elbow": snapshot.elbow}
     if snapshot.loss_test is not None:
         named["test"] = snapshot.loss_test
-    found = {name: value.numpy() for name, value in named.items()}
-    return found | {f"g of {name}": value for name, value in snapshot.gradients().items()}
+    return named | {f"g of {name}": value for name, value in snapshot.gradients().items()}
 
 
 @pytest.mark.parametrize("dataset", [DATA, SMALL, FAR], ids=["course", "small", "far"])
@@ -125,11 +126,10 @@ def test_a_snapshot_does_not_depend_on_the_snapshots_it_is_computed_with(
 ) -> None:
     module = ReLUModule(width=width, seeds=list(range(replicas)), train=train)
     some = raw_snapshots(module, range(19))
-    together = compute_tensor_snapshots("relu", some, module.trained, dataset)
-    assert [one.update for one in together] == list(range(19))
+    together = [one for part in compute_snapshots("relu", some, module.trained, dataset) for one in single(part)]
+    assert [one.updates[0] for one in together] == list(range(19))
     for one, snapshot in zip(some, together, strict=True):
-        (alone,) = compute_tensor_snapshots("relu", [one], module.trained, dataset)
-        wanted = quantities(alone)
+        wanted = quantities(compute(module, [one], dataset))
         for name, value in quantities(snapshot).items():
             np.testing.assert_array_equal(value, wanted[name], err_msg=name)
 
@@ -137,19 +137,17 @@ def test_a_snapshot_does_not_depend_on_the_snapshots_it_is_computed_with(
 def test_snapshots_of_a_one_parameter_model_are_computed_together() -> None:
     module = ConstantModule(seeds=[0, 1])
     some = raw_snapshots(module, range(6))
-    together = compute_tensor_snapshots("constant", some, module.trained, DATA)
-    for one, snapshot in zip(some, together, strict=True):
-        np.testing.assert_allclose(
-            snapshot.loss_train, np.var(DATA.y) + (one.parameters["theta"] - DATA.y.mean()) ** 2, rtol=1e-12
-        )
-        assert snapshot.units is None
+    together = compute(module, some)
+    theta = np.array([one.parameters["theta"] for one in some])
+    np.testing.assert_allclose(together.loss_train, np.var(DATA.y) + (theta - DATA.y.mean()) ** 2, rtol=1e-12)
+    assert together.units is None
 
 
 def test_the_histograms_of_votes_count_the_contributions_of_the_recorded_samples() -> None:
     module = ReLUModule(width=7, seeds=[0, 1, 2], train="output")
     snapshots = compute(module, raw_snapshots(module, range(3)))
     events = SnapshotEvents(np.dtype("float32"), 100).events(snapshots, histograms=True)
-    for snapshot, event in zip(unstack(snapshots), events, strict=True):
+    for snapshot, event in zip(single(snapshots), events, strict=True):
         named = parse(event)[1]
         assert [tag for tag in named if tag.startswith("votes/") and named[tag].HasField("histo")] == [
             "votes/output_weight",

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import image as matplotlib_image
-from reluviz.core.functions_torch import PARAMETERS, predict
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR
 from tensorboard.plugins.custom_scalar import layout_pb2
@@ -20,13 +19,17 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
-from reluviz.core import elbows, votes_torch
+from reluviz.core import elbows, votes
+from reluviz.core.functions import mean_squared_error, predict
+from reluviz.core.models import MODELS
 from reluviz.data import piecewise_linear
+from reluviz.engines.predict import relu
 from reluviz.record.snapshot_events import MAX_HISTOGRAM_VALUES, replica_statistics
 from reluviz.record.tags import REPLICAS
 
 DATA = piecewise_linear()
-X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
+X, Y = DATA.x, DATA.y
+NAMES = tuple(MODELS["relu"].parameters)
 SCALARS = {"loss/train", "loss/test", "loss/batch", "grad/norm", "grad/noise_scale", "votes/effective"}
 UNITS = {"units/dead", "units/linear", "units/bent"} | {
     f"{kind}/{k:02d}" for kind in ("elbow", "input_slope", "slope_jump") for k in range(3)
@@ -80,11 +83,11 @@ class Run:
         first = next(iter(self.of("tensor")[tag].values()))
         return json.loads(first.metadata.plugin_data.content)
 
-    def parameters(self, step: int) -> dict[str, torch.Tensor]:
+    def parameters(self, step: int) -> dict[str, np.ndarray]:
         """Return the parameters at a snapshot, name -> [R] or [R, W], split as the tensor's metadata say."""
-        rows = torch.from_numpy(self.tensors("reluviz/params")[step].astype(np.float64))
+        rows = self.tensors("reluviz/params")[step].astype(np.float64)
         fields = self.content("reluviz/params")["fields"]
-        parts = rows.split([count for _, count in fields], dim=1)
+        parts = np.split(rows, np.cumsum([count for _, count in fields])[:-1], axis=1)
         return {
             name: part if name in ("input_slope", "bias", "output_weight") else part[:, 0]
             for (name, _), part in zip(fields, parts, strict=True)
@@ -185,19 +188,19 @@ def test_scalars_follow_from_the_parameters_at_every_snapshot(run):
     found = run("relu")
     for step in (0, 1, 10, 20):
         p = found.parameters(step)
-        g = votes_torch.per_sample_gradients("relu", p, X, Y)
-        mean = votes_torch.squared_gradient_norm(votes_torch.mean_gradient(g)).sqrt()
+        g = votes.per_sample_gradients("relu", p, X, Y)
+        mean = np.sqrt(votes.squared_gradient_norm(votes.mean_gradient(g)))
         expected = {
-            "loss/train": (predict("relu", p, X) - Y).square().mean(),
+            "loss/train": mean_squared_error("relu", p, X, Y),
             "grad/norm": mean,
-            "grad/noise_scale": votes_torch.gradient_noise_scale(g),
-            "votes/effective": votes_torch.effective_votes(g),
+            "grad/noise_scale": votes.gradient_noise_scale(g),
+            "votes/effective": votes.effective_votes(g),
         }
-        jumps = p["output_weight"] * p["input_slope"].abs()
+        jumps = p["output_weight"] * np.abs(p["input_slope"])
         expected |= {f"slope_jump/{k:02d}": jumps[:, k] for k in range(3)}
         expected |= {f"elbow/{k:02d}": -p["bias"][:, k] / p["input_slope"][:, k] for k in range(3)}
         for tag, value in expected.items():
-            assert found.scalars[tag][step] == pytest.approx(float(value), rel=1e-5), tag
+            assert found.scalars[tag][step] == pytest.approx(value.item(), rel=1e-5), tag
 
 
 def test_scalars_of_replicas_are_numpys_median_and_quartiles(run):
@@ -210,8 +213,8 @@ def test_scalars_of_replicas_are_numpys_median_and_quartiles(run):
     per_replica |= {f"units/{status}": metrics["units"][status] for status in elbows.STATUS}
     for kind in ("elbow", "input_slope"):
         per_replica |= {f"{kind}/{k:02d}": [row[k] for row in metrics[kind]] for k in range(3)}
-    g = votes_torch.per_sample_gradients("relu", found.parameters(20), X, Y)
-    per_replica["votes/effective"] = votes_torch.effective_votes(g).tolist()
+    g = votes.per_sample_gradients("relu", found.parameters(20), X, Y)
+    per_replica["votes/effective"] = votes.effective_votes(g).tolist()
     for tag, values in per_replica.items():
         assert len(values) == 3
         assert found.scalars[tag][20] == pytest.approx(np.median(values), rel=1e-5), tag
@@ -228,7 +231,7 @@ def test_the_parameters_equal_metrics_json_bit_for_bit(run):
         assert all(one.dtype == kind for one in rows.values())
         assert rows[20].shape == (len(found.metrics["seeds"]), 3 * 3 + 1)
         p = found.parameters(20)
-        assert tuple(p) == PARAMETERS["relu"]
+        assert tuple(p) == NAMES
         assert found.content("reluviz/params")["model"] == "relu"
         for parameter, value in p.items():
             assert value.tolist() == found.metrics[parameter]
@@ -303,15 +306,15 @@ def test_the_votes_tensor_has_residual_norm_and_share_of_every_sample(run, name)
     assert found.content("reluviz/votes")["fields"] == ["residual", "norm", "share"]
     for step, series in found.tensors("reluviz/votes").items():
         p = found.parameters(step)
-        g = votes_torch.per_sample_gradients(model, p, X, Y)
+        g = votes.per_sample_gradients(model, p, X, Y)
         assert series.dtype == np.float32
         assert series.shape == (len(found.metrics["seeds"]), 3, 200)
         np.testing.assert_allclose(series[:, 0], predict(model, p, X) - Y, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(series[:, 1], votes_torch.squared_norms(g).sqrt() / 200, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(series[:, 1], np.sqrt(votes.squared_norms(g)) / 200, rtol=1e-5, atol=1e-8)
         np.testing.assert_allclose(series[:, 2].sum(-1), 1, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "trained"), [("everything", PARAMETERS["relu"]), ("output", PARAMETERS["relu"][2:])])
+@pytest.mark.parametrize(("name", "trained"), [("everything", NAMES), ("output", NAMES[2:])])
 def test_contributions_sum_to_the_gradient_of_the_trained_parameters(run, name, trained):
     found = run(name)
     matrices = found.tensors("reluviz/contributions")
@@ -320,8 +323,8 @@ def test_contributions_sum_to_the_gradient_of_the_trained_parameters(run, name, 
     assert [field for field, _ in fields] == list(trained)
     for step, matrix in matrices.items():
         assert matrix.shape == (1, 200, sum(count for _, count in fields))
-        p = {name: value.clone().requires_grad_() for name, value in found.parameters(step).items()}
-        (predict("relu", p, X) - Y).square().mean().backward()
+        p = {name: torch.from_numpy(value).requires_grad_() for name, value in found.parameters(step).items()}
+        (relu(p, torch.from_numpy(X)) - torch.from_numpy(Y)).square().mean().backward()
         gradient = torch.cat([p[field].grad.reshape(-1) for field in trained])
         np.testing.assert_allclose(matrix.astype(np.float64).sum((0, 1)), gradient, rtol=1e-4, atol=1e-6)
 
@@ -354,7 +357,7 @@ def test_histograms_count_every_value(run):
         found = run(name)
         histograms = found.of("histo")
         units = dict.fromkeys(("elbow", "input_slope", "slope_jump"), 3)
-        voted = {f"votes/{part}": 200 * (1 if part == "output_bias" else 3) for part in PARAMETERS["relu"]}
+        voted = {f"votes/{part}": 200 * (1 if part == "output_bias" else 3) for part in NAMES}
         assert set(histograms) == set(units | voted)
         for tag, values in (units | voted).items():
             assert list(histograms[tag]) == [0, 1, 10, 20]
@@ -519,5 +522,5 @@ def test_histograms_of_votes_count_as_many_of_the_first_replicas_as_fit(run):
     assert counts.num == counted * 200 * 40
     assert many.of("histo")["elbow"][2].histo.num == 30 * 40
     p = {name: value[:counted] for name, value in many.parameters(2).items()}
-    gradients = votes_torch.per_sample_gradients("relu", p, X, Y)["bias"] / 200
+    gradients = votes.per_sample_gradients("relu", p, X, Y)["bias"] / 200
     assert (counts.min, counts.max) == pytest.approx((float(gradients.min()), float(gradients.max())), rel=1e-4)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
-from reluviz.core.functions_torch import features
 
+from reluviz.core.functions import features
 from reluviz.data import piecewise_linear
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
 from reluviz.training.divergence import advice, largest_stable_step
@@ -30,7 +29,7 @@ def test_the_largest_stable_step_is_known_for_sgd_on_one_parameter_models(module
 
 def test_the_largest_stable_step_of_the_output_layer_is_n_over_sigma_max_squared() -> None:
     module = ReLUModule(train="output")
-    sigma = np.linalg.svd(features(module.values(), torch.from_numpy(DATA.x))[0].numpy(), compute_uv=False)[0]
+    sigma = np.linalg.svd(features(module.parameter_copies(), DATA.x)[0], compute_uv=False)[0]
     known = largest_stable_step(module, DATA)
     assert known is not None
     assert known[0] == pytest.approx(200 / sigma**2)

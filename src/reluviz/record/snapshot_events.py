@@ -62,7 +62,7 @@ class SnapshotEvents:
         tensors = self._tensors(snapshots)
         counted = self._histogram_values(snapshots) if histograms else {}
         with_matrix = set(snapshots.updates).intersection(contribution_updates)
-        matrix = _contributions(snapshots, MAX_SHOWN_REPLICAS) if with_matrix else {}
+        matrix = snapshots.contributions(MAX_SHOWN_REPLICAS) if with_matrix else {}
         found = []
         for s, update in enumerate(snapshots.updates):
             event = Event(step=update, wall_time=snapshots.times[s])
@@ -121,7 +121,7 @@ class SnapshotEvents:
         """Return the values of each histogram, tag -> [S, ...]."""
         parameters = sum(snapshots.parameters[name][0, 0].size for name in snapshots.trained)
         replicas = max(1, MAX_HISTOGRAM_VALUES // (snapshots.votes.norm.shape[-1] * parameters))
-        votes = _contributions(snapshots, replicas)
+        votes = snapshots.contributions(replicas)
         return _unit_values(snapshots) | {f"{tags.VOTES_HISTOGRAM}/{name}": value for name, value in votes.items()}
 
 
@@ -161,11 +161,6 @@ def _unit_values(snapshots: Snapshots) -> dict[str, Array]:
         return {}
     slopes = snapshots.parameters["input_slope"]
     return {tags.ELBOW: snapshots.units.elbow, tags.INPUT_SLOPE: slopes, tags.SLOPE_JUMP: snapshots.units.slope_jump}
-
-
-def _contributions(snapshots: Snapshots, replicas: int) -> dict[str, Array]:
-    """Return g_i / N of the recorded samples for the first replicas, trained name -> [S, V, n] or [S, V, n, W]."""
-    return {name: value / len(snapshots.dataset.x) for name, value in snapshots.gradients(replicas).items()}
 
 
 def replica_statistics(values: Array) -> Array:

@@ -13,7 +13,7 @@ from reluviz.core.models import MODELS
 from reluviz.record import tags
 
 SAME_WEIGHT = "same weight"
-"""The key in a model's words for the answer that all points have the same weight, whatever the data."""
+"""The key in a model's words for the answer that all points have the same weight for any data."""
 
 
 def title(found: dict[str, Any]) -> str:

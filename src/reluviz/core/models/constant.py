@@ -4,7 +4,7 @@ import numpy as np
 
 from reluviz.core.models.one_parameter import one_parameter_model
 
-CONSTANT = one_parameter_model(
+MODEL = one_parameter_model(
     "constant",
     "y = theta",
     np.ones_like,

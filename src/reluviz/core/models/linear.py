@@ -9,7 +9,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-LINEAR = one_parameter_model(
+MODEL = one_parameter_model(
     "linear",
     "y = theta x",
     identity,

@@ -70,5 +70,5 @@ def one_parameter_model(
         describe=lambda p: f"{name} model",
         straight=straight,
         feature=feature,
-        words={**WORDS, **words},
+        words=WORDS | dict(words),
     )

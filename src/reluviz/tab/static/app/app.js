@@ -4,6 +4,7 @@
 // Sizes of a run: S snapshots, R replicas, P parameters, W hidden units; s is a snapshot, r a replica, k a unit, i a point.
 // `now` is what the views show (State.now): one snapshot of the run in focus, with the user's changes ("what if") if any.
 
+import * as geometry from "../core/elbows.js";
 import * as math from "../core/math.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
@@ -329,7 +330,7 @@ export class App {
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
-    const isNetwork = now.run.model === "relu";
+    const isNetwork = now.run.model.hasUnits;
     setVisible(this.elbowsThroughTime.element, isNetwork);
     setVisible(this.units.element, isNetwork);
     setVisible(this.parabola.element, !isNetwork);
@@ -382,16 +383,16 @@ export class App {
     const now = this.state.now();
     const p = now.net;
     return [
-      `unit ${k} (${math.STATUS[now.status[k]]})`,
-      `elbow ${number(math.elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
-      `bends f by ${signed(math.slopeJump(p, k))}`,
+      `unit ${k} (${geometry.STATUS[now.status[k]]})`,
+      `elbow ${number(geometry.elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `bends f by ${signed(geometry.slopeJump(p, k))}`,
     ];
   }
 
   /** The lines of a point's tooltip. */
   describePoint(i) {
     const { run, votes, net } = this.state.now();
-    const candidate = net.model === "relu" ? [] : [`asks for θ = ${number(math.candidate(net.model, run.x[i], run.y[i]))} with weight ${number(math.weight(net.model, run.x[i]))}`];
+    const candidate = net.model.hasUnits ? [] : [`asks for θ = ${number(net.model.candidate(run.x[i], run.y[i]))} with weight ${number(net.model.weight(run.x[i]))}`];
     return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
@@ -409,7 +410,7 @@ export class App {
     const width = run.domain[1] - run.domain[0];
     let maxElbow = 0, maxJump = 0;
     moves.forEach((move, k) => {
-      const beta = math.elbow(net, k);
+      const beta = geometry.elbow(net, k);
       if (beta >= run.domain[0] && beta <= run.domain[1]) (maxElbow = Math.max(maxElbow, Math.abs(move.elbow))), (maxJump = Math.max(maxJump, Math.abs(move.jump)));
     });
     const rate = run.rate;

@@ -1,9 +1,9 @@
 // One run: its data set, the parameters of its snapshots, and its scalars.
 
-import * as math from "../core/math.js";
+import { elbowOf, slopeJumpOf } from "../core/elbows.js";
+import { modelOf } from "../core/models.js";
 import { decode } from "../core/wire_format.js";
 
-const SHORT_NAMES = { input_slope: "w", bias: "b", output_weight: "v", output_bias: "c", theta: "theta" };
 const MAX_POINTS = 2000;
 
 export class Run {
@@ -16,7 +16,7 @@ export class Run {
   }
 
   #readData({ header, arrays }) {
-    this.model = header.model;
+    this.model = modelOf(header.model);
     this.dataName = header.name ?? "";
     this.trained = header.trained ?? [];
     this.seeds = header.seeds ?? [0];
@@ -38,7 +38,7 @@ export class Run {
     const domain = header.domain ?? [this.low, this.high];
     this.domain = [Math.min(domain[0], this.low), Math.max(domain[1], this.high)];
     if (!(this.domain[1] > this.domain[0])) this.domain = [this.domain[0] - 0.5, this.domain[0] + 0.5];
-    this.thetaOptimum = this.model === "relu" ? null : math.optimum(this.model, this.x, this.y);
+    this.thetaOptimum = this.model.feature ? this.model.optimum(this.x, this.y) : null;
     this.noiseFloor = this.target ? mean(this.x.length, (i) => (this.y[i] - this.target[i]) ** 2) : null;
   }
 
@@ -54,10 +54,10 @@ export class Run {
     this.offset = {};
     let start = 0;
     for (const [name, count] of this.fields) {
-      this.offset[SHORT_NAMES[name] ?? name] = [start, count];
+      this.offset[name] = [start, count];
       start += count;
     }
-    this.W = this.model === "relu" ? this.offset.w[1] : 0;
+    this.W = this.model.width((name) => this.offset[name][1]);
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -103,15 +103,14 @@ export class Run {
     });
   }
 
-  /** The parameters at snapshot s of replica r. @returns {math.Net} */
+  /** The parameters at snapshot s of replica r. @returns {import("../core/math.js").Net} */
   net(s, r) {
     const base = (s * this.R + r) * this.P;
     const part = (name) => {
       const [start, count] = this.offset[name];
       return Float64Array.from(this.values.subarray(base + start, base + start + count));
     };
-    if (this.model !== "relu") return { model: this.model, theta: this.values[base] };
-    return { model: "relu", w: part("w"), b: part("b"), v: part("v"), c: part("c")[0] };
+    return { model: this.model, ...this.model.read(part) };
   }
 
   /** One parameter of one snapshot, without building a net. */
@@ -120,11 +119,11 @@ export class Run {
   }
 
   elbow(s, r, k) {
-    return math.elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
+    return elbowOf(this.value(s, r, "input_slope", k), this.value(s, r, "bias", k));
   }
 
   slopeJump(s, r, k) {
-    return math.slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
+    return slopeJumpOf(this.value(s, r, "input_slope", k), this.value(s, r, "output_weight", k));
   }
 
   /** The index of the last snapshot at or before an update. */

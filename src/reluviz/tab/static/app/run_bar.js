@@ -78,7 +78,7 @@ export class RunBar {
     this.add.title = "Add or remove runs";
     setVisible(this.add, state.listing.length > 1);
     const { run } = state;
-    setText(this.model, run ? { constant: "y = θ", linear: "y = θ x", relu: `ReLU network, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` }[run.model] ?? run.model : "");
+    setText(this.model, run ? run.model.formula ?? `ReLU network, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "");
     setVisible(this.replicaBox, Boolean(run && run.R > 1));
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;

@@ -1,5 +1,6 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
+import * as geometry from "../core/elbows.js";
 import * as math from "../core/math.js";
 
 export const MAX_RUNS = 4;
@@ -122,7 +123,7 @@ export class State {
       lossTrain: votes.loss,
       lossTest: run.xTest ? math.loss(net, run.xTest, run.yTest) : null,
       lossRun: whatIf ? math.loss(runNet, run.x, run.y) : votes.loss,
-      status: net.model === "relu" ? Uint8Array.from(net.w, (_, k) => math.status(net, k, run.low, run.high)) : null,
+      status: net.model.hasUnits ? Uint8Array.from(net.w, (_, k) => geometry.status(net, k, run.low, run.high)) : null,
     };
     return this.cached;
   }

@@ -1,7 +1,7 @@
 // The panel "The elbows through time": the position of each elbow over the updates. x as in the function above; time runs
 // downwards.
 
-import * as math from "../core/math.js";
+import * as geometry from "../core/elbows.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
@@ -26,7 +26,7 @@ export class ElbowsThroughTimeView {
     const now = state.now();
     const { plot } = this;
     plot.begin(colours);
-    if (!plot.visible || !now || now.run.model !== "relu") return;
+    if (!plot.visible || !now || !now.run.model.hasUnits) return;
     const { run, r } = now;
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 8, bottom: 20 };
     const time = state.time;
@@ -74,7 +74,7 @@ export class ElbowsThroughTimeView {
       let px = NaN, py = NaN, previous = 0;
       for (const s of rows) {
         const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.update[s]);
-        const orientation = Math.sign(run.value(s, r, "w", k));
+        const orientation = Math.sign(run.value(s, r, "input_slope", k));
         // the elbow of a unit passes through infinity when its input slope changes sign
         if (px === px && x === x && orientation === previous) add(diverging(colours, position(run.slopeJump(s, r, k))), clamp(px), py, clamp(x), y);
         (px = x), (py = y), (previous = orientation);
@@ -104,11 +104,11 @@ export class ElbowsThroughTimeView {
     const position = jumpPosition(run), many = run.W > 60;
     plot.clipped(() => {
       for (let j = 0; j < now.net.w.length; j++) {
-        const beta = math.elbow(now.net, j);
+        const beta = geometry.elbow(now.net, j);
         const x = plot.X(beta);
         if (!(x >= left && x <= right)) continue;
-        const colour = now.status[j] === math.DEAD ? colours.faint : diverging(colours, position(math.slopeJump(now.net, j)));
-        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === math.BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
+        const colour = now.status[j] === geometry.DEAD ? colours.faint : diverging(colours, position(geometry.slopeJump(now.net, j)));
+        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === geometry.BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
       }
     });
     if (state.hover.x !== null && state.hover.unit === null) {
@@ -124,7 +124,7 @@ export class ElbowsThroughTimeView {
     const x = [], u = [];
     let previous = 0;
     for (const s of this.rows(run)) {
-      const orientation = Math.sign(run.value(s, r, "w", k));
+      const orientation = Math.sign(run.value(s, r, "input_slope", k));
       if (orientation !== previous) x.push(NaN), u.push(0);
       previous = orientation;
       x.push(run.elbow(s, r, k));
@@ -140,7 +140,7 @@ export class ElbowsThroughTimeView {
   unitAt(px, py) {
     const { state } = this.app;
     const now = state.now();
-    if (!now || now.run.model !== "relu" || !this.plot.fromY) return null;
+    if (!now || !now.run.model.hasUnits || !this.plot.fromY) return null;
     const s = now.run.snapshotAt(Math.max(0, this.plot.fromY(py)));
     let best = null, nearest = HIT_RADIUS;
     for (let k = 0; k < now.run.W; k++) {

@@ -1,5 +1,6 @@
 // The panel "The learned function": points, true and learned function, the ReLUs, and a row with their elbows below.
 
+import * as geometry from "../core/elbows.js";
 import * as math from "../core/math.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
@@ -55,8 +56,8 @@ export class FunctionView {
     for (const key of ["truth", "slope", "solved"]) this.toggles[key].set(state.show[key]);
     this.units.set(state.show.units);
     this.mode.set(state.mode);
-    setVisible(this.units.element, now?.run.model === "relu");
-    setVisible(this.toggles.solved.element, now?.run.model === "relu");
+    setVisible(this.units.element, now?.run.model.hasUnits);
+    setVisible(this.toggles.solved.element, now?.run.model.hasUnits);
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
     setVisible(this.mode.element, state.runs.length > 1);
     const { plot } = this;
@@ -91,7 +92,7 @@ export class FunctionView {
   #notInFocus(run) {
     const s = run.snapshotAt(this.app.state.update);
     const net = run.net(s, 0);
-    const status = net.model === "relu" ? Uint8Array.from(net.w, (_, k) => math.status(net, k, run.low, run.high)) : null;
+    const status = net.model.hasUnits ? Uint8Array.from(net.w, (_, k) => geometry.status(net, k, run.low, run.high)) : null;
     return { run, s, r: 0, net, runNet: net, whatIf: null, finite: math.allFinite(net), status, background: true };
   }
 
@@ -113,13 +114,13 @@ export class FunctionView {
     const labels = [];
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
-      if (now.finite && now.net.model === "relu" && state.show.units !== "none") this.#unitLines(now);
+      if (now.finite && now.net.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
       if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
       for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
       if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
       else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
     });
-    if (now.net.model === "relu") this.#elbows(now);
+    if (now.net.model.hasUnits) this.#elbows(now);
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
@@ -158,8 +159,8 @@ export class FunctionView {
     const batches = new Map();
     const every = Math.max(1, Math.ceil(p.w.length / MAX_UNIT_LINES));
     for (let k = 0; k < p.w.length; k += every) {
-      if (now.status[k] === math.DEAD) continue;
-      const colour = diverging(colours, position(math.slopeJump(p, k)));
+      if (now.status[k] === geometry.DEAD) continue;
+      const colour = diverging(colours, position(geometry.slopeJump(p, k)));
       if (!batches.has(colour)) batches.set(colour, []);
       batches.get(colour).push(k);
     }
@@ -173,7 +174,7 @@ export class FunctionView {
     if (k !== null && !now.background) {
       ctx.beginPath();
       trace(plot, p, k, low, high, scaled);
-      plot.stroke({ colour: diverging(colours, position(math.slopeJump(p, k))), width: 2.6 });
+      plot.stroke({ colour: diverging(colours, position(geometry.slopeJump(p, k))), width: 2.6 });
     }
   }
 
@@ -212,7 +213,7 @@ export class FunctionView {
     const { low, high } = plot.xScale, end = now.run.domain[1];
     const slot = state.slotOf(now.run.name);
     const colour = several ? colours.runs[slot] : colours.ink;
-    if (state.show.solved && now.net.model === "relu" && !now.background) {
+    if (state.show.solved && now.net.model.hasUnits && !now.background) {
       const { net } = math.solveOutput(now.net, now.run.x, now.run.y);
       const { x, y } = math.corners(net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
@@ -275,17 +276,17 @@ export class FunctionView {
     const order = Array.from(p.w.keys());
     if (active !== null) order.push(order.splice(active, 1)[0]);
     for (const k of order) {
-      const beta = math.elbow(p, k);
+      const beta = geometry.elbow(p, k);
       if (!Number.isFinite(beta)) continue;
       const x = plot.X(beta);
       if (x < left - 1) hiddenLeft += 1;
       else if (x > right + 1) hiddenRight += 1;
       else {
-        const colour = status[k] === math.DEAD ? colours.faint : diverging(colours, position(math.slopeJump(p, k)));
+        const colour = status[k] === geometry.DEAD ? colours.faint : diverging(colours, position(geometry.slopeJump(p, k)));
         const isActive = k === active;
         if (isActive) plot.segment(x, plot.Y(math.predictAt(p, beta)), x, y, { colour, width: 1.2, dash: [2, 3] });
         plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : many ? 3.5 : 6, {
-          fill: status[k] === math.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
+          fill: status[k] === geometry.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
         });
         if (!now.background) this.hits.elbows.push({ k, x, y, onCurve: plot.Y(math.predictAt(p, beta)) });
       }
@@ -416,7 +417,7 @@ export class FunctionView {
 function trace(plot, p, k, low, high, scaled) {
   const factor = scaled ? p.v[k] : 1;
   const value = (x) => factor * Math.max(0, p.w[k] * x + p.b[k]);
-  const beta = math.elbow(p, k);
+  const beta = geometry.elbow(p, k);
   const x = beta > low && beta < high ? [low, beta, high] : [low, high];
   x.forEach((corner, i) => plot.ctx[i ? "lineTo" : "moveTo"](plot.X(corner), clamp(plot.Y(value(corner)))));
 }

@@ -1,6 +1,7 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
 import * as math from "../core/math.js";
+import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
 import { count, number } from "../drawing/format.js";
@@ -31,10 +32,10 @@ export class LossView {
         const series = run.scalars[tag];
         if (series?.update.length) lines.push({ ...series, text, colour, width, dash, alpha, run, tag });
       };
-      if (!several) line("loss/batch", "batch", colours.faint, 1, [], 0.7);
-      if (!several) line("loss/test", "test", colours.truth, 1.8, [6, 4]);
-      else if (inFocus) line("loss/test", "its test", colours.runs[slot], 1.2, [1, 3]);
-      line("loss/train", several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
+      if (!several) line(LOSS_BATCH, "batch", colours.faint, 1, [], 0.7);
+      if (!several) line(LOSS_TEST, "test", colours.truth, 1.8, [6, 4]);
+      else if (inFocus) line(LOSS_TEST, "its test", colours.runs[slot], 1.2, [1, 3]);
+      line(LOSS_TRAIN, several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
     }
     return lines;
   }
@@ -46,7 +47,7 @@ export class LossView {
     const found = [];
     const { run } = now;
     if (run.noiseFloor !== null) found.push({ value: run.noiseFloor, text: "noise floor", colour: colours.truth });
-    if (run.model === "relu" && now.finite) {
+    if (run.model.hasUnits && now.finite) {
       const { net } = math.solveOutput(now.net, run.x, run.y);
       found.push({ value: math.loss(net, run.x, run.y), text: "least squares", colour: colours.reference });
     } else if (run.thetaOptimum !== null) found.push({ value: math.loss({ model: run.model, theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
@@ -165,7 +166,7 @@ export class LossView {
       const i = indexAt(l.update, state.update);
       const y = plot.Y(l.value[i]);
       if (!Number.isFinite(y)) continue;
-      if (l.tag !== "loss/batch") plot.disc(x, y, 3.2, { fill: l.colour, edge: colours.paper, width: 1.5 });
+      if (l.tag !== LOSS_BATCH) plot.disc(x, y, 3.2, { fill: l.colour, edge: colours.paper, width: 1.5 });
       labels.push({ y: plot.Y(l.value[l.value.length - 1]), text: l.text, colour: l.colour });
     }
     if (now.whatIf) {

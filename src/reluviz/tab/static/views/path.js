@@ -21,7 +21,7 @@ export class PathView {
     const { plot } = this;
     const now = state.now();
     plot.begin(colours);
-    if (!plot.visible || !now || now.run.model === "relu") return;
+    if (!plot.visible || !now || now.run.model.hasUnits) return;
     const { run } = now;
     plot.margin = { left: 54, right: 78, top: 8, bottom: 22 };
     const values = [run.thetaOptimum];

@@ -66,7 +66,7 @@ export class VotesView {
 
   get measure() {
     const { state } = this.app;
-    return state.measure === "elbow" && (state.activeUnit === null || state.run?.model !== "relu") ? "share" : state.measure;
+    return state.measure === "elbow" && (state.activeUnit === null || !state.run?.model.hasUnits) ? "share" : state.measure;
   }
 
   draw() {
@@ -77,7 +77,7 @@ export class VotesView {
     this.drawn = null;
     if (!plot.visible || !now) return;
     this.measureButtons.set(this.measure);
-    this.measureButtons.setOptionVisible("elbow", now.run.model === "relu" && state.activeUnit !== null);
+    this.measureButtons.setOptionVisible("elbow", now.run.model.hasUnits && state.activeUnit !== null);
     const measure = MEASURES[this.measure];
     setText(this.caption, this.app.runPrefix() + measure.caption);
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 6, bottom: 20 };
