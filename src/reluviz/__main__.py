@@ -6,7 +6,6 @@ import errno
 import importlib
 import os
 import sys
-from importlib.metadata import version
 from typing import NoReturn
 
 from reluviz.cli.interrupts import raise_ignored_interrupts
@@ -30,6 +29,9 @@ def main() -> int:
         print(usage())
         return 0
     if verb in ("--version", "-V"):
+        # it takes 10 ms to import
+        from importlib.metadata import version
+
         print(f"reluviz {version('reluviz')}")
         return 0
     if verb not in VERBS:

@@ -12,10 +12,15 @@ import torch
 
 from reluviz import __main__
 from reluviz.cli import explain
+from reluviz.cli.explain.facts import facts
+from reluviz.cli.explain.render import as_text
 from reluviz.core.elbows import STATUS
 from reluviz.core.functions import PARAMETERS
-from reluviz.data import piecewise_linear
+from reluviz.core.models import MODELS
+from reluviz.core.models.one_parameter import one_parameter_model
+from reluviz.data import WithReplacement, piecewise_linear
 from reluviz.engines.predict import relu
+from reluviz.training.start import Start
 
 COURSE = piecewise_linear()
 X, Y = COURSE.x, COURSE.y
@@ -385,6 +390,29 @@ def test_numbers_beyond_float64_are_bad_input(empty_folder: Path) -> None:
     for size in (1e200, 1e-200):
         with pytest.raises(explain.UserError, match=r"points\.csv"):
             explain.main(["+exp=linear", *write_csv(empty_folder, [0, size], [1, 2])])
+
+
+def test_a_further_model_with_one_parameter_is_explained_with_the_formulas_of_its_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """f = theta phi(x) is the linear model with phi(x) in place of x."""
+    monkeypatch.setitem(MODELS, "square", one_parameter_model("square", "y = theta x^2", np.square))
+    settings = {"name": "run", "scheduler": None, "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.2}}
+    theta, sampler = {"theta": np.zeros(1)}, WithReplacement(batch_size=1)
+    start = Start(settings, COURSE, sampler, [0], "square", theta, ("theta",), 0.2, "float64")
+    found, phi = facts(start, []), X**2
+    best = (phi * Y).sum() / (phi**2).sum()
+    assert found["optimum"]["theta"] == pytest.approx(best)
+    assert found["gradient"]["theta"] == pytest.approx(-2 * (phi * Y).mean())
+    assert found["step"]["largest_stable_step"] == pytest.approx(1 / (phi**2).mean())
+    assert found["step"]["largest_mean_square_step"] == pytest.approx((phi**2).mean() / (phi**4).mean())
+    assert found["points"]["candidate"] == pytest.approx(Y / phi)
+    assert found["points"]["contribution"] == pytest.approx(-2 * Y * phi / N)
+    shown = as_text(found)
+    assert "θ* = Σ φᵢyᵢ / Σ φᵢ²" in shown
+    assert f"θ* = {best:.6g}" in shown
+    assert f"{(phi**2).sum():.6g}" in shown
+    assert "No: point i asks for yᵢ/φᵢ with weight φᵢ²" in shown
 
 
 def test_the_help_names_options_and_experiments(text: Callable[..., str]) -> None:

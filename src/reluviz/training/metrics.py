@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +91,9 @@ def _loss_entries(losses: Losses) -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
+    # it takes 10 ms to import
+    from importlib.metadata import version
+
     packages = ("reluviz", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
     return {name: version(name) for name in packages}
 

@@ -145,6 +145,8 @@ def needs_torch(settings: Mapping[str, Any], choices: Mapping[str, str]) -> bool
     record = MODELS.get(choices.get("model", ""))
     if record is None or not (record.has_units or record.feature is not None) or model.get("init_from") is not None:
         return True
+    if record.feature is not None and model.keys() != {"_target_", "start"}:
+        return True
     if any(not _as_preset(settings, group, choices) for group in ("model", "optimizer", "trainer")):
         return True
     if trainer["accelerator"] != "cpu" or (optimizer.get("nesterov") and not optimizer["momentum"]):
