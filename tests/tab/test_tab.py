@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from browser import (
     current_state,
     open_page,
@@ -20,13 +19,13 @@ from browser import (
 )
 from tab_runs import Array, Writer, write_run
 
-from reluviz.core import elbows, functions_torch, theory, votes_torch
+from reluviz.core import elbows, functions, theory, votes
 from reluviz.data.targets import piecewise_linear
 
 WIDTH, SNAPSHOTS, LAST = 6, 30, 2900
 DATA = piecewise_linear()
-X, Y = torch.from_numpy(DATA.x), torch.from_numpy(DATA.y)
-NAMES = functions_torch.PARAMETERS["relu"]
+X, Y = DATA.x, DATA.y
+NAMES = functions.PARAMETERS["relu"]
 LAST_UPDATES = {"a": LAST, "deep/b": LAST, "c d": LAST, "fan": 400, "one": 0, "constant": 10, "broken": 100, "far": 100}
 """The runs and their last updates."""
 
@@ -85,28 +84,28 @@ def open_tab(request: pytest.FixtureRequest, served: str) -> Any:
         yield open_at
 
 
-def parameters(row: Array) -> dict[str, torch.Tensor]:
+def parameters(row: Array) -> dict[str, Array]:
     """The parameters of one snapshot and replica for the Python functions; runs store them in float32."""
-    values = torch.from_numpy(row.astype(np.float32).astype(np.float64)).reshape(1, -1)
-    parts = torch.split(values, [WIDTH, WIDTH, WIDTH, 1], dim=-1)
+    values = row.astype(np.float32).astype(np.float64).reshape(1, -1)
+    parts = np.split(values, [WIDTH, 2 * WIDTH, 3 * WIDTH], axis=-1)
     return {name: part if name != "output_bias" else part[:, 0] for name, part in zip(NAMES, parts, strict=True)}
 
 
-def assert_shows(found: dict[str, Any], p: dict[str, torch.Tensor]) -> None:
+def assert_shows(found: dict[str, Any], p: dict[str, Array]) -> None:
     """The view shows the numbers that Python computes from these parameters."""
     tolerance = {"rel": 1e-6, "abs": 1e-6, "nan_ok": True}
     given = [np.nan if one is None else one for one in found["elbows"]]
     assert given == pytest.approx(elbows.elbow(p["input_slope"], p["bias"])[0].tolist(), **tolerance)
     jump = elbows.slope_jump(p["input_slope"], p["output_weight"])[0]
     assert found["slopeJumps"] == pytest.approx(jump.tolist(), **tolerance)
-    status = elbows.unit_status(p["input_slope"], p["bias"], X)[0]
+    status = elbows.unit_status(p["input_slope"], p["bias"], X, "float32")[0]
     assert found["status"] == [elbows.STATUS[code] for code in status]
-    expected = votes_torch.summarize("relu", p, X, Y, NAMES)
+    expected = votes.summarize("relu", p, X, Y, NAMES, precision="float32")
     assert found["residual"] == pytest.approx(expected.residual[0].tolist(), **tolerance)
     assert found["share"] == pytest.approx(expected.share[0].tolist(), **tolerance)
-    assert found["lossTrain"] == pytest.approx(float(functions_torch.mean_squared_error("relu", p, X, Y)), **tolerance)
-    test = functions_torch.mean_squared_error("relu", p, torch.from_numpy(DATA.x_test), torch.from_numpy(DATA.y_test))
-    assert found["lossTest"] == pytest.approx(float(test), **tolerance)
+    assert found["lossTrain"] == pytest.approx(functions.mean_squared_error("relu", p, X, Y)[0], **tolerance)
+    test = functions.mean_squared_error("relu", p, DATA.x_test, DATA.y_test)
+    assert found["lossTest"] == pytest.approx(test[0], **tolerance)
 
 
 def test_the_tab_opens_at_the_last_snapshot(open_tab: Any, written: Any) -> None:
@@ -177,8 +176,8 @@ def test_the_votes_on_an_elbow_sum_to_its_motion(open_tab: Any, written: Any) ->
     _, frame = open_tab("runs=a&step=1500&unit=0&votes=elbow")
     found = wait_for_state(frame, "s => s.votesDrawn.measure === 'elbow'")
     p = parameters(written[1]["a"][15, 0])
-    g = votes_torch.per_sample_gradients("relu", p, X, Y)
-    moved = votes_torch.elbow_votes(g, p["input_slope"], p["bias"])[0, :, 0].sum()
+    g = votes.per_sample_gradients("relu", p, X, Y, precision="float32")
+    moved = votes.elbow_votes(g, p["input_slope"], p["bias"])[0, :, 0].sum()
     assert found["votesDrawn"]["sum"] == pytest.approx(float(moved), rel=1e-6)
 
 
@@ -199,14 +198,14 @@ def test_dragging_an_elbow_and_solving_the_output_weights(open_tab: Any, written
     assert found["unit"] == k
     beta = found["elbows"][k]
     assert beta > float(elbows.elbow(p["input_slope"], p["bias"])[0, k]) + 0.02
-    moved = {**p, "bias": p["bias"].clone()}
+    moved = {**p, "bias": p["bias"].copy()}
     moved["bias"][0, k] = -beta * p["input_slope"][0, k]
     assert_shows(found, moved)
     frame.get_by_role("button", name="Solve output weights").click()
     found = current_state(frame)
-    phi = functions_torch.features(moved, X)[0]
+    phi = functions.features(moved, X)[0]
     best = theory.relu.least_squares(phi, Y)
-    assert found["lossTrain"] == pytest.approx(float((phi @ best.solution - Y).square().mean()), rel=1e-6)
+    assert found["lossTrain"] == pytest.approx(np.square(phi @ best.solution - Y).mean(), rel=1e-6)
     frame.get_by_role("button", name="Reset").click()
     found = current_state(frame)
     assert not found["whatIf"]
@@ -278,7 +277,7 @@ def test_theta_of_the_constant_model_is_dragged_on_the_parabola(open_tab: Any) -
     assert found["whatIf"]
     theta = found["net"]["theta"]
     assert theta < 0.5
-    assert found["lossTrain"] == pytest.approx(float(((theta - Y) ** 2).mean()))
+    assert found["lossTrain"] == pytest.approx(np.square(theta - Y).mean())
 
 
 @FAST_READER_ONLY

@@ -4,23 +4,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from browser import javascript_modules, require_browser
-from reluviz.core.snapshot_torch import optimum
-from tab_runs import random_network
-from torch import Tensor
+from numpy.typing import NDArray
+from tab_runs import Array, random_network
 
-from reluviz.core import elbows, functions_torch, theory, votes_torch
+from reluviz.core import elbows, functions, theory, votes
 from reluviz.data.targets import piecewise_linear
 from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format
 
-ALL = functions_torch.PARAMETERS["relu"]
-NET = """
-  const made = ({model, theta, w, b, v, c}) => model === 'relu'
-    ? {model, w: Float64Array.from(w), b: Float64Array.from(b), v: Float64Array.from(v), c} : {model, theta};
-  const p = made(given.p), x = Float64Array.from(given.x), y = Float64Array.from(given.y);
+ALL = functions.PARAMETERS["relu"]
+GIVEN = """
+  const model = models.modelNamed(given.model ?? 'relu');
+  const {w, b, v, c, theta} = given.p;
+  const p = w ? {w: Float64Array.from(w), b: Float64Array.from(b), v: Float64Array.from(v), c} : {theta};
+  const x = Float64Array.from(given.x), y = Float64Array.from(given.y);
   const list = (values) => Array.from(values, (one) => Number.isFinite(one) ? one : String(one));
+  const ofUnits = (f) => list(Array.from(p.w, (_, k) => f(k)));
 """
 
 
@@ -31,94 +31,165 @@ def run(request: pytest.FixtureRequest) -> Any:
         yield run
 
 
-def numbers(values: Any) -> Tensor:
-    return torch.tensor([float(one) for one in values], dtype=torch.float64)
+def numbers(values: Any) -> Array:
+    return np.array([float(one) for one in values])
 
 
-def assert_close(found: Any, expected: Tensor) -> None:
-    torch.testing.assert_close(numbers(found), expected.reshape(-1), rtol=1e-6, atol=1e-6, equal_nan=True)
+def assert_close(found: Any, expected: Array | float) -> None:
+    np.testing.assert_allclose(numbers(found), np.reshape(expected, -1), rtol=1e-6, atol=1e-6)
 
 
-def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[str, Tensor], Tensor, Tensor]:
+def given_network(p: dict[str, Array], x: Array, y: Array) -> dict[str, Any]:
+    """A network of one replica and its data, for JavaScript."""
+    w, b, v = (p[name][0].tolist() for name in ALL[:3])
+    return {"p": {"w": w, "b": b, "v": v, "c": float(p["output_bias"][0])}, "x": x.tolist(), "y": y.tolist()}
+
+
+def network(row: Array) -> dict[str, Array]:
+    """The parameters of one network, for Python."""
+    width = (len(row) - 1) // 3
+    w, b, v, c = np.split(row, [width, 2 * width, 3 * width])
+    return {"input_slope": w[None], "bias": b[None], "output_weight": v[None], "output_bias": c}
+
+
+def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[str, Array], Array, Array]:
     """A random network with w = 0, dead and linear units, for JavaScript and for Python, and data."""
     random = np.random.default_rng(seed)
-    row = random_network(random, width)[0]
-    w, b, v = (row[i * width : (i + 1) * width] for i in range(3))
-    parts = {"w": w.tolist(), "b": b.tolist(), "v": v.tolist(), "c": float(row[-1])}
-    p = dict(zip(ALL, (torch.from_numpy(part).reshape(1, -1) for part in (w, b, v)), strict=False))
-    p["output_bias"] = torch.tensor([row[-1]])
+    p = network(random_network(random, width)[0])
     x = np.sort(random.uniform(size=n))
     y = random.normal(size=n)
-    given = {"p": {"model": "relu", **parts}, "x": x.tolist(), "y": y.tolist()}
-    return given, p, torch.from_numpy(x), torch.from_numpy(y)
+    return given_network(p, x, y), p, x, y
+
+
+def case_with_elbows_on_points(seed: int) -> tuple[dict[str, Any], dict[str, Array], Array, Array]:
+    """A network in float32 with each elbow on a point, up to the rounding of b: on the first, the last, or another one."""
+    random = np.random.default_rng(seed)
+    width, n = 24, 40
+    x = np.sort(random.uniform(size=n))
+    w = random.normal(size=width).astype(np.float32)
+    beta = x[[0, n - 1, *random.integers(0, n, size=width - 2)]].astype(np.float32)
+    b, v = -beta * w, random.normal(size=width).astype(np.float32)
+    p = network(np.concatenate([w, b, v, [0.25]]).astype(np.float64))
+    y = random.normal(size=n)
+    return given_network(p, x, y), p, x, y
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_function_elbows_slopes_and_status(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     found = run(
-        NET
-        + """return {f: list(math.predict(p, x)), loss: math.loss(p, x, y), elbow: list(math.elbows(p)),
-          jump: list(math.slopeJumps(p)), slope: p.w.length && list(p.w.map((_, k) => math.activeSlope(p, k))),
-          status: Array.from(p.w, (_, k) => math.status(p, k, x[0], x[x.length - 1])),
-          balance: list(Array.from(p.w, (_, k) => math.balance(p, k)))}""",
+        GIVEN
+        + """return {f: list(functions.predict(model, p, x)), loss: functions.loss(model, p, x, y),
+          elbow: list(elbows.elbows(p)), jump: list(elbows.slopeJumps(p)), slope: ofUnits((k) => elbows.activeSlope(p, k)),
+          status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1])), balance: ofUnits((k) => votes.balance(p, k))}""",
         given,
     )
     w, b, v = (p[name] for name in ALL[:3])
-    assert_close(found["f"], functions_torch.predict("relu", p, x))
-    assert_close([found["loss"]], functions_torch.mean_squared_error("relu", p, x, y))
+    assert_close(found["f"], functions.predict("relu", p, x))
+    assert_close([found["loss"]], functions.mean_squared_error("relu", p, x, y))
     assert_close(found["elbow"], elbows.elbow(w, b))
     assert_close(found["jump"], elbows.slope_jump(w, v))
     assert_close(found["slope"], elbows.active_slope(w, v))
-    assert_close(found["balance"], votes_torch.balance(p))
-    assert found["status"] == elbows.unit_status(w, b, x)[0].tolist()
+    assert_close(found["balance"], votes.balance(p))
+    assert found["status"] == elbows.unit_status(w, b, x, "float32")[0].tolist()
     assert {elbows.STATUS[code] for code in found["status"]} == {"dead", "linear", "bent"}
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_corners_and_staircase(run: Any, seed: int) -> None:
+def test_the_drawn_curve_and_the_staircase(run: Any, seed: int) -> None:
     given, p, _, _ = case(seed)
-    found = run(NET + "return {...math.corners(p, -0.2, 1.1), steps: math.staircase(p, -0.2, 1.1)}", given)
-    x = numbers(found["x"])
-    assert_close(found["y"], functions_torch.predict("relu", p, x))
-    # f is linear between corners
-    middle = (x[1:] + x[:-1]) / 2
-    assert_close(
-        ((numbers(found["y"])[1:] + numbers(found["y"])[:-1]) / 2).tolist(), functions_torch.predict("relu", p, middle)
-    )
+    found = run(GIVEN + "return {...functions.curve(model, p, -0.2, 1.1), steps: model.staircase(p, -0.2, 1.1)}", given)
+    x, y = numbers(found["x"]), numbers(found["y"])
+    assert_close(y, functions.predict("relu", p, x))
+    # f is linear between the corners of the curve
+    assert_close((y[1:] + y[:-1]) / 2, functions.predict("relu", p, (x[1:] + x[:-1]) / 2))
     edges, heights = (part[0] for part in elbows.staircase(p, -0.2, 1.1))
-    wide = edges.diff() > 0
+    wide = np.diff(edges) > 0
     assert_close(found["steps"]["heights"], heights[wide])
-    assert_close(found["steps"]["edges"], torch.cat([edges[:-1][wide], edges[-1:]]))
+    assert_close(found["steps"]["edges"], [*edges[:-1][wide], edges[-1]])
 
 
+@pytest.mark.parametrize("edit", ["withElbow", "withSlopeJump", "withInputSlope"])
+def test_a_unit_moved_by_hand_has_what_was_asked_for_and_keeps_the_rest(run: Any, edit: str) -> None:
+    given, p, _, _ = case(0)
+    k, value = 5, 0.4
+    code = f"const moved = elbows.{edit}(p, {k}, {value}), still = elbows.{edit}(p, 1, {value});"
+    found = run(GIVEN + code + "return {w: list(moved.w), b: list(moved.b), v: list(moved.v), still}", given)
+    assert found["still"] is None  # unit 1 has w = 0, and no elbow
+    w, b, v = (numbers(found[name])[k] for name in "wbv")
+    before = [p[name][0, k] for name in ALL[:3]]
+    beta, jump = (float(value) for value in (elbows.elbow(w, b), elbows.slope_jump(w, v)))
+    if edit == "withElbow":
+        assert (beta, w, v) == pytest.approx((value, before[0], before[2]))
+    elif edit == "withSlopeJump":
+        assert (jump, w, b) == pytest.approx((value, before[0], before[1]))
+    else:
+        assert (w, beta, v) == pytest.approx((value, float(elbows.elbow(before[0], before[1])), before[2]))
+
+
+VOTES = """
+  const found = votes.votes(model, p, x, y, given.names);
+  return {residual: list(found.residual), norm: list(found.norm), share: list(found.share),
+    size: found.gradientNorm, effective: found.effective, w: list(found.gradient.w), c: found.gradient.c,
+    elbow: ofUnits((k) => k).flatMap((k) => list(votes.elbowVotes(p, k, x, found.twice, given.names))),
+    motion: ofUnits((k) => votes.unitMotion(p, found.gradient, k).elbow),
+    jumpMotion: ofUnits((k) => votes.unitMotion(p, found.gradient, k).jump)}
+"""
+
+
+@pytest.mark.parametrize("make", [case, case_with_elbows_on_points])
 @pytest.mark.parametrize("trained", ["all", "output", "hidden"])
 @pytest.mark.parametrize("seed", range(3))
-def test_votes(run: Any, seed: int, trained: str) -> None:
-    given, p, x, y = case(seed)
+def test_votes(run: Any, seed: int, trained: str, make: Any) -> None:
+    given, p, x, y = make(seed)
     names = TRAINED[trained]
-    found = run(
-        NET
-        + """const found = math.votes(p, x, y, given.names);
-          return {residual: list(found.residual), norm: list(found.norm), share: list(found.share),
-            size: found.gradientNorm, effective: found.effective, w: list(found.gradient.w), c: found.gradient.c,
-            elbow: list(p.w.length && Array.from(p.w, (_, k) =>
-              list(math.elbowVotes(p, k, x, found.residual, given.names))).flat()),
-            motion: list(Array.from(p.w, (_, k) => math.unitMotion(p, found.gradient, k).elbow))}""",
-        {**given, "names": list(names)},
-    )
-    expected = votes_torch.summarize("relu", p, x, y, names)
+    found = run(GIVEN + VOTES, {**given, "names": list(names)})
+    expected = votes.summarize("relu", p, x, y, names, precision="float32")
     assert_close(found["residual"], expected.residual)
     assert_close(found["norm"], expected.norm)
     assert_close(found["share"], expected.share)
     assert sum(found["share"]) == pytest.approx(1)
     assert_close([found["size"]], expected.gradient_norm)
     assert_close([found["effective"]], expected.effective)
-    assert_close(found["w"], expected.gradient.get("input_slope", torch.zeros(1, 8, dtype=torch.float64)))
-    g = votes_torch.per_sample_gradients("relu", p, x, y, names)
-    moved = votes_torch.elbow_votes(g, p["input_slope"], p["bias"])[0]
+    zeros = np.zeros_like(p["bias"])
+    assert_close(found["w"], expected.gradient.get("input_slope", zeros))
+    g = votes.per_sample_gradients("relu", p, x, y, names, "float32")
+    moved = votes.elbow_votes(g, p["input_slope"], p["bias"])[0]
     assert_close(found["elbow"], moved.T)
     assert_close(found["motion"], moved.sum(0))
+    # -d(v |w|)/dt = |w| G_v + v sign(w) G_w
+    w, v = p["input_slope"], p["output_weight"]
+    gradient = {name: expected.gradient.get(name, zeros) for name in ("input_slope", "output_weight")}
+    jump = np.abs(w) * gradient["output_weight"] + v * np.sign(w) * gradient["input_slope"]
+    assert_close(found["jumpMotion"], -jump)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gates_of_points_on_elbows_are_those_of_float32(run: Any, seed: int) -> None:
+    given, p, x, y = case_with_elbows_on_points(seed)
+    found = run(
+        GIVEN
+        + """return {status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1])),
+          active: Array.from(x, (xi) => Array.from(p.w, (w, k) => elbows.isActive(w, p.b[k], xi)))}""",
+        given,
+    )
+    w, b = p["input_slope"], p["bias"]
+    active = elbows.is_active(w, b, x[:, None], "float32")
+    assert found["active"] == active.tolist()
+    assert found["status"] == elbows.unit_status(w, b, x, "float32")[0].tolist()
+    # in float64 some of these points lie on the other side
+    assert (active != elbows.is_active(w, b, x[:, None])).any()
+    assert found["status"] != elbows.unit_status(w, b, x)[0].tolist()
+
+
+def test_gates_after_a_change_by_hand_round_the_changed_numbers_too(run: Any) -> None:
+    # the numbers are float64 after a change by hand; the gates are those that a run from there would have
+    x = np.sort(np.random.default_rng(0).uniform(size=200))
+    w = 1.1
+    code = "return given.x.map((xi) => elbows.isActive(given.w, -xi * given.w, xi))"
+    found = run(code, {"x": x.tolist(), "w": w})
+    assert found == elbows.is_active(np.array(w), -x * w, x, "float32").tolist()
+    assert found != elbows.is_active(np.array(w), -x * w, x).tolist()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -126,72 +197,91 @@ def test_the_effect_of_one_update_on_one_point(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     i, rate = 7, 0.05
     found = run(
-        NET + f"return list(math.predict(math.updateOnPoint(p, x, y, {i}, {rate}, given.names), x))",
+        GIVEN
+        + f"""const next = votes.updateOnPoint(model, p, x, y, {i}, {rate}, given.names);
+          return list(functions.predict(model, next, x))""",
         {**given, "names": ALL},
     )
-    g = votes_torch.per_sample_gradients("relu", p, x[i : i + 1], y[i : i + 1])
+    g = votes.per_sample_gradients("relu", p, x[i : i + 1], y[i : i + 1])
     after = {name: p[name] - rate * g[name][:, 0] for name in ALL}
-    assert_close(found, functions_torch.predict("relu", after, x))
+    assert_close(found, functions.predict("relu", after, x))
 
 
 @pytest.mark.parametrize("model", ["constant", "linear"])
 def test_votes_and_optimum_of_the_models_with_one_parameter(run: Any, model: str) -> None:
     data = piecewise_linear()
-    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
-    p = {"theta": torch.tensor([0.3], dtype=torch.float64)}
-    given = {"p": {"model": model, "theta": 0.3}, "x": data.x.tolist(), "y": data.y.tolist()}
+    x, y = data.x, data.y
+    p = {"theta": np.array([0.3])}
     found = run(
-        NET
-        + """const found = math.votes(p, x, y, ['theta']);
+        GIVEN
+        + """const found = votes.votes(model, p, x, y, ['theta']);
           return {share: list(found.share), norm: list(found.norm), gradient: found.gradient.theta,
-            optimum: math.optimum(p.model, x, y), loss: math.loss(p, x, y),
-            asked: list(x.map((xi, i) => math.candidate(p.model, xi, y[i]) * math.weight(p.model, xi)))}""",
-        given,
+            optimum: model.optimum(x, y), loss: functions.loss(model, p, x, y), curvature: model.curvature(x),
+            f: list(functions.predict(model, p, x)), steps: model.staircase(p, -1, 2),
+            candidate: list(x.map((xi, i) => model.candidate(xi, y[i]))), weight: list(x.map(model.weight))}""",
+        {"model": model, "p": {"theta": 0.3}, "x": x.tolist(), "y": y.tolist()},
     )
-    expected = votes_torch.summarize(model, p, x, y, ("theta",))
+    expected = votes.summarize(model, p, x, y, ("theta",))
     assert_close(found["share"], expected.share)
     assert_close(found["norm"], expected.norm)
     assert_close([found["gradient"]], expected.gradient["theta"])
-    best = optimum(model, data)
-    assert best is not None
-    assert_close([found["optimum"]], best)
-    assert_close([found["loss"]], functions_torch.mean_squared_error(model, p, x, y))
-    # theta* is the weighted mean of the candidates
-    total = float((x * x).sum()) if model == "linear" else len(x)
-    assert sum(found["asked"]) / total == pytest.approx(float(best))
+    assert_close(found["f"], functions.predict(model, p, x))
+    assert found["steps"] == {"edges": [-1, 2], "heights": [pytest.approx(0.3 if model == "linear" else 0)]}
+    losses = [functions.mean_squared_error(model, {"theta": np.array([at])}, x, y)[0] for at in (0.3, found["optimum"])]
+    assert found["loss"] == pytest.approx(losses[0])
+    assert losses[0] - losses[1] == pytest.approx(found["curvature"] * (0.3 - found["optimum"]) ** 2)
+    given = (x, y) if model == "linear" else (y,)
+    module = getattr(theory, model)
+    assert found["optimum"] == pytest.approx(module.optimum(*given))
+    assert_close(found["candidate"], module.candidate(*given))
+    # the constant's weights are 1/N in Python, 1 in the page
+    weight = module.weight(x) if model == "linear" else np.ones_like(y)
+    assert_close(found["weight"], weight)
+
+
+def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> None:
+    assert run("return [0, 1].map((y) => String(models.MODELS.get('linear').candidate(0, y)))") == ["NaN", "NaN"]
+
+
+def test_an_unknown_model_is_refused_in_one_sentence(run: Any) -> None:
+    found = run("try { models.modelNamed('cubic') } catch (error) { return error.message }")
+    assert found == 'This page cannot show the model "cubic"; it knows constant, linear, relu.'
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_least_squares_returns_the_minimum_norm_solution_of_torch(run: Any, seed: int) -> None:
+def test_least_squares_returns_the_minimum_norm_solution(run: Any, seed: int) -> None:
     given, p, x, y = case(seed, width=6, n=60)
-    code = """const {net, rank} = math.solveOutput(p, x, y);
-      return {v: list(net.v), c: net.c, rank, f: list(math.predict(net, x))}"""
-    found = run(NET + code, given)
-    phi = functions_torch.features(p, x)[0]
+    found = run(
+        GIVEN
+        + """const {net, rank} = least_squares.solveOutput(p, x, y);
+          return {v: list(net.v), c: net.c, rank, f: list(functions.predict(model, net, x))}""",
+        given,
+    )
+    phi = functions.features(p, x)[0]
     expected = theory.relu.least_squares(phi, y)
     # the dead unit and the constant unit make the features rank-deficient
     assert found["rank"] == int(expected.rank) < 7
     assert_close([*found["v"], found["c"]], expected.solution)
-    assert_close(found["f"], phi @ torch.linalg.lstsq(phi, y.unsqueeze(-1), driver="gelsd").solution[:, 0])
+    assert_close(found["f"], phi @ np.linalg.lstsq(phi, y)[0])
 
 
 def test_least_squares_on_badly_conditioned_features(run: Any) -> None:
     data = piecewise_linear()
-    given, p, _, _ = case(1, width=20)
-    given |= {"x": data.x.tolist(), "y": data.y.tolist()}
-    found = run(NET + "return list(math.predict(math.solveOutput(p, x, y).net, x))", given)
-    phi = functions_torch.features(p, torch.from_numpy(data.x))[0]
-    assert_close(found, phi @ theory.relu.least_squares(phi, torch.from_numpy(data.y)).solution)
+    _, p, _, _ = case(1, width=20)
+    given = given_network(p, data.x, data.y)
+    found = run(GIVEN + "return list(functions.predict(model, least_squares.solveOutput(p, x, y).net, x))", given)
+    phi = functions.features(p, data.x)[0]
+    assert_close(found, phi @ theory.relu.least_squares(phi, data.y).solution)
 
 
 def test_javascript_decodes_the_arrays_that_python_encodes(run: Any) -> None:
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "a": np.array([[1.5, np.nan], [np.inf, -2]], dtype=np.float32),
         "b": np.arange(3, dtype=np.int32),
         "c": np.array([1e300]),
     }
     found = run(
-        """const {header, arrays} = wire.decode(Uint8Array.from(given).buffer);
+        """const {header, arrays} = wire_format.decode(Uint8Array.from(given).buffer);
         return {text: header.text, ...Object.fromEntries(Object.entries(arrays).map(([name, {data, shape}]) =>
           [name, [shape, Array.from(data, String)]]))}""",
         list(wire_format.encode(arrays, text="θ")),

@@ -1,6 +1,6 @@
 // The state of the view as plain numbers, for tests and for the browser's console.
 
-import * as math from "../core/math.js";
+import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
 
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
@@ -19,7 +19,7 @@ export function report(app) {
     failures: Object.fromEntries(state.failures),
     focus: state.focus,
     replica: state.replica,
-    model: now?.run.model ?? null,
+    model: now?.run.model.name ?? null,
     update: state.update,
     snapshots: now ? Array.from(now.run.update) : [],
     total: now?.run.total ?? 0,
@@ -35,9 +35,9 @@ export function report(app) {
     whatIf: Boolean(now?.whatIf),
     message: app.message.hidden ? null : app.message.textContent,
     net: now ? plain(now.net) : null,
-    elbows: now && now.net.model === "relu" ? Array.from(math.elbows(now.net)) : null,
-    slopeJumps: now && now.net.model === "relu" ? Array.from(math.slopeJumps(now.net)) : null,
-    status: now?.status ? Array.from(now.status, (code) => math.STATUS[code]) : null,
+    elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
+    slopeJumps: now?.run.model.hasUnits ? Array.from(slopeJumps(now.net)) : null,
+    status: now?.status ? Array.from(now.status, (code) => STATUS[code]) : null,
     residual: now ? Array.from(now.votes.residual) : null,
     share: now ? Array.from(now.votes.share) : null,
     lossTrain: now?.lossTrain ?? null,

@@ -1,9 +1,9 @@
 // One run: its data set, the parameters of its snapshots, and its scalars.
 
-import * as math from "../core/math.js";
+import { elbowOf, slopeJumpOf } from "../core/elbows.js";
+import { modelNamed } from "../core/models.js";
 import { decode } from "../core/wire_format.js";
 
-const SHORT_NAMES = { input_slope: "w", bias: "b", output_weight: "v", output_bias: "c", theta: "theta" };
 const MAX_POINTS = 2000;
 
 export class Run {
@@ -16,7 +16,7 @@ export class Run {
   }
 
   #readData({ header, arrays }) {
-    this.model = header.model;
+    this.model = modelNamed(header.model);
     this.dataName = header.name ?? "";
     this.trained = header.trained ?? [];
     this.seeds = header.seeds ?? [0];
@@ -38,7 +38,7 @@ export class Run {
     const domain = header.domain ?? [this.low, this.high];
     this.domain = [Math.min(domain[0], this.low), Math.max(domain[1], this.high)];
     if (!(this.domain[1] > this.domain[0])) this.domain = [this.domain[0] - 0.5, this.domain[0] + 0.5];
-    this.thetaOptimum = this.model === "relu" ? null : math.optimum(this.model, this.x, this.y);
+    this.thetaOptimum = this.model.feature ? this.model.optimum(this.x, this.y) : null;
     this.noiseFloor = this.target ? mean(this.x.length, (i) => (this.y[i] - this.target[i]) ** 2) : null;
   }
 
@@ -51,13 +51,14 @@ export class Run {
     this.values = arrays.values.data;
     this.total = header.total ?? this.update.length;
     this.stride = header.stride ?? 1;
+    const keys = Object.fromEntries(Object.entries(this.model.parameters).map(([key, { field }]) => [field, key]));
     this.offset = {};
     let start = 0;
     for (const [name, count] of this.fields) {
-      this.offset[SHORT_NAMES[name] ?? name] = [start, count];
+      this.offset[keys[name]] = [start, count];
       start += count;
     }
-    this.W = this.model === "relu" ? this.offset.w[1] : 0;
+    this.W = this.model.hasUnits ? this.offset.w[1] : 0;
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -103,15 +104,14 @@ export class Run {
     });
   }
 
-  /** The parameters at snapshot s of replica r. @returns {math.Net} */
+  /** The parameters of the model at snapshot s of replica r: a number or, for a parameter of each unit, an array a key. */
   net(s, r) {
     const base = (s * this.R + r) * this.P;
-    const part = (name) => {
-      const [start, count] = this.offset[name];
-      return Float64Array.from(this.values.subarray(base + start, base + start + count));
+    const part = ([key, { perUnit }]) => {
+      const [start, count] = this.offset[key];
+      return [key, perUnit ? Float64Array.from(this.values.subarray(base + start, base + start + count)) : this.values[base + start]];
     };
-    if (this.model !== "relu") return { model: this.model, theta: this.values[base] };
-    return { model: "relu", w: part("w"), b: part("b"), v: part("v"), c: part("c")[0] };
+    return Object.fromEntries(Object.entries(this.model.parameters).map(part));
   }
 
   /** One parameter of one snapshot, without building a net. */
@@ -120,11 +120,11 @@ export class Run {
   }
 
   elbow(s, r, k) {
-    return math.elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
+    return elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
   }
 
   slopeJump(s, r, k) {
-    return math.slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
+    return slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
   }
 
   /** The index of the last snapshot at or before an update. */

@@ -1,7 +1,8 @@
 // The panel "The elbows through time": the position of each elbow over the updates. x as in the function above; time runs
 // downwards.
 
-import * as math from "../core/math.js";
+import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
+import { isTrained } from "../core/models/relu.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
@@ -26,7 +27,7 @@ export class ElbowsThroughTimeView {
     const now = state.now();
     const { plot } = this;
     plot.begin(colours);
-    if (!plot.visible || !now || now.run.model !== "relu") return;
+    if (!plot.visible || !now || !now.run.model.hasUnits) return;
     const { run, r } = now;
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 8, bottom: 20 };
     const time = state.time;
@@ -34,8 +35,8 @@ export class ElbowsThroughTimeView {
     plot.scales(xScale(state.runs.map((shown) => shown.run)), down);
     const every = Math.ceil(run.W / MAX_LINES);
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";
-    const moving = run.trained.includes("bias") || run.trained.includes("input_slope");
-    setText(this.caption, this.app.runPrefix() + shown + (moving ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
+    const { w, b } = isTrained(run.trained);
+    setText(this.caption, this.app.runPrefix() + shown + (w || b ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
     const key = [run.name, run.version, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
       plot.axes({});
@@ -104,11 +105,11 @@ export class ElbowsThroughTimeView {
     const position = jumpPosition(run), many = run.W > 60;
     plot.clipped(() => {
       for (let j = 0; j < now.net.w.length; j++) {
-        const beta = math.elbow(now.net, j);
+        const beta = elbow(now.net, j);
         const x = plot.X(beta);
         if (!(x >= left && x <= right)) continue;
-        const colour = now.status[j] === math.DEAD ? colours.faint : diverging(colours, position(math.slopeJump(now.net, j)));
-        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === math.BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
+        const colour = now.status[j] === DEAD ? colours.faint : diverging(colours, position(slopeJump(now.net, j)));
+        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
       }
     });
     if (state.hover.x !== null && state.hover.unit === null) {
@@ -140,7 +141,7 @@ export class ElbowsThroughTimeView {
   unitAt(px, py) {
     const { state } = this.app;
     const now = state.now();
-    if (!now || now.run.model !== "relu" || !this.plot.fromY) return null;
+    if (!now || !now.run.model.hasUnits || !this.plot.fromY) return null;
     const s = now.run.snapshotAt(Math.max(0, this.plot.fromY(py)));
     let best = null, nearest = HIT_RADIUS;
     for (let k = 0; k < now.run.W; k++) {

@@ -1,6 +1,8 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
-import * as math from "../core/math.js";
+import { loss } from "../core/functions.js";
+import { solveOutput } from "../core/least_squares.js";
+import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
 import { count, number } from "../drawing/format.js";
@@ -31,10 +33,10 @@ export class LossView {
         const series = run.scalars[tag];
         if (series?.update.length) lines.push({ ...series, text, colour, width, dash, alpha, run, tag });
       };
-      if (!several) line("loss/batch", "batch", colours.faint, 1, [], 0.7);
-      if (!several) line("loss/test", "test", colours.truth, 1.8, [6, 4]);
-      else if (inFocus) line("loss/test", "its test", colours.runs[slot], 1.2, [1, 3]);
-      line("loss/train", several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
+      if (!several) line(LOSS_BATCH, "batch", colours.faint, 1, [], 0.7);
+      if (!several) line(LOSS_TEST, "test", colours.truth, 1.8, [6, 4]);
+      else if (inFocus) line(LOSS_TEST, "its test", colours.runs[slot], 1.2, [1, 3]);
+      line(LOSS_TRAIN, several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
     }
     return lines;
   }
@@ -46,10 +48,10 @@ export class LossView {
     const found = [];
     const { run } = now;
     if (run.noiseFloor !== null) found.push({ value: run.noiseFloor, text: "noise floor", colour: colours.truth });
-    if (run.model === "relu" && now.finite) {
-      const { net } = math.solveOutput(now.net, run.x, run.y);
-      found.push({ value: math.loss(net, run.x, run.y), text: "least squares", colour: colours.reference });
-    } else if (run.thetaOptimum !== null) found.push({ value: math.loss({ model: run.model, theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
+    if (run.model.hasUnits && now.finite) {
+      const { net } = solveOutput(now.net, run.x, run.y);
+      found.push({ value: loss(run.model, net, run.x, run.y), text: "least squares", colour: colours.reference });
+    } else if (run.thetaOptimum !== null) found.push({ value: loss(run.model, { theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
     return found;
   }
 
@@ -134,7 +136,7 @@ export class LossView {
 
   /** Shade the range between the quartiles of the replicas. */
   #band(run) {
-    const low = run.scalars["loss/train/q25"], high = run.scalars["loss/train/q75"];
+    const [low, high] = quartileTags(LOSS_TRAIN).map((tag) => run.scalars[tag]);
     if (!low || !high || low.update.length !== high.update.length) return;
     const { plot } = this, { ctx } = plot;
     ctx.beginPath();
@@ -165,7 +167,7 @@ export class LossView {
       const i = indexAt(l.update, state.update);
       const y = plot.Y(l.value[i]);
       if (!Number.isFinite(y)) continue;
-      if (l.tag !== "loss/batch") plot.disc(x, y, 3.2, { fill: l.colour, edge: colours.paper, width: 1.5 });
+      if (l.tag !== LOSS_BATCH) plot.disc(x, y, 3.2, { fill: l.colour, edge: colours.paper, width: 1.5 });
       labels.push({ y: plot.Y(l.value[l.value.length - 1]), text: l.text, colour: l.colour });
     }
     if (now.whatIf) {

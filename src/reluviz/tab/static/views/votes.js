@@ -1,6 +1,6 @@
 // The panel "The votes of the points": a stem for the vote of each point, and the sum of all votes at the right.
 
-import * as math from "../core/math.js";
+import { elbowVotes } from "../core/votes.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
 import { h, segmented, setText } from "../drawing/dom.js";
 import { number, percent, shortPercent } from "../drawing/format.js";
@@ -60,13 +60,13 @@ export class VotesView {
     const { votes, net, run } = now;
     if (this.measure === "residual") return votes.residual.map((r) => -r);
     if (this.measure === "norm") return votes.norm;
-    if (this.measure === "elbow") return math.elbowVotes(net, state.activeUnit, run.x, votes.residual, run.trained);
+    if (this.measure === "elbow") return elbowVotes(net, state.activeUnit, run.x, votes.twice, run.trained);
     return votes.share;
   }
 
   get measure() {
     const { state } = this.app;
-    return state.measure === "elbow" && (state.activeUnit === null || state.run?.model !== "relu") ? "share" : state.measure;
+    return state.measure === "elbow" && (state.activeUnit === null || !state.run?.model.hasUnits) ? "share" : state.measure;
   }
 
   draw() {
@@ -77,7 +77,7 @@ export class VotesView {
     this.drawn = null;
     if (!plot.visible || !now) return;
     this.measureButtons.set(this.measure);
-    this.measureButtons.setOptionVisible("elbow", now.run.model === "relu" && state.activeUnit !== null);
+    this.measureButtons.setOptionVisible("elbow", now.run.model.hasUnits && state.activeUnit !== null);
     const measure = MEASURES[this.measure];
     setText(this.caption, this.app.runPrefix() + measure.caption);
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 6, bottom: 20 };

@@ -1,0 +1,15 @@
+// The constant model f(x) = theta: a twin of core/models/constant.py.
+
+import { oneParameterModel } from "./one_parameter.js";
+
+export const CONSTANT = oneParameterModel({
+  name: "constant",
+  feature: () => 1,
+  straight: true,
+  words: {
+    title: "y = θ",
+    asks: "each point asks for its y, all with the same weight",
+    candidate: "θ asked for: y",
+    weight: "weight 1 each",
+  },
+});

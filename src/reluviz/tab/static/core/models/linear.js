@@ -1,0 +1,15 @@
+// The one-parameter linear model f(x) = theta x: a twin of core/models/linear.py.
+
+import { oneParameterModel } from "./one_parameter.js";
+
+export const LINEAR = oneParameterModel({
+  name: "linear",
+  feature: (x) => x,
+  straight: true,
+  words: {
+    title: "y = θ x",
+    asks: "each point asks for y/x, with weight x²",
+    candidate: "θ asked for: y / x",
+    weight: "weight x²",
+  },
+});
