@@ -98,6 +98,22 @@ def test_a_page_shows_all_its_runs_at_once_even_without_losses(offline: Any) -> 
     assert current_state(view)["selected"] == ["one", "two"]
 
 
+def test_a_model_that_the_page_does_not_know_is_named_in_one_sentence(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    require_browser()
+    kinds = blobs(incompressible(5))
+    arrays, header = wire_format.decode(kinds["data"])
+    header = {key: value for key, value in header.items() if key != "arrays"} | {"model": "cubic"}
+    (tmp_path / "page.html").write_text(
+        html_file.html({"new": {**kinds, "data": wire_format.encode(arrays, **header)}}), "utf-8"
+    )
+    with open_page(request.getfixturevalue("browser")) as view:
+        view.goto((tmp_path / "page.html").as_uri())
+        view.get_by_text('This page cannot show the model "cubic"; it knows constant, linear, relu.').wait_for()
+        assert current_state(view)["message"].startswith("new cannot be shown.")
+
+
 def test_an_empty_page_shows_the_command_that_makes_a_run(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     require_browser()
     (tmp_path / "page.html").write_text(html_file.html({}), "utf-8")

@@ -62,7 +62,7 @@ def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[s
 
 
 def case_with_elbows_on_points(seed: int) -> tuple[dict[str, Any], dict[str, Array], Array, Array]:
-    """A network in float32 with each elbow on a point, up to the rounding of b: on the first, the last, or another one."""
+    """A network in float32 with each elbow on a point, up to the rounding of b; two on the first and the last point."""
     random = np.random.default_rng(seed)
     width, n = 24, 40
     x = np.sort(random.uniform(size=n))
@@ -80,8 +80,9 @@ def test_function_elbows_slopes_and_status(run: Any, seed: int) -> None:
     found = run(
         GIVEN
         + """return {f: list(functions.predict(model, p, x)), loss: functions.loss(model, p, x, y),
-          elbow: list(elbows.elbows(p)), jump: list(elbows.slopeJumps(p)), slope: ofUnits((k) => elbows.activeSlope(p, k)),
-          status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1])), balance: ofUnits((k) => votes.balance(p, k))}""",
+          elbow: list(elbows.elbows(p)), jump: list(elbows.slopeJumps(p)),
+          slope: ofUnits((k) => elbows.activeSlope(p, k)), balance: ofUnits((k) => votes.balance(p, k)),
+          status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1]))}""",
         given,
     )
     w, b, v = (p[name] for name in ALL[:3])
@@ -166,7 +167,7 @@ def test_votes(run: Any, seed: int, trained: str, make: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gates_of_points_on_elbows_are_those_of_float32(run: Any, seed: int) -> None:
-    given, p, x, y = case_with_elbows_on_points(seed)
+    given, p, x, _ = case_with_elbows_on_points(seed)
     found = run(
         GIVEN
         + """return {status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1])),
