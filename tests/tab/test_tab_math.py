@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tab_runs import Array, random_network
 
 from reluviz.core import elbows, functions, theory, votes
+from reluviz.core.models.one_parameter import one_parameter_model
 from reluviz.data.targets import piecewise_linear
 from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format
@@ -238,6 +239,42 @@ def test_votes_and_optimum_of_the_models_with_one_parameter(run: Any, model: str
     # the constant's weights are 1/N in Python, 1 in the page
     weight = module.weight(x) if model == "linear" else np.ones_like(y)
     assert_close(found["weight"], weight)
+
+
+SQUARE = """
+  const {oneParameterModel} = await import('./core/models/one_parameter.js');
+  const model = oneParameterModel({name: 'square', feature: (x) => x * x, words: {title: 'y = θ x²'}});
+"""
+
+
+def test_a_further_feature_is_all_that_a_further_model_with_one_parameter_needs(run: Any) -> None:
+    data = piecewise_linear()
+    x, y = data.x, data.y
+    square = one_parameter_model("square", "y = theta x^2", np.square, {})
+    expected = square.per_sample_gradients({"theta": np.array([0.3])}, x, y, ("theta",))
+    (g,), (total,) = expected.gradients()["theta"], expected.total()[:, 0]
+    found = run(
+        SQUARE
+        + """const p = {theta: 0.3}, x = Float64Array.from(given.x), y = Float64Array.from(given.y);
+          const found = votes.votes(model, p, x, y, ['theta']), {edges, heights} = model.staircase(p, -1, 2);
+          return {share: Array.from(found.share), norm: Array.from(found.norm), curve: functions.curve(model, p, -1, 2),
+            edges, heights, optimum: model.optimum(x, y), curvature: model.curvature(x),
+            candidate: model.candidate(0.5, 3), none: String(model.candidate(0, 3)), weight: model.weight(0.5)}""",
+        {"x": x.tolist(), "y": y.tolist()},
+    )
+    assert_close(found["share"], g / total)
+    assert_close(found["norm"], np.abs(g) / len(x))
+    assert found["optimum"] == pytest.approx((x**2 * y).sum() / (x**4).sum())
+    assert found["curvature"] == pytest.approx((x**4).mean())
+    assert (found["candidate"], found["none"], found["weight"]) == (12, "NaN", 0.0625)
+    at, f = numbers(found["curve"]["x"]), numbers(found["curve"]["y"])
+    assert (at[0], at[-1]) == (-1, 2)
+    assert_close(f, 0.3 * at**2)
+    # the curve is drawn through enough points: between two of them it is off by less than a pixel
+    assert (0.3 * np.diff(at) ** 2 / 8).max() < (f.max() - f.min()) / 10_000
+    edges = numbers(found["edges"])
+    assert_close(edges, at)
+    assert_close(found["heights"], 0.3 * (edges[1:] + edges[:-1]))
 
 
 def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> None:

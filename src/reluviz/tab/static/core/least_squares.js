@@ -7,7 +7,7 @@ export function solveOutput(p, x, y) {
   const n = x.length, W = p.w.length;
   const columns = Array.from({ length: W }, (_, k) => {
     const column = new Float64Array(n);
-    for (let i = 0; i < n; i++) column[i] = hidden(p, k, x[i]);
+    for (let i = 0; i < n; i++) column[i] = hidden(p.w[k], p.b[k], x[i]);
     return column;
   });
   columns.push(new Float64Array(n).fill(1));

@@ -5,9 +5,9 @@
 // `model` is a record of models.js, p its parameters, `trained` the names of the trained parameters. Gradients have the
 // keys of p, and 0 for a parameter that is not trained.
 
-import { elbow, slopeJumpOf } from "./elbows.js";
+import { elbow, isActive, slopeJumpOf } from "./elbows.js";
 import { meanSquare, residuals } from "./functions.js";
-import { biasTangent, isTrained } from "./models/relu.js";
+import { isTrained } from "./models/relu.js";
 
 /** 2 r_i, the factor of J_i in g_i. */
 const twiceOf = (residual) => residual.map((r) => 2 * r);
@@ -64,7 +64,7 @@ export const unitMotion = (p, g, k) => ({
 export function elbowVotes(p, k, x, twice, trained) {
   const has = isTrained(trained), beta = elbow(p, k), n = x.length;
   return Float64Array.from(x, (value, i) => {
-    const g = twice[i] * biasTangent(p, k, value);
+    const g = isActive(p.w[k], p.b[k], value) ? twice[i] * p.v[k] : 0;
     return elbowMotion(p.w[k], beta, has.w ? g * value : 0, has.b ? g : 0) / n;
   });
 }

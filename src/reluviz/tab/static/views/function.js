@@ -419,7 +419,7 @@ export class FunctionView {
 /** Add the activation of unit k, or v_k times it, to the current path. */
 function trace(plot, p, k, low, high, scaled) {
   const factor = scaled ? p.v[k] : 1;
-  const value = (x) => factor * hidden(p, k, x);
+  const value = (x) => factor * hidden(p.w[k], p.b[k], x);
   const beta = elbow(p, k);
   const x = beta > low && beta < high ? [low, beta, high] : [low, high];
   x.forEach((corner, i) => plot.ctx[i ? "lineTo" : "moveTo"](plot.X(corner), clamp(plot.Y(value(corner)))));

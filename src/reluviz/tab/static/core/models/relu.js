@@ -13,18 +13,16 @@ const PARAMETERS = {
   c: { field: "output_bias", perUnit: false },
 };
 
-/** relu(w_k x + b_k). */
-export const hidden = (p, k, x) => Math.max(0, p.w[k] * x + p.b[k]);
-
-/** df/db_k = v_k a_k(x); df/dw_k is x times this. */
-export const biasTangent = (p, k, x) => (isActive(p.w[k], p.b[k], x) ? p.v[k] : 0);
+/** relu(w x + b) of one unit. */
+export const hidden = (w, b, x) => Math.max(0, w * x + b);
 
 /** Which of w, b, v, c are trained, from the names of the trained parameters. */
 export const isTrained = (trained) => Object.fromEntries(Object.entries(PARAMETERS).map(([key, { field }]) => [key, trained.includes(field)]));
 
 function predictAt(p, x) {
+  const { w, b, v } = p;
   let f = p.c;
-  for (let k = 0; k < p.w.length; k++) f += p.v[k] * hidden(p, k, x);
+  for (let k = 0; k < w.length; k++) f += v[k] * hidden(w[k], b[k], x);
   return f;
 }
 
@@ -34,28 +32,32 @@ function meanGradient(p, x, twice, trained) {
   let c = 0;
   for (let i = 0; i < n; i++) if (has.c) c += twice[i] / n;
   for (let k = 0; k < W; k++) {
-    let alongW = 0, alongB = 0, alongV = 0;
+    const slope = p.w[k], bias = p.b[k];
+    let ofSlope = 0, ofBias = 0, ofWeight = 0;
     for (let i = 0; i < n; i++) {
-      const g = twice[i] * biasTangent(p, k, x[i]);
-      alongW += g * x[i];
-      alongB += g;
-      alongV += twice[i] * hidden(p, k, x[i]);
+      if (isActive(slope, bias, x[i])) (ofSlope += twice[i] * x[i]), (ofBias += twice[i]);
+      ofWeight += twice[i] * hidden(slope, bias, x[i]);
     }
-    if (has.w) w[k] = alongW / n;
-    if (has.b) b[k] = alongB / n;
-    if (has.v) v[k] = alongV / n;
+    if (has.w) w[k] = (p.v[k] * ofSlope) / n;
+    if (has.b) b[k] = (p.v[k] * ofBias) / n;
+    if (has.v) v[k] = ofWeight / n;
   }
   return { w, b, v, c };
 }
 
 function tangentProducts(p, x, G, trained) {
-  const has = isTrained(trained);
-  const squares = new Float64Array(x.length).fill(has.c ? 1 : 0), along = new Float64Array(x.length).fill(G.c);
-  for (let i = 0; i < x.length; i++) {
-    for (let k = 0; k < p.w.length; k++) {
-      const bias = biasTangent(p, k, x[i]), slope = bias * x[i], weight = hidden(p, k, x[i]);
-      squares[i] += (has.w ? slope * slope : 0) + (has.b ? bias * bias : 0) + (has.v ? weight * weight : 0);
-      along[i] += slope * G.w[k] + bias * G.b[k] + weight * G.v[k];
+  const n = x.length, has = isTrained(trained);
+  const squares = new Float64Array(n).fill(has.c ? 1 : 0), along = new Float64Array(n).fill(G.c);
+  for (let k = 0; k < p.w.length; k++) {
+    const slope = p.w[k], bias = p.b[k], v = p.v[k];
+    // |df/dw|^2 + |df/db|^2 of an active point is ofX x^2 + ofOne
+    const ofX = has.w ? v * v : 0, ofOne = has.b ? v * v : 0, ofHidden = has.v ? 1 : 0;
+    const alongX = v * G.w[k], alongOne = v * G.b[k], alongHidden = G.v[k];
+    for (let i = 0; i < n; i++) {
+      const at = x[i], h = hidden(slope, bias, at);
+      squares[i] += ofHidden * h * h;
+      along[i] += alongHidden * h;
+      if (isActive(slope, bias, at)) (squares[i] += ofX * at * at + ofOne), (along[i] += alongX * at + alongOne);
     }
   }
   return { squares, along };
