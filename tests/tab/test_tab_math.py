@@ -106,6 +106,7 @@ def test_the_drawn_curve_and_the_staircase(run: Any, seed: int, ends: str) -> No
     code = "return {...functions.curve(model, p, ...given.ends), steps: model.staircase(p, ...given.ends)}"
     found = run(GIVEN + code, {**given, "ends": [low, high]})
     x, y = numbers(found["x"]), numbers(found["y"])
+    assert (np.diff(x) > 0).all()
     assert_close(y, functions.predict("relu", p, x))
     # f is linear between the corners of the curve
     assert_close((y[1:] + y[:-1]) / 2, functions.predict("relu", p, (x[1:] + x[:-1]) / 2))
@@ -279,6 +280,12 @@ def test_a_further_feature_is_all_that_a_further_model_with_one_parameter_needs(
     edges = numbers(found["edges"])
     assert_close(edges, at)
     assert_close(found["heights"], 0.3 * (edges[1:] + edges[:-1]))
+
+
+def test_there_are_no_shares_where_the_gradient_is_0(run: Any) -> None:
+    given = {"model": "constant", "p": {"theta": 2}, "x": [0, 1], "y": [1, 3]}
+    found = run(GIVEN + "return list(votes.votes(model, p, x, y, ['theta']).share)", given)
+    assert found == ["NaN", "NaN"]
 
 
 def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> None:

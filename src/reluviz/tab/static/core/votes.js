@@ -25,7 +25,7 @@ export function votes(model, p, x, y, trained) {
   const { squares, along } = model.tangentProducts(p, x, gradient, trained);
   const signal = dot(gradient, gradient);
   const norm = squares.map((square, i) => (Math.abs(twice[i]) * Math.sqrt(square)) / n);
-  const share = along.map((product, i) => (signal > 0 ? (twice[i] * product) / (n * signal) : NaN));
+  const share = along.map((product, i) => (twice[i] * product) / (n * signal));
   let norms = 0, normSquares = 0;
   for (const each of norm) (norms += each), (normSquares += each * each);
   return { residual, twice, norm, share, gradient, gradientNorm: Math.sqrt(signal), effective: norms ** 2 / normSquares, loss: meanSquare(residual) };
@@ -51,8 +51,8 @@ export function updateOnPoint(model, p, x, y, i, rate, trained) {
   return Object.fromEntries(Object.entries(p).map(([name, part]) => [name, moved(part, g[name])]));
 }
 
-/** (g_b + beta g_w) / w, d beta/dt under gradient flow; NaN where w = 0. */
-const elbowMotion = (w, beta, slopeGradient, biasGradient) => (w === 0 ? NaN : (biasGradient + beta * slopeGradient) / w);
+/** (g_b + beta g_w) / w, d beta/dt under gradient flow; NaN where w = 0, as beta is. */
+const elbowMotion = (w, beta, slopeGradient, biasGradient) => (biasGradient + beta * slopeGradient) / w;
 
 /** How gradient flow along -g moves the elbow and the slope jump of unit k: d beta/dt, d(v |w|)/dt. */
 export const unitMotion = (p, g, k) => ({
