@@ -1,13 +1,20 @@
-"""Files and folders: names on disk, the path of conf/, short paths for messages, atomic writing of JSON."""
+"""Files and folders: names on disk, the path of conf/, short paths for messages, atomic writing, the walk for runs."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reluviz.errors import UserError
+
 EVENT_FILE_PREFIX = "events.out.tfevents."
 """The beginning of the name of an event file."""
+CONFIG_FOLDER, CHECKPOINTS_FOLDER, METRICS_FILE = ".hydra", "checkpoints", "metrics.json"
+"""In a run's folder: its configuration, its checkpoints, its results."""
+SWEEP_FILE = "multirun.yaml"
+"""In a sweep's folder: its configuration."""
 REPORT_MARKER = ".reluviz-report"
 """A folder with a file of this name was written by `report`: it holds no runs, and a new report may replace it."""
 
@@ -28,8 +35,71 @@ def short_path(path: Path) -> str:
     return relative if not relative.startswith("..") else str(path)
 
 
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`, and rename it to `path` when the context ends without an exception.
+
+    So a reader sees the old file or the whole new one. The folder is created if it does not exist.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON atomically: a reader sees either the old file or the new one."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Write strict JSON atomically."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+class FolderWalk:
+    """Visits a folder and all folders below it that may be runs or contain runs; iterate over it once.
+
+    Links are followed, and each folder is visited once. Hidden folders, `CHECKPOINTS_FOLDER` and reports are left out.
+
+    Args:
+        root: the first folder.
+        seen: identities of folders that were visited before, by earlier walks too; the walk adds its own.
+
+    Attributes:
+        unreadable: the folders for which this process has no permission.
+        met_seen: whether the walk has met a folder that an earlier walk visited.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], seen: set[tuple[int, int]] | None = None) -> None:
+        self.root = root
+        self.unreadable: list[Path] = []
+        self.met_seen = False
+        self._seen = set() if seen is None else seen
+
+    def __iter__(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Yield each folder with the names of its subfolders and of its files."""
+        for path, subfolders, files in os.walk(self.root, onerror=self._note_error, followlinks=True):
+            try:
+                status = os.stat(path)
+            except OSError:
+                subfolders.clear()
+                continue
+            identity = status.st_dev, status.st_ino
+            if identity in self._seen or REPORT_MARKER in files:
+                self.met_seen |= identity in self._seen
+                subfolders.clear()
+                continue
+            self._seen.add(identity)
+            yield path, list(subfolders), files
+            inside = (name for name in subfolders if not name.startswith(".") and name != CHECKPOINTS_FOLDER)
+            subfolders[:] = sorted(inside)
+
+    def _note_error(self, error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            self.unreadable.append(Path(error.filename))

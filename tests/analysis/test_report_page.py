@@ -17,9 +17,9 @@ import pytest
 from browser import open_page, require_browser
 from report_groups import diverge, make_group, make_groups, optimizer_groups
 
-from reluviz.analysis.report import inline_images, page, pictures, run_folders
+from reluviz.analysis.report import inline_images, page, pictures
 from reluviz.analysis.report.groups import Group, Groups, ListedRun, Replica
-from reluviz.analysis.report.html_table import format_number
+from reluviz.analysis.report.page import format_number
 from reluviz.errors import UserError
 
 EVIL = "<script>document.title='taken'</script>\"'&"
@@ -291,14 +291,14 @@ def test_a_command_can_be_copied(tmp_path: Path, shown: Callable[..., Any]) -> N
     view.get_by_role("button", name="copy").click()
     view.get_by_role("button", name=re.compile("copied|selected")).wait_for()
     copied = view.evaluate("navigator.clipboard.readText().then(t => t || String(getSelection()))")
-    assert copied == run_folders.view_command(tmp_path / "a run")
+    assert copied == page.view_command(tmp_path / "a run")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these shells quote differently")
 def test_the_command_is_quoted_for_the_shell(tmp_path: Path) -> None:
     name = "a $HOME `b` 'c'"
     done = subprocess.run(
-        ["sh", "-c", run_folders.view_command(Path(name)).replace("python -m reluviz", f"{sys.executable} -c {PRINT}")],
+        ["sh", "-c", page.view_command(Path(name)).replace("python -m reluviz", f"{sys.executable} -c {PRINT}")],
         capture_output=True,
         text=True,
         check=True,

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reluviz.core.functions_torch import PARAMETERS, predict
 
 from reluviz import __main__
 from reluviz.cli import explain
 from reluviz.core.elbows import STATUS
+from reluviz.core.functions import PARAMETERS
 from reluviz.data import piecewise_linear
+from reluviz.engines.predict import relu
 
 COURSE = piecewise_linear()
 X, Y = COURSE.x, COURSE.y
@@ -180,7 +181,7 @@ def test_without_a_gradient_there_are_no_vote_shares(
 def test_the_votes_of_the_network_agree_with_autograd(explained: Explain) -> None:
     found = explained("+exp=relu")
     p = parameters_of(found)
-    residual = predict("relu", p, torch.from_numpy(X))[0] - torch.from_numpy(Y)
+    residual = relu(p, torch.from_numpy(X))[0] - torch.from_numpy(Y)
     rows = []
     for one in residual:
         rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(one**2, list(p.values()), retain_graph=True)]))
@@ -217,7 +218,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_hessian(explained: Expla
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
         parts = [part.reshape(value.shape) for part, value in zip(flat.split(sizes), p.values(), strict=True)]
-        f = predict("relu", dict(zip(p, parts, strict=True)), torch.from_numpy(X))
+        f = relu(dict(zip(p, parts, strict=True)), torch.from_numpy(X))
         return (f - torch.from_numpy(Y)).square().mean()
 
     flat = torch.cat([value.detach().flatten() for value in p.values()])

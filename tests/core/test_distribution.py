@@ -22,7 +22,9 @@ def test_percentiles_ignore_nan_in_each_column() -> None:
     found = percentiles(values, Q)
     np.testing.assert_array_equal(found[:, :3], np.nanpercentile(values[:, :3], Q, axis=0))
     assert np.isnan(found[:, 3]).all()
-    assert np.isnan(percentiles(np.zeros((0, 2)), Q)).all()
+    none = percentiles(np.zeros((0, 2)), Q)
+    assert none.shape == (3, 2)
+    assert np.isnan(none).all()
 
 
 @pytest.mark.parametrize(

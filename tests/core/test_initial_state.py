@@ -1,6 +1,7 @@
 """The initial states of a ReLU network: torch's default weights bit for bit, and the placements of the elbows."""
 
 import math
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from reluviz.core.initial_state import initial_state, set_elbows, torch_default_state
+from reluviz.core.initial_state import _multiply_add, initial_state, set_elbows, torch_default_state
 from reluviz.data.samplers import uniform
 
 WIDTHS = (1, 2, 3, 15, 16, 17, 20, 40, 100, 1000, 5000)
@@ -45,7 +46,7 @@ def test_the_weights_equal_torchs_defaults_bit_for_bit(width: int) -> None:
 
 
 def test_of_a_larger_seed_torch_keeps_32_bits() -> None:
-    assert same_bits(torch_default_state(2**40 + 7, 20), torch_state(2**40 + 7, 20))
+    assert same_bits(torch_default_state(2**40 + 2**32 + 7, 20), torch_state(2**40 + 2**32 + 7, 20))
 
 
 def test_the_weights_are_float32_for_every_default_dtype_of_torch() -> None:
@@ -136,3 +137,13 @@ def test_an_elbow_beyond_the_range_of_float32_is_infinite() -> None:
     state = {"input_slope": np.array([2.0], dtype=np.float32), "bias": np.zeros(1, dtype=np.float32)}
     set_elbows(state, "given", 0, 0.0, 1.0, [1e39], None)
     assert state["bias"].tolist() == [-np.inf]
+
+
+def test_a_product_and_a_sum_are_rounded_once() -> None:
+    generator = np.random.default_rng(4)
+    n = np.arange(1.0, 40.0)
+    for _ in range(200):
+        a, c = generator.normal(), generator.normal() * 10.0 ** generator.integers(-3, 4)
+        exact = [Fraction(a) * int(k) + Fraction(c) for k in n]
+        # float() rounds a fraction once, to the nearest
+        assert _multiply_add(a, n, c).tolist() == [float(value) for value in exact]

@@ -95,3 +95,15 @@ def test_the_reference_values_of_a_network_are_least_squares_and_ridge_on_its_fe
         assert float(found.ridge_losses.train[r]) == pytest.approx(np.mean((phi[r] @ ridge - DATA.y) ** 2))
     assert found.noise_train == pytest.approx(np.mean(DATA.noise**2))
     assert found.noise_test == [pytest.approx(0.01 * rank / 200) for rank in found.least_squares.rank]
+
+
+def test_the_bound_that_excludes_a_divergence_is_the_square_of_the_largest_residual() -> None:
+    raw = RawSnapshot(1, 0.0, {"theta": np.array([2.0, -2.0])}, np.zeros(2))
+    # |f| <= 2 * 1.5 and |y| <= 4, so that no squared residual exceeds 49
+    assert raw.cannot_have_diverged("linear", 1.5, 4.0, np.array([49.0, 49.0]))
+    assert not raw.cannot_have_diverged("linear", 1.5, 4.0, np.array([49.0, 48.9]))
+    p = {"input_slope": [[2.0]], "bias": [[-1.0]], "output_weight": [[-3.0]], "output_bias": [0.5]}
+    network = RawSnapshot(1, 0.0, {name: np.array(value) for name, value in p.items()}, np.zeros(1))
+    # |c| + |v| (|w| max |x| + |b|) = 0.5 + 3 (2 * 1.5 + 1) = 12.5
+    assert network.cannot_have_diverged("relu", 1.5, 0.5, np.array([169.0]))
+    assert not network.cannot_have_diverged("relu", 1.5, 0.5, np.array([168.9]))

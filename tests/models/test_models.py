@@ -329,7 +329,7 @@ def test_code_in_a_file_is_never_run(new_format: bool, tmp_path: Path) -> None:
 
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "width": ({"width": 0}, "model.width=0: must be a whole number of at least 1"),
+    "width": ({"width": 0}, "model.width=0: must be a whole number of at least 1 and at most 100,000"),
     "train": ({"train": "none"}, "model.train=none: must be one of all, output, hidden, ridge"),
     "elbows": ({"elbows": "odd"}, "model.elbows=odd: must be one of uniform, even, at_data, given, torch"),
     "given without positions": ({"elbows": "given"}, "model.elbows=given and model.positions=[...] need each other"),
@@ -338,7 +338,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"elbows": "given", "positions": [0.5]},
         "model.positions=[0.5]: 1 elbows for model.width=20",
     ),
-    "ridge": ({"ridge": -1}, "model.ridge=-1: must be at least 0"),
+    "ridge": ({"ridge": -1}, "model.ridge=-1: must be a finite number of at least 0"),
     "no seeds": ({"seeds": []}, "seeds=[]: must be different whole numbers of at least 0"),
     "repeated seed": ({"seeds": [1, 1]}, "seeds=[1, 1]: must be different whole numbers of at least 0"),
     "negative seed": ({"seeds": [-1]}, "seeds=[-1]: must be different whole numbers of at least 0"),

@@ -71,8 +71,8 @@ def swept(work: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 def shortened(words: list[str], command: str) -> list[str]:
     """Return the words of a command for the short runs of these tests."""
     if words[0] == "export" and "--at" in words:
-        assert "--at 0,1000,last" in command
-        words[words.index("--at") + 1] = "0,1,last"
+        assert "--at 0,1000,last" in command or "--at 0,last" in command
+        words[words.index("--at") + 1] = words[words.index("--at") + 1].replace("1000", "1")
     elif words[0] == "train" and any(word.startswith("ckpt_path=") for word in words):
         assert words[-1] == "updates=200000"
         words[-1] = "updates=3"

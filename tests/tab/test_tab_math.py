@@ -289,7 +289,7 @@ def test_there_are_no_shares_where_the_gradient_is_0(run: Any) -> None:
 
 
 def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> None:
-    assert run("return [0, 1].map((y) => String(models.MODELS.get('linear').candidate(0, y)))") == ["NaN", "NaN"]
+    assert run("return [0, 1].map((y) => String(models.modelNamed('linear').candidate(0, y)))") == ["NaN", "NaN"]
 
 
 def test_an_unknown_model_is_refused_in_one_sentence(run: Any) -> None:

@@ -21,9 +21,8 @@ from reluviz.core.snapshot import RawSnapshot
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import piecewise_linear, sine
 from reluviz.record import event_file
-from reluviz.training import helper_processes, remote_worker
-from reluviz.training.helper_processes import HelperProcess, Pair
-from reluviz.training.remote_worker import RemoteWorker
+from reluviz.training import helper_processes
+from reluviz.training.helper_processes import HelperProcess, Pair, RemoteWorker
 from reluviz.training.snapshot_worker import SnapshotOptions, SnapshotWorker, Worker
 
 WIDTHS = {"input_slope": (5,), "bias": (5,), "output_weight": (5,)}
@@ -134,7 +133,8 @@ def test_this_process_does_the_work_of_a_killed_helper(after: str, which: int) -
 
     def kill_after(method: str) -> None:
         if method == after:
-            helpers[which]._process.kill()
+            helpers[which].process.kill()
+            helpers[which].process.join()
 
     kill_after("begin_run")
     result, expected = (worker.compute(raw, [True] * 10, LOSS_BOUND) for worker in (remote, local))
@@ -147,7 +147,8 @@ def test_this_process_does_the_work_of_a_killed_helper(after: str, which: int) -
     assert [*map(visible, pictures)] == [*map(visible, wanted)]
     history = (np.arange(2.0), np.ones((2, 50)))
     assert visible(remote.draw_vote_history(*history)) == visible(local.draw_vote_history(*history))
-    assert remote._fallback is not None
+    # a computing process has no further work after it has computed all snapshots
+    assert (remote._fallback is None) == (which == helper_processes.COMPUTING and after != "begin_run")
     close(helpers)
 
 
@@ -155,7 +156,7 @@ def test_this_process_does_the_work_of_a_killed_helper(after: str, which: int) -
 def test_a_helper_ends_with_the_process_that_started_it() -> None:
     code = (
         "import time; from reluviz.training.helper_processes import HelperProcess; helper = HelperProcess(draws=True);"
-        "print(helper._process.pid, flush=True); time.sleep(60)"
+        "print(helper.process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -179,7 +180,7 @@ def _is_running(process: int) -> bool:
 
 def test_a_helper_imports_no_heavy_package_but_matplotlib() -> None:
     code = (
-        "import sys; from reluviz.training import remote_worker; remote_worker.warm_up(True);"
+        "import sys; from reluviz.training import helper_processes, snapshot_worker; snapshot_worker.warm_up(True);"
         "print([name for name in ('torch', 'lightning', 'hydra', 'numba') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -198,28 +199,53 @@ def test_a_helper_does_not_import_from_the_working_directory_unless_this_process
 
 
 @LINUX
-def test_a_helper_is_in_another_process_group_so_that_ctrl_c_does_not_reach_it() -> None:
+def test_a_helper_ignores_ctrl_c_from_its_beginning() -> None:
     helper = HelperProcess(draws=True)
-    assert os.getpgid(helper._process.pid) != os.getpgid(0)
+    deadline = time.monotonic() + 0.3
+    while time.monotonic() < deadline:
+        os.kill(helper.process.pid, signal.SIGINT)
+        time.sleep(0.01)
+    assert helper.call("begin_run", snapshot_options())[0] is None
     helper.close()
-    assert helper._process.returncode == 0
+    assert helper.process.exitcode == 0
+
+
+def test_a_helper_does_not_run_the_main_module_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('once')\n"
+        "from reluviz.training import helper_processes\n"
+        "from test_helper_processes import snapshot_options\n"
+        "helper = helper_processes.HelperProcess(draws=False)\n"
+        "print(helper.call('begin_run', snapshot_options())[0])\n"
+        "helper.close()\n"
+    )
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert done.stdout == "once\nNone\n"
 
 
 def test_one_small_run_at_a_time_has_the_helper_processes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     few, many = ({"bias": np.zeros((replicas, 40))} for replicas in (1, 2000))
-    assert isinstance(remote_worker.choose_worker(snapshot_options(), few), SnapshotWorker)
+    assert isinstance(helper_processes.choose_worker(snapshot_options(), few), SnapshotWorker)
     monkeypatch.setattr(helper_processes, "_idle", [pair])
-    assert isinstance(remote_worker.choose_worker(snapshot_options(), many), SnapshotWorker)
-    worker = remote_worker.choose_worker(snapshot_options(), few)
+    assert isinstance(helper_processes.choose_worker(snapshot_options(), many), SnapshotWorker)
+    worker = helper_processes.choose_worker(snapshot_options(), few)
     assert isinstance(worker, RemoteWorker)
-    assert isinstance(remote_worker.choose_worker(snapshot_options(), few), SnapshotWorker)
+    assert isinstance(helper_processes.choose_worker(snapshot_options(), few), SnapshotWorker)
     worker.release()
     worker.release()
     assert helper_processes._idle == [pair]
     # after its release a worker works in this process
     assert results(worker, raw_snapshots("relu")) == results(SnapshotWorker(snapshot_options()), raw_snapshots("relu"))
-    monkeypatch.setattr(remote_worker, "MAX_SENT_POINTS", 49)
-    assert isinstance(remote_worker.choose_worker(snapshot_options(), few), SnapshotWorker)
+    monkeypatch.setattr(helper_processes, "MAX_SENT_POINTS", 49)
+    assert isinstance(helper_processes.choose_worker(snapshot_options(), few), SnapshotWorker)
 
 
 def test_helpers_are_started_if_there_is_a_second_processor_and_before_numpy_is_imported() -> None:
@@ -235,7 +261,7 @@ def test_helpers_are_started_if_there_is_a_second_processor_and_before_numpy_is_
 
 
 @pytest.mark.parametrize("when", ["while drawing", "at startup"])
-def test_printed_text_is_never_taken_for_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_printed_text_does_not_disturb_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     # Python imports sitecustomize at startup; drawing imports isal
     name = "sitecustomize" if when == "at startup" else "isal"
     (tmp_path / f"{name}.py").write_text("print('x' * 100, flush=True)\n")
@@ -243,7 +269,7 @@ def test_printed_text_is_never_taken_for_an_answer(tmp_path: Path, monkeypatch: 
     helpers, raw, options = new_pair(), raw_snapshots("relu"), snapshot_options()
     worker = RemoteWorker(helpers, options)
     found = results(worker, raw)
-    assert (worker._fallback is not None) == (when == "at startup")
+    assert worker._fallback is None
     assert found[:4] == results(SnapshotWorker(options), raw)[:4]
     close(helpers)
 
@@ -253,7 +279,7 @@ def test_a_helper_that_does_not_answer_is_given_up_after_the_time_limit(monkeypa
     helpers, raw, options = new_pair(), raw_snapshots("relu"), snapshot_options()
     worker = RemoteWorker(helpers, options)
     monkeypatch.setattr(helper_processes, "ANSWER_TIMEOUT_SECONDS", 0.2)
-    os.kill(helpers[0]._process.pid, signal.SIGSTOP)
+    os.kill(helpers[0].process.pid, signal.SIGSTOP)
     assert results(worker, raw) == results(SnapshotWorker(options), raw)
     close(helpers)
 

@@ -7,22 +7,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from reluviz.core.functions_torch import PARAMETERS, features
-from torch import Tensor, nn
+from torch import nn
 from trajectories import Trajectory, fit, same, series
 
 from reluviz.cli import config
 from reluviz.core import theory
 from reluviz.core.elbows import STATUS, elbow, unit_status
+from reluviz.core.functions import PARAMETERS, features
 from reluviz.data import Epoch, EverySchedule, Full, LogSchedule, Sampler, Schedule, WithoutReplacement, WithReplacement
 from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, ReLUModule
 
+Array = NDArray[np.float64]
 EVERY = EverySchedule(1)
 GOLDEN = Path(__file__).parent / "relu.json"
 SCHEDULER = "torch.optim.lr_scheduler"
@@ -37,13 +40,18 @@ def course(updates: int, snapshots: Schedule, sampler: Sampler | None = None, n:
     return PiecewiseLinearData(n=n, updates=updates, snapshots=snapshots, sampler=sampler or WithReplacement(40))
 
 
-def points(data: PiecewiseLinearData) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(data.dataset.x), torch.from_numpy(data.dataset.y)
+def points(data: PiecewiseLinearData) -> tuple[Array, Array]:
+    return data.dataset.x, data.dataset.y
 
 
-def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Return True if two tensors agree to a tolerance relative to the larger of 1 and |b|."""
-    return bool(((a - b).abs() <= tolerance * b.abs().clamp(min=1)).all())
+def close(a: Array, b: Array, tolerance: float) -> bool:
+    """Return True if two arrays agree to a tolerance relative to the larger of 1 and |b|."""
+    return bool((np.abs(a - b) <= tolerance * np.maximum(np.abs(b), 1)).all())
+
+
+def assert_close(a: Array, b: Array, atol: float, rtol: float = 0.0) -> None:
+    assert a.shape == b.shape
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
 def well_conditioned(**settings: Any) -> ReLUModule:
@@ -54,9 +62,9 @@ def well_conditioned(**settings: Any) -> ReLUModule:
     return ReLUModule(3, "given", positions=[0.7, 0.4, 0.2], train="output", seeds=[1842], **settings)
 
 
-def output_layer(at: Trajectory) -> Tensor:
+def output_layer(at: Trajectory) -> Array:
     """Return (v, c) at the snapshots in the order of the columns of Phi, [S, R, W + 1]."""
-    return torch.cat([series(at, "output_weight"), series(at, "output_bias").unsqueeze(-1)], dim=-1)
+    return np.concatenate([series(at, "output_weight"), series(at, "output_bias")[..., None]], axis=-1)
 
 
 # One parameter
@@ -71,25 +79,25 @@ def test_gradient_descent_follows_its_closed_form(model: type[ConstantModule | L
     limit = theory.constant.largest_stable_step() if constant else theory.linear.largest_stable_step(x)
     lr = fraction * limit
     theta = series(fit(model(3.0, seeds=[0, 1], optimizer=sgd(lr)), data), "theta")
-    start = torch.tensor([3.0, 3.0], dtype=torch.float64)
+    start = np.array([3.0, 3.0])
     if constant:
         best, factor = theory.constant.optimum(y), theory.constant.contraction_factor(lr)
         predicted = theory.constant.trajectory(start, y, lr, 60)
     else:
         best, factor = theory.linear.optimum(x, y), theory.linear.contraction_factor(x, lr)
         predicted = theory.linear.trajectory(start, x, y, lr, 60)
-    torch.testing.assert_close(theta.T, predicted, rtol=0, atol=1e-12)
+    assert_close(theta.T, predicted, atol=1e-12)
     error = theta[:6] - best
-    torch.testing.assert_close(error[1:], factor * error[:-1], rtol=0, atol=1e-13)
+    assert_close(error[1:], factor * error[:-1], atol=1e-13)
 
 
 def test_the_constant_reaches_the_mean_in_one_update_of_step_one_half_and_cycles_with_step_one() -> None:
     data = course(4, EVERY, Full())
-    mean = points(data)[1].mean().expand(4, 1)
+    mean = np.full((4, 1), points(data)[1].mean())
     theta = series(fit(ConstantModule(3.0, optimizer=sgd(0.5)), data), "theta")
-    torch.testing.assert_close(theta[1:], mean, rtol=0, atol=1e-14)
+    assert_close(theta[1:], mean, atol=1e-14)
     error = series(fit(ConstantModule(3.0, optimizer=sgd(1.0)), data), "theta") - mean[0]
-    torch.testing.assert_close(error[1:], -error[:-1], rtol=0, atol=1e-14)
+    assert_close(error[1:], -error[:-1], atol=1e-14)
 
 
 @ONE_PARAMETER
@@ -107,7 +115,7 @@ def test_gradient_descent_converges_just_below_the_largest_stable_step_and_diver
     distance = {}
     for side in (0.99, 1.01):
         at = fit(model(1.0, optimizer=sgd(side * limit, momentum=momentum)), data)
-        distance[side] = float((at[600]["theta"] - best).abs()) / float((at[0]["theta"] - best).abs())
+        distance[side] = abs(float(at[600]["theta"][0]) - best) / abs(float(at[0]["theta"][0]) - best)
     assert distance[0.99] < 1e-4
     assert distance[1.01] > 1e4
 
@@ -115,12 +123,12 @@ def test_gradient_descent_converges_just_below_the_largest_stable_step_and_diver
 def test_the_largest_stable_step_of_the_output_layer_is_that_of_theory() -> None:
     data = course(600, EverySchedule(600), Full())
     x, y = points(data)
-    phi = features({name: value.double() for name, value in well_conditioned().values().items()}, x)
-    limit = float(theory.relu.largest_stable_step_output(phi))
+    phi = features(well_conditioned().parameter_copies(), x)
+    limit = float(theory.relu.largest_stable_step_output(phi)[0])
     loss = {}
     for side in (0.99, 1.01):
         at = fit(well_conditioned(optimizer=sgd(side * limit)), data)
-        loss[side] = [float((phi @ theta[..., None] - y[:, None]).square().mean()) for theta in output_layer(at)]
+        loss[side] = [float(np.square(phi @ theta[..., None] - y[:, None]).mean()) for theta in output_layer(at)]
     assert loss[0.99][2] < loss[0.99][0]
     assert loss[1.01][2] > 1e6 * loss[1.01][0]
 
@@ -132,7 +140,7 @@ def test_the_minibatch_gradients_of_a_shuffled_epoch_sum_to_the_gradient_over_al
     y = points(data)[1]
     at = fit(ConstantModule(3.0, seeds=[4], optimizer=sgd(lr)), data)
     mean_step = (at[batches]["theta"] - at[0]["theta"]) / (batches * lr)
-    torch.testing.assert_close(mean_step, -2 * (3 - y.mean()).expand(1), rtol=0, atol=1e-5)
+    assert_close(mean_step, np.full(1, -2 * (3 - y.mean())), atol=1e-5)
 
 
 # The output layer
@@ -142,31 +150,31 @@ def test_the_output_layer_follows_its_closed_form_to_least_squares() -> None:
     data = course(10_000, LogSchedule(4), Full())
     x, y = points(data)
     module = well_conditioned()
-    phi = features(module.values(), x)
+    phi = features(module.parameter_copies(), x)
     assert sorted(module.input_slope[0].sign().tolist()) == [-1, 1, 1]
-    lr = 0.95 * float(theory.relu.largest_stable_step_output(phi))
+    lr = 0.95 * float(theory.relu.largest_stable_step_output(phi)[0])
     at = fit(well_conditioned(optimizer=sgd(lr)), data)
     theta = output_layer(at)
     predicted = theory.relu.output_trajectory(phi, y, theta[0], lr, data.schedule())
-    torch.testing.assert_close(theta.transpose(0, 1), predicted, rtol=0, atol=1e-10)
+    assert_close(theta.swapaxes(0, 1), predicted, atol=1e-10)
     least_squares = theory.relu.least_squares(phi, y)
-    assert int(least_squares.rank) == 4
-    assert float((theta[0] - least_squares.solution).abs().max()) > 0.5
-    torch.testing.assert_close(theta[-1], least_squares.solution, rtol=0, atol=1e-8)
+    assert least_squares.rank.tolist() == [4]
+    assert float(np.abs(theta[0] - least_squares.solution).max()) > 0.5
+    assert_close(theta[-1], least_squares.solution, atol=1e-8)
 
 
 def test_weight_decay_converges_to_ridge_with_lambda_n_wd_over_two_and_an_undecayed_bias() -> None:
     data = course(3000, EverySchedule(3000), Full())
     x, y = points(data)
     decay = 0.02
-    phi = features(well_conditioned().values(), x)
-    lr = 0.9 * float(theory.relu.largest_stable_step_output(phi))
+    phi = features(well_conditioned().parameter_copies(), x)
+    lr = 0.9 * float(theory.relu.largest_stable_step_output(phi)[0])
     end = fit(well_conditioned(optimizer=sgd(lr, weight_decay=decay)), data)[3000]
     v, c = theory.relu.ridge(phi[..., :-1], y, len(x) * decay / 2)
-    torch.testing.assert_close(end["output_weight"], v, rtol=0, atol=1e-9)
-    torch.testing.assert_close(end["output_bias"], c, rtol=0, atol=1e-9)
+    assert_close(end["output_weight"], v, atol=1e-9)
+    assert_close(end["output_bias"], c, atol=1e-9)
     without_decay = theory.relu.least_squares(phi, y).solution
-    assert float((v - without_decay[..., :-1]).abs().max()) > 0.1
+    assert float(np.abs(v - without_decay[..., :-1]).max()) > 0.1
 
 
 def test_train_ridge_solves_the_normal_equations_of_ridge_in_one_update() -> None:
@@ -176,11 +184,9 @@ def test_train_ridge_solves_the_normal_equations_of_ridge_in_one_update() -> Non
     module = ReLUModule(8, train="ridge", ridge=lam, seeds=[2, 9])
     at = fit(module, data)
     phi = features(at[1], x)
-    residual = torch.einsum("rnf,rf->rn", phi, output_layer(at)[1]) - y
-    penalty = torch.cat([lam * at[1]["output_weight"], torch.zeros(2, 1, dtype=torch.float64)], dim=-1)
-    torch.testing.assert_close(
-        torch.einsum("rnf,rn->rf", phi, residual) + penalty, torch.zeros(2, 9, dtype=torch.float64), rtol=0, atol=1e-10
-    )
+    residual = np.einsum("rnf,rf->rn", phi, output_layer(at)[1]) - y
+    penalty = np.concatenate([lam * at[1]["output_weight"], np.zeros((2, 1))], axis=-1)
+    assert_close(np.einsum("rnf,rn->rf", phi, residual) + penalty, np.zeros((2, 9)), atol=1e-10)
     assert same({name: at[0][name] for name in ("input_slope", "bias")}, {n: at[1][n] for n in ("input_slope", "bias")})
 
 
@@ -196,18 +202,18 @@ def test_the_frozen_layer_does_not_change_by_a_bit(mode: str, optimizer: dict[st
     layers = {"hidden": ("input_slope", "bias"), "output": ("output_weight", "output_bias")}
     for layer, names in layers.items():
         for name in names:
-            assert torch.equal(at[0][name], at[30][name]) == (layer != mode)
+            assert np.array_equal(at[0][name], at[30][name]) == (layer != mode)
     assert module.trained == layers[mode]
 
 
 # All layers
 
 
-def gradient(p: dict[str, Tensor], r: int, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def gradient(p: dict[str, Array], r: int, x: Array, y: Array) -> dict[str, Array]:
     """Return the gradient of one replica's loss on a batch in closed form, name -> [W] or ()."""
     w, b, v, c = (p[name][r] for name in PARAMETERS["relu"])
     h = x[:, None] * w + b
-    active = (h > 0).double()
+    active = (h > 0).astype(float)
     residual = (active * h) @ v + c - y
     loss_slope = 2 * residual[:, None] * active / len(x)
     return {
@@ -233,15 +239,15 @@ def test_an_sgd_update_changes_the_balance_by_exactly_the_squares_of_its_gradien
     largest_change = 0.0
     for t in range(updates):
         for r in range(2):
-            batch = slice(None) if drawn is None else torch.from_numpy(drawn[r, t])
+            batch = slice(None) if drawn is None else drawn[r, t]
             g = gradient(at[t], r, x[batch], y[batch])
             balance = [
                 at[k]["input_slope"][r] ** 2 + at[k]["bias"][r] ** 2 - at[k]["output_weight"][r] ** 2
                 for k in (t, t + 1)
             ]
             change = eta**2 * (g["input_slope"] ** 2 + g["bias"] ** 2 - g["output_weight"] ** 2)
-            torch.testing.assert_close(balance[1] - balance[0], change, rtol=0, atol=1e-14)
-            largest_change = max(largest_change, float(change.abs().max()))
+            assert_close(balance[1] - balance[0], change, atol=1e-14)
+            largest_change = max(largest_change, float(np.abs(change).max()))
     assert largest_change > 1e-4
 
 
@@ -253,7 +259,7 @@ def test_dead_units_do_not_change_by_a_bit_and_all_other_units_change() -> None:
     assert dead.any(1).all()
     assert not dead.all(1).any()
     for name in ("input_slope", "bias", "output_weight"):
-        assert torch.equal(at[0][name] == at[100][name], dead)
+        assert np.array_equal(at[0][name] == at[100][name], dead)
 
 
 def test_weight_decay_shrinks_dead_units_and_keeps_their_elbows() -> None:
@@ -265,7 +271,7 @@ def test_weight_decay_shrinks_dead_units_and_keeps_their_elbows() -> None:
     for name in ("input_slope", "bias", "output_weight"):
         assert close(at[100][name][dead], (1 - lr * decay) ** 100 * at[0][name][dead], 1e-14)
     beta = [elbow(at[t]["input_slope"], at[t]["bias"])[dead] for t in (0, 100)]
-    torch.testing.assert_close(beta[0], beta[1], rtol=1e-13, atol=0)
+    assert_close(beta[0], beta[1], atol=0, rtol=1e-13)
 
 
 # Independence of snapshots, segments, engines and other replicas
@@ -281,7 +287,7 @@ SCHEDULERS = {
 def test_the_snapshot_schedule_and_the_length_of_segments_change_no_bit(
     scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end(snapshots: Schedule) -> dict[str, Tensor]:
+    def end(snapshots: Schedule) -> dict[str, Array]:
         module = ReLUModule(10, seeds=[3], optimizer=sgd(0.05, momentum=0.5), scheduler=SCHEDULERS[scheduler])
         return fit(module, course(90, snapshots))[90]
 
@@ -309,21 +315,21 @@ def test_an_interruption_within_a_segment_restores_the_state_before_it(monkeypat
     with pytest.raises(RuntimeError, match="interrupted"):
         fit(interrupted, course(100, EverySchedule(50)))
     assert (int(interrupted.updates_done), int(interrupted.segments_done)) == (50, 2)
-    assert same(interrupted.values(), at[50])
+    assert same(interrupted.parameter_copies(), at[50])
     optimizers = [module.optimizers(use_pl_optimizer=False).state_dict() for module in (interrupted, complete)]
     assert str(optimizers[0]) == str(optimizers[1])
     assert interrupted.lr_schedulers().state_dict() == complete.lr_schedulers().state_dict()
 
 
 def train_in_plain_pytorch(
-    settings: dict[str, Any], scheduler: dict[str, Any] | None, seed: int, elbows: Tensor, data: PiecewiseLinearData
-) -> dict[str, Tensor]:
+    settings: dict[str, Any], scheduler: dict[str, Any] | None, seed: int, elbows: Array, data: PiecewiseLinearData
+) -> dict[str, Array]:
     """Train the course's network with a loop of plain PyTorch, and return its parameters."""
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Linear(1, len(elbows)), nn.ReLU(), nn.Linear(len(elbows), 1)).double()
     with torch.no_grad():
-        network[0].bias.copy_((-elbows * network[0].weight[:, 0]).float())
-    x, y = points(data)
+        network[0].bias.copy_((-torch.from_numpy(elbows) * network[0].weight[:, 0]).float())
+    x, y = (torch.from_numpy(values) for values in points(data))
     arguments = {name: tuple(value) if name == "betas" else value for name, value in settings.items()}
     cls = getattr(torch.optim, arguments.pop("_target_").rpartition(".")[2])
     decay = arguments.pop("weight_decay", 0.0)
@@ -344,7 +350,7 @@ def train_in_plain_pytorch(
         if lr_scheduler is not None:
             lr_scheduler.step()
     end = (network[0].weight[:, 0], network[0].bias, network[2].weight[0], network[2].bias[0])
-    return {name: value.detach()[None] for name, value in zip(PARAMETERS["relu"], end, strict=True)}
+    return {name: value.detach().numpy()[None] for name, value in zip(PARAMETERS["relu"], end, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -369,11 +375,11 @@ def test_every_optimiser_makes_the_updates_of_a_plain_loop(
     settings |= changes
     data = course(200, EverySchedule(33))
     module = ReLUModule(10, seeds=[11], optimizer=settings, scheduler=SCHEDULERS[scheduler])
-    start = module.values()
+    start = module.parameter_copies()
     elbows = elbow(start["input_slope"], start["bias"])[0]
     end = fit(module, data)[200]
     for name, value in train_in_plain_pytorch(settings, SCHEDULERS[scheduler], 11, elbows, data).items():
-        torch.testing.assert_close(end[name], value, rtol=0, atol=1e-12)
+        assert_close(end[name], value, atol=1e-12)
 
 
 def test_lbfgs_solves_the_linear_model_and_is_refused_for_several_replicas() -> None:
@@ -381,7 +387,7 @@ def test_lbfgs_solves_the_linear_model_and_is_refused_for_several_replicas() -> 
     x, y = points(data)
     settings = {"_target_": "torch.optim.LBFGS", "lr": 1.0, "line_search_fn": "strong_wolfe"}
     theta = fit(LinearModule(5.0, optimizer=settings), data)[3]["theta"]
-    torch.testing.assert_close(theta, theory.linear.optimum(x, y).expand(1), rtol=0, atol=1e-12)
+    assert_close(theta, np.full(1, theory.linear.optimum(x, y)), atol=1e-12)
     with pytest.raises(UserError, match="LBFGS: would couple the replicas"):
         fit(LinearModule(5.0, seeds=[0, 1], optimizer=settings), data)
 
@@ -399,9 +405,9 @@ def test_a_replica_starts_from_and_follows_the_run_with_its_seed() -> None:
     for r, seed in enumerate([5, 6, 7]):
         alone = fit(ReLUModule(10, seeds=[seed]), data)
         for name in PARAMETERS["relu"]:
-            assert torch.equal(together[0][name][r], alone[0][name][0])
-            torch.testing.assert_close(together[1000][name][r], alone[1000][name][0], rtol=0, atol=1e-12)
-    assert not torch.allclose(together[1000]["bias"][0], together[1000]["bias"][1])
+            assert np.array_equal(together[0][name][r], alone[0][name][0])
+            assert_close(together[1000][name][r], alone[1000][name][0], atol=1e-12)
+    assert not np.allclose(together[1000]["bias"][0], together[1000]["bias"][1])
 
 
 def test_the_initial_weights_are_those_of_torch_and_do_not_advance_its_generator() -> None:
@@ -440,5 +446,5 @@ def test_a_run_follows_the_recorded_trajectory() -> None:
     assert [int(update) for update in recorded] == list(found)
     for update, values in recorded.items():
         for name, value in values.items():
-            expected = torch.tensor(value, dtype=torch.float64)
-            torch.testing.assert_close(found[int(update)][name], expected, rtol=0, atol=1e-9)
+            expected = np.array(value)
+            assert_close(found[int(update)][name], expected, atol=1e-9)

@@ -3,14 +3,15 @@
 from typing import Any
 
 import lightning as L
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from reluviz.data.datamodule import SegmentData
 from reluviz.models import RegressionModule
 from reluviz.training.lightning_startup import quiet
 
-Trajectory = dict[int, dict[str, Tensor]]
+Array = NDArray[np.float64]
+Trajectory = dict[int, dict[str, Array]]
 """The parameters at the snapshots: update -> name -> [R] or [R, W]."""
 
 
@@ -28,7 +29,7 @@ class TrajectoryRecorder(L.Callback):
 
     def _record(self, module: L.LightningModule) -> None:
         assert isinstance(module, RegressionModule)
-        self.at[int(module.updates_done)] = module.values()
+        self.at[int(module.updates_done)] = module.parameter_copies()
 
 
 def fit(module: RegressionModule, data: SegmentData) -> Trajectory:
@@ -50,11 +51,11 @@ def fit(module: RegressionModule, data: SegmentData) -> Trajectory:
     return recorder.at
 
 
-def series(at: Trajectory, name: str) -> Tensor:
+def series(at: Trajectory, name: str) -> Array:
     """Return the values of one parameter at all snapshots, [S, R] or [S, R, W]."""
-    return torch.stack([values[name] for values in at.values()])
+    return np.stack([values[name] for values in at.values()])
 
 
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+def same(a: dict[str, Array], b: dict[str, Array]) -> bool:
     """Return True if two states are equal bit for bit."""
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)

@@ -30,7 +30,9 @@ class GridSweeper(BasicSweeper):
         """Check that the sweep may start, and write its configuration to its folder, as Hydra does."""
         self.reluviz_sweep.check_queue()
         assert self.config is not None
-        OmegaConf.save(self.config, self.reluviz_sweep.folder / "multirun.yaml")
+        from reluviz.files import SWEEP_FILE
+
+        OmegaConf.save(self.config, self.reluviz_sweep.folder / SWEEP_FILE)
 
     def all_overrides(self, arguments: list[str]) -> Any:
         """Return the parsed overrides of the sweep: those of the experiment first, then the arguments."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from reluviz.errors import UserError
-from reluviz.files import EVENT_FILE_PREFIX, REPORT_MARKER
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, EVENT_FILE_PREFIX, SWEEP_FILE, FolderWalk
 from reluviz.record import tags
 
 T = TypeVar("T")
@@ -21,7 +21,6 @@ LAST = "last"
 LOGS = "logs"
 MAKE_A_RUN = "make a run with: python -m reluviz train +exp=relu"
 MAKE_A_SWEEP = "make a sweep with: python -m reluviz train -m +exp=relu seed=0,1,2"
-CONFIG_FOLDER, CHECKPOINTS, SWEEP_FILE = ".hydra", "checkpoints", "multirun.yaml"
 RECORDED_DATA = tags.DATA.encode()
 """The tag that every run of reluviz records once, near the beginning of its first event file."""
 SEARCHED_BYTES = 2**20
@@ -72,7 +71,7 @@ class _Folder:
     @property
     def may_be_run(self) -> bool:
         """Whether the names in it are those of a run; a run without a logger has no event files."""
-        return bool(self.event_files) or {CONFIG_FOLDER, CHECKPOINTS} <= self.names
+        return bool(self.event_files) or {CONFIG_FOLDER, CHECKPOINTS_FOLDER} <= self.names
 
     @property
     def is_run(self) -> bool:
@@ -129,25 +128,9 @@ def _newest_sweep() -> str:
 
 
 def _folders(root: str) -> Iterator[_Folder]:
-    """Yield a folder and those below it that are no part of a run or report; a loop of links is entered once."""
-    seen: set[tuple[int, int]] = set()
-    waiting = [root]
-    while waiting:
-        path = waiting.pop()
-        try:
-            status = os.stat(path)
-            with os.scandir(path) as entries:
-                inside = list(entries)
-        except OSError:
-            continue
-        identity = status.st_dev, status.st_ino
-        names = frozenset(entry.name for entry in inside)
-        if identity in seen or REPORT_MARKER in names:
-            continue
-        seen.add(identity)
-        yield _Folder(path, names)
-        below = (entry for entry in inside if not entry.name.startswith(".") and entry.name != CHECKPOINTS)
-        waiting += [entry.path for entry in below if _or_default(entry.is_dir, False)]
+    """Yield a folder and those below it that may be runs or contain runs."""
+    for path, subfolders, files in FolderWalk(root):
+        yield _Folder(path, frozenset((*subfolders, *files)))
 
 
 def _first_event_time(path: str) -> float | None:

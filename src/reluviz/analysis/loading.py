@@ -12,6 +12,7 @@ from reluviz.analysis.recorded_run import Run
 from reluviz.core.functions import PARAMETERS
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.errors import UserError
+from reluviz.files import EVENT_FILE_PREFIX, FolderWalk
 from reluviz.record import event_file, reader, tags
 from reluviz.record.recorded_data import recorded_dataset
 
@@ -84,15 +85,9 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _folders_with_events(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the folders at or below a folder that hold event files; a folder that a loop of links repeats, once."""
-    seen: set[str] = set()
-    for path, subfolders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(path)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        if any(name.startswith(event_file.EVENT_FILE_PREFIX) for name in files):
+    """Yield the folders at or below a folder that hold event files."""
+    for path, _, files in FolderWalk(folder):
+        if any(name.startswith(EVENT_FILE_PREFIX) for name in files):
             yield Path(path)
 
 

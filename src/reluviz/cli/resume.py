@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.errors import UserError
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write
 from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
 from reluviz.training.validation import check, plain, seeds_of
@@ -47,8 +48,8 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     if not place.exists():
         raise UserError(f"{setting}: no such file or folder")
     folder = place if place.is_dir() else place.resolve().parent.parent
-    checkpoint = place / "checkpoints" / "last.ckpt" if place.is_dir() else place
-    if not (folder / ".hydra" / "config.yaml").is_file():
+    checkpoint = place / CHECKPOINTS_FOLDER / "last.ckpt" if place.is_dir() else place
+    if not (folder / CONFIG_FOLDER / "config.yaml").is_file():
         raise UserError(f"{setting}: belongs to no run (there is no .hydra/config.yaml in {folder})")
     if not checkpoint.is_file():
         raise UserError(
@@ -56,8 +57,8 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
             " second); start it again"
         )
     try:
-        stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        choices = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
+        stored = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
+        choices = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra.runtime.choices
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
         raise UserError(f"{setting}: the run's settings in {folder / '.hydra'} are damaged") from error
     if not isinstance(stored, DictConfig) or "model" not in stored:
@@ -92,12 +93,11 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
 
 def store_updates(resumed: ResumedRun) -> None:
     """Write the new number of updates to the run's configuration file, atomically."""
-    target = resumed.folder / ".hydra" / "config.yaml"
-    partial = target.with_name(".config.yaml.part")
+    target = resumed.folder / CONFIG_FOLDER / "config.yaml"
     stored = OmegaConf.load(target)
     stored.updates = resumed.cfg.updates
-    partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
-    partial.replace(target)
+    with atomic_write(target) as partial:
+        partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
 
 
 def _check_checkpoint(setting: str, checkpoint: Path, cfg: DictConfig) -> int:

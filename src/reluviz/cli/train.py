@@ -17,6 +17,7 @@ from reluviz.analysis import last
 from reluviz.cli import command_line, config, hydra_run
 from reluviz.cli.sweep import launchers
 from reluviz.errors import UserError
+from reluviz.files import CONFIG_FOLDER, SWEEP_FILE
 from reluviz.training import helper_processes
 from reluviz.training.lightning_startup import without_gc
 from reluviz.training.outcome import Outcome
@@ -233,7 +234,7 @@ def _stopped_sweep(name: str) -> Path:
     folder = Path(last.sweep_folder(name))
     if not folder.is_dir():
         raise UserError(f"sweep.resume={name}: there is no such folder")
-    if not (folder / "multirun.yaml").is_file():
+    if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")
     _try_writing(folder)
     return folder
@@ -254,7 +255,7 @@ def _create_folder(folder: Path, key: str, user_named: bool) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if user_named:
             folder.mkdir(exist_ok=True)
-            if (folder / ".hydra").exists() or (folder / "multirun.yaml").exists():
+            if (folder / CONFIG_FOLDER).exists() or (folder / SWEEP_FILE).exists():
                 raise UserError(f"{key}={folder}: holds a run already; ckpt_path={folder} resumes it")
             _try_writing(folder)
             return folder

@@ -108,13 +108,12 @@ def pieces(p: Parameters) -> Pieces:
     order = np.argsort(places, axis=-1, kind="stable")
     breaks = np.take_along_axis(places, order, axis=-1)
     jump = np.take_along_axis(np.where(finite, slope_jump(w, v), 0), order, axis=-1)
-    # a right-facing unit with its elbow at -inf is active everywhere, as is a left-facing one at +inf
-    on_at_left = ((w < 0) & (beta > -np.inf)) | ((w > 0) & (beta == -np.inf))
-    leftmost = np.where(on_at_left, active_slope(w, v), 0).sum(-1, keepdims=True)
+    # the slope of a unit whose elbow has overflowed to an infinity is 0 in floating point
+    leftmost = np.where((w < 0) & finite, active_slope(w, v), 0).sum(-1, keepdims=True)
     slope = np.concatenate([leftmost, leftmost + np.cumsum(jump, axis=-1)], axis=-1)
     infinity = np.full_like(leftmost, np.inf)
-    starts = np.concatenate([-infinity, np.where(np.isfinite(breaks), breaks, -np.inf)], axis=-1)
-    left = np.maximum.accumulate(starts, axis=-1)
+    # no x lies on a piece that begins at +inf
+    left = np.concatenate([-infinity, np.where(np.isfinite(breaks), breaks, -np.inf)], axis=-1)
     anchor = np.clip(np.zeros_like(left), left, np.concatenate([breaks, infinity], axis=-1))
     return Pieces(breaks, slope, anchor, predict(p, anchor))
 

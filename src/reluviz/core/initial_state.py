@@ -105,8 +105,8 @@ def set_elbows(
 def _evenly_spaced(low: float, high: float, count: int) -> Array:
     """Return `count` numbers evenly spaced between low and high, without the ends, as torch.linspace computes them.
 
-    They are counted from the nearer end, and product and sum are rounded once. The last bit of an elbow decides on that
-    of a bias that lies halfway between two numbers of float32, and of which of two samples at_data chooses.
+    They are counted from the nearer end, and product and sum are rounded once. The last bit of an elbow can
+    decide how a bias halfway between two numbers of float32 is rounded, and which of two samples at_data chooses.
     """
     step = (high - low) / (count + 1)
     index = np.arange(1.0, count + 1)

@@ -9,11 +9,11 @@ import torch
 
 from reluviz.data.dataset import Dataset
 from reluviz.data.point_files import file
+from reluviz.data.ranges import RULES, check_value
 from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
 from reluviz.data.schedules import EverySchedule, Schedule
 from reluviz.data.segments import Segment
 from reluviz.data.targets import piecewise_linear, sine
-from reluviz.errors import UserError
 
 
 class TrainedModule(Protocol):
@@ -83,8 +83,7 @@ class SegmentData(L.LightningDataModule):
         self.updates = int(updates)
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EverySchedule()
-        if updates < 1:
-            raise UserError(f"updates={updates}: must be a whole number of at least 1")
+        check_value("updates", updates, RULES["updates"])
         checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.data.ranges import RULES, check_value
 from reluviz.errors import UserError
 
 Indices = NDArray[np.int64]
@@ -242,8 +243,7 @@ def checked_batch(sampler: Sampler, samples: int) -> int:
         UserError: if it is below 1, or a batch without replacement is larger than the data set.
     """
     batch = sampler.batch(samples)
-    if batch < 1:
-        raise UserError(f"sampler.batch_size={batch}: must be a whole number of at least 1")
+    check_value("sampler.batch_size", batch, RULES["sampler.batch_size"])
     if sampler.name in ("without_replacement", "epoch") and batch > samples:
         raise UserError(
             f"sampler.batch_size={batch}: more than the {samples} points there are, and sampler="

@@ -23,8 +23,9 @@ def sine_target(x: Array) -> Array:
     return np.sin(20 * x)
 
 
-TARGETS = (piecewise_linear_target, sine_target)
-"""All target functions. A run that recorded one of them is read back with the function itself, not an interpolation."""
+TARGETS: dict[str, Callable[[Array], Array]] = {"piecewise linear": piecewise_linear_target, "sine": sine_target}
+"""Name of a data set -> its target function. A data set takes its function from here, and a recorded run is read back
+with it; any other function is read back as an interpolation of its recorded values."""
 
 
 def piecewise_linear(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
@@ -35,20 +36,20 @@ def piecewise_linear(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset
         noise: standard deviation sigma of the training noise.
         seed: seed of the generator that draws inputs and noise.
     """
-    return _on_unit_interval("piecewise linear", piecewise_linear_target, n, noise, seed)
+    return _on_unit_interval("piecewise linear", n, noise, seed)
 
 
 def sine(n: int = 200, noise: float = 0.1, seed: int = 1) -> Dataset:
     """Return n noisy samples of sin(20 x) on [0, 1]; arguments as for `piecewise_linear`."""
-    return _on_unit_interval("sine", sine_target, n, noise, seed)
+    return _on_unit_interval("sine", n, noise, seed)
 
 
-def _on_unit_interval(name: str, target: Callable[[Array], Array], n: int, noise: float, seed: int) -> Dataset:
+def _on_unit_interval(name: str, n: int, noise: float, seed: int) -> Dataset:
     """Return sorted uniform inputs with noise from the same generator.
 
     The test inputs are the training inputs and 1,000 evenly spaced points, without noise.
     """
-    generator = np.random.RandomState(seed)
+    generator, target = np.random.RandomState(seed), TARGETS[name]
     x = np.sort(generator.uniform(size=n))
     y = target(x) + generator.normal(scale=noise, size=n)
     x_test = np.sort(np.concatenate([x, np.linspace(0, 1, 1000)]))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from reluviz.core.initial_state import ELBOW_PLACEMENTS
 from reluviz.core.models.relu import PARAMETERS
+from reluviz.data.ranges import Rule, check_value, number, one_of, whole_number
 from reluviz.errors import UserError
 
 TRAINED = {
@@ -15,21 +16,24 @@ TRAINED = {
 """The parameters that each value of `train` trains."""
 
 
+RULES: dict[str, Rule] = {
+    "model.width": whole_number(1, 1e5),
+    "model.elbows": one_of(*ELBOW_PLACEMENTS),
+    "model.train": one_of(*TRAINED),
+    "model.ridge": number(least=0),
+}
+"""Key -> rule, of the settings of a ReLU network."""
+
+
 def check_settings(width: int, elbows: str, positions: Sequence[float] | None, train: str, ridge: float) -> None:
     """Check the arguments of `ReLUModule`.
 
     Raises:
         UserError: for invalid or contradictory settings.
     """
-    if width < 1:
-        raise UserError(f"model.width={width}: must be a whole number of at least 1")
-    if train not in TRAINED:
-        raise UserError(f"model.train={train}: must be one of {', '.join(TRAINED)}")
-    if elbows not in ELBOW_PLACEMENTS:
-        raise UserError(f"model.elbows={elbows}: must be one of {', '.join(ELBOW_PLACEMENTS)}")
+    for (key, rule), value in zip(RULES.items(), (width, elbows, train, ridge), strict=True):
+        check_value(key, value, rule)
     if (elbows == "given") != (positions is not None):
         raise UserError("model.elbows=given and model.positions=[...] need each other")
     if positions is not None and len(positions) != width:
         raise UserError(f"model.positions={positions}: {len(positions)} elbows for model.width={width}")
-    if ridge < 0:
-        raise UserError(f"model.ridge={ridge}: must be at least 0")

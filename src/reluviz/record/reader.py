@@ -12,6 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT
 
 from reluviz.errors import UserError
+from reluviz.files import METRICS_FILE
 from reluviz.record import event_file, tags
 
 UNIT_SCALARS = tuple(f"{kind}/" for kind in (tags.ELBOW, tags.INPUT_SLOPE, tags.SLOPE_JUMP))
@@ -129,7 +130,7 @@ def read_metrics(folder: Path, last: int) -> dict[str, Any] | None:
         last: the update of the last snapshot.
     """
     try:
-        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     stale = not isinstance(found, dict) or not isinstance(found.get("updates"), int) or found["updates"] < last

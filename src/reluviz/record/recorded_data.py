@@ -46,7 +46,7 @@ def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[
     low, high = content["domain"]
     function = None
     if target is not None:
-        matching = (known for known in TARGETS if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
+        matching = (known for known in TARGETS.values() if np.allclose(known(x), target, rtol=1e-12, atol=1e-12))
         # where the target is known, test outputs are free of noise
         points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
         function = next(matching, None) or InterpolatedTarget(

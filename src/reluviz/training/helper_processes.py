@@ -1,98 +1,89 @@
-"""Helper processes, which need no torch and are ready before this process has imported it.
+"""Two helper processes that compute and draw the snapshots of a run.
 
-This module imports the standard library only, so that the helpers start before any heavy package is imported.
+Python runs one thread of a process at a time, so work done in the training process would slow down the training. The
+helpers need no torch and are ready before the training process has imported it: at its top level this module imports
+the standard library only, so that the command line can start them before any heavy package.
 """
 
 import contextlib
 import os
 import pickle
-import select
-import struct
-import subprocess
+import signal
 import sys
 import threading
-from typing import IO, Any
+import time
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-MAGIC = b"reluviz:"
-HEADER = struct.Struct(f"<{len(MAGIC)}sQ")
-"""The header of a message: the magic bytes and the length of the content."""
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from reluviz.core.models import Array, Parameters
+    from reluviz.core.snapshot import RawSnapshot
+    from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, SnapshotWorker, Worker, WorkerResult
+
 ANSWER_TIMEOUT_SECONDS = 60.0
 """The longest wait for an answer; most answers take a hundredth of a second."""
-HELPER_ERRORS = (OSError, EOFError, ValueError, pickle.PickleError)
-"""What `HelperProcess.call` raises if the process does not answer."""
+MAX_SENT_POINTS = 2**20
+"""The most points of a data set that is copied to a helper process: 16 MB."""
+MAX_SENT_PARAMETERS = 2**16
+"""The most parameters of a snapshot that is sent to a helper process: 0.5 MB."""
+HELPER_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, pickle.PickleError)
+"""What `HelperProcess.call` raises: the process has ended or does not answer, or an argument cannot be pickled."""
 
 
 class HelperProcess:
-    """A process that computes or draws snapshots for this process, for one run after another.
+    """A process with a `SnapshotWorker`, for one run after another.
 
-    It ends when this process ends, even if this process is killed, because its standard input is then closed.
+    It ends when this process ends, even if this process is killed, because its pipe is then closed.
 
     Args:
         draws: whether the process prepares to draw pictures when it starts.
     """
 
     def __init__(self, draws: bool) -> None:
-        # a process group, because Ctrl-C is meant for the training process; but no new session, because the
-        # scheduler would give a session as large a share of the processors as the training process has
-        group, flags = 0, 0
-        if sys.platform == "win32":
-            group, flags = -1, subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        # if this process does not import from the working directory, neither should the helper
-        safe_path = [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
-        # printed text goes to stderr, so that it cannot get between the answers
-        redirect = "import os; answers = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1)"
-        code = f"{redirect}; from reluviz.training.remote_worker import serve; serve({draws}, answers)"
-        command = [sys.executable, *safe_path, "-c", code]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # the arrays are small: threads would spend their time waiting for each other
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            process_group=group,
-            creationflags=flags,
-        )
+        from multiprocessing import get_context
+
+        context = get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, draws), daemon=True)
         self._lock = threading.Lock()
+        with _without_main_module(), _interrupts_ignored(), _helper_environment():
+            self.process.start()
+        theirs.close()
 
     def call(self, method: str, *args: Any) -> tuple[Any, float]:
-        """Call a method of the process's `SnapshotWorker`.
-
-        The method "begin_run" creates a new `SnapshotWorker` with these arguments.
+        """Call a method of the process's `SnapshotWorker`; "begin_run" creates a new one with these arguments.
 
         Returns:
             the method's result, and the processor time spent on drawing, in seconds.
 
         Raises:
-            OSError, EOFError, ValueError: if the process has ended or does not answer in time.
-            PicklingError: if the arguments cannot be pickled.
+            HELPER_ERRORS: if the process has ended or does not answer in time, or an argument cannot be pickled.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
         with self._lock:
             try:
-                send(stdin, (method, args))
-                _wait(stdout)
-                answer: tuple[Any, float] = receive(stdout)
+                self._connection.send((method, args))
+                if not self._connection.poll(ANSWER_TIMEOUT_SECONDS):
+                    raise TimeoutError
+                answer: tuple[Any, float] = self._connection.recv()
             except BaseException:
                 # an unread answer would be taken for the answer to the next call
-                self._process.kill()
+                self.process.kill()
                 raise
         return answer
 
     def close(self) -> None:
         """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.wait()
+        self._connection.close()
+        self.process.join()
 
 
 Pair = tuple[HelperProcess, HelperProcess]
 COMPUTING, DRAWING = 0, 1
-"""Positions in a pair: of the process that computes snapshots, and of the process that draws them."""
+"""Positions in a pair: of the process that computes snapshots, and of the process that draws pictures."""
 
 _idle: list[Pair] = []
 
@@ -103,7 +94,8 @@ def start() -> None:
     The command line calls this; a program that imports reluviz as a library should get no extra processes.
     """
     if not _idle and processors() > 1 and sys.executable:
-        with contextlib.suppress(OSError):
+        # a daemonic process may not have children
+        with contextlib.suppress(OSError, AssertionError):
             _idle.append((HelperProcess(draws=False), HelperProcess(draws=True)))
 
 
@@ -115,20 +107,6 @@ def acquire() -> Pair | None:
         return None
 
 
-def release(pair: Pair, intact: bool) -> None:
-    """Return a pair for the next run.
-
-    Args:
-        pair: the helper processes.
-        intact: whether both still answer; otherwise both are closed.
-    """
-    if intact:
-        _idle.append(pair)
-        return
-    for helper in pair:
-        helper.close()
-
-
 def processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -136,44 +114,192 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def send(pipe: IO[bytes], content: Any) -> None:
-    """Write a message that `receive` reads.
+class RemoteWorker:
+    """Computes and draws the snapshots of a run in two helper processes; see `Worker`.
 
-    Raises:
-        PicklingError: if the content cannot be pickled; nothing has been written then.
+    If a helper process is lost, this process does all the work from then on.
+
+    Args:
+        pair: the helper processes.
+        options: what to compute and draw.
     """
+
+    def __init__(self, pair: Pair, options: "SnapshotOptions") -> None:
+        self.options = options
+        self._pair: Pair | None = pair
+        self._fallback: SnapshotWorker | None = None
+        self._helper_seconds = [0.0, 0.0]
+        self._lock = threading.Lock()
+        # the target is a function of the user that the helpers may be unable to import; only pictures need it
+        truth = options.dataset.truth() if options.picture_updates else None
+        dataset = replace(options.dataset, target=None if truth is None else SampledFunction(truth[1]))
+        for which in (DRAWING, COMPUTING):
+            self._call(which, "begin_run", replace(options, dataset=dataset))
+        self._call(DRAWING, "prepare_pictures")
+
+    @property
+    def drawing_seconds(self) -> float:  # noqa: D102
+        return sum(self._helper_seconds) + (0.0 if self._fallback is None else self._fallback.drawing_seconds)
+
+    def compute(  # noqa: D102
+        self, raw: "Sequence[RawSnapshot]", known_not_diverged: Sequence[bool], loss_bound: "Array"
+    ) -> "WorkerResult":
+        result: WorkerResult = self._call(COMPUTING, "compute", raw, known_not_diverged, loss_bound)
+        return result
+
+    def draw_pictures(self, picture_data: "PictureData") -> tuple[bytes, bytes]:  # noqa: D102
+        pictures: tuple[bytes, bytes] = self._call(DRAWING, "draw_pictures", picture_data)
+        return pictures
+
+    def draw_vote_history(self, updates: "Array", norms: "Array") -> bytes:  # noqa: D102
+        png: bytes = self._call(DRAWING, "draw_vote_history", updates, norms)
+        return png
+
+    def release(self) -> None:
+        """Release the helper processes for the next run; later calls run in this process."""
+        with self._lock:
+            pair, self._pair = self._pair, None
+        if pair is not None:
+            _idle.append(pair)
+
+    def _call(self, which: int, method: str, *args: Any) -> Any:
+        """Call a method in a helper process, or in this process if the helper processes are lost or released."""
+        pair = self._pair
+        if pair is not None:
+            try:
+                result, seconds = pair[which].call(method, *args)
+            except HELPER_ERRORS:
+                self._give_up(pair)
+            else:
+                self._helper_seconds[which] += seconds
+                return result
+        if method == "begin_run":
+            return None
+        with self._lock:
+            if self._fallback is None:
+                from reluviz.training.snapshot_worker import SnapshotWorker
+
+                self._fallback = SnapshotWorker(self.options)
+        return getattr(self._fallback, method)(*args)
+
+    def _give_up(self, pair: Pair) -> None:
+        """Have this process do all the work from now on, and end both helper processes."""
+        with self._lock:
+            lost, self._pair = self._pair, None
+        if lost is not None:
+            for helper in pair:
+                helper.process.kill()
+                helper.process.join()
+
+
+@dataclass(frozen=True)
+class SampledFunction:
+    """A function known only at the inputs where pictures draw it.
+
+    Attributes:
+        values: the function at these inputs, [G].
+    """
+
+    values: "Array"
+
+    def __call__(self, x: "Array") -> "Array":
+        """Return the values; x must be the inputs where pictures draw the function."""
+        assert len(x) == len(self.values)
+        return self.values
+
+
+def choose_worker(options: "SnapshotOptions", parameters: "Parameters") -> "Worker":
+    """Return the worker for the snapshots of a run: in helper processes if there are any and the run is small.
+
+    Args:
+        options: what to compute and draw.
+        parameters: the parameters of one of the run's snapshots, for their size.
+    """
+    from reluviz.core import snapshot
+    from reluviz.training.snapshot_worker import SnapshotWorker
+
+    points = snapshot.count_points(options.dataset)
+    large = points > MAX_SENT_POINTS or sum(value.size for value in parameters.values()) > MAX_SENT_PARAMETERS
+    if large or snapshot.is_large(options.model, parameters, points) or (pair := acquire()) is None:
+        return SnapshotWorker(options)
+    return RemoteWorker(pair, options)
+
+
+def serve(connection: "Connection", draws: bool) -> None:
+    """Answer the calls that arrive at a connection until it is closed, then end the process.
+
+    Args:
+        connection: the pipe to the training process.
+        draws: whether to prepare to draw pictures.
+    """
+    # Ctrl-C in the terminal is meant for the training process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        # if processors are scarce, the training process gets them
+        os.nice(5)
+    # what a package prints belongs neither into the terminal nor into a pipe that reads the results
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for stream in (1, 2):
+            os.dup2(nowhere.fileno(), stream)
+    from reluviz.training.snapshot_worker import SnapshotWorker, warm_up
+
+    warm_up(draws)
+    worker: SnapshotWorker | None = None
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            method, args = connection.recv()
+            started = time.thread_time()
+            result = None
+            if method == "begin_run":
+                worker = SnapshotWorker(*args)
+            else:
+                result = getattr(worker, method)(*args)
+            drew = method in ("prepare_pictures", "draw_pictures", "draw_vote_history")
+            connection.send((result, time.thread_time() - started if drew else 0.0))
+    os._exit(0)
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide the main module within this context: a new process would run it again, and a user's script may train."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
     try:
-        data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    except (AttributeError, TypeError) as error:
-        # pickle raises these for local classes and for locks
-        raise pickle.PicklingError(str(error)) from error
-    pipe.write(HEADER.pack(MAGIC, len(data)) + data)
-    pipe.flush()
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
-def receive(pipe: IO[bytes]) -> Any:
-    """Read a message that `send` wrote.
+@contextlib.contextmanager
+def _helper_environment() -> Iterator[None]:
+    """Set the environment of a new process within this context."""
+    changes = {
+        # the arrays are small: threads would spend their time waiting for each other
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        # no module of the working directory takes the place of one of Python's; later the path is that of this process
+        "PYTHONSAFEPATH": "1",
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
-    Raises:
-        EOFError: at the end of the stream, or if the data does not come from `send`.
-    """
-    header = pipe.read(HEADER.size)
-    if len(header) < HEADER.size:
-        raise EOFError
-    magic, length = HEADER.unpack(header)
-    if magic != MAGIC or len(data := pipe.read(length)) < length:
-        raise EOFError
-    return pickle.loads(data)
 
-
-def _wait(pipe: IO[bytes]) -> None:
-    """Wait until the pipe has data to read; without a time limit on systems that have no `poll`.
-
-    Raises:
-        TimeoutError: after `ANSWER_TIMEOUT_SECONDS`.
-    """
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        if not poll.poll(1000 * ANSWER_TIMEOUT_SECONDS):
-            raise TimeoutError
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C within this context: a process started in it ignores Ctrl-C from its beginning."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

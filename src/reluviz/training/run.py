@@ -7,7 +7,7 @@ import lightning as L
 import torch
 
 from reluviz.errors import Diverged
-from reluviz.files import write_json
+from reluviz.files import CHECKPOINTS_FOLDER, METRICS_FILE, write_json
 from reluviz.record.settings import flatten_settings
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.instantiate import build
@@ -49,7 +49,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         build(
             node,
             f"callbacks.{name}",
-            **({"folder": str(folder / "checkpoints")} if name == "checkpoints" else {}),
+            **({"folder": str(folder / CHECKPOINTS_FOLDER)} if name == "checkpoints" else {}),
         )
         for name, node in settings["callbacks"].items()
     ]
@@ -90,7 +90,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         "total": time.perf_counter() - started,
     }
     results = run_metrics(prepared, last, snapshot_logger.not_diverged, status, seconds)
-    write_json(folder / "metrics.json", results)
+    write_json(folder / METRICS_FILE, results)
     return Outcome(status, folder, results, message)
 
 

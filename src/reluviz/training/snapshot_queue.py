@@ -20,7 +20,7 @@ from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, co
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
 from reluviz.record.writer import RunWriter
-from reluviz.training import remote_worker
+from reluviz.training import helper_processes
 from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, Worker
 from reluviz.training.vote_history import VoteHistory
 
@@ -103,7 +103,7 @@ class SnapshotQueue:
             self._oldest_added = now
         if self._worker is None:
             # in a thread, since the worker may wait for a helper process that is still starting
-            self._worker = self._submit(self._drawing_thread, remote_worker.choose_worker, options, raw.parameters)
+            self._worker = self._submit(self._drawing_thread, helper_processes.choose_worker, options, raw.parameters)
         if self.initial_loss is None:
             x, y = options.dataset.x, options.dataset.y
             self.initial_loss = mean_squared_error(options.model, raw.parameters, x, y)

@@ -1,6 +1,6 @@
 """Computes the snapshots of a run, makes their events and draws their pictures.
 
-Nothing in this module needs torch, so that a helper process can do the work; see `remote_worker`.
+Nothing in this module needs torch, so that a helper process can do the work; see `helper_processes`.
 
 Legend of shapes: S snapshots, R replicas, W hidden units, n recorded samples.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.models import Array
+from reluviz.core.models.relu import MODEL as RELU
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
@@ -237,3 +238,29 @@ class SnapshotWorker:
     def _recorded_x(self) -> Array:
         x = self.options.dataset.x
         return x[recorded_samples(len(x))]
+
+
+def warm_up(draws: bool) -> None:
+    """Compute a small snapshot, and draw it, so that code, fonts and markers are loaded.
+
+    Args:
+        draws: whether to draw its pictures, which takes as long as ten later ones.
+    """
+    from reluviz.data.targets import piecewise_linear
+
+    dataset = piecewise_linear()
+    worker = SnapshotWorker(
+        SnapshotOptions(
+            RELU.name, tuple(RELU.parameters), dataset, 0, "float32", True, True, 2, frozenset([1]), False, None
+        )
+    )
+    p = {name: np.ones((1, 2) if axes else 1) for name, axes in RELU.parameters.items()}
+    result = worker.compute([RawSnapshot(1, 0.0, p, np.ones(1))], [True], np.ones(1))
+    if draws:
+        from matplotlib import rcParams
+
+        from reluviz.plots.style import RC
+
+        rcParams.update(RC)
+        worker.draw_pictures(result.picture_data[0])
+        worker.draw_vote_history(np.arange(2.0), np.ones((2, len(dataset.x))))

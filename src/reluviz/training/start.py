@@ -75,8 +75,10 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
         return _start_with_torch(plan)
     settings, dataset = plan.settings, plan.dataset
     node, model = settings["model"], choices["model"]
-    if MODELS[model].has_units:
-        check_settings(node["width"], node["elbows"], node["positions"], node["train"], node["ridge"])
+    has_units = MODELS[model].has_units
+    positions = [float(beta) for beta in node["positions"]] if has_units and node["positions"] is not None else None
+    if has_units:
+        check_settings(node["width"], node["elbows"], positions, node["train"], node["ridge"])
     check_points(model, dataset)
     requirements = Requirements(
         model=model,
@@ -88,8 +90,8 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
     engine_for(settings["engine"], requirements)
     check_callbacks(settings)
     precision = PRECISIONS[settings["trainer"]["precision"]]
-    if MODELS[model].has_units:
-        placement = node["width"], node["elbows"], plan.seeds[0], dataset.domain, node["positions"]
+    if has_units:
+        placement = node["width"], node["elbows"], plan.seeds[0], dataset.domain, positions
         state = initial_state(*placement, dataset.x, precision)
         trained = TRAINED[node["train"]]
     else:

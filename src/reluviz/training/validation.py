@@ -1,66 +1,17 @@
 """The rules for each key of a configuration. A wrong value is reported before anything is created."""
 
-import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from reluviz.data import ranges
+from reluviz.data.ranges import Rule, check_value, number, one_of, whole_number
 from reluviz.errors import UserError
+from reluviz.models import relu_settings
 
-Rule = Callable[[Any], Any]
-"""Returns a valid value as the type it means; raises a ValueError that says what the value must be."""
 MAX_SEED = 2**32 - 1
-
-
-def whole_number(least: int, most: float = math.inf) -> Rule:
-    """Return a rule for whole numbers, including floats such as 1e5."""
-    expected = f"a whole number of at least {least}" + (f" and at most {most:,.0f}" if most < math.inf else "")
-    expected = str(least) if least == most else expected
-
-    def rule(value: Any) -> int:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value != value
-            or value in (math.inf, -math.inf)
-        ):
-            raise ValueError(expected)
-        if value != int(value) or not least <= value <= most:
-            raise ValueError(expected)
-        return int(value)
-
-    return rule
-
-
-def number(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Rule:
-    """Return a rule for finite numbers."""
-    expected = "a finite number"
-    expected += f" of at least {least:g}" if least > -math.inf else ""
-    expected += f" above {above:g}" if above > -math.inf else ""
-    expected += f" and below {below:g}" if below < math.inf else ""
-
-    def rule(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(expected)
-        if value < least or value <= above or value >= below:
-            raise ValueError(expected)
-        return float(value)
-
-    return rule
-
-
-def one_of(*words: str) -> Rule:
-    """Return a rule that accepts these words only."""
-
-    def rule(value: Any) -> str:
-        if value not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return str(value)
-
-    return rule
 
 
 def boolean(value: Any) -> bool:
@@ -108,22 +59,18 @@ RULES: dict[str, Rule] = {
     "seed": whole_number(0, MAX_SEED),
     "seeds": optional(seeds),
     "replicas": whole_number(1),
-    "updates": whole_number(1),
     "step_size": number(above=0),
     "data.n": whole_number(2, 1e8),
     "data.noise": number(least=0),
     "data.seed": whole_number(0, MAX_SEED),
     "data.path": optional(file_name),
     "data.test_path": optional(file_name),
-    "sampler.batch_size": whole_number(1),
+    **ranges.RULES,
     "snapshots.every": whole_number(1),
     "snapshots.per_decade": whole_number(1),
-    "model.width": whole_number(1, 1e5),
     "model.start": number(),
     "model.positions": optional(positions),
-    "model.elbows": one_of("uniform", "even", "at_data", "given", "torch"),
-    "model.train": one_of("all", "output", "hidden", "ridge"),
-    "model.ridge": number(least=0),
+    **relu_settings.RULES,
     "model.init_from": optional(file_name),
     "optimizer.lr": number(above=0),
     "optimizer.momentum": number(least=0, below=1),
@@ -171,10 +118,7 @@ def check(cfg: DictConfig) -> DictConfig:
                 raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
             if value is missing:
                 continue
-            try:
-                checked = rule(value)
-            except ValueError as error:
-                raise UserError(f"{key}={'null' if value is None else value}: must be {error}") from None
+            checked = check_value(key, value, rule)
             if checked != value or type(checked) is not type(value):
                 OmegaConf.update(cfg, key, checked)
         if cfg.seeds is not None and cfg.replicas not in (1, len(cfg.seeds)):

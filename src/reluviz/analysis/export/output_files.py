@@ -12,6 +12,7 @@ from reluviz.analysis.export import animation, tables
 from reluviz.analysis.export.arguments import ANIMATION_FORMATS, PICTURE_FORMATS, Arguments
 from reluviz.analysis.progress import Progress, progress_line
 from reluviz.errors import UserError
+from reluviz.files import atomic_write
 from reluviz.tab import html_file
 
 Writer = Callable[[Path, Progress], None]
@@ -64,18 +65,9 @@ def write(output: OutputFile) -> str:
         UserError: if it cannot be written.
     """
     target = output.path
-    partial_file = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with progress_line(target.name) as show:
-                output.writer(partial_file, show)
-            os.replace(partial_file, target)
-        finally:
-            partial_file.unlink(missing_ok=True)
-        return f"{target}  {_size(target.stat().st_size)}"
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
+    with atomic_write(target) as partial, progress_line(target.name) as show:
+        output.writer(partial, show)
+    return f"{target}  {_size(target.stat().st_size)}"
 
 
 def _load(options: Arguments) -> list[Run]:

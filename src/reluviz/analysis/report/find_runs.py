@@ -1,14 +1,13 @@
 """Find the runs below folders."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from reluviz.errors import UserError
-from reluviz.files import EVENT_FILE_PREFIX, REPORT_MARKER
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, EVENT_FILE_PREFIX, METRICS_FILE, FolderWalk
 from reluviz.record import event_file
 
-RUN_FILES, RUN_FOLDERS = ("metrics.json", "failure.json"), (".hydra", "checkpoints")
+RUN_FILES, RUN_FOLDERS = (METRICS_FILE, "failure.json"), (CONFIG_FOLDER, CHECKPOINTS_FOLDER)
 """A folder that contains one of these, or an event file, is a run."""
 HOW_TO_MAKE_RUNS = "make some with: python -m reluviz train +exp=optimizers"
 
@@ -27,7 +26,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
         UserError: if a folder does not exist, cannot be read, or holds no run. A folder without new runs is accepted
             if it overlaps an earlier one.
     """
-    seen: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     found: list[Path] = []
     for folder in folders:
         # only for its UserError: os.walk would ignore a folder that does not exist or cannot be read
@@ -39,32 +38,19 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _runs_below(folder: Path, seen: set[str]) -> tuple[list[Path], bool]:
-    """Return the new runs at or below `folder`, and whether any folder visited was already in `seen`.
+def _runs_below(folder: Path, seen: set[tuple[int, int]]) -> tuple[list[Path], bool]:
+    """Return the new runs at or below `folder`, and whether an earlier walk has visited a folder there.
 
-    Adds the visited folders to `seen`, as real paths.
+    Adds the visited folders to `seen`.
     """
     runs: list[Path] = []
     empty: list[Path] = []
-    overlaps_seen = False
-    unreadable: list[Path] = []
-
-    def note_unreadable(error: OSError) -> None:
-        if isinstance(error, PermissionError):
-            unreadable.append(Path(error.filename))
-
-    for path, subfolders, files in os.walk(folder, onerror=note_unreadable, followlinks=True):
-        real = os.path.realpath(path)
-        if real in seen or REPORT_MARKER in files:
-            overlaps_seen |= real in seen
-            subfolders.clear()
-            continue
-        seen.add(real)
+    walk = FolderWalk(folder, seen)
+    for path, subfolders, files in walk:
         is_run = any(name in RUN_FOLDERS for name in subfolders)
         if is_run or any(name in RUN_FILES or name.startswith(EVENT_FILE_PREFIX) for name in files):
             runs.append(Path(path))
         elif not files and not subfolders:
             empty.append(Path(path))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "checkpoints")
     parents = {run.parent for run in runs}
-    return sorted([*runs, *unreadable, *(path for path in empty if path.parent in parents)]), overlaps_seen
+    return sorted([*runs, *walk.unreadable, *(path for path in empty if path.parent in parents)]), walk.met_seen

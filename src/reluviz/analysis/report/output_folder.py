@@ -1,8 +1,6 @@
 """The folder of a report: files are replaced atomically, and files that no report wrote are never overwritten."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from reluviz.errors import UserError
@@ -42,21 +40,3 @@ def mark_as_report(folder: Path) -> None:
         (folder / REPORT_MARKER).touch()
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from error
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; it replaces `path` at the end, or is deleted after an error.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        try:
-            yield partial
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error

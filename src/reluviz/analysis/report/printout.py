@@ -12,10 +12,9 @@ from reluviz.analysis.report import findings, statistics
 from reluviz.analysis.report.arguments import Arguments
 from reluviz.analysis.report.findings import ALIKE, DIFFERS, UNKNOWN, Finding
 from reluviz.analysis.report.groups import Groups, ListedRun, Value
-from reluviz.analysis.report.output_folder import atomic_write
 from reluviz.analysis.report.table_rows import Row
 from reluviz.console import Console
-from reluviz.files import short_path
+from reluviz.files import atomic_write, short_path
 
 MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS = 40, 8, 8, 5
 """Limits of the terminal output; the files have all."""

@@ -17,6 +17,7 @@ from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
 from reluviz.core.snapshot import largest_loss
 from reluviz.errors import UserError
+from reluviz.files import CONFIG_FOLDER, METRICS_FILE
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EVENT_FILE_PREFIX
 
@@ -88,8 +89,8 @@ def read_run(folder: Path, max_values: int) -> tuple[RunSummary | None, ListedRu
 
 
 def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSummary | None, ListedRun | None]:
-    has_hydra, has_metrics = (folder / ".hydra").is_dir(), (folder / "metrics.json").exists()
-    metrics = _json(folder / "metrics.json") if has_metrics else {}
+    has_hydra, has_metrics = (folder / CONFIG_FOLDER).is_dir(), (folder / METRICS_FILE).exists()
+    metrics = _json(folder / METRICS_FILE) if has_metrics else {}
     if has_metrics and (missing := [key for key in REQUIRED_METRICS if key not in metrics]):
         raise _Damaged(f"metrics.json does not hold what it should ({missing[0]} is missing)")
     if not paths and (other := next(folder.glob(f"{EVENT_FILE_PREFIX}*"), None)):
@@ -169,9 +170,9 @@ def _replicas(paths: list[Path]) -> replica_reader.ReplicaSeries:
 def _settings(folder: Path, recorded: replica_reader.ReplicaSeries) -> Settings:
     try:
         in_events = None if recorded.content is None else settings.recorded_settings(recorded.content["settings"])
-        if in_events is not None and not (folder / ".hydra" / "config.yaml").exists():
+        if in_events is not None and not (folder / CONFIG_FOLDER / "config.yaml").exists():
             return in_events
-        found = settings.read_hydra_settings(folder / ".hydra")
+        found = settings.read_hydra_settings(folder / CONFIG_FOLDER)
         if in_events is not None and (missing := in_events.leaves.keys() - found.leaves.keys()):
             raise ValueError(f".hydra/config.yaml is damaged: {min(missing)} is missing")
         return found

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reluviz.analysis.report.groups import Value
-from reluviz.analysis.report.output_folder import atomic_write
 from reluviz.analysis.report.table_rows import Row
+from reluviz.files import atomic_write
 
 STATISTICS = tuple(field.name for field in fields(Row) if field.name != "settings")
 MARKDOWN_DIGITS = 6

@@ -1,47 +1,24 @@
-"""Explains the constant and the linear model in words, equations and a table of votes."""
+"""Explains a model f(x) = theta phi(x) in words, equations and a table of votes.
+
+The formulas are those in the model's record. A model whose points all have the same weight, the constant, needs fewer.
+"""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
 from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
+from reluviz.core.models import MODELS
 from reluviz.record import tags
 
-FORMULAS = {
-    "constant": {
-        "f": "θ",
-        "r": "θ − yᵢ",
-        "gradient": "(2/N) Σ rᵢ",
-        "gradient from optimum": "2 (θ − θ*)",
-        "contribution": "2 rᵢ/N",
-        "optimum": "Σ yᵢ / N",
-        "candidate": "yᵢ",
-        "weight": "1/N",
-        "factor": "1 − 2η",
-        "limit": "1",
-        "limit with momentum": "1 + μ",
-        "variance": "η Var(y) / (B′ (1 − η))",
-    },
-    "linear": {
-        "f": "θ x",
-        "r": "θ xᵢ − yᵢ",
-        "gradient": "(2/N) Σ rᵢ xᵢ",
-        "gradient from optimum": "2 mean(x²) (θ − θ*)",
-        "contribution": "2 rᵢxᵢ/N",
-        "optimum": "Σ xᵢyᵢ / Σ xᵢ²",
-        "candidate": "yᵢ/xᵢ",
-        "weight": "xᵢ²/Σ xⱼ²",
-        "factor": "1 − 2η mean(x²)",
-        "limit": "1 / mean(x²)",
-        "limit with momentum": "(1 + μ) / mean(x²)",
-        "variance": "η mean(x²ε²) / (B′ mean(x²) (1 − η/η₂))",
-    },
-}
+SAME_WEIGHT = "same weight"
+"""The key in a model's words for the answer that all points have the same weight for any data."""
 
 
 def title(found: dict[str, Any]) -> str:
     """Return the model's equation."""
-    return f"y = {FORMULAS[found['model']]['f']}"
+    return f"y = {_words(found)['f']}"
 
 
 def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, str]]) -> None:
@@ -52,7 +29,7 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
         found: returned by `explanation`.
         updates: the update as equations with values.
     """
-    f, data, best = FORMULAS[found["model"]], found["data"], found["optimum"]
+    f, data, best = _words(found), found["data"], found["optimum"]
     start = found["parameters"]["theta"]
     after = found["step"]["theta_after_one_update"]
     if after is not None:
@@ -76,9 +53,12 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
         (f"candidateᵢ = {f['candidate']}: the value that point i asks for", ""),
         (f"hᵢ = {f['weight']}: the point's part of the total weight", ""),
     ]
-    if found["model"] == "linear":
-        sums = [("Σ xᵢyᵢ", f"{number(data['sum_xy'], 6)}"), ("Σ xᵢ²", f"{number(data['sum_x2'], 6)}")]
-        rows[2:2] = sums
+    if SAME_WEIGHT not in f:
+        points = found["points"]
+        asked = zip(points["weight"], points["candidate"], strict=True)
+        products = sum(weight * candidate for weight, candidate in asked if candidate is not None)
+        sums = {f["sum of products"]: products, f["sum of squares"]: sum(points["weight"])}
+        rows[2:2] = [(name, number(value, 6)) for name, value in sums.items()]
     if data["noise_floor"] is not None:
         rows.append(("noise floor: mean (yᵢ − target(xᵢ))²", number(data["noise_floor"])))
     page.equations(rows)
@@ -86,7 +66,7 @@ def add_model(page: TextPage, found: dict[str, Any], updates: list[tuple[str, st
 
 def add_votes(page: TextPage, found: dict[str, Any]) -> None:
     """Add the answer to whether all points get the same vote, and a table of the largest votes."""
-    f, points, count = FORMULAS[found["model"]], found["points"], found["data"]["N"]
+    f, points, count = _words(found), found["points"], found["data"]["N"]
     page.heading("Do all points get the same vote?")
     page.paragraph(_same_vote_answer(found))
     shown = top_votes(points["contribution_norm"])
@@ -127,7 +107,7 @@ def add_units(page: TextPage, found: dict[str, Any]) -> None:
 
 def add_step(page: TextPage, found: dict[str, Any]) -> None:
     """Add the factor of the error, the limits of the step size, and the noise that remains."""
-    f, now, data = FORMULAS[found["model"]], found["step"], found["data"]
+    f, now = _words(found), found["step"]
     rows: list[tuple[str, str]] = []
     if (rho := now["contraction_factor"]) is not None:
         updates = now["updates_to_one_percent"]
@@ -136,19 +116,19 @@ def add_step(page: TextPage, found: dict[str, Any]) -> None:
             (f"ρ = {f['factor']}", f"ρ = {number(rho)}"),
             ("updates until 1 % of θ₀ − θ* is left", "never" if updates is None else f"{updates:,}"),
         ]
-    if found["model"] == "linear":
-        rows.append(("mean(x²)", number(data["mean_x2"], 6)))
+    if SAME_WEIGHT not in f:
+        rows.append((f["mean square"], number(sum(found["points"]["weight"]) / found["data"]["N"], 6)))
     if (limit := now["largest_stable_step"]) is not None:
         key = "limit with momentum" if now["momentum"] else "limit"
         rows.append((f"largest stable step  {f[key]}", f"η < {number(limit, 6)}"))
     batch = found["sampler"]["batch_size"]
-    if found["model"] == "linear" and (limit := now["largest_mean_square_step"]) is not None:
+    if SAME_WEIGHT not in f and (limit := now["largest_mean_square_step"]) is not None:
         rows.append((f"the same for SGD with B = {batch}, in mean square", f"η₂ = {number(limit, 6)}"))
     if (variance := now["stationary_variance"]) is not None:
         effective = "B" if found["sampler"]["name"] == "with_replacement" else "B (N − 1)/(N − B)"
         rows.append(("Var(θ) of SGD in the long run", number(variance)))
         rows.append((f"  = {f['variance']}", f"B′ = {effective}"))
-        if found["model"] == "linear":
+        if SAME_WEIGHT not in f:
             rows.append(("  ε: the residuals at θ*", ""))
     page.heading("Step size")
     if rows:
@@ -159,30 +139,32 @@ def add_step(page: TextPage, found: dict[str, Any]) -> None:
 
 def _same_vote_answer(found: dict[str, Any]) -> str:
     """Return the answer to whether all points get the same vote, with the largest and the smallest weight."""
-    points, count, theta = found["points"], found["data"]["N"], number(found["parameters"]["theta"])
+    f, points, count, theta = _words(found), found["points"], found["data"]["N"], number(found["parameters"]["theta"])
     equal = percent(1 / count)
     effective = found["effective_votes"]
     if effective is None:
         now = f"At θ = {theta} no point contributes: every residual is 0."
     else:
         now = f"At θ = {theta} the contributions cᵢ amount to {vote_count(effective)} effective votes of {count:,}"
-    if found["model"] == "constant":
+    if SAME_WEIGHT in f:
         reason = ": a point pulls in proportion to its residual, its distance from θ." if effective is not None else ""
-        return f"Yes: point i asks for yᵢ, and every point has the same weight, 1/N = {equal}. {now}{reason}"
+        return f"Yes: {f[SAME_WEIGHT]} = {equal}. {now}{reason}"
+    asks = f"point i asks for {f['candidate']} with weight {f['weight of a point']}"
     weights = points["leverage"]
     i = max(range(count), key=weights.__getitem__)
     j = min(range(count), key=weights.__getitem__)
-    at_zero = sum(x == 0 for x in points["x"])
     if math.isclose(weights[i], weights[j]):
-        return f"Here yes: point i asks for yᵢ/xᵢ with weight xᵢ², and every |xᵢ| is the same. {now}."
+        return f"Here yes: {asks}, and every {f['size of a point']} is the same. {now}."
     answer = (
-        f"No: point i asks for yᵢ/xᵢ with weight xᵢ². The largest weight, at x = {number(points['x'][i])}, is "
+        f"No: {asks}. The largest weight, at x = {number(points['x'][i])}, is "
         f"{percent(weights[i])} of the total, {number(weights[i] * count, 3)} times an equal share of {equal}; "
         f"the smallest, at x = {number(points['x'][j])}, is {percent(weights[j])}. "
     )
-    if at_zero:
-        subject = "The point at x = 0 asks" if at_zero == 1 else f"The {at_zero:,} points at x = 0 ask"
-        answer += f"{subject} for nothing and {'has' if at_zero == 1 else 'have'} weight 0. "
+    asked = zip(points["weight"], points["candidate"], strict=True)
+    if silent := sum(weight == 0 and candidate is None for weight, candidate in asked):
+        subject = "The point" if silent == 1 else f"The {silent:,} points"
+        verbs = ("asks", "has") if silent == 1 else ("ask", "have")
+        answer += f"{subject} at {f['no weight']} {verbs[0]} for nothing and {verbs[1]} weight 0. "
     return answer + now + ("" if effective is None else ": weight times distance from the candidate.")
 
 
@@ -226,3 +208,8 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 def _times(value: float | None, scale: float) -> float | None:
     return None if value is None else scale * value
+
+
+def _words(found: dict[str, Any]) -> Mapping[str, str]:
+    """Return the model's formulas by key."""
+    return MODELS[found["model"]].words

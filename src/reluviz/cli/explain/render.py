@@ -4,6 +4,7 @@ from typing import Any
 
 from reluviz.cli.explain import one_parameter, relu
 from reluviz.cli.explain.text_page import WIDTH, TextPage, number
+from reluviz.core.models import MODELS
 
 SAMPLING = {
     "full": "all points",
@@ -22,7 +23,7 @@ def as_text(found: dict[str, Any], colour: bool = False) -> str:
         colour: whether headings are bold.
     """
     page = TextPage(colour)
-    data, model = found["data"], relu if found["model"] == "relu" else one_parameter
+    data, model = found["data"], relu if MODELS[found["model"]].has_units else one_parameter
     page.console.print(f"{model.title(found)} on {_printable(data['name'])}", no_wrap=True, overflow="ignore")
     page.paragraph(f"N = {data['N']:,} points, mean y = {number(data['mean_y'])}, Var y = {number(data['var_y'])}")
     model.add_model(page, found, _update_equations(found))
@@ -41,7 +42,7 @@ def _update_equations(found: dict[str, Any]) -> list[tuple[str, str]]:
     settings, step = found["optimizer"], found["step"]
     name = settings["_target_"].rpartition(".")[2]
     points = SAMPLING.get(found["sampler"]["name"], "a batch").format(found["sampler"]["batch_size"])
-    p, gradient = ("p", "∂L/∂p") if found["model"] == "relu" else ("θ", "dL/dθ")
+    p, gradient = ("p", "∂L/∂p") if MODELS[found["model"]].has_units else ("θ", "dL/dθ")
     eta = f"η = {number(step['lr'], 6)}"
     if found.get("train") == "ridge":
         return []

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reluviz.files import CONFIG_FOLDER, METRICS_FILE
 from reluviz.training.outcome import median_loss
 
-METRICS_FILE = "metrics.json"
 FAILURE_FILE = "failure.json"
 DONE_STATUSES = ("finished", "diverged")
 """Of jobs that a resumed sweep does not run again."""
@@ -44,7 +44,7 @@ def read_result(folder: Path) -> JobResult:
     metrics = _load_object(folder / METRICS_FILE)
     if metrics is not None and isinstance(metrics.get("status"), str):
         return JobResult(folder, metrics["status"], loss=median_loss(metrics))
-    return JobResult(folder, "unfinished" if (folder / ".hydra").is_dir() else "missing")
+    return JobResult(folder, "unfinished" if (folder / CONFIG_FOLDER).is_dir() else "missing")
 
 
 def _load_object(path: Path) -> dict[str, Any] | None:

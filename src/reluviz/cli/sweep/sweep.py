@@ -20,7 +20,7 @@ from reluviz.cli.sweep.job import Job, one_line
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
-from reluviz.files import write_json
+from reluviz.files import CONFIG_FOLDER, write_json
 
 SWEEP_KEY_PREFIXES = ("launcher", "sweeper", "sweep.")
 """Prefixes of the keys that say how a sweep is run. They are no part of a run's name or identity."""
@@ -255,9 +255,9 @@ def _stored_overrides(folder: Path) -> list[str] | None:
     Hydra does not write them atomically: a process that is killed meanwhile leaves an incomplete or empty file.
     """
     try:
-        if {path.name for path in folder.iterdir()} <= {".hydra", heartbeat.FILE_NAME}:
+        if {path.name for path in folder.iterdir()} <= {CONFIG_FOLDER, heartbeat.FILE_NAME}:
             return None
-        stored = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        stored = yaml.safe_load((folder / CONFIG_FOLDER / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     return [str(one) for one in stored or []]

@@ -1,18 +1,17 @@
-"""The models: one file each, and their registry."""
+"""The models: one file each, which defines `MODEL`, and their registry."""
 
-from reluviz.core.models.constant import CONSTANT
-from reluviz.core.models.linear import LINEAR
+import importlib
+
 from reluviz.core.models.model import Array, Model, Parameters, PerSampleGradients
-from reluviz.core.models.relu import RELU
 
-MODELS: dict[str, Model] = {
-    model.name: model
-    for model in (
-        CONSTANT,
-        LINEAR,
-        RELU,
-    )
-}
+NAMES = (
+    "constant",
+    "linear",
+    "relu",
+)
+"""The names of the models, which are those of their files."""
+
+MODELS: dict[str, Model] = {name: importlib.import_module(f"reluviz.core.models.{name}").MODEL for name in NAMES}
 """Name -> model. Runs, snapshots and configurations name a model by its name."""
 
 __all__ = ["MODELS", "Array", "Model", "Parameters", "PerSampleGradients"]

@@ -4,7 +4,7 @@ import numpy as np
 
 from reluviz.core.models.one_parameter import one_parameter_model
 
-CONSTANT = one_parameter_model(
+MODEL = one_parameter_model(
     "constant",
     "y = theta",
     np.ones_like,
@@ -17,6 +17,7 @@ CONSTANT = one_parameter_model(
         "optimum": "Σ yᵢ / N",
         "candidate": "yᵢ",
         "weight": "1/N",
+        "same weight": "point i asks for yᵢ, and every point has the same weight, 1/N",
         "factor": "1 − 2η",
         "limit": "1",
         "limit with momentum": "1 + μ",

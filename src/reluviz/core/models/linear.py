@@ -9,7 +9,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-LINEAR = one_parameter_model(
+MODEL = one_parameter_model(
     "linear",
     "y = theta x",
     identity,
@@ -20,8 +20,14 @@ LINEAR = one_parameter_model(
         "gradient from optimum": "2 mean(x²) (θ − θ*)",
         "contribution": "2 rᵢxᵢ/N",
         "optimum": "Σ xᵢyᵢ / Σ xᵢ²",
+        "sum of products": "Σ xᵢyᵢ",
+        "sum of squares": "Σ xᵢ²",
+        "mean square": "mean(x²)",
         "candidate": "yᵢ/xᵢ",
         "weight": "xᵢ²/Σ xⱼ²",
+        "weight of a point": "xᵢ²",
+        "size of a point": "|xᵢ|",
+        "no weight": "x = 0",
         "factor": "1 − 2η mean(x²)",
         "limit": "1 / mean(x²)",
         "limit with momentum": "(1 + μ) / mean(x²)",

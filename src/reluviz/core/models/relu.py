@@ -173,7 +173,7 @@ def bound(p: Parameters, largest: float) -> Array:
     return found
 
 
-RELU = Model(
+MODEL = Model(
     name="relu",
     formula="y = c + sum_k v_k relu(w_k x + b_k)",
     parameters=PARAMETERS,

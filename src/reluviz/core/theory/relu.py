@@ -139,7 +139,7 @@ def output_trajectory(phi: Array, y: Array, theta0: Array, lr: float, updates: S
     Raises:
         ValueError: if a count is negative.
     """
-    if min(updates, default=0) < 0:
+    if any(count < 0 for count in updates):
         raise ValueError(f"update counts must not be negative, not {min(updates)}")
     left, s, right = np.linalg.svd(phi, full_matrices=False)
     target = _project(left, y - np.einsum("...nf,...f->...n", phi, theta0))

@@ -1,11 +1,12 @@
 """The callback that writes checkpoints, which stay valid even if the process is killed while writing one."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+
+from reluviz.files import CHECKPOINTS_FOLDER, atomic_write
 
 FIRST_CHECKPOINT_SECONDS = 1.0
 """Seconds until the first checkpoint; the interval doubles after each checkpoint, up to the configured one."""
@@ -14,8 +15,7 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 class Checkpoints(L.Callback):
     """Writes `last.ckpt` at intervals during the run, at its end, and when it is interrupted.
 
-    A checkpoint is written to a temporary file in the same folder and then renamed, so that a process killed while
-    writing leaves the earlier checkpoint intact.
+    A process that is killed while it writes a checkpoint leaves the earlier one intact.
 
     Args:
         folder: the folder for checkpoints.
@@ -24,7 +24,7 @@ class Checkpoints(L.Callback):
         every: also keep a separate checkpoint at every `every`-th snapshot; 0 for none.
     """
 
-    def __init__(self, folder: str = "checkpoints", seconds: float = 30.0, every: int = 0) -> None:
+    def __init__(self, folder: str = CHECKPOINTS_FOLDER, seconds: float = 30.0, every: int = 0) -> None:
         self.folder = Path(folder)
         self.seconds = seconds
         self.every = every
@@ -55,11 +55,9 @@ class Checkpoints(L.Callback):
             self._save(trainer, "last.ckpt")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.part"
         for logger in trainer.loggers:
             # a run resumed from this checkpoint needs every earlier snapshot on disk
             logger.save()
-        trainer.save_checkpoint(temporary)
-        os.replace(temporary, self.folder / name)
+        with atomic_write(self.folder / name) as partial:
+            trainer.save_checkpoint(partial)
         self._written = time.monotonic()

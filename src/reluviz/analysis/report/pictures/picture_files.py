@@ -1,6 +1,5 @@
 """Write pictures to files, atomically and reproducibly, with title and description in the metadata."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from matplotlib import rc_context
 
 from reluviz.analysis.report.pictures.picture import Picture
 from reluviz.errors import UserError
+from reluviz.files import atomic_write
 from reluviz.plots.style import DPI, RC
 
 FORMATS = ("png", "svg", "pdf")
@@ -36,17 +36,8 @@ def save(picture: Picture, folder: Path, formats: Sequence[str]) -> list[Path]:
     settings: Any = {**RC, "svg.hashsalt": "reluviz", "pdf.fonttype": 42}
     for format_ in formats:
         path = folder / f"{picture.name}.{format_}"
-        partial = folder / f".{picture.name}.part.{format_}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with rc_context(settings):
-                    picture.figure.savefig(partial, dpi=2 * DPI, metadata=_metadata(picture, format_))
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with atomic_write(path) as partial, rc_context(settings):
+            picture.figure.savefig(partial, dpi=2 * DPI, metadata=_metadata(picture, format_))
         written.append(path)
     return written
 

@@ -1,6 +1,6 @@
 // A model's function and its loss at many points: a twin of core/functions.py.
 //
-// `model` is a record of models.js and p its parameters. The loss is L = mean r_i^2 with r_i = f(x_i) - y_i.
+// `model` is a record of registry.js and p its parameters. The loss is L = mean r_i^2 with r_i = f(x_i) - y_i.
 
 /** f at many x. */
 export const predict = (model, p, x) => Float64Array.from(x, (value) => model.predictAt(p, value));

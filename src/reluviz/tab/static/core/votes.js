@@ -2,7 +2,7 @@
 //
 //   r_i = f(x_i) - y_i,  J_i = df(x_i)/dtheta,  g_i = grad(r_i^2) = 2 r_i J_i,  G = mean g_i
 //
-// `model` is a record of models.js, p its parameters, `trained` the names of the trained parameters. Gradients have the
+// `model` is a record of registry.js, p its parameters, `trained` the names of the trained parameters. Gradients have the
 // keys of p, and 0 for a parameter that is not trained.
 
 import { elbow, isActive, slopeJumpOf } from "./elbows.js";

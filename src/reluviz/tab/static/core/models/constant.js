@@ -1,8 +1,9 @@
 // The constant model f(x) = theta: a twin of core/models/constant.py.
 
+import { register } from "../registry.js";
 import { oneParameterModel } from "./one_parameter.js";
 
-export const CONSTANT = oneParameterModel({
+export const CONSTANT = register(oneParameterModel({
   name: "constant",
   feature: () => 1,
   straight: true,
@@ -12,4 +13,4 @@ export const CONSTANT = oneParameterModel({
     candidate: "θ asked for: y",
     weight: "weight 1 each",
   },
-});
+}));

@@ -1,8 +1,9 @@
 // The one-parameter linear model f(x) = theta x: a twin of core/models/linear.py.
 
+import { register } from "../registry.js";
 import { oneParameterModel } from "./one_parameter.js";
 
-export const LINEAR = oneParameterModel({
+export const LINEAR = register(oneParameterModel({
   name: "linear",
   feature: (x) => x,
   straight: true,
@@ -12,4 +13,4 @@ export const LINEAR = oneParameterModel({
     candidate: "θ asked for: y / x",
     weight: "weight x²",
   },
-});
+}));

@@ -9,7 +9,7 @@ const PIECES = 240;
 /**
  * @param {{name: string, feature: (x: number) => number, straight?: boolean, words: Object<string, string>}} given feature
  *   is phi, straight says whether it is a straight line; words: title, asks, candidate, weight
- * @returns {import("../models.js").Model}
+ * @returns {import("../registry.js").Model}
  */
 export function oneParameterModel({ name, feature, straight = false, words }) {
   const predictAt = (p, x) => p.theta * feature(x);

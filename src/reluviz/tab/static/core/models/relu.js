@@ -5,6 +5,7 @@
 // The gates a_ik are decided as the run decides them (isActive in elbows.js); f itself is computed in double precision.
 
 import { breaks, isActive, staircase } from "../elbows.js";
+import { register } from "../registry.js";
 
 const PARAMETERS = {
   w: { field: "input_slope", perUnit: true },
@@ -63,7 +64,7 @@ function tangentProducts(p, x, G, trained) {
   return { squares, along };
 }
 
-export const RELU = {
+export const RELU = register({
   name: "relu",
   hasUnits: true,
   feature: null,
@@ -78,4 +79,4 @@ export const RELU = {
     hint: "Triangles are elbows and point to the side on which their unit is active; hollow ones do not bend f on the data. Click a triangle to follow its unit, or a point to see what it asks for.",
     whatIf: "Drag an elbow: where would you put the elbows? Or solve the output weights.",
   },
-};
+});
