@@ -23,6 +23,7 @@ STATIC = Path(reluviz.tab.__file__).parent / "static"
 TIMEOUT_MS = 20_000
 IGNORED_ERRORS = ("Multiple instances of Three.js", "/favicon.ico")
 """Errors that TensorBoard's pages report."""
+CORE_MODULES = ("elbows", "functions", "least_squares", "models", "votes", "wire_format")
 
 
 def require_browser() -> None:
@@ -89,7 +90,7 @@ def page_position(frame: Any, position: dict[str, float]) -> tuple[float, float]
 
 @contextlib.contextmanager
 def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
-    """`run(code, argument)` runs JavaScript code in which `math`, `elbows`, `models` ... are modules of static/core."""
+    """`run(code, argument)` runs JavaScript code in which the modules of static/core are variables with their names."""
     with open_page(browser) as page:
 
         def answer(route: Any) -> None:
@@ -103,10 +104,8 @@ def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
         page.goto("http://tab.test/index.html")
 
         def run(code: str, argument: Any = None) -> Any:
-            files = {"math": "math", "elbows": "elbows", "models": "models", "wire": "wire_format"}
-            files["one_parameter"] = "models/one_parameter"
-            modules = ", ".join(f"import('./core/{file}.js')" for file in files.values())
-            load = f"const [{', '.join(files)}] = await Promise.all([{modules}]);"
+            modules = ", ".join(f"import('./core/{name}.js')" for name in CORE_MODULES)
+            load = f"const [{', '.join(CORE_MODULES)}] = await Promise.all([{modules}]);"
             return page.evaluate(f"async (given) => {{ {load} {code} }}", argument)
 
         yield run

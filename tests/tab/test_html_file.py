@@ -98,6 +98,22 @@ def test_a_page_shows_all_its_runs_at_once_even_without_losses(offline: Any) -> 
     assert current_state(view)["selected"] == ["one", "two"]
 
 
+def test_a_model_that_the_page_does_not_know_is_named_in_one_sentence(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    require_browser()
+    kinds = blobs(incompressible(5))
+    arrays, header = wire_format.decode(kinds["data"])
+    header = {key: value for key, value in header.items() if key != "arrays"} | {"model": "cubic"}
+    (tmp_path / "page.html").write_text(
+        html_file.html({"new": {**kinds, "data": wire_format.encode(arrays, **header)}}), "utf-8"
+    )
+    with open_page(request.getfixturevalue("browser")) as view:
+        view.goto((tmp_path / "page.html").as_uri())
+        view.get_by_text('This page cannot show the model "cubic"; it knows constant, linear, relu.').wait_for()
+        assert current_state(view)["message"].startswith("new cannot be shown.")
+
+
 def test_an_empty_page_shows_the_command_that_makes_a_run(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     require_browser()
     (tmp_path / "page.html").write_text(html_file.html({}), "utf-8")
@@ -140,18 +156,19 @@ def test_the_script_holds_every_module_in_its_own_variable_and_no_import() -> No
     script = html_file.script()
     modules = [path for path in static_files() if path.endswith(".js") and path != "app/index.js"]
     variables = re.findall(r"^const (m_\w+) = \(\(\) =>", script, re.M)
-    assert "m_core_math" in variables
+    assert {"m_core_votes", "m_core_models", "m_core_models_relu"} <= set(variables)
     assert len(variables) == len(set(variables)) == len(modules)
     assert not re.search(r"^\s*(?:import|export)\b", script, re.M)
 
 
 @pytest.mark.parametrize("target", ["../../secret.js", "../../../etc/passwd", "../x/../../html_file.py", "/etc/passwd"])
 def test_an_import_from_outside_of_static_is_refused(target: str) -> None:
-    with pytest.raises(ValueError, match=r"core/math\.js imports .* outside of static/"):
-        resolve_import("core/math.js", target)
+    with pytest.raises(ValueError, match=r"core/votes\.js imports .* outside of static/"):
+        resolve_import("core/votes.js", target)
 
 
 def test_an_import_of_a_missing_file_is_refused() -> None:
-    assert resolve_import("views/votes.js", "../core/math.js") == "core/math.js"
+    assert resolve_import("views/votes.js", "../core/votes.js") == "core/votes.js"
+    assert resolve_import("core/models/relu.js", "../elbows.js") == "core/elbows.js"
     with pytest.raises(ValueError, match=r"there is no core/none\.js in static/"):
-        read_static(resolve_import("core/math.js", "./none.js"))
+        read_static(resolve_import("core/votes.js", "./none.js"))

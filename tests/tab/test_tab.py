@@ -103,9 +103,9 @@ def assert_shows(found: dict[str, Any], p: dict[str, Array]) -> None:
     expected = votes.summarize("relu", p, X, Y, NAMES, precision="float32")
     assert found["residual"] == pytest.approx(expected.residual[0].tolist(), **tolerance)
     assert found["share"] == pytest.approx(expected.share[0].tolist(), **tolerance)
-    assert found["lossTrain"] == pytest.approx(float(functions.mean_squared_error("relu", p, X, Y)[0]), **tolerance)
+    assert found["lossTrain"] == pytest.approx(functions.mean_squared_error("relu", p, X, Y)[0], **tolerance)
     test = functions.mean_squared_error("relu", p, DATA.x_test, DATA.y_test)
-    assert found["lossTest"] == pytest.approx(float(test[0]), **tolerance)
+    assert found["lossTest"] == pytest.approx(test[0], **tolerance)
 
 
 def test_the_tab_opens_at_the_last_snapshot(open_tab: Any, written: Any) -> None:
@@ -205,7 +205,7 @@ def test_dragging_an_elbow_and_solving_the_output_weights(open_tab: Any, written
     found = current_state(frame)
     phi = functions.features(moved, X)[0]
     best = theory.relu.least_squares(phi, Y)
-    assert found["lossTrain"] == pytest.approx(float(np.square(phi @ best.solution - Y).mean()), rel=1e-6)
+    assert found["lossTrain"] == pytest.approx(np.square(phi @ best.solution - Y).mean(), rel=1e-6)
     frame.get_by_role("button", name="Reset").click()
     found = current_state(frame)
     assert not found["whatIf"]
@@ -277,7 +277,7 @@ def test_theta_of_the_constant_model_is_dragged_on_the_parabola(open_tab: Any) -
     assert found["whatIf"]
     theta = found["net"]["theta"]
     assert theta < 0.5
-    assert found["lossTrain"] == pytest.approx(float(((theta - Y) ** 2).mean()))
+    assert found["lossTrain"] == pytest.approx(np.square(theta - Y).mean())
 
 
 @FAST_READER_ONLY

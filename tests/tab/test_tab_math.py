@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from browser import javascript_modules, require_browser
 from numpy.typing import NDArray
-from tab_runs import random_network
+from tab_runs import Array, random_network
 
 from reluviz.core import elbows, functions, theory, votes
-from reluviz.core.models import MODELS
+from reluviz.core.models.one_parameter import one_parameter_model
 from reluviz.data.targets import piecewise_linear
-from reluviz.models.relu_settings import TRAINED
+from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format
 
-Array = NDArray[np.float64]
 ALL = functions.PARAMETERS["relu"]
-NET = """
-  const made = ({model, theta, w, b, v, c}) => w
-    ? {model: models.modelOf(model), w: Float64Array.from(w), b: Float64Array.from(b), v: Float64Array.from(v), c}
-    : {model: models.modelOf(model), theta};
-  const p = made(given.p), x = Float64Array.from(given.x), y = Float64Array.from(given.y);
+GIVEN = """
+  const model = models.modelNamed(given.model ?? 'relu');
+  const {w, b, v, c, theta} = given.p;
+  const p = w ? {w: Float64Array.from(w), b: Float64Array.from(b), v: Float64Array.from(v), c} : {theta};
+  const x = Float64Array.from(given.x), y = Float64Array.from(given.y);
   const list = (values) => Array.from(values, (one) => Number.isFinite(one) ? one : String(one));
+  const ofUnits = (f) => list(Array.from(p.w, (_, k) => f(k)));
 """
 
 
@@ -36,35 +36,54 @@ def numbers(values: Any) -> Array:
     return np.array([float(one) for one in values])
 
 
-def assert_close(found: Any, expected: Array) -> None:
-    values = numbers(found)
-    assert values.shape == np.ravel(expected).shape
-    np.testing.assert_allclose(values, np.ravel(expected), rtol=1e-6, atol=1e-6)
+def assert_close(found: Any, expected: Array | float) -> None:
+    np.testing.assert_allclose(numbers(found), np.reshape(expected, -1), rtol=1e-6, atol=1e-6)
+
+
+def given_network(p: dict[str, Array], x: Array, y: Array) -> dict[str, Any]:
+    """A network of one replica and its data, for JavaScript."""
+    w, b, v = (p[name][0].tolist() for name in ALL[:3])
+    return {"p": {"w": w, "b": b, "v": v, "c": float(p["output_bias"][0])}, "x": x.tolist(), "y": y.tolist()}
+
+
+def network(row: Array) -> dict[str, Array]:
+    """The parameters of one network, for Python."""
+    width = (len(row) - 1) // 3
+    w, b, v, c = np.split(row, [width, 2 * width, 3 * width])
+    return {"input_slope": w[None], "bias": b[None], "output_weight": v[None], "output_bias": c}
 
 
 def case(seed: int, width: int = 8, n: int = 40) -> tuple[dict[str, Any], dict[str, Array], Array, Array]:
     """A random network with w = 0, dead and linear units, for JavaScript and for Python, and data."""
     random = np.random.default_rng(seed)
-    row = random_network(random, width)[0]
-    w, b, v = (row[i * width : (i + 1) * width] for i in range(3))
-    parts = {"w": w.tolist(), "b": b.tolist(), "v": v.tolist(), "c": float(row[-1])}
-    p = dict(zip(ALL, (part.reshape(1, -1) for part in (w, b, v)), strict=False))
-    p["output_bias"] = np.array([row[-1]])
+    p = network(random_network(random, width)[0])
     x = np.sort(random.uniform(size=n))
     y = random.normal(size=n)
-    given = {"p": {"model": "relu", **parts}, "x": x.tolist(), "y": y.tolist()}
-    return given, p, x, y
+    return given_network(p, x, y), p, x, y
+
+
+def case_with_elbows_on_points(seed: int) -> tuple[dict[str, Any], dict[str, Array], Array, Array]:
+    """A network in float32 with each elbow on a point, up to the rounding of b; two on the first and the last point."""
+    random = np.random.default_rng(seed)
+    width, n = 24, 40
+    x = np.sort(random.uniform(size=n))
+    w = random.normal(size=width).astype(np.float32)
+    beta = x[[0, n - 1, *random.integers(0, n, size=width - 2)]].astype(np.float32)
+    b, v = -beta * w, random.normal(size=width).astype(np.float32)
+    p = network(np.concatenate([w, b, v, [0.25]]).astype(np.float64))
+    y = random.normal(size=n)
+    return given_network(p, x, y), p, x, y
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_function_elbows_slopes_and_status(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     found = run(
-        NET
-        + """return {f: list(math.predict(p, x)), loss: math.loss(p, x, y), elbow: list(elbows.elbows(p)),
-          jump: list(elbows.slopeJumps(p)), slope: p.w.length && list(p.w.map((_, k) => elbows.activeSlope(p, k))),
-          status: Array.from(p.w, (_, k) => elbows.status(p, k, x[0], x[x.length - 1])),
-          balance: list(Array.from(p.w, (_, k) => math.balance(p, k)))}""",
+        GIVEN
+        + """return {f: list(functions.predict(model, p, x)), loss: functions.loss(model, p, x, y),
+          elbow: list(elbows.elbows(p)), jump: list(elbows.slopeJumps(p)),
+          slope: ofUnits((k) => elbows.activeSlope(p, k)), balance: ofUnits((k) => votes.balance(p, k)),
+          status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1]))}""",
         given,
     )
     w, b, v = (p[name] for name in ALL[:3])
@@ -78,38 +97,60 @@ def test_function_elbows_slopes_and_status(run: Any, seed: int) -> None:
     assert {elbows.STATUS[code] for code in found["status"]} == {"dead", "linear", "bent"}
 
 
+@pytest.mark.parametrize("ends", ["outside", "on elbows"])
 @pytest.mark.parametrize("seed", range(5))
-def test_corners_and_staircase(run: Any, seed: int) -> None:
+def test_the_drawn_curve_and_the_staircase(run: Any, seed: int, ends: str) -> None:
     given, p, _, _ = case(seed)
-    found = run(NET + "return {...math.corners(p, -0.2, 1.1), steps: math.staircase(p, -0.2, 1.1)}", given)
-    x = numbers(found["x"])
-    assert_close(found["y"], functions.predict("relu", p, x))
-    # f is linear between corners
-    middle = (x[1:] + x[:-1]) / 2
-    assert_close(
-        ((numbers(found["y"])[1:] + numbers(found["y"])[:-1]) / 2).tolist(), functions.predict("relu", p, middle)
-    )
-    edges, heights = (part[0] for part in elbows.staircase(p, -0.2, 1.1))
+    places = np.sort(elbows.elbow(p["input_slope"], p["bias"])[0])
+    low, high = (-0.2, 1.1) if ends == "outside" else places[np.isfinite(places)][[2, -2]].tolist()
+    code = "return {...functions.curve(model, p, ...given.ends), steps: model.staircase(p, ...given.ends)}"
+    found = run(GIVEN + code, {**given, "ends": [low, high]})
+    x, y = numbers(found["x"]), numbers(found["y"])
+    assert (np.diff(x) > 0).all()
+    assert_close(y, functions.predict("relu", p, x))
+    # f is linear between the corners of the curve
+    assert_close((y[1:] + y[:-1]) / 2, functions.predict("relu", p, (x[1:] + x[:-1]) / 2))
+    edges, heights = (part[0] for part in elbows.staircase(p, low, high))
     wide = np.diff(edges) > 0
     assert_close(found["steps"]["heights"], heights[wide])
-    assert_close(found["steps"]["edges"], np.concatenate([edges[:-1][wide], edges[-1:]]))
+    assert_close(found["steps"]["edges"], [*edges[:-1][wide], edges[-1]])
 
 
+@pytest.mark.parametrize("edit", ["withElbow", "withSlopeJump", "withInputSlope"])
+def test_a_unit_moved_by_hand_has_what_was_asked_for_and_keeps_the_rest(run: Any, edit: str) -> None:
+    given, p, _, _ = case(0)
+    k, value = 5, 0.4
+    code = f"const moved = elbows.{edit}(p, {k}, {value}), still = elbows.{edit}(p, 1, {value});"
+    found = run(GIVEN + code + "return {w: list(moved.w), b: list(moved.b), v: list(moved.v), still}", given)
+    assert found["still"] is None  # unit 1 has w = 0, and no elbow
+    w, b, v = (numbers(found[name])[k] for name in "wbv")
+    before = [p[name][0, k] for name in ALL[:3]]
+    beta, jump = (float(value) for value in (elbows.elbow(w, b), elbows.slope_jump(w, v)))
+    if edit == "withElbow":
+        assert (beta, w, v) == pytest.approx((value, before[0], before[2]))
+    elif edit == "withSlopeJump":
+        assert (jump, w, b) == pytest.approx((value, before[0], before[1]))
+    else:
+        assert (w, beta, v) == pytest.approx((value, float(elbows.elbow(before[0], before[1])), before[2]))
+
+
+VOTES = """
+  const found = votes.votes(model, p, x, y, given.names);
+  return {residual: list(found.residual), norm: list(found.norm), share: list(found.share),
+    size: found.gradientNorm, effective: found.effective, w: list(found.gradient.w), c: found.gradient.c,
+    elbow: ofUnits((k) => k).flatMap((k) => list(votes.elbowVotes(p, k, x, found.twice, given.names))),
+    motion: ofUnits((k) => votes.unitMotion(p, found.gradient, k).elbow),
+    jumpMotion: ofUnits((k) => votes.unitMotion(p, found.gradient, k).jump)}
+"""
+
+
+@pytest.mark.parametrize("make", [case, case_with_elbows_on_points])
 @pytest.mark.parametrize("trained", ["all", "output", "hidden"])
 @pytest.mark.parametrize("seed", range(3))
-def test_votes(run: Any, seed: int, trained: str) -> None:
-    given, p, x, y = case(seed)
+def test_votes(run: Any, seed: int, trained: str, make: Any) -> None:
+    given, p, x, y = make(seed)
     names = TRAINED[trained]
-    found = run(
-        NET
-        + """const found = math.votes(p, x, y, given.names);
-          return {residual: list(found.residual), norm: list(found.norm), share: list(found.share),
-            size: found.gradientNorm, effective: found.effective, w: list(found.gradient.w), c: found.gradient.c,
-            elbow: list(p.w.length && Array.from(p.w, (_, k) =>
-              list(math.elbowVotes(p, k, x, found.residual, given.names))).flat()),
-            motion: list(Array.from(p.w, (_, k) => math.unitMotion(p, found.gradient, k).elbow))}""",
-        {**given, "names": list(names)},
-    )
+    found = run(GIVEN + VOTES, {**given, "names": list(names)})
     expected = votes.summarize("relu", p, x, y, names, precision="float32")
     assert_close(found["residual"], expected.residual)
     assert_close(found["norm"], expected.norm)
@@ -117,65 +158,45 @@ def test_votes(run: Any, seed: int, trained: str) -> None:
     assert sum(found["share"]) == pytest.approx(1)
     assert_close([found["size"]], expected.gradient_norm)
     assert_close([found["effective"]], expected.effective)
-    assert_close(found["w"], expected.gradient.get("input_slope", np.zeros((1, 8))))
+    zeros = np.zeros_like(p["bias"])
+    assert_close(found["w"], expected.gradient.get("input_slope", zeros))
     g = votes.per_sample_gradients("relu", p, x, y, names, "float32")
     moved = votes.elbow_votes(g, p["input_slope"], p["bias"])[0]
     assert_close(found["elbow"], moved.T)
     assert_close(found["motion"], moved.sum(0))
+    # -d(v |w|)/dt = |w| G_v + v sign(w) G_w
+    w, v = p["input_slope"], p["output_weight"]
+    gradient = {name: expected.gradient.get(name, zeros) for name in ("input_slope", "output_weight")}
+    jump = np.abs(w) * gradient["output_weight"] + v * np.sign(w) * gradient["input_slope"]
+    assert_close(found["jumpMotion"], -jump)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_gates_of_points_on_elbows_are_those_of_a_run_in_float32(run: Any, seed: int) -> None:
-    given, p, x, y = case(seed, width=20)
-    p["input_slope"] = p["input_slope"].astype(np.float32).astype(float)
-    # elbows on points, as the initial state places them; the first and the last decide on the status
-    at = x[np.resize([0, len(x) - 1, *range(3, 30)], 20)]
-    p["bias"] = (-at * p["input_slope"]).astype(np.float32).astype(float)
-    given["p"] |= {"w": p["input_slope"][0].tolist(), "b": p["bias"][0].tolist()}
+def test_gates_of_points_on_elbows_are_those_of_float32(run: Any, seed: int) -> None:
+    given, p, x, _ = case_with_elbows_on_points(seed)
     found = run(
-        NET
-        + """const found = math.votes(p, x, y, given.names);
-          return {b: list(found.gradient.b), w: list(found.gradient.w),
-            norm: list(found.norm), share: list(found.share),
-            status: Array.from(p.w, (_, k) => elbows.status(p, k, x[0], x[x.length - 1]))}""",
-        {**given, "names": list(ALL)},
+        GIVEN
+        + """return {status: Array.from(elbows.unitStatuses(p, x[0], x[x.length - 1])),
+          active: Array.from(x, (xi) => Array.from(p.w, (w, k) => elbows.isActive(w, p.b[k], xi)))}""",
+        given,
     )
-    expected = votes.summarize("relu", p, x, y, ALL, precision="float32")
-    assert_close(found["b"], expected.gradient["bias"])
-    assert_close(found["w"], expected.gradient["input_slope"])
-    assert_close(found["norm"], expected.norm)
-    assert_close(found["share"], expected.share)
-    assert found["status"] == elbows.unit_status(p["input_slope"], p["bias"], x, "float32")[0].tolist()
-    other = votes.summarize("relu", p, x, y, ALL)
-    assert np.abs(other.gradient["bias"] - expected.gradient["bias"]).max() > 1e-4
+    w, b = p["input_slope"], p["bias"]
+    active = elbows.is_active(w, b, x[:, None], "float32")
+    assert found["active"] == active.tolist()
+    assert found["status"] == elbows.unit_status(w, b, x, "float32")[0].tolist()
+    # in float64 some of these points lie on the other side
+    assert (active != elbows.is_active(w, b, x[:, None])).any()
+    assert found["status"] != elbows.unit_status(w, b, x)[0].tolist()
 
 
-@pytest.mark.parametrize("model", ["constant", "linear"])
-def test_corners_and_staircase_of_the_models_with_one_parameter(run: Any, model: str) -> None:
-    given = {"p": {"model": model, "theta": 0.3}, "x": [0.0], "y": [0.0]}
-    found = run(NET + "return {...math.corners(p, -1, 2), steps: math.staircase(p, -1, 2)}", given)
-    slope = {"constant": 0.0, "linear": 0.3}[model]
-    assert found["x"] == [-1, 2]
-    assert_close(found["y"], functions.predict(model, {"theta": np.array([0.3])}, np.array([-1.0, 2.0])))
-    assert found["steps"] == {"edges": [-1, 2], "heights": [slope]}
-
-
-def test_a_curved_function_is_drawn_through_many_points(run: Any) -> None:
-    code = """const square = one_parameter.oneParameterModel("square", "y = θ x²", (x) => x * x, {});
-      const p = {model: square, theta: 2};
-      return {...math.corners(p, 0, 1), steps: math.staircase(p, 0, 1), optimum: square.optimum([1, 2], [3, 12])}"""
-    found = run(code, {})
-    x = numbers(found["x"])
-    assert_close(found["x"], np.linspace(0, 1, 201))
-    assert_close(found["y"], 2 * x**2)
-    assert_close(found["steps"]["heights"], 2 * (x[1:] + x[:-1]))
-    assert found["optimum"] == 3
-
-
-def test_an_unknown_model_is_an_error_that_names_it(run: Any) -> None:
-    code = "try { models.modelOf(given); } catch (error) { return error.message; }"
-    assert run(code, "cubic") == "this page does not know the model cubic"
-    assert run(code, "toString") == "this page does not know the model toString"
+def test_gates_after_a_change_by_hand_round_the_changed_numbers_too(run: Any) -> None:
+    # the numbers are float64 after a change by hand; the gates are those that a run from there would have
+    x = np.sort(np.random.default_rng(0).uniform(size=200))
+    w = 1.1
+    code = "return given.x.map((xi) => elbows.isActive(given.w, -xi * given.w, xi))"
+    found = run(code, {"x": x.tolist(), "w": w})
+    assert found == elbows.is_active(np.array(w), -x * w, x, "float32").tolist()
+    assert found != elbows.is_active(np.array(w), -x * w, x).tolist()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -183,7 +204,9 @@ def test_the_effect_of_one_update_on_one_point(run: Any, seed: int) -> None:
     given, p, x, y = case(seed)
     i, rate = 7, 0.05
     found = run(
-        NET + f"return list(math.predict(math.updateOnPoint(p, x, y, {i}, {rate}, given.names), x))",
+        GIVEN
+        + f"""const next = votes.updateOnPoint(model, p, x, y, {i}, {rate}, given.names);
+          return list(functions.predict(model, next, x))""",
         {**given, "names": ALL},
     )
     g = votes.per_sample_gradients("relu", p, x[i : i + 1], y[i : i + 1])
@@ -196,60 +219,118 @@ def test_votes_and_optimum_of_the_models_with_one_parameter(run: Any, model: str
     data = piecewise_linear()
     x, y = data.x, data.y
     p = {"theta": np.array([0.3])}
-    given = {"p": {"model": model, "theta": 0.3}, "x": data.x.tolist(), "y": data.y.tolist()}
     found = run(
-        NET
-        + """const found = math.votes(p, x, y, ['theta']);
+        GIVEN
+        + """const found = votes.votes(model, p, x, y, ['theta']);
           return {share: list(found.share), norm: list(found.norm), gradient: found.gradient.theta,
-            optimum: p.model.optimum(x, y), loss: math.loss(p, x, y),
-            asked: list(x.map((xi, i) => p.model.candidate(xi, y[i]) * p.model.weight(xi)))}""",
-        given,
+            optimum: model.optimum(x, y), loss: functions.loss(model, p, x, y), curvature: model.curvature(x),
+            f: list(functions.predict(model, p, x)), steps: model.staircase(p, -1, 2),
+            candidate: list(x.map((xi, i) => model.candidate(xi, y[i]))), weight: list(x.map(model.weight))}""",
+        {"model": model, "p": {"theta": 0.3}, "x": x.tolist(), "y": y.tolist()},
     )
     expected = votes.summarize(model, p, x, y, ("theta",))
     assert_close(found["share"], expected.share)
     assert_close(found["norm"], expected.norm)
     assert_close([found["gradient"]], expected.gradient["theta"])
-    feature = MODELS[model].feature
-    assert feature is not None
-    best = theory.linear.optimum(feature(x), y)
-    assert_close([found["optimum"]], np.array([best]))
-    assert_close([found["loss"]], functions.mean_squared_error(model, p, x, y))
-    # theta* is the weighted mean of the candidates
-    total = float((x * x).sum()) if model == "linear" else len(x)
-    assert sum(found["asked"]) / total == pytest.approx(best)
+    assert_close(found["f"], functions.predict(model, p, x))
+    assert found["steps"] == {"edges": [-1, 2], "heights": [pytest.approx(0.3 if model == "linear" else 0)]}
+    losses = [functions.mean_squared_error(model, {"theta": np.array([at])}, x, y)[0] for at in (0.3, found["optimum"])]
+    assert found["loss"] == pytest.approx(losses[0])
+    assert losses[0] - losses[1] == pytest.approx(found["curvature"] * (0.3 - found["optimum"]) ** 2)
+    given = (x, y) if model == "linear" else (y,)
+    module = getattr(theory, model)
+    assert found["optimum"] == pytest.approx(module.optimum(*given))
+    assert_close(found["candidate"], module.candidate(*given))
+    # the constant's weights are 1/N in Python, 1 in the page
+    weight = module.weight(x) if model == "linear" else np.ones_like(y)
+    assert_close(found["weight"], weight)
+
+
+SQUARE = """
+  const {oneParameterModel} = await import('./core/models/one_parameter.js');
+  const model = oneParameterModel({name: 'square', feature: (x) => x * x, words: {title: 'y = θ x²'}});
+"""
+
+
+def test_a_further_feature_is_all_that_a_further_model_with_one_parameter_needs(run: Any) -> None:
+    data = piecewise_linear()
+    x, y = data.x, data.y
+    square = one_parameter_model("square", "y = theta x^2", np.square, {})
+    expected = square.per_sample_gradients({"theta": np.array([0.3])}, x, y, ("theta",))
+    (g,), (total,) = expected.gradients()["theta"], expected.total()[:, 0]
+    found = run(
+        SQUARE
+        + """const p = {theta: 0.3}, x = Float64Array.from(given.x), y = Float64Array.from(given.y);
+          const found = votes.votes(model, p, x, y, ['theta']), {edges, heights} = model.staircase(p, -1, 2);
+          return {share: Array.from(found.share), norm: Array.from(found.norm), curve: functions.curve(model, p, -1, 2),
+            edges, heights, optimum: model.optimum(x, y), curvature: model.curvature(x),
+            candidate: model.candidate(0.5, 3), none: String(model.candidate(0, 3)), weight: model.weight(0.5)}""",
+        {"x": x.tolist(), "y": y.tolist()},
+    )
+    assert_close(found["share"], g / total)
+    assert_close(found["norm"], np.abs(g) / len(x))
+    assert found["optimum"] == pytest.approx((x**2 * y).sum() / (x**4).sum())
+    assert found["curvature"] == pytest.approx((x**4).mean())
+    assert (found["candidate"], found["none"], found["weight"]) == (12, "NaN", 0.0625)
+    at, f = numbers(found["curve"]["x"]), numbers(found["curve"]["y"])
+    assert_close(at, np.linspace(-1, 2, len(at)))
+    assert_close(f, 0.3 * at**2)
+    # the curve is drawn through enough points: between two of them it is off by less than a pixel
+    assert (0.3 * np.diff(at) ** 2 / 8).max() < (f.max() - f.min()) / 10_000
+    edges = numbers(found["edges"])
+    assert_close(edges, at)
+    assert_close(found["heights"], 0.3 * (edges[1:] + edges[:-1]))
+
+
+def test_there_are_no_shares_where_the_gradient_is_0(run: Any) -> None:
+    given = {"model": "constant", "p": {"theta": 2}, "x": [0, 1], "y": [1, 3]}
+    found = run(GIVEN + "return list(votes.votes(model, p, x, y, ['theta']).share)", given)
+    assert found == ["NaN", "NaN"]
+
+
+def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> None:
+    assert run("return [0, 1].map((y) => String(models.modelNamed('linear').candidate(0, y)))") == ["NaN", "NaN"]
+
+
+def test_an_unknown_model_is_refused_in_one_sentence(run: Any) -> None:
+    found = run("try { models.modelNamed('cubic') } catch (error) { return error.message }")
+    assert found == 'This page cannot show the model "cubic"; it knows constant, linear, relu.'
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_least_squares_returns_the_minimum_norm_solution_of_numpy(run: Any, seed: int) -> None:
+def test_least_squares_returns_the_minimum_norm_solution(run: Any, seed: int) -> None:
     given, p, x, y = case(seed, width=6, n=60)
-    code = """const {net, rank} = math.solveOutput(p, x, y);
-      return {v: list(net.v), c: net.c, rank, f: list(math.predict(net, x))}"""
-    found = run(NET + code, given)
+    found = run(
+        GIVEN
+        + """const {net, rank} = least_squares.solveOutput(p, x, y);
+          return {v: list(net.v), c: net.c, rank, f: list(functions.predict(model, net, x))}""",
+        given,
+    )
     phi = functions.features(p, x)[0]
     expected = theory.relu.least_squares(phi, y)
     # the dead unit and the constant unit make the features rank-deficient
     assert found["rank"] == int(expected.rank) < 7
     assert_close([*found["v"], found["c"]], expected.solution)
-    assert_close(found["f"], phi @ np.linalg.lstsq(phi, y, rcond=None)[0])
+    assert_close(found["f"], phi @ np.linalg.lstsq(phi, y)[0])
 
 
 def test_least_squares_on_badly_conditioned_features(run: Any) -> None:
     data = piecewise_linear()
-    given, p, _, _ = case(1, width=20)
-    given |= {"x": data.x.tolist(), "y": data.y.tolist()}
-    found = run(NET + "return list(math.predict(math.solveOutput(p, x, y).net, x))", given)
+    _, p, _, _ = case(1, width=20)
+    given = given_network(p, data.x, data.y)
+    found = run(GIVEN + "return list(functions.predict(model, least_squares.solveOutput(p, x, y).net, x))", given)
     phi = functions.features(p, data.x)[0]
     assert_close(found, phi @ theory.relu.least_squares(phi, data.y).solution)
 
 
 def test_javascript_decodes_the_arrays_that_python_encodes(run: Any) -> None:
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "a": np.array([[1.5, np.nan], [np.inf, -2]], dtype=np.float32),
         "b": np.arange(3, dtype=np.int32),
         "c": np.array([1e300]),
     }
     found = run(
-        """const {header, arrays} = wire.decode(Uint8Array.from(given).buffer);
+        """const {header, arrays} = wire_format.decode(Uint8Array.from(given).buffer);
         return {text: header.text, ...Object.fromEntries(Object.entries(arrays).map(([name, {data, shape}]) =>
           [name, [shape, Array.from(data, String)]]))}""",
         list(wire_format.encode(arrays, text="θ")),

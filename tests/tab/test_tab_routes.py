@@ -155,7 +155,7 @@ def test_the_files_of_the_view_have_their_content_types(address: str) -> None:
         status, body, content_type = get_route(address, path)
         assert (status, content_type.split(";")[0]) == (200, "text/css" if path.endswith(".css") else "text/javascript")
         assert body == expected
-    assert {"app/index.js", "core/math.js", "style.css"} <= static_files().keys()
+    assert {"app/index.js", "core/models/relu.js", "style.css"} <= static_files().keys()
 
 
 def test_a_long_run_is_thinned_and_its_stride_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,5 +10,5 @@ static         the view: ES modules without a build step, and a stylesheet. Its 
                app       state, time, address and runs; creates the views
                views     one file for each panel of the page
                drawing   scales, plots, pointer, colours, number formats, DOM elements
-               core      the mathematics and the byte format, twins of the Python code
+               core      the mathematics with one file a model, tag names, byte format: twins of the Python code
 """

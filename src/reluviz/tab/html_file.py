@@ -106,7 +106,7 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
 
 
 def _variable(path: str) -> str:
-    """The variable that holds a module's exports: `m_core_math` for core/math.js."""
+    """The variable that holds a module's exports: `m_core_models_relu` for core/models/relu.js."""
     return f"m_{path.removesuffix('.js').replace('/', '_')}"
 
 

@@ -1,6 +1,6 @@
 """The files of the browser interface (TensorBoard tab and HTML page): JavaScript modules and a stylesheet.
 
-A file is named by its path below static/, such as `core/math.js`.
+A file is named by its path below static/, such as `core/models/relu.js`.
 """
 
 import posixpath
@@ -40,7 +40,7 @@ def resolve_import(importer: str, target: str) -> str:
 
     Args:
         importer: path of the module with the import, such as `views/votes.js`.
-        target: the import's specifier, relative to `importer`, such as `../core/math.js`.
+        target: the import's specifier, relative to `importer`, such as `../core/votes.js`.
 
     Raises:
         ValueError: if the target lies outside static/.

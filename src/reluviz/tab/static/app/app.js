@@ -4,8 +4,8 @@
 // Sizes of a run: S snapshots, R replicas, P parameters, W hidden units; s is a snapshot, r a replica, k a unit, i a point.
 // `now` is what the views show (State.now): one snapshot of the run in focus, with the user's changes ("what if") if any.
 
-import * as geometry from "../core/elbows.js";
-import * as math from "../core/math.js";
+import { elbow, slopeJump, STATUS } from "../core/elbows.js";
+import { pointGradient, unitMotion } from "../core/votes.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, percent, shorten, signed } from "../drawing/format.js";
@@ -330,12 +330,12 @@ export class App {
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
-    const isNetwork = now.run.model.hasUnits;
-    setVisible(this.elbowsThroughTime.element, isNetwork);
-    setVisible(this.units.element, isNetwork);
-    setVisible(this.parabola.element, !isNetwork);
-    setVisible(this.path.element, !isNetwork);
-    this.main.classList.toggle("one-parameter", !isNetwork);
+    const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
+    setVisible(this.elbowsThroughTime.element, hasUnits);
+    setVisible(this.units.element, hasUnits);
+    setVisible(this.parabola.element, hasOneParameter);
+    setVisible(this.path.element, hasOneParameter);
+    this.main.classList.toggle("one-parameter", hasOneParameter);
     this.main.classList.toggle("with-slope", state.show.slope);
     this.inspector.draw();
     for (const view of this.views) {
@@ -383,16 +383,17 @@ export class App {
     const now = this.state.now();
     const p = now.net;
     return [
-      `unit ${k} (${geometry.STATUS[now.status[k]]})`,
-      `elbow ${number(geometry.elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
-      `bends f by ${signed(geometry.slopeJump(p, k))}`,
+      `unit ${k} (${STATUS[now.status[k]]})`,
+      `elbow ${number(elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `bends f by ${signed(slopeJump(p, k))}`,
     ];
   }
 
   /** The lines of a point's tooltip. */
   describePoint(i) {
-    const { run, votes, net } = this.state.now();
-    const candidate = net.model.hasUnits ? [] : [`asks for θ = ${number(net.model.candidate(run.x[i], run.y[i]))} with weight ${number(net.model.weight(run.x[i]))}`];
+    const { run, votes } = this.state.now();
+    const { model } = run;
+    const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
     return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
@@ -405,12 +406,12 @@ export class App {
     const cached = this.cachedMotion;
     if (cached && cached.now === now && cached.i === i) return cached;
     const { run, net } = now;
-    const g = math.contribution(net, run.x, run.y, i, 1, run.trained);
-    const moves = Array.from(net.w, (_, k) => math.unitMotion(net, g, k));
+    const g = pointGradient(run.model, net, run.x, run.y, i, run.trained);
+    const moves = Array.from(net.w, (_, k) => unitMotion(net, g, k));
     const width = run.domain[1] - run.domain[0];
     let maxElbow = 0, maxJump = 0;
     moves.forEach((move, k) => {
-      const beta = geometry.elbow(net, k);
+      const beta = elbow(net, k);
       if (beta >= run.domain[0] && beta <= run.domain[1]) (maxElbow = Math.max(maxElbow, Math.abs(move.elbow))), (maxJump = Math.max(maxJump, Math.abs(move.jump)));
     });
     const rate = run.rate;

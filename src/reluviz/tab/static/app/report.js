@@ -1,6 +1,6 @@
 // The state of the view as plain numbers, for tests and for the browser's console.
 
-import * as geometry from "../core/elbows.js";
+import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
 
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
@@ -35,9 +35,9 @@ export function report(app) {
     whatIf: Boolean(now?.whatIf),
     message: app.message.hidden ? null : app.message.textContent,
     net: now ? plain(now.net) : null,
-    elbows: now && now.net.model.hasUnits ? Array.from(geometry.elbows(now.net)) : null,
-    slopeJumps: now && now.net.model.hasUnits ? Array.from(geometry.slopeJumps(now.net)) : null,
-    status: now?.status ? Array.from(now.status, (code) => geometry.STATUS[code]) : null,
+    elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
+    slopeJumps: now?.run.model.hasUnits ? Array.from(slopeJumps(now.net)) : null,
+    status: now?.status ? Array.from(now.status, (code) => STATUS[code]) : null,
     residual: now ? Array.from(now.votes.residual) : null,
     share: now ? Array.from(now.votes.share) : null,
     lossTrain: now?.lossTrain ?? null,
@@ -56,4 +56,4 @@ export function report(app) {
 
 const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
 
-const plain = (net) => Object.fromEntries(Object.entries(net).map(([key, value]) => [key, key === "model" ? value.name : value instanceof Float64Array ? Array.from(value) : value]));
+const plain = (net) => Object.fromEntries(Object.entries(net).map(([key, value]) => [key, value instanceof Float64Array ? Array.from(value) : value]));

@@ -1,7 +1,7 @@
 // One run: its data set, the parameters of its snapshots, and its scalars.
 
 import { elbowOf, slopeJumpOf } from "../core/elbows.js";
-import { modelOf } from "../core/models.js";
+import { modelNamed } from "../core/models.js";
 import { decode } from "../core/wire_format.js";
 
 const MAX_POINTS = 2000;
@@ -16,7 +16,7 @@ export class Run {
   }
 
   #readData({ header, arrays }) {
-    this.model = modelOf(header.model);
+    this.model = modelNamed(header.model);
     this.dataName = header.name ?? "";
     this.trained = header.trained ?? [];
     this.seeds = header.seeds ?? [0];
@@ -51,13 +51,14 @@ export class Run {
     this.values = arrays.values.data;
     this.total = header.total ?? this.update.length;
     this.stride = header.stride ?? 1;
+    const keys = Object.fromEntries(Object.entries(this.model.parameters).map(([key, { field }]) => [field, key]));
     this.offset = {};
     let start = 0;
     for (const [name, count] of this.fields) {
-      this.offset[name] = [start, count];
+      this.offset[keys[name]] = [start, count];
       start += count;
     }
-    this.W = this.model.width((name) => this.offset[name][1]);
+    this.W = this.model.hasUnits ? this.offset.w[1] : 0;
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -103,14 +104,14 @@ export class Run {
     });
   }
 
-  /** The parameters at snapshot s of replica r. @returns {import("../core/math.js").Net} */
+  /** The parameters of the model at snapshot s of replica r: a number or, for a parameter of each unit, an array a key. */
   net(s, r) {
     const base = (s * this.R + r) * this.P;
-    const part = (name) => {
-      const [start, count] = this.offset[name];
-      return Float64Array.from(this.values.subarray(base + start, base + start + count));
+    const part = ([key, { perUnit }]) => {
+      const [start, count] = this.offset[key];
+      return [key, perUnit ? Float64Array.from(this.values.subarray(base + start, base + start + count)) : this.values[base + start]];
     };
-    return { model: this.model, ...this.model.read(part) };
+    return Object.fromEntries(Object.entries(this.model.parameters).map(part));
   }
 
   /** One parameter of one snapshot, without building a net. */
@@ -119,11 +120,11 @@ export class Run {
   }
 
   elbow(s, r, k) {
-    return elbowOf(this.value(s, r, "input_slope", k), this.value(s, r, "bias", k));
+    return elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
   }
 
   slopeJump(s, r, k) {
-    return slopeJumpOf(this.value(s, r, "input_slope", k), this.value(s, r, "output_weight", k));
+    return slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
   }
 
   /** The index of the last snapshot at or before an update. */

@@ -78,7 +78,8 @@ export class RunBar {
     this.add.title = "Add or remove runs";
     setVisible(this.add, state.listing.length > 1);
     const { run } = state;
-    setText(this.model, run ? run.model.formula ?? `ReLU network, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "");
+    const units = run?.model.hasUnits ? `, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "";
+    setText(this.model, run ? run.model.words.title + units : "");
     setVisible(this.replicaBox, Boolean(run && run.R > 1));
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;

@@ -1,7 +1,9 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
-import * as geometry from "../core/elbows.js";
-import * as math from "../core/math.js";
+import { unitStatuses, withElbow, withInputSlope, withSlopeJump } from "../core/elbows.js";
+import { allFinite, loss } from "../core/functions.js";
+import { solveOutput } from "../core/least_squares.js";
+import { votes as votesOf } from "../core/votes.js";
 
 export const MAX_RUNS = 4;
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -26,7 +28,7 @@ export class State {
     this.show = { truth: true, units: "hidden", slope: false, solved: false, references: false, otherReplicas: true };
     this.mode = "overlay";
     this.measure = "share";
-    /** @type {null|{run: string, net: math.Net, moved: Set<number>, solved: boolean}} */
+    /** @type {null|{run: string, net: any, moved: Set<number>, solved: boolean}} */
     this.whatIf = null;
     this.dark = false;
     this.failures = new Map();
@@ -115,15 +117,15 @@ export class State {
     if (cached && cached.run === run && cached.version === run.version && cached.s === s && cached.r === r && cached.whatIf === whatIf) return cached;
     const runNet = run.net(s, r);
     const net = whatIf ? whatIf.net : runNet;
-    const votes = math.votes(net, run.x, run.y, run.trained);
+    const votes = votesOf(run.model, net, run.x, run.y, run.trained);
     this.cached = {
       run, version: run.version, s, r, whatIf, net, runNet, votes,
       update: run.update[s],
-      finite: math.allFinite(net),
+      finite: allFinite(net),
       lossTrain: votes.loss,
-      lossTest: run.xTest ? math.loss(net, run.xTest, run.yTest) : null,
-      lossRun: whatIf ? math.loss(runNet, run.x, run.y) : votes.loss,
-      status: net.model.hasUnits ? Uint8Array.from(net.w, (_, k) => geometry.status(net, k, run.low, run.high)) : null,
+      lossTest: run.xTest ? loss(run.model, net, run.xTest, run.yTest) : null,
+      lossRun: whatIf ? loss(run.model, runNet, run.x, run.y) : votes.loss,
+      status: run.model.hasUnits ? unitStatuses(net, run.low, run.high) : null,
     };
     return this.cached;
   }
@@ -152,16 +154,16 @@ export class State {
   }
 
   setElbow(k, beta) {
-    this.edit((p) => (p.w[k] === 0 ? null : { ...p, b: p.b.with(k, -beta * p.w[k]) }), { unit: k });
+    this.edit((p) => withElbow(p, k, beta), { unit: k });
   }
 
   setSlopeJump(k, jump) {
-    this.edit((p) => (p.w[k] === 0 ? null : { ...p, v: p.v.with(k, jump / Math.abs(p.w[k])) }), { unit: k });
+    this.edit((p) => withSlopeJump(p, k, jump), { unit: k });
   }
 
   /** Change w_k and keep the elbow. */
   setInputSlope(k, w) {
-    this.edit((p) => (p.w[k] === 0 ? null : { ...p, w: p.w.with(k, w), b: p.b.with(k, (p.b[k] / p.w[k]) * w) }), { unit: k });
+    this.edit((p) => withInputSlope(p, k, w), { unit: k });
   }
 
   setOutputWeight(k, v) {
@@ -174,7 +176,7 @@ export class State {
 
   solveOutput() {
     const { x, y } = this.run;
-    this.edit((p) => math.solveOutput(p, x, y).net, { solved: true });
+    this.edit((p) => solveOutput(p, x, y).net, { solved: true });
   }
 
   reset() {

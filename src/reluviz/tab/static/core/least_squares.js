@@ -1,4 +1,19 @@
-// Least squares with minimum norm, a twin of `least_squares` in reluviz/core/theory/relu.py.
+// The output layer by least squares: a twin of `least_squares` in core/theory/relu.py.
+
+import { hidden } from "./models/relu.js";
+
+/** The network with c and v solved by least squares (minimum norm) on the hidden features of p. */
+export function solveOutput(p, x, y) {
+  const n = x.length, W = p.w.length;
+  const columns = Array.from({ length: W }, (_, k) => {
+    const column = new Float64Array(n);
+    for (let i = 0; i < n; i++) column[i] = hidden(p.w[k], p.b[k], x[i]);
+    return column;
+  });
+  columns.push(new Float64Array(n).fill(1));
+  const { solution, rank } = leastSquares(columns, y);
+  return { net: { ...p, v: solution.slice(0, W), c: solution[W] }, rank };
+}
 
 /**
  * The shortest minimiser of |A s - y|^2, by QR with column pivoting, then QR of the transposed remainder

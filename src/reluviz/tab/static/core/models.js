@@ -1,9 +1,10 @@
-// The models of the page. Importing the file of a model registers it.
+// The models that the page can show: importing the file of a model registers it. A further model is one file in models/
+// and one line here.
 
-import { registered } from "./registry.js";
 import * as constant from "./models/constant.js";
 import * as linear from "./models/linear.js";
 import * as relu from "./models/relu.js";
+import { registered } from "./registry.js";
 
-/** The model of a name. @param {string} name */
-export const modelOf = (name) => registered(name);
+/** The model with a name. It throws an error with one plain sentence if there is none. */
+export const modelNamed = (name) => registered(name);

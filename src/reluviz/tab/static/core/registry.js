@@ -1,15 +1,37 @@
-// The records of the models that the page knows, a twin of `MODELS` in reluviz/core/models/__init__.py.
+// What a model is, and the models that have been registered: a twin of core/models/model.py and of `MODELS` in
+// core/models/__init__.py.
 
-const records = new Map();
+/**
+ * What a model is, as far as the page asks. Parameters p have one number or, for a parameter of each unit, one array a key.
+ *
+ * @typedef {object} Model
+ * @property {string} name as runs record it
+ * @property {boolean} hasUnits whether it is a ReLU network, whose units have elbows: then p is {w, b, v, c}
+ * @property {null|((x: number) => number)} feature phi of a model f(x) = theta phi(x), which also has the functions that
+ *   models/one_parameter.js adds: then p is {theta}
+ * @property {Object<string, {field: string, perUnit: boolean}>} parameters key -> its name in the record
+ * @property {(p: any, x: number) => number} predictAt f(x)
+ * @property {Function} meanGradient (p, x, twice, trained) -> (1/N) sum_i twice_i J_i, with J_i = df(x_i)/dtheta
+ * @property {Function} tangentProducts (p, x, G, trained) -> {squares: |J_i|^2 of the trained parameters, along: <J_i, G>}
+ * @property {(p: any, low: number, high: number) => ArrayLike<number>} breaks between low and high, where a line that
+ *   follows f needs a corner
+ * @property {(p: any, low: number, high: number) => {edges: number[], heights: number[]}} staircase f' as steps
+ * @property {Object<string, string>} words title; hint and whatIf for the inspector; asks, candidate and weight for the
+ *   panel "Which theta each point asks for"
+ */
 
-/** Make a model known under its name. */
+/** @type {Map<string, Model>} */
+const models = new Map();
+
+/** Add a model, and return it. @param {Model} model */
 export function register(model) {
-  records.set(model.name, model);
+  models.set(model.name, model);
   return model;
 }
 
-/** The model of a name. @param {string} name */
+/** The model with a name. It throws an error with one plain sentence if there is none. @returns {Model} */
 export function registered(name) {
-  if (!records.has(name)) throw new Error(`this page does not know the model ${name}`);
-  return records.get(name);
+  const model = models.get(name);
+  if (!model) throw new Error(`This page cannot show the model "${name}"; it knows ${[...models.keys()].sort().join(", ")}.`);
+  return model;
 }

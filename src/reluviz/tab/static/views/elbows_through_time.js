@@ -1,7 +1,8 @@
 // The panel "The elbows through time": the position of each elbow over the updates. x as in the function above; time runs
 // downwards.
 
-import * as geometry from "../core/elbows.js";
+import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
+import { isTrained } from "../core/models/relu.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
@@ -34,8 +35,8 @@ export class ElbowsThroughTimeView {
     plot.scales(xScale(state.runs.map((shown) => shown.run)), down);
     const every = Math.ceil(run.W / MAX_LINES);
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";
-    const moving = run.trained.includes("bias") || run.trained.includes("input_slope");
-    setText(this.caption, this.app.runPrefix() + shown + (moving ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
+    const { w, b } = isTrained(run.trained);
+    setText(this.caption, this.app.runPrefix() + shown + (w || b ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
     const key = [run.name, run.version, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
       plot.axes({});
@@ -74,7 +75,7 @@ export class ElbowsThroughTimeView {
       let px = NaN, py = NaN, previous = 0;
       for (const s of rows) {
         const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.update[s]);
-        const orientation = Math.sign(run.value(s, r, "input_slope", k));
+        const orientation = Math.sign(run.value(s, r, "w", k));
         // the elbow of a unit passes through infinity when its input slope changes sign
         if (px === px && x === x && orientation === previous) add(diverging(colours, position(run.slopeJump(s, r, k))), clamp(px), py, clamp(x), y);
         (px = x), (py = y), (previous = orientation);
@@ -104,11 +105,11 @@ export class ElbowsThroughTimeView {
     const position = jumpPosition(run), many = run.W > 60;
     plot.clipped(() => {
       for (let j = 0; j < now.net.w.length; j++) {
-        const beta = geometry.elbow(now.net, j);
+        const beta = elbow(now.net, j);
         const x = plot.X(beta);
         if (!(x >= left && x <= right)) continue;
-        const colour = now.status[j] === geometry.DEAD ? colours.faint : diverging(colours, position(geometry.slopeJump(now.net, j)));
-        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === geometry.BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
+        const colour = now.status[j] === DEAD ? colours.faint : diverging(colours, position(slopeJump(now.net, j)));
+        plot.triangle(x, y, Math.sign(now.net.w[j]), j === k ? 7 : many ? 2.5 : 4.5, { fill: now.status[j] === BENT ? colour : colours.paper, edge: j === k ? colours.ink : colour });
       }
     });
     if (state.hover.x !== null && state.hover.unit === null) {
@@ -124,7 +125,7 @@ export class ElbowsThroughTimeView {
     const x = [], u = [];
     let previous = 0;
     for (const s of this.rows(run)) {
-      const orientation = Math.sign(run.value(s, r, "input_slope", k));
+      const orientation = Math.sign(run.value(s, r, "w", k));
       if (orientation !== previous) x.push(NaN), u.push(0);
       previous = orientation;
       x.push(run.elbow(s, r, k));

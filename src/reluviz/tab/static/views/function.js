@@ -1,7 +1,10 @@
 // The panel "The learned function": points, true and learned function, the ReLUs, and a row with their elbows below.
 
-import * as geometry from "../core/elbows.js";
-import * as math from "../core/math.js";
+import { BENT, DEAD, elbow, slopeJump, unitStatuses } from "../core/elbows.js";
+import { allFinite, curve } from "../core/functions.js";
+import { solveOutput } from "../core/least_squares.js";
+import { hidden } from "../core/models/relu.js";
+import { updateOnPoint } from "../core/votes.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
 import { count, number, shorten } from "../drawing/format.js";
@@ -56,8 +59,8 @@ export class FunctionView {
     for (const key of ["truth", "slope", "solved"]) this.toggles[key].set(state.show[key]);
     this.units.set(state.show.units);
     this.mode.set(state.mode);
-    setVisible(this.units.element, now?.run.model.hasUnits);
-    setVisible(this.toggles.solved.element, now?.run.model.hasUnits);
+    setVisible(this.units.element, Boolean(now?.run.model.hasUnits));
+    setVisible(this.toggles.solved.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
     setVisible(this.mode.element, state.runs.length > 1);
     const { plot } = this;
@@ -92,8 +95,8 @@ export class FunctionView {
   #notInFocus(run) {
     const s = run.snapshotAt(this.app.state.update);
     const net = run.net(s, 0);
-    const status = net.model.hasUnits ? Uint8Array.from(net.w, (_, k) => geometry.status(net, k, run.low, run.high)) : null;
-    return { run, s, r: 0, net, runNet: net, whatIf: null, finite: math.allFinite(net), status, background: true };
+    const status = run.model.hasUnits ? unitStatuses(net, run.low, run.high) : null;
+    return { run, s, r: 0, net, runNet: net, whatIf: null, finite: allFinite(net), status, background: true };
   }
 
   /** One plot in a part of the canvas: of all runs, or of one run next to the other runs. */
@@ -114,13 +117,13 @@ export class FunctionView {
     const labels = [];
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
-      if (now.finite && now.net.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
+      if (now.finite && now.run.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
       if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
       for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
       if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
       else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
     });
-    if (now.net.model.hasUnits) this.#elbows(now);
+    if (now.run.model.hasUnits) this.#elbows(now);
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
@@ -159,8 +162,8 @@ export class FunctionView {
     const batches = new Map();
     const every = Math.max(1, Math.ceil(p.w.length / MAX_UNIT_LINES));
     for (let k = 0; k < p.w.length; k += every) {
-      if (now.status[k] === geometry.DEAD) continue;
-      const colour = diverging(colours, position(geometry.slopeJump(p, k)));
+      if (now.status[k] === DEAD) continue;
+      const colour = diverging(colours, position(slopeJump(p, k)));
       if (!batches.has(colour)) batches.set(colour, []);
       batches.get(colour).push(k);
     }
@@ -174,7 +177,7 @@ export class FunctionView {
     if (k !== null && !now.background) {
       ctx.beginPath();
       trace(plot, p, k, low, high, scaled);
-      plot.stroke({ colour: diverging(colours, position(geometry.slopeJump(p, k))), width: 2.6 });
+      plot.stroke({ colour: diverging(colours, position(slopeJump(p, k))), width: 2.6 });
     }
   }
 
@@ -188,7 +191,7 @@ export class FunctionView {
     ctx.beginPath();
     for (let r = 0; r < run.R; r += every) {
       if (r === now.r) continue;
-      const { x, y } = math.corners(run.net(s, r), low, high);
+      const { x, y } = curve(run.model, run.net(s, r), low, high);
       for (let i = 0; i < x.length; i++) ctx[i ? "lineTo" : "moveTo"](plot.X(x[i]), clamp(plot.Y(y[i])));
     }
     const colour = colours.runs[state.slotOf(run.name)];
@@ -200,38 +203,38 @@ export class FunctionView {
     const { plot } = this;
     const { colours, state } = this.app;
     const net = run.net(run.snapshotAt(state.update), 0);
-    if (!math.allFinite(net)) return null;
-    const { x, y } = math.corners(net, plot.xScale.low, plot.xScale.high);
+    if (!allFinite(net)) return null;
+    const { x, y } = curve(run.model, net, plot.xScale.low, plot.xScale.high);
     plot.line(x, y, { colour: colours.runs[slot], width: 1.8, dash: DASHES[slot] });
-    return { y: plot.Y(math.predictAt(net, run.domain[1])), text: run.name, colour: colours.runs[slot] };
+    return { y: plot.Y(run.model.predictAt(net, run.domain[1])), text: run.name, colour: colours.runs[slot] };
   }
 
   /** The curves of the run in focus. */
   #focusCurves(now, labels, several) {
     const { plot } = this;
     const { colours, state } = this.app;
-    const { low, high } = plot.xScale, end = now.run.domain[1];
+    const { model } = now.run, { low, high } = plot.xScale, end = now.run.domain[1];
     const slot = state.slotOf(now.run.name);
     const colour = several ? colours.runs[slot] : colours.ink;
-    if (state.show.solved && now.net.model.hasUnits && !now.background) {
-      const { net } = math.solveOutput(now.net, now.run.x, now.run.y);
-      const { x, y } = math.corners(net, low, high);
+    if (state.show.solved && model.hasUnits && !now.background) {
+      const { net } = solveOutput(now.net, now.run.x, now.run.y);
+      const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
-      labels.push({ y: plot.Y(math.predictAt(net, end)), text: "least squares", colour: colours.reference });
+      labels.push({ y: plot.Y(model.predictAt(net, end)), text: "least squares", colour: colours.reference });
     }
     if (now.whatIf) {
-      const { x, y } = math.corners(now.runNet, low, high);
+      const { x, y } = curve(model, now.runNet, low, high);
       plot.line(x, y, { colour: colours.faint, width: 1.8 });
-      labels.push({ y: plot.Y(math.predictAt(now.runNet, end)), text: "the run", colour: colours.faint });
+      labels.push({ y: plot.Y(model.predictAt(now.runNet, end)), text: "the run", colour: colours.faint });
     }
-    const learned = math.corners(now.net, low, high);
+    const learned = curve(model, now.net, low, high);
     this.#shadePointUpdate(now);
     plot.line(learned.x, learned.y, { colour: colours.paper, width: 5, alpha: 0.7 });
     plot.line(learned.x, learned.y, { colour, width: 2.4, dash: several ? DASHES[slot] : [] });
-    if (now.net.w?.length <= 60) {
+    if (model.hasUnits && now.run.W <= 60) {
       for (let i = 1; i < learned.x.length - 1; i++) plot.disc(plot.X(learned.x[i]), plot.Y(learned.y[i]), 3, { fill: colours.paper, edge: colour });
     }
-    labels.push({ y: plot.Y(math.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.name : "learned f", colour, bold: true });
+    labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.name : "learned f", colour, bold: true });
   }
 
   /** Shade how one update on the active point alone would change the function. */
@@ -241,24 +244,24 @@ export class FunctionView {
     const i = state.activePoint;
     this.pointUpdate = null;
     if (i === null || now.background) return;
-    const { run, net } = now, { low, high } = plot.xScale;
-    const next = math.updateOnPoint(net, run.x, run.y, i, run.rate, run.trained);
-    if (!math.allFinite(next)) return;
-    const x = [...math.corners(net, low, high).x, ...math.corners(next, low, high).x].sort((a, b) => a - b);
-    const change = x.map((value) => math.predictAt(next, value) - math.predictAt(net, value));
+    const { run, net } = now, { model } = run, { low, high } = plot.xScale;
+    const next = updateOnPoint(model, net, run.x, run.y, i, run.rate, run.trained);
+    if (!allFinite(next)) return;
+    const x = [...curve(model, net, low, high).x, ...curve(model, next, low, high).x].sort((a, b) => a - b);
+    const change = x.map((value) => model.predictAt(next, value) - model.predictAt(net, value));
     const largest = Math.max(...change.map(Math.abs));
     if (!(largest > 0)) return;
     const visible = 0.2 * (plot.yScale.high - plot.yScale.low);
     const factor = Math.max(1, round125(visible / largest));
     const { ctx } = plot;
-    const colour = net.model && math.predictAt(next, run.x[i]) > math.predictAt(net, run.x[i]) ? colours.plus : colours.minus;
+    const colour = model.predictAt(next, run.x[i]) > model.predictAt(net, run.x[i]) ? colours.plus : colours.minus;
     ctx.beginPath();
-    x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(math.predictAt(net, value) + factor * change[j]))));
-    for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(math.predictAt(net, x[j]))));
+    x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(model.predictAt(net, value) + factor * change[j]))));
+    for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(model.predictAt(net, x[j]))));
     ctx.closePath();
     ctx.fillStyle = faded(colour, 0.22);
     ctx.fill();
-    plot.line(x, x.map((value, j) => math.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
+    plot.line(x, x.map((value, j) => model.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
     this.pointUpdate = { point: i, factor, largest };
     const note = `shaded: one update on this point alone${factor > 1 ? `, change × ${number(factor)}` : ""}`;
     plot.text(note, plot.area.left + 8, plot.area.top + 14, { colour, size: 12, halo: true });
@@ -276,19 +279,19 @@ export class FunctionView {
     const order = Array.from(p.w.keys());
     if (active !== null) order.push(order.splice(active, 1)[0]);
     for (const k of order) {
-      const beta = geometry.elbow(p, k);
+      const beta = elbow(p, k);
       if (!Number.isFinite(beta)) continue;
       const x = plot.X(beta);
       if (x < left - 1) hiddenLeft += 1;
       else if (x > right + 1) hiddenRight += 1;
       else {
-        const colour = status[k] === geometry.DEAD ? colours.faint : diverging(colours, position(geometry.slopeJump(p, k)));
+        const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(slopeJump(p, k)));
         const isActive = k === active;
-        if (isActive) plot.segment(x, plot.Y(math.predictAt(p, beta)), x, y, { colour, width: 1.2, dash: [2, 3] });
+        if (isActive) plot.segment(x, plot.Y(now.run.model.predictAt(p, beta)), x, y, { colour, width: 1.2, dash: [2, 3] });
         plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : many ? 3.5 : 6, {
-          fill: status[k] === geometry.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
+          fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
         });
-        if (!now.background) this.hits.elbows.push({ k, x, y, onCurve: plot.Y(math.predictAt(p, beta)) });
+        if (!now.background) this.hits.elbows.push({ k, x, y, onCurve: plot.Y(now.run.model.predictAt(p, beta)) });
       }
     }
     if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
@@ -324,7 +327,7 @@ export class FunctionView {
     const { state, colours } = this.app;
     const i = state.activePoint, { top, bottom } = plot.area;
     if (i !== null && now.finite) {
-      const x = plot.X(now.run.x[i]), y = plot.Y(now.run.y[i]), f = plot.Y(math.predictAt(now.net, now.run.x[i]));
+      const x = plot.X(now.run.x[i]), y = plot.Y(now.run.y[i]), f = plot.Y(now.run.model.predictAt(now.net, now.run.x[i]));
       const colour = y < f ? colours.plus : colours.minus;
       plot.clipped(() => plot.segment(x, y, x, f, { colour, width: 2 }));
       plot.disc(x, y, 5, { fill: colour, edge: colours.paper, width: 2 });
@@ -372,7 +375,7 @@ export class FunctionView {
     state.change({ hover: { x, unit, point } });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
-    else if (x !== null) tooltip.show(event, [`x = ${number(x)}`, `f(x) = ${number(math.predictAt(now.net, x))}`]);
+    else if (x !== null) tooltip.show(event, [`x = ${number(x)}`, `f(x) = ${number(now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
     return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
   }
@@ -416,8 +419,8 @@ export class FunctionView {
 /** Add the activation of unit k, or v_k times it, to the current path. */
 function trace(plot, p, k, low, high, scaled) {
   const factor = scaled ? p.v[k] : 1;
-  const value = (x) => factor * Math.max(0, p.w[k] * x + p.b[k]);
-  const beta = geometry.elbow(p, k);
+  const value = (x) => factor * hidden(p.w[k], p.b[k], x);
+  const beta = elbow(p, k);
   const x = beta > low && beta < high ? [low, beta, high] : [low, high];
   x.forEach((corner, i) => plot.ctx[i ? "lineTo" : "moveTo"](plot.X(corner), clamp(plot.Y(value(corner)))));
 }

@@ -1,7 +1,7 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
-import * as geometry from "../core/elbows.js";
-import * as math from "../core/math.js";
+import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
+import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { count, number, percent, shortPercent, signed } from "../drawing/format.js";
 
@@ -47,22 +47,22 @@ export class Inspector {
     this.current.set({
       "train loss": number(votes.loss),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
-      units: status ? ["bent", "linear", "dead"].map((name) => [counts[geometry.STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
+      units: status ? ["bent", "linear", "dead"].map((name) => [counts[STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
       "effective votes": Number.isFinite(votes.effective) ? `${number(votes.effective)} of ${count(run.x.length)}` : "–",
     });
   }
 
   #unit(now) {
     const k = this.app.state.unit;
-    const shown = k !== null && now.net.model.hasUnits && k < now.net.w.length;
+    const shown = k !== null && now.run.model.hasUnits && k < now.net.w.length;
     setVisible(this.unitBox, shown);
     if (!shown) return;
     const p = now.net;
     const orientation = p.w[k] > 0 ? "active to the right" : p.w[k] < 0 ? "active to the left" : "w = 0: no elbow";
-    setText(this.unitTitle, `Unit ${k}: ${geometry.STATUS[now.status[k]]}, ${orientation}`);
+    setText(this.unitTitle, `Unit ${k}: ${STATUS[now.status[k]]}, ${orientation}`);
     this.unit.set({
-      elbow: geometry.elbow(p, k), "slope jump v|w|": geometry.slopeJump(p, k), "input slope w": p.w[k], "output weight v": p.v[k],
-      "w² + b² − v²": number(math.balance(p, k)),
+      elbow: elbow(p, k), "slope jump v|w|": slopeJump(p, k), "input slope w": p.w[k], "output weight v": p.v[k],
+      "w² + b² − v²": number(balance(p, k)),
     });
   }
 
@@ -74,16 +74,12 @@ export class Inspector {
     if (!shown) return;
     setText(this.pointTitle, `Point ${i + 1} of ${count(run.x.length)}`);
     const up = votes.residual[i] < 0;
-    const inactive = net.model.hasUnits ? net.w.reduce((n, w, k) => n + !geometry.isActive(w, net.b[k], run.x[i]), 0) : 0;
     this.point.set({
       "x, y": `${number(run.x[i])}, ${number(run.y[i])}`,
       "f − y": `${signed(votes.residual[i])}, f should ${up ? "rise" : "fall"}`,
       "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
-      "active units": net.model.hasUnits ? `${net.w.length - inactive} of ${net.w.length}` : null,
-      "asks for":
-        net.model.hasUnits
-          ? null
-          : `θ = ${number(net.model.candidate(run.x[i], run.y[i]))}, weight ${number(net.model.weight(run.x[i]))}`,
+      "active units": run.model.hasUnits ? `${net.w.reduce((n, w, k) => n + isActive(w, net.b[k], run.x[i]), 0)} of ${net.w.length}` : null,
+      "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
   }
 
@@ -93,9 +89,9 @@ export class Inspector {
     setVisible(this.reset, Boolean(now.whatIf));
     this.whatIf.classList.toggle("on", Boolean(now.whatIf));
     setVisible(this.hint, state.unit === null && state.point === null);
-    setText(this.hint, now.run.model.hasUnits ? "Triangles are elbows and point to the side on which their unit is active; hollow ones do not bend f on the data. Click a triangle to follow its unit, or a point to see what it asks for." : "Click a point to see which θ it asks for.");
+    setText(this.hint, now.run.model.words.hint);
     if (!now.whatIf) {
-      setText(this.whatIfText, now.run.model.hasUnits ? "Drag an elbow: where would you put the elbows? Or solve the output weights." : "Drag the dot on the parabola: which θ would you choose?");
+      setText(this.whatIfText, now.run.model.words.whatIf);
       return;
     }
     const parts = [];

@@ -1,7 +1,8 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
-import * as math from "../core/math.js";
-import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
+import { loss } from "../core/functions.js";
+import { solveOutput } from "../core/least_squares.js";
+import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
 import { count, number } from "../drawing/format.js";
@@ -48,9 +49,9 @@ export class LossView {
     const { run } = now;
     if (run.noiseFloor !== null) found.push({ value: run.noiseFloor, text: "noise floor", colour: colours.truth });
     if (run.model.hasUnits && now.finite) {
-      const { net } = math.solveOutput(now.net, run.x, run.y);
-      found.push({ value: math.loss(net, run.x, run.y), text: "least squares", colour: colours.reference });
-    } else if (run.thetaOptimum !== null) found.push({ value: math.loss({ model: run.model, theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
+      const { net } = solveOutput(now.net, run.x, run.y);
+      found.push({ value: loss(run.model, net, run.x, run.y), text: "least squares", colour: colours.reference });
+    } else if (run.thetaOptimum !== null) found.push({ value: loss(run.model, { theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
     return found;
   }
 
@@ -135,7 +136,7 @@ export class LossView {
 
   /** Shade the range between the quartiles of the replicas. */
   #band(run) {
-    const low = run.scalars["loss/train/q25"], high = run.scalars["loss/train/q75"];
+    const [low, high] = quartileTags(LOSS_TRAIN).map((tag) => run.scalars[tag]);
     if (!low || !high || low.update.length !== high.update.length) return;
     const { plot } = this, { ctx } = plot;
     ctx.beginPath();

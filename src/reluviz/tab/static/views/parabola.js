@@ -1,15 +1,15 @@
 // The panel "Which θ each point asks for", for the models with one parameter: the loss is a parabola in theta; below it, the
-// candidate of each point with its weight. The candidate of a point is the theta that fits this point exactly, y / phi(x).
-// theta*, which minimises the loss, is the weighted mean of the candidates.
+// candidate of each point with its weight. The candidate of a point is the theta that fits this point exactly. theta*, which
+// minimises the loss, is the weighted mean of the candidates. A point with weight 0 asks for no theta.
 
-import * as math from "../core/math.js";
+import { loss } from "../core/functions.js";
 import { h, setText } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { linear, span } from "../drawing/scales.js";
 
-// candidates with less than this share of the weight on either side are outside the axis
+// candidates with less than this share of the weight on either side are outside the axis, unless all weights are equal
 const OUTSIDE_SHARE = 0.002;
 // recorded thetas and the shown one extend the axis if their distance to theta* is below this multiple of the candidates' range
 const MAX_RECORDED_DISTANCE = 4, MAX_SHOWN_DISTANCE = 6;
@@ -23,10 +23,10 @@ export function thetaRange(run, theta) {
     let sum = 0;
     return (candidates.find(([, weight]) => (sum += weight) > share * totalWeight) ?? candidates[candidates.length - 1] ?? [0])[0];
   };
-  // 0.9999 finds the largest candidate of equal weights: no partial sum exceeds the total
-  const [low, high] = run.model.equalWeights ? [quantile(0), quantile(0.9999)] : [quantile(OUTSIDE_SHARE), quantile(1 - OUTSIDE_SHARE)];
+  // equal weights leave no candidate out; 0.9999 finds the largest one, as no partial sum exceeds the total
+  const [low, high] = equalWeights(run) ? [quantile(0), quantile(0.9999)] : [quantile(OUTSIDE_SHARE), quantile(1 - OUTSIDE_SHARE)];
   const recorded = [];
-  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) recorded.push(run.values[s * run.R]);
+  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) recorded.push(run.value(s, 0, "theta"));
   const near = recorded.filter((t) => Math.abs(t - run.thetaOptimum) < MAX_RECORDED_DISTANCE * (high - low));
   return span([low, high, run.thetaOptimum, ...near, ...(Math.abs(theta - run.thetaOptimum) < MAX_SHOWN_DISTANCE * (high - low) ? [theta] : [])], 0.07);
 }
@@ -46,12 +46,12 @@ export class ParabolaView {
     const { plot } = this;
     const now = state.now();
     plot.begin(colours);
-    if (!plot.visible || !now || now.run.model.hasUnits) return;
+    if (!plot.visible || !now || !now.run.model.feature) return;
     // the pointer must not find what an earlier call has drawn
     this.handle = null;
     this.hits = [];
     const { run } = now, theta = now.net.theta;
-    setText(this.caption, run.model.words.caption);
+    setText(this.caption, run.model.words.asks);
     if (!now.finite) {
       plot.margin = { left: 46, right: 14, top: 8, bottom: 20 };
       plot.message("not finite: the run has diverged");
@@ -68,9 +68,8 @@ export class ParabolaView {
     const { plot } = this;
     const { colours } = this.app;
     const { run } = now, theta = now.net.theta, optimum = run.thetaOptimum;
-    const lossAt = (t) => math.loss({ model: run.model, theta: t }, run.x, run.y);
-    const minimum = lossAt(optimum), squareCoefficient = mean(run.x, run.model.weight);
-    const parabola = (t) => minimum + squareCoefficient * (t - optimum) ** 2;
+    const minimum = loss(run.model, { theta: optimum }, run.x, run.y), curvature = run.model.curvature(run.x);
+    const parabola = (t) => minimum + curvature * (t - optimum) ** 2;
     const ends = [parabola(thetaScale.low), parabola(thetaScale.high)];
     plot.margin = { left: 46, right: 14, top: 12, bottom: plot.height - split };
     plot.scales(thetaScale, linear(Math.max(0, minimum - 0.12 * (Math.max(...ends) - minimum)), Math.max(...ends) * 1.02));
@@ -82,7 +81,7 @@ export class ParabolaView {
     const px = plot.X(theta), py = plot.Y(parabola(theta));
     plot.clipped(() => {
       for (let r = 0; r < run.R; r++) {
-        const otherTheta = run.values[(now.s * run.R + r) * run.P];
+        const otherTheta = run.value(now.s, r, "theta");
         if (r !== now.r && run.R > 1) plot.disc(plot.X(otherTheta), plot.Y(parabola(otherTheta)), 3, { edge: colours.faint, alpha: 0.8 });
       }
     });
@@ -112,10 +111,10 @@ export class ParabolaView {
     for (const x of run.x) maxWeight = Math.max(maxWeight, run.model.weight(x));
     plot.margin = { left: 46, right: 14, top: split + 14, bottom: 34 };
     plot.scales(thetaScale, linear(0, maxWeight * 1.3));
-    plot.axes({ yTicks: !run.model.equalWeights, maxYTicks: 2 });
+    plot.axes({ yTicks: !equalWeights(run), maxYTicks: 2 });
     const { left, right, bottom, top } = plot.area;
     plot.text(run.model.words.weight, left + 5, top + 10, { halo: true });
-    plot.text(run.model.words.asked, (left + right) / 2, bottom + 29, { align: "center" });
+    plot.text(run.model.words.candidate, (left + right) / 2, bottom + 29, { align: "center" });
     let hiddenLeft = 0, hiddenRight = 0;
     const thetaPixel = plot.X(now.net.theta);
     const { ctx } = plot;
@@ -123,6 +122,7 @@ export class ParabolaView {
       ctx.beginPath();
       for (let i = 0; i < run.x.length; i++) {
         const px = plot.X(run.model.candidate(run.x[i], run.y[i]));
+        if (Number.isNaN(px)) continue;
         if (px < left || px > right || !Number.isFinite(px)) {
           if (side > 0) px < left ? (hiddenLeft += 1) : (hiddenRight += 1);
           continue;
@@ -192,4 +192,4 @@ export class ParabolaView {
   }
 }
 
-const mean = (values, of) => values.reduce((sum, v) => sum + of(v), 0) / values.length;
+const equalWeights = ({ x, model }) => x.every((value) => model.weight(value) === model.weight(x[0]));

@@ -1,6 +1,5 @@
 // The panel "Its slope f′(x)": the derivative as a staircase, below the function.
 
-import * as math from "../core/math.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
@@ -27,7 +26,7 @@ export class SlopeView {
     plot.margin = { left: LEFT_MARGIN, right: labelsWidth, top: 6, bottom: 20 };
     const allRuns = state.runs.map((shown) => shown.run);
     const truth = now.run.target && state.show.truth ? targetStaircase(now.run) : null;
-    const learned = math.staircase(now.net, now.run.domain[0], now.run.domain[1]);
+    const learned = now.run.model.staircase(now.net, now.run.domain[0], now.run.domain[1]);
     const [low, high] = span([0, ...(truth ? truth.heights : learned.heights)], 0.25);
     plot.scales(xScale(allRuns), linear(low, high));
     plot.axes({ zero: true, maxYTicks: 4 });
@@ -37,7 +36,7 @@ export class SlopeView {
       if (truth) this.#stairs(truth, { colour: colours.truth, width: 1.6, dash: [6, 4] });
       for (const { run, slot } of state.runs) {
         if (run === now.run) continue;
-        this.#stairs(math.staircase(run.net(run.snapshotAt(state.update), 0), ...run.domain), { colour: colours.runs[slot], width: 1.3, dash: DASHES[slot] });
+        this.#stairs(run.model.staircase(run.net(run.snapshotAt(state.update), 0), ...run.domain), { colour: colours.runs[slot], width: 1.3, dash: DASHES[slot] });
       }
       if (now.finite) this.#stairs(learned, { colour: colours.ink, width: 2 });
     });

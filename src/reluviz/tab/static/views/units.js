@@ -1,6 +1,6 @@
 // The panel "The units": each unit at its elbow and slope jump, with a trail through its earlier positions.
 
-import * as geometry from "../core/elbows.js";
+import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { jumpPosition, jumpScale } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
@@ -84,7 +84,7 @@ export class UnitsView {
   #trailTo(run, s, r, k, previous) {
     const { plot } = this;
     const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.slopeJump(s, r, k));
-    const orientation = Math.sign(run.value(s, r, "input_slope", k));
+    const orientation = Math.sign(run.value(s, r, "w", k));
     if (!Number.isFinite(x) || Math.abs(x) > 1e5) return 0;
     if (orientation === previous) plot.ctx.lineTo(x, y);
     else plot.ctx.moveTo(x, y);
@@ -97,13 +97,13 @@ export class UnitsView {
     const { net: p, status } = now;
     const position = jumpPosition(now.run), { left, right } = plot.area, many = p.w.length > 60;
     for (let k = 0; k < p.w.length; k++) {
-      const beta = geometry.elbow(p, k), jump = geometry.slopeJump(p, k);
+      const beta = elbow(p, k), jump = slopeJump(p, k);
       if (!Number.isFinite(beta)) continue;
       // elbows outside the axes are drawn smaller, at the border
       const x = Math.max(left, Math.min(right, plot.X(beta))), y = plot.Y(jump);
       const outside = x !== plot.X(beta), isActive = k === state.activeUnit;
-      const colour = status[k] === geometry.DEAD ? colours.faint : diverging(colours, position(jump));
-      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === geometry.BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
+      const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(jump));
+      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
       this.hits.push({ k, x, y });
     }
   }
@@ -114,7 +114,7 @@ export class UnitsView {
     const { left, right } = plot.area;
     for (const { k, x, y } of this.hits) {
       if (x <= left || x >= right) continue;
-      const jump = geometry.slopeJump(now.net, k);
+      const jump = slopeJump(now.net, k);
       const dx = motion.elbow[k] * motion.factor * motion.rate * ((right - left) / (plot.xScale.high - plot.xScale.low));
       const dy = plot.Y(jump + motion.jump[k] * motion.factor * motion.rate) - y;
       const length = Math.hypot(dx, dy), maxLength = 70;

@@ -1,6 +1,6 @@
 // The panel "The votes of the points": a stem for the vote of each point, and the sum of all votes at the right.
 
-import * as math from "../core/math.js";
+import { elbowVotes } from "../core/votes.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
 import { h, segmented, setText } from "../drawing/dom.js";
 import { number, percent, shortPercent } from "../drawing/format.js";
@@ -60,7 +60,7 @@ export class VotesView {
     const { votes, net, run } = now;
     if (this.measure === "residual") return votes.residual.map((r) => -r);
     if (this.measure === "norm") return votes.norm;
-    if (this.measure === "elbow") return math.elbowVotes(net, state.activeUnit, run.x, votes.residual, run.trained);
+    if (this.measure === "elbow") return elbowVotes(net, state.activeUnit, run.x, votes.twice, run.trained);
     return votes.share;
   }
 

@@ -1,9 +1,16 @@
-// The constant model f(x) = theta: a twin of reluviz/core/models/constant.py.
+// The constant model f(x) = theta: a twin of core/models/constant.py.
 
+import { register } from "../registry.js";
 import { oneParameterModel } from "./one_parameter.js";
 
-export const CONSTANT = oneParameterModel(
-  "constant", "y = θ", () => 1,
-  { caption: "each point asks for its y, all with the same weight", weight: "weight 1 each", asked: "θ asked for: y" },
-  { straight: true, equalWeights: true },
-);
+export const CONSTANT = register(oneParameterModel({
+  name: "constant",
+  feature: () => 1,
+  straight: true,
+  words: {
+    title: "y = θ",
+    asks: "each point asks for its y, all with the same weight",
+    candidate: "θ asked for: y",
+    weight: "weight 1 each",
+  },
+}));

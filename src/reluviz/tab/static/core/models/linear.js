@@ -1,9 +1,16 @@
-// The one-parameter linear model f(x) = theta x: a twin of reluviz/core/models/linear.py.
+// The one-parameter linear model f(x) = theta x: a twin of core/models/linear.py.
 
+import { register } from "../registry.js";
 import { oneParameterModel } from "./one_parameter.js";
 
-export const LINEAR_MODEL = oneParameterModel(
-  "linear", "y = θ x", (x) => x,
-  { caption: "each point asks for y/x, with weight x²", weight: "weight x²", asked: "θ asked for: y / x" },
-  { straight: true },
-);
+export const LINEAR = register(oneParameterModel({
+  name: "linear",
+  feature: (x) => x,
+  straight: true,
+  words: {
+    title: "y = θ x",
+    asks: "each point asks for y/x, with weight x²",
+    candidate: "θ asked for: y / x",
+    weight: "weight x²",
+  },
+}));
