@@ -28,7 +28,11 @@ PATCHES = {
         "from contextlib import nullcontext as without_gc",
     ),
     "Lightning without a profiler": ("reluviz.training.lightning_startup", "no_profiler = lambda: None"),
-    "exit without Python's cleanup": ("reluviz.cli.interrupts", "import atexit; atexit.register = lambda *_: None"),
+    "exit without Python's cleanup": (
+        "reluviz.cli.interrupts",
+        "import atexit; register = atexit.register\n"
+        "atexit.register = lambda f, *a, **k: f if f.__name__ == 'exit_without_cleanup' else register(f, *a, **k)",
+    ),
     "cached views of tensors": (
         "reluviz.engines.array_views",
         "ArrayViews.get = lambda self, named, names: {name: named[name].detach().numpy() for name in names}",
@@ -96,9 +100,9 @@ def main() -> None:
                 jobs = {True: functools.partial(_seconds, None, args.quick)}
                 jobs[False] = functools.partial(_seconds, site, args.quick)
                 found = in_turn(times, jobs)
-                ratio = found[False].median / found[True].median
-                rows.append((name, str(found[True]), str(found[False]), format_ratio(ratio)))
-    report.add_text(markdown_table(("mechanism", "with it", "without it", "without / with"), rows))
+                rows.append((name, str(found[True]), str(found[False])))
+                report.add_ratio(f"without {name}", format_ratio(found[False].median / found[True].median))
+    report.add_text(markdown_table(("mechanism", "with it", "without it"), rows))
     report.finish(args.write)
 
 

@@ -34,7 +34,7 @@ class TrainedModel(Protocol):
 
 
 def largest_stable_step(
-    module: TrainedModel, dataset: Dataset, start: Parameters | None = None
+    module: TrainedModel, dataset: Dataset, start: Parameters | None = None, precision: str = "float64"
 ) -> tuple[float, str] | None:
     """Return the largest stable step size of gradient descent and its formula; None where theory knows none.
 
@@ -46,6 +46,7 @@ def largest_stable_step(
         module: the model, its trained parameters and its optimiser.
         dataset: the data.
         start: the initial parameters of a ReLU network, for the local limit.
+        precision: the precision in which the run decides on the gates; see `elbows.is_active`.
     """
     settings = module.optimizer_settings
     is_gradient_descent = settings["_target_"] == "torch.optim.SGD" and not any(
@@ -62,21 +63,21 @@ def largest_stable_step(
         return None
     p = module.parameter_copies()
     if module.trained == ("output_weight", "output_bias"):
-        limits = theory.relu.largest_stable_step_output(features(p, x))
+        limits = theory.relu.largest_stable_step_output(features(p, x), momentum)
         formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
-        return (1 + momentum) * float(limits.min()), f"{formula} of the hidden features"
+        return float(limits.min()), f"{formula} of the hidden features"
     parameters = 3 * p["input_slope"].shape[1]
     if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None
-    sharpness = theory.relu.hessian_sharpness(start, x, dataset.y, module.trained)
+    sharpness = theory.relu.hessian_sharpness(start, x, dataset.y, module.trained, precision)
     formula = "2/lambda_max" if not momentum else "2 (1 + momentum)/lambda_max"
-    return 2 * (1 + momentum) / float(sharpness.max()), f"{formula} at the start"
+    return float(theory.relu.largest_stable_step_local(sharpness, momentum).min()), f"{formula} at the start"
 
 
-def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = None) -> str:
+def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = None, precision: str = "float64") -> str:
     """Return advice on the step size, for an error message; arguments as for `largest_stable_step`."""
     rate = module.optimizer_settings.get("lr")
-    stable = largest_stable_step(module, dataset, start)
+    stable = largest_stable_step(module, dataset, start, precision)
     if stable is None:
         return f"try a smaller optimizer.lr than {rate}"
     limit, formula = stable

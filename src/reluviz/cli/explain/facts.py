@@ -181,7 +181,8 @@ def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
         known = divergence.largest_stable_step(start, dataset)
         step["largest_stable_step"] = None if known is None else known[0]
     elif sgd and step["sharpness"]:
-        step["largest_stable_step"] = 2 * (1 + momentum) / step["sharpness"]
+        limit = theory.relu.largest_stable_step_local(np.array(step["sharpness"]), momentum)
+        step["largest_stable_step"] = float(limit)
     if step["largest_stable_step"] is not None:
         step["stable"] = lr < step["largest_stable_step"]
     if not relu:

@@ -153,11 +153,26 @@ def output_trajectory(phi: Array, y: Array, theta0: Array, lr: float, updates: S
     return found
 
 
-def largest_stable_step_output(phi: Array) -> Array:
-    """Return eta = N / sigma_max(Phi)^2, beyond which gradient descent on the output layer diverges, [R]."""
+def largest_stable_step_output(phi: Array, momentum: float = 0.0) -> Array:
+    """Return eta = (1 + mu) N / sigma_max(Phi)^2, beyond which gradient descent on the output layer diverges, [R].
+
+    Heavy-ball momentum mu as in `linear.largest_stable_step`.
+    """
     s = np.linalg.svd(phi, compute_uv=False).astype(np.float64, copy=False)
     with np.errstate(divide="ignore"):
-        found: Array = phi.shape[-2] / np.square(s[..., 0])
+        found: Array = (1 + momentum) * phi.shape[-2] / np.square(s[..., 0])
+        return found
+
+
+def largest_stable_step_local(sharpness: Array, momentum: float = 0.0) -> Array:
+    """Return eta = 2 (1 + mu) / lambda_max, beyond which gradient descent leaves a minimum with this Hessian, [R].
+
+    Args:
+        sharpness: the result of `hessian_sharpness`, [R].
+        momentum: heavy-ball momentum mu as in `linear.largest_stable_step`.
+    """
+    with np.errstate(divide="ignore"):
+        found: Array = 2 * (1 + momentum) / sharpness
         return found
 
 

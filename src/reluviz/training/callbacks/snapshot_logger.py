@@ -174,9 +174,10 @@ class SnapshotLogger(L.Callback):
             replica, parameter = divergence
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
             value = float(snapshot.loss_train[0, replica])
+            hint = advice(module, dataset, self._initial_parameters, snapshot.precision)
             raise Diverged(
                 f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
-                f" ({tags.LOSS_TRAIN} {value:.3g}); {advice(module, dataset, self._initial_parameters)}"
+                f" ({tags.LOSS_TRAIN} {value:.3g}); {hint}"
             )
 
     def _finish(self) -> None:
