@@ -40,8 +40,8 @@ SNAPSHOT = {
         "reluviz.record.snapshot_events:SnapshotEvents._scalars",
     ],
     "histograms": [
-        "reluviz.record.snapshot_events:SnapshotEvents._histogram_values",
-        "reluviz.record.snapshot_events:count",
+        "reluviz.record.snapshot_events:SnapshotEvents._histograms",
+        "reluviz.record.snapshot_events:histograms",
     ],
     "tensors": ["reluviz.record.snapshot_events:SnapshotEvents._tensors"],
     "events": ["reluviz.record.snapshot_events:SnapshotEvents.events"],
