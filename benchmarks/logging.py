@@ -57,7 +57,7 @@ PICTURES = {
     PICTURE_FIT: ["reluviz.plots:FitPicture.png"],
     "picture votes": ["reluviz.plots:VotesPicture.png"],
     "picture votes/history": ["reluviz.plots:history_png"],
-    "pictures encoded": ["reluviz.plots.encoding:Encoder.png"],
+    "pictures encoded": ["reluviz.plots.canvas:encode_png"],
     "the rest of drawing": [
         "reluviz.training.snapshot_worker:SnapshotWorker.draw_pictures",
         "reluviz.training.snapshot_worker:SnapshotWorker.draw_vote_history",

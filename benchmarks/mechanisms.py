@@ -21,40 +21,46 @@ from tempfile import TemporaryDirectory
 from benchmarks.measure import Report, add_write_option, format_ratio, in_turn, markdown_table
 
 PATCHES = {
-    "helper processes": ("reluviz.training.helper_processes", "start = lambda: None"),
-    "lazy imports": ("reluviz.cli.lazy_imports", "install_lazy_imports = lambda: None"),
+    "helper processes": ("reluviz.training.helper_processes", "start", "start = lambda: None"),
+    "lazy imports": ("reluviz.cli.lazy_imports", "install_lazy_imports", "install_lazy_imports = lambda: None"),
     "no garbage collection during imports": (
         "reluviz.training.lightning_startup",
+        "without_gc",
         "from contextlib import nullcontext as without_gc",
     ),
-    "Lightning without a profiler": ("reluviz.training.lightning_startup", "no_profiler = lambda: None"),
+    "Lightning without a profiler": ("reluviz.training.lightning_startup", "no_profiler", "no_profiler = lambda: None"),
     "exit without Python's cleanup": (
         "reluviz.cli.interrupts",
+        "raise_ignored_interrupts",
         "import atexit; register = atexit.register\n"
         "atexit.register = lambda f, *a, **k: f if f.__name__ == 'exit_without_cleanup' else register(f, *a, **k)",
     ),
     "cached views of tensors": (
         "reluviz.engines.array_views",
+        "ArrayViews.get",
         "ArrayViews.get = lambda self, named, names: {name: named[name].detach().numpy() for name in names}",
     ),
     "text cache of pictures": (
         "reluviz.plots.text_cache",
+        "CachedTextRenderer.draw_text",
         "CachedTextRenderer.draw_text = backend_agg.RendererAgg.draw_text\n"
         "CachedTextRenderer.get_text_width_height_descent = backend_agg.RendererAgg.get_text_width_height_descent",
     ),
     "figure cache": (
         "reluviz.plots.figure_cache",
+        "for_run",
         "for_run = lambda model, dataset, seed, precision='float64': "
         "(FitPicture(model, dataset, seed, precision), VotesPicture(model, dataset, seed))",
     ),
-    "isal for PNG files": ("reluviz.plots.encoding", "from zlib import compress"),
+    "isal for PNG files": ("reluviz.plots.encoding", "compress", "from zlib import compress"),
     "google-crc32c for event files": (
         "reluviz.record.event_file",
+        "masked_checksum",
         "from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c\n"
         "masked_checksum = lambda data: struct.pack('<I', masked_crc32c(data))",
     ),
 }
-"""Mechanism -> module, and code that switches the mechanism off when it runs in the module after its import."""
+"""Mechanism -> module, a name in it, and code that switches the mechanism off when it runs in the module."""
 
 SITE = """
 import importlib.abc, importlib.machinery, sys
@@ -92,7 +98,7 @@ def main() -> None:
     )
     rows = []
     with TemporaryDirectory() as place:
-        for name, (module, code) in PATCHES.items():
+        for name, (module, _, code) in PATCHES.items():
             if args.only in (None, name):
                 site = Path(place) / name.replace(" ", "_").replace("'", "")
                 site.mkdir()

@@ -1,8 +1,10 @@
 """The benchmark programs run and print plausible figures. No test depends on how fast anything is."""
 
+import importlib
 import itertools
 import json
 import math
+import operator
 import re
 import subprocess
 import sys
@@ -23,6 +25,7 @@ COMMANDS = {
     "logging": ["logging.py"],
     "report": ["report.py"],
     "launchers": ["launchers.py"],
+    "mechanisms": ["mechanisms.py", "--only=isal for PNG files"],
 }
 MAX_COLUMNS = 84
 """Four more than the programs' 80 columns, because figures from a busy machine have more digits."""
@@ -91,7 +94,7 @@ def test_a_program_describes_the_machine_in_80_columns(name, outputs):
 def test_every_figure_is_finite_not_negative_and_within_its_spread(name, outputs):
     cells = [cell for _, table in tables(outputs[name][0]) for cells in table.values() for cell in cells]
     figures = [numbers(cell) for cell in cells if FIGURE.match(cell)]
-    assert len(figures) > 5
+    assert len(figures) > 2
     for median, *spread in figures:
         assert math.isfinite(median)
         assert median >= 0
@@ -230,6 +233,22 @@ def test_sweeps_are_compared_by_launcher(outputs):
         assert 0 <= total[0] - first[0] < 250
         assert (total[0] > first[0]) == (helper_processes.processors() > 1)
         assert total[1] > first[1] + 100
+
+
+@pytest.mark.long
+def test_the_course_is_measured_with_and_without_a_mechanism(outputs):
+    out, _ = outputs["mechanisms"]
+    (_, table), _ = tables(out)
+    assert table["mechanism"] == ["isal for PNG files"]
+    with_it, without_it = (numbers(table[name][0])[0] for name in ("with it", "without it"))
+    assert ratios(out) == {"without isal for PNG files": pytest.approx(without_it / with_it, rel=0.02)}
+
+
+def test_the_parts_that_switch_off_a_mechanism_exist(benchmarks):
+    from benchmarks import mechanisms
+
+    for module, name, _ in mechanisms.PATCHES.values():
+        assert operator.attrgetter(name)(importlib.import_module(module))
 
 
 def test_memory_growth_is_measured_from_the_jobs_after_the_first_hundred_to_the_last_jobs(benchmarks):

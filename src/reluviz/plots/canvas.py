@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reluviz.plots.encoding import Encoder
+from reluviz.plots.encoding import encode_png
 from reluviz.plots.style import BLACK, DPI, RC, SIZE, plot_style
 from reluviz.plots.text_cache import CachedTextRenderer, PlainText
 
@@ -41,7 +41,6 @@ class Canvas:
         self.figure = figure
         renderer: Any = CachedTextRenderer(*SIZE, DPI)  # type: ignore[no-untyped-call]
         self._renderer = renderer
-        self._encoder = Encoder(np.asarray(renderer.buffer_rgba()))
         self._background: Any = None
         self._images: list[tuple[Colours, int, int]] = []
         self._animated: list[Artist] = []
@@ -89,13 +88,6 @@ class Canvas:
         self._notice.set_text(text)
         self._notice.set_visible(bool(text))
 
-    def clear(self) -> None:
-        """Remove all artists that were added to the figure, and all images."""
-        self._images.clear()
-        for artist in [*self.figure.artists]:
-            artist.remove()
-        self.redraw_background()
-
     def redraw_background(self) -> None:
         """Draw the background again in the next picture, because its artists have changed."""
         self._background = None
@@ -103,7 +95,7 @@ class Canvas:
     def png(self) -> bytes:
         """Return the current picture as the bytes of a PNG file of `SIZE` pixels."""
         self._draw()
-        return self._encoder.png()
+        return encode_png(np.asarray(self._renderer.buffer_rgba()))
 
     def _draw(self) -> None:
         if self._background is None:

@@ -6,7 +6,6 @@ Legend of shapes: S snapshots, n recorded samples.
 """
 
 import math
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,8 +62,7 @@ def history_png(x: Array, updates: Array, norms: Array) -> bytes:
     low_log = math.log10(smallest) if smallest < largest else high_log - 1
     low, high = span(float(x.min()), float(x.max()), 0)
     with plot_style():
-        canvas = _canvas()
-        canvas.clear()
+        canvas = Canvas(new_figure())
         columns = (2 * np.arange(WIDTH) + 1) * len(updates) // (2 * WIDTH)  # at the middle of each pixel
         image = image_rows(x, norm_colours(norms, low_log, high_log), low, high)[:, columns]
         canvas.add_image(image, LEFT, BOTTOM)
@@ -105,12 +103,6 @@ def _draw_colour_bar(canvas: Canvas, low_log: float, high_log: float) -> None:
     axes.add_line(np.ones(len(labels)), list(labels), marker=TICKRIGHT, **style).set_clip_box(None)
     for power, label in labels.items():
         axes.add_offset_text((1, power), (6.5, 0), label, axes.y_transform, ha="left", va="center")
-
-
-@lru_cache(1)
-def _canvas() -> Canvas:
-    """Return the canvas of all histories. It is reused: creating one takes longer than drawing on it."""
-    return Canvas(new_figure())
 
 
 def image_rows(x: Array, values: NDArray[Value], low: float, high: float) -> NDArray[Value]:
