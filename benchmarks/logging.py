@@ -27,7 +27,7 @@ from reluviz.training import prepare, run
 SNAPSHOT = {
     "parameters copied": ["reluviz.models:RegressionModule.parameter_copies"],
     "handed over": ["reluviz.training.callbacks:SnapshotLogger._take_snapshot"],
-    "losses": ["reluviz.core.functions:mean_squared_error"],
+    "losses": ["reluviz.core.snapshot:mean_squared_error"],
     "votes": ["reluviz.core.votes:summarize"],
     "geometry": [
         "reluviz.core.elbows:elbow",

@@ -1,7 +1,8 @@
-"""Measures the course job with and without each mechanism that exists only for speed.
+"""Measures whole commands with and without each mechanism that exists only for speed.
 
-The job is `train -m +exp=course` from shell to exit, in a fresh folder. A mechanism is switched off by a patch that a
-`sitecustomize` applies in all processes of the job, when the module that has the mechanism is imported.
+The command is `train -m +exp=course` in a fresh folder, or for drawing `export last --gif`, from shell to exit. A
+mechanism is switched off by a patch that a `sitecustomize` applies in all processes of the command, when the module
+that has the mechanism is imported.
 """
 
 import sys
@@ -16,6 +17,7 @@ import functools
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Report, add_write_option, format_ratio, in_turn, markdown_table
@@ -28,21 +30,16 @@ PATCHES = {
         "without_gc",
         "from contextlib import nullcontext as without_gc",
     ),
-    "Lightning without a profiler": ("reluviz.training.lightning_startup", "no_profiler", "no_profiler = lambda: None"),
     "exit without Python's cleanup": (
         "reluviz.cli.interrupts",
         "raise_ignored_interrupts",
         "import atexit; register = atexit.register\n"
         "atexit.register = lambda f, *a, **k: f if f.__name__ == 'exit_without_cleanup' else register(f, *a, **k)",
     ),
-    "cached views of tensors": (
-        "reluviz.engines.array_views",
-        "ArrayViews.get",
-        "ArrayViews.get = lambda self, named, names: {name: named[name].detach().numpy() for name in names}",
-    ),
     "text cache of pictures": (
         "reluviz.plots.text_cache",
         "CachedTextRenderer.draw_text",
+        "PlainText.draw = Text.draw\n"
         "CachedTextRenderer.draw_text = backend_agg.RendererAgg.draw_text\n"
         "CachedTextRenderer.get_text_width_height_descent = backend_agg.RendererAgg.get_text_width_height_descent",
     ),
@@ -79,7 +76,10 @@ class Patch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 sys.meta_path.insert(0, Patch())
 """
-JOB = ("train", "-m", "+exp=course")
+COURSE = ("train", "-m", "+exp=course")
+GIF = ("export", "last", "--gif", "--force")
+DRAWING = {"text cache of pictures"}
+"""Mechanisms that are measured on `GIF`: a run draws while it trains, an animation only draws."""
 QUICK = ("updates=2000",)
 
 
@@ -94,33 +94,46 @@ def main() -> None:
     times = args.runs or (1 if args.quick else 5)
     report = Report("mechanisms", "mechanisms.py: with and without each mechanism")
     report.add_text(
-        f"The job `{' '.join(JOB)}` from shell to exit, in seconds, with a warm cache. Runs of both, in turn: {times}."
+        f"Seconds from shell to exit of `{' '.join(COURSE)}`, and of `{' '.join(GIF[:3])}` where GIF is named, with a"
+        f" warm cache. Runs of both, in turn: {times}."
     )
     rows = []
-    with TemporaryDirectory() as place:
+    updates = QUICK if args.quick else ()
+    with TemporaryDirectory() as place, TemporaryDirectory() as recorded:
         for name, (module, _, code) in PATCHES.items():
-            if args.only in (None, name):
-                site = Path(place) / name.replace(" ", "_").replace("'", "")
-                site.mkdir()
-                (site / "sitecustomize.py").write_text(SITE.format(module=module, code=code))
-                jobs = {True: functools.partial(_seconds, None, args.quick)}
-                jobs[False] = functools.partial(_seconds, site, args.quick)
-                found = in_turn(times, jobs)
-                rows.append((name, str(found[True]), str(found[False])))
-                report.add_ratio(f"without {name}", format_ratio(found[False].median / found[True].median))
+            if args.only not in (None, name):
+                continue
+            site = Path(place) / name.replace(" ", "_").replace("'", "")
+            site.mkdir()
+            (site / "sitecustomize.py").write_text(SITE.format(module=module, code=code))
+            if name in DRAWING:
+                _seconds((*COURSE, *updates), None, recorded)
+                command, folder = GIF, recorded
+            else:
+                command, folder = (*COURSE, *updates), None
+            places = {True: None, False: site}
+            found = in_turn(times, {on: functools.partial(_seconds, command, at, folder) for on, at in places.items()})
+            rows.append((f"{name} (GIF)" if name in DRAWING else name, str(found[True]), str(found[False])))
+            report.add_ratio(f"{name}: without / with", format_ratio(found[False].median / found[True].median))
     report.add_text(markdown_table(("mechanism", "with it", "without it"), rows))
     report.finish(args.write)
 
 
-def _seconds(site: Path | None, quick: bool) -> float:
-    """Return how long the job takes, with the patch of a folder if one is given."""
+def _seconds(command: Sequence[str], site: Path | None, folder: str | None) -> float:
+    """Return how long a command takes.
+
+    Args:
+        command: the words after `python -m reluviz`.
+        site: the folder of a patch, or None.
+        folder: where it runs; None stands for a new folder.
+    """
     environment = dict(os.environ)
     if site is not None:
         environment["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [environment.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "reluviz", *JOB, *(QUICK if quick else ())]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as new:
         started = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        words = [sys.executable, "-m", "reluviz", *command]
+        subprocess.run(words, cwd=folder or new, env=environment, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - started
 
 

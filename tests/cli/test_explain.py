@@ -202,6 +202,19 @@ def test_the_votes_of_the_network_agree_with_autograd(explained: Explain) -> Non
     assert found["gradient_noise_scale"] == pytest.approx(noise / (mean @ mean))
 
 
+def test_votes_do_not_depend_on_how_many_points_are_computed_at_a_time(
+    explained: Explain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = explained("exp=relu", "model.width=3")["points"]
+    # 10 parameters: chunks of 7 points, the last one of 4
+    monkeypatch.setattr("reluviz.cli.explain.facts.MAX_CHUNK_ENTRIES", 79)
+    chunks = explained("exp=relu", "model.width=3")["points"]
+    assert whole.keys() == chunks.keys()
+    for name, values in whole.items():
+        assert chunks[name] == pytest.approx(values, rel=1e-12, abs=1e-15), name
+    assert sum(chunks["vote_share"]) == pytest.approx(1)
+
+
 def test_the_units_of_the_network(explained: Explain) -> None:
     found = explained("+exp=relu", "model.elbows=torch", "model.width=50")
     units = found["units"]

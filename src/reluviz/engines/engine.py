@@ -4,7 +4,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, G p
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from reluviz.data.segments import Piece
-from reluviz.engines.array_views import ArrayViews
 
 compile_listeners: list[Callable[[], None]] = []
 """Functions called when a kernel is compiled, which takes seconds, but not when its code is read from disk."""
@@ -29,7 +28,6 @@ class ModelState:
         predict: f(x), [R, N]; x is [N] or [R, N].
         replicas: R.
         ridge: lambda of the closed-form solution of the output layer.
-        views: the cache used by `arrays`.
     """
 
     model: str
@@ -37,11 +35,10 @@ class ModelState:
     predict: Callable[[Tensor], Tensor]
     replicas: int
     ridge: float = 0.0
-    views: ArrayViews = field(default_factory=ArrayViews)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return zero-copy views of the parameters, name -> [R] or [R, W]; the parameters must be on the CPU."""
-        return self.views.get(self.parameters, tuple(self.parameters))
+        return {name: value.detach().numpy() for name, value in self.parameters.items()}
 
 
 class Engine(Protocol):

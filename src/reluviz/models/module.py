@@ -20,7 +20,6 @@ from reluviz.data.dataset import Dataset
 from reluviz.data.ranges import different_seeds
 from reluviz.data.samplers import Sampler
 from reluviz.data.segments import Segment
-from reluviz.engines.array_views import ArrayViews
 from reluviz.engines.choose import choose
 from reluviz.engines.engine import Engine, ModelState
 from reluviz.engines.predict import TensorParameters
@@ -71,7 +70,6 @@ class RegressionModule(L.LightningModule):
         self.engine: Engine | None = None
         self.engine_seconds = 0.0
         self.progress_callback: Callable[[int], None] = lambda update: None
-        self._views = ArrayViews()
         self._cached_points: tuple[tuple[Dataset, torch.dtype, torch.device], tuple[Tensor, Tensor]] | None = None
         self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
@@ -92,7 +90,7 @@ class RegressionModule(L.LightningModule):
 
     def parameter_views(self) -> dict[str, NDArray[Any]]:
         """Return zero-copy NumPy views of the parameters, name -> [R] or [R, W]; they must be on the CPU."""
-        return self._views.get(self._parameters, PARAMETERS[self.model])
+        return {name: getattr(self, name).detach().numpy() for name in PARAMETERS[self.model]}
 
     def values(self) -> dict[str, Tensor]:
         """Return detached float64 copies of the parameters, name -> [R] or [R, W]."""
@@ -128,7 +126,7 @@ class RegressionModule(L.LightningModule):
         """Return the model as an engine sees it."""
         parameters = {name: getattr(self, name) for name in PARAMETERS[self.model]}
         ridge = getattr(self, "ridge", 0.0)
-        return ModelState(self.model, parameters, self.__call__, len(self.seeds), ridge, self._views)
+        return ModelState(self.model, parameters, self.__call__, len(self.seeds), ridge)
 
     def requirements(self, sampler: Sampler | None) -> Requirements:
         """Return the features that an engine must support to train this module on minibatches of this sampler."""
@@ -265,7 +263,7 @@ class RegressionModule(L.LightningModule):
         named = {name: value for name, value in (self._parameters | self._buffers).items() if value is not None}
         if self._modules or not all(_can_be_viewed(value) for value in named.values()):
             return [(value, value.detach().clone()) for value in (*self.parameters(), *self.buffers())]
-        return [(named[name], array.copy()) for name, array in self._views.get(named, tuple(named)).items()]
+        return [(value, value.detach().numpy().copy()) for value in named.values()]
 
     def _restore_state(self, saved: tuple[Any, ...]) -> None:
         """Restore the result of `_save_state`."""

@@ -4,8 +4,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
 
 HARMLESS_WARNINGS = (
     r".*does not have many workers.*",
@@ -52,20 +51,3 @@ def without_gc() -> Iterator[None]:
         gc.freeze()
         if was_on:
             gc.enable()
-
-
-def no_profiler() -> Any:
-    """Return a Lightning profiler that measures nothing.
-
-    Lightning's `PassThroughProfiler` makes a new context for each of the forty actions of a segment; this profiler
-    reuses a single context.
-    """
-    from lightning.pytorch.profilers import PassThroughProfiler
-
-    nothing = nullcontext()
-
-    class NoProfiler(PassThroughProfiler):
-        def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
-            return nothing
-
-    return NoProfiler()

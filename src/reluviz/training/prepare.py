@@ -22,7 +22,7 @@ from reluviz.errors import UserError
 from reluviz.models.module import RegressionModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.training.instantiate import build, find_target
-from reluviz.training.lightning_startup import no_profiler, quiet, without_gc
+from reluviz.training.lightning_startup import quiet, without_gc
 from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
 
 RESERVED_TRAINER_ARGUMENTS = (
@@ -149,9 +149,8 @@ def make_trainer(settings: Mapping[str, Any], **reserved: Any) -> L.Trainer:
     """
     disabled: dict[str, Any] = {"log_every_n_steps": 0, "num_sanity_val_steps": 0}
     disabled |= {"enable_checkpointing": False, "enable_model_summary": False}
-    profiler = {} if settings.get("profiler") else {"profiler": no_profiler()}
     try:
-        return L.Trainer(**{**settings, **profiler}, **reserved, **disabled)
+        return L.Trainer(**settings, **reserved, **disabled)
     except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         shown = " ".join(f"trainer.{name}={value}" for name, value in settings.items())
         raise UserError(f"{shown}: {' '.join(str(error).split())}") from error

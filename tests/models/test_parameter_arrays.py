@@ -1,13 +1,11 @@
 """Views and copies of the tensors of a module as NumPy arrays."""
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from reluviz.engines.array_views import ArrayViews
 from reluviz.models import ReLUModule
 
 
@@ -28,7 +26,7 @@ def test_parameter_views_follow_the_tensors_of_the_module() -> None:
     first = module.parameter_views()
     with torch.no_grad():
         module.bias.add_(1)
-    assert module.parameter_views()["bias"] is first["bias"]
+    assert np.shares_memory(module.parameter_views()["bias"], first["bias"])
     np.testing.assert_array_equal(first["bias"], module.bias.detach())
     module.load_state_dict({name: value + 2 for name, value in module.state_dict().items()})
     np.testing.assert_array_equal(first["bias"], module.bias.detach())
@@ -50,9 +48,6 @@ def test_a_copied_module_does_not_share_the_views_of_the_original() -> None:
         other.parameter_views()["bias"][...] = 7
         assert (other.bias == 7).all()
         assert not (module.bias == 7).any()
-    views = ArrayViews()
-    views.get({"a": torch.ones(2)}, ("a",))
-    assert pickle.loads(pickle.dumps(views))._cache == {}
 
 
 def test_saved_tensors_can_be_restored() -> None:
