@@ -12,6 +12,8 @@ from reluviz.files import atomic_write
 from reluviz.plots.style import DPI, RC
 
 FORMATS = ("png", "svg", "pdf")
+WRITER: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}}}
+"""Arguments of `savefig` by format. At level 3 a PNG file is a fifth larger than at 6 and takes a third less time."""
 
 
 def checked_formats(formats: Sequence[str]) -> tuple[str, ...]:
@@ -37,7 +39,9 @@ def save(picture: Picture, folder: Path, formats: Sequence[str]) -> list[Path]:
     for format_ in formats:
         path = folder / f"{picture.name}.{format_}"
         with atomic_write(path) as partial, rc_context(settings):
-            picture.figure.savefig(partial, dpi=2 * DPI, metadata=_metadata(picture, format_))
+            picture.figure.savefig(
+                partial, dpi=2 * DPI, metadata=_metadata(picture, format_), **WRITER.get(format_, {})
+            )
         written.append(path)
     return written
 
