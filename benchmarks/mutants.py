@@ -59,6 +59,32 @@ TIMEOUT_SECONDS = 600
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "engines/minibatch_kernels.py",
+        "low, high = starts[cell], starts[cell + 1]",
+        "low, high = starts[cell], starts[cell + 2]",
+    ): "the binary search finds the same place in a larger part of the sorted keys",
+    **{
+        ("core/functions.py", before, after): "only the number of values that are held at a time changes"
+        for before, after in (
+            (
+                "replicas, sample_step = len(next(iter(p.values()))), max(1, entries // width)",
+                "replicas, sample_step = len(next(iter(p.values()))), max(2, entries // width)",
+            ),
+            (
+                "replicas, sample_step = len(next(iter(p.values()))), max(1, entries // width)",
+                "replicas, sample_step = len(next(iter(p.values()))), max(1, entries * width)",
+            ),
+            (
+                "replica_step = max(1, entries // (width * min(sample_step, len(x))))",
+                "replica_step = max(2, entries // (width * min(sample_step, len(x))))",
+            ),
+            (
+                "replica_step = max(1, entries // (width * min(sample_step, len(x))))",
+                "replica_step = max(1, entries * (width * min(sample_step, len(x))))",
+            ),
+        )
+    },
+    (
         "engines/philox.py",
         "start = builder.gep(array.data, [ir.Constant(ir.IntType(64), first * LANES)])",
         "start = builder.gep(array.data, [ir.Constant(ir.IntType(65), first * LANES)])",
@@ -88,11 +114,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "v = _combine(right, shrink * _project(left, y - np.expand_dims(level, -1)))",
         "v = _combine(right, shrink * _project(left, y + np.expand_dims(level, -1)))",
     ): "the left singular vectors of centred features are orthogonal to constants",
-    (
-        "core/theory/relu.py",
-        "return np.concatenate([value.reshape(*value.shape[:2], -1) for value in features.values()], axis=-1)",
-        "return np.concatenate([value.reshape(*value.shape[:2], -2) for value in features.values()], axis=-1)",
-    ): "NumPy takes any negative length as the one that is left",
     (
         "core/theory/baselines.py",
         "ranks = [0] if least_squares is None else least_squares.rank",
@@ -166,7 +187,9 @@ def python_mutants(file: str) -> Iterator[Mutant]:
         elif isinstance(node, ast.AnnAssign):
             skip(node.annotation)
         elif isinstance(node, ast.FunctionDef):
-            # defaults of limits; annotations
+            # defaults of limits; annotations; sizes of caches
+            for decorator in node.decorator_list:
+                skip(decorator)
             for argument in (*node.args.args, *node.args.kwonlyargs):
                 skip(argument.annotation)
             skip(node.returns)
@@ -181,6 +204,9 @@ def python_mutants(file: str) -> Iterator[Mutant]:
         if (line, column) in skipped:
             continue
         if token.type == tokenize.NUMBER:
+            # NumPy takes any negative length as the one that is left
+            if re.search(r"reshape\([^()]*(?:\([^()]*\)[^()]*)*-$", lines[line - 1][:start]):
+                continue
             yield Mutant(file, line, start, token.end[1], changed_number(token.string))
         elif token.type == tokenize.OP:
             before, after = lines[line - 1][:start].rstrip(), lines[line - 1][token.end[1] :]
@@ -198,11 +224,13 @@ def python_mutants(file: str) -> Iterator[Mutant]:
 
 
 def script_mutants(file: str) -> Iterator[Mutant]:
-    """Yield the mutants of a JavaScript file: none in comments and texts."""
+    """Yield the mutants of a JavaScript file: none in comments, texts and the values of constants."""
     source = (ROOT / SOURCE / file).read_text(encoding="utf-8")
     blank = re.compile(r"/\*.*?\*/|//[^\n]*|\"[^\"\n]*\"|'[^'\n]*'|`[^`]*`|^import[^\n]*", re.DOTALL | re.MULTILINE)
     code = blank.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), source)
     for number, line in enumerate(code.splitlines(), 1):
+        if re.match(r"(?:export )?const [A-Z_]+ = [\d.]+;", line):
+            continue
         for found in re.finditer(r"(?<= )(===|!==|>=|<=|>|<|\+|-|\*|/)(?= )", line):
             new = COMPARISONS.get(found[1]) or OPERATORS[found[1]]
             yield Mutant(file, number, *found.span(), new)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from reluviz.analysis.report import statistics
 from reluviz.analysis.report.statistics import CONFIDENCE, holm, median_interval, sign_test
 
 Q = (25, 50, 75)
@@ -23,6 +24,28 @@ def test_the_interval_agrees_with_resampling(n: int) -> None:
     for found, wanted in ((low, tail), (high, 100 - tail)):
         below, upto = 100 * (medians < found - 1e-9).mean(), 100 * (medians <= found + 1e-9).mean()
         assert below - 0.4 <= wanted <= upto + 0.4
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
+def test_the_drawn_medians_have_the_frequencies_of_all_resamples(n: int) -> None:
+    # sums of different pairs of these values differ, so that each median says which values it is the mean of
+    values = 2.0 ** np.arange(n)
+    drawn = values[statistics._ranks(n)].mean(axis=0)
+    every = np.median(list(itertools.product(values, repeat=n)), axis=1)
+    assert set(drawn) <= set(every)
+    for median in set(every):
+        probability = (every == median).mean()
+        deviation = math.sqrt(probability * (1 - probability) / statistics.RESAMPLES)
+        assert abs((drawn == median).mean() - probability) <= 4 * deviation, median
+
+
+def test_a_position_that_was_rounded_to_the_end_has_the_last_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rounded:
+        def beta(self, a: int, b: int, size: int) -> np.ndarray:
+            return np.ones(size)
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Rounded())
+    assert (statistics._ranks.__wrapped__(4) == 3).all()
 
 
 def test_the_interval_depends_on_the_values_alone() -> None:
@@ -64,4 +87,5 @@ def test_holm_adjusts_p_values_as_in_the_paper() -> None:
     # 4 x 0.01, then 3 x 0.013 raised to 0.04, 2 x 0.04, 1 x 0.2
     assert holm([0.04, 0.01, 0.2, 0.013]) == pytest.approx([0.08, 0.04, 0.2, 0.04])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.9, 0.7]) == [1.0, 1.0]
     assert holm([]) == []

@@ -20,7 +20,8 @@ from reluviz.data import (
 )
 from reluviz.data import samplers as samplers_module
 from reluviz.data import segments as segments_module
-from reluviz.data.samplers import Minibatches, RandomFill, ThreadBuffer, uniform
+from reluviz.data.samplers import Minibatches, RandomFill, ThreadBuffer, checked_batch, uniform
+from reluviz.errors import UserError
 
 UPDATES, SAMPLES = 60, 30
 POLICIES = {
@@ -148,6 +149,40 @@ def test_the_order_of_an_epoch_does_not_depend_on_the_batch_size() -> None:
 def test_all_orders_of_an_epoch_are_equally_likely() -> None:
     orders = Counter(map(tuple, Epoch(4).draw([0], 0, 12_000, 4)[0].tolist()))
     assert abs(chi_square(orders, 24)) < 4
+
+
+@pytest.mark.parametrize(("samples", "batch", "by_order"), [(32, 16, False), (31, 16, True)])
+def test_batches_without_replacement_are_drawn_by_order_if_the_square_of_b_exceeds_8_n(
+    samples: int, batch: int, by_order: bool
+) -> None:
+    drawn = WithoutReplacement(batch).draw([3], 0, 50, samples)[0]
+    # only batches drawn by order are sorted
+    assert (np.diff(drawn) > 0).all() == by_order
+
+
+def test_batches_drawn_by_order_are_the_points_with_the_smallest_numbers() -> None:
+    drawn = WithoutReplacement(60).draw([3], 5, 25, 200)[0]
+    numbers = uniform(3, 2, 5 * 200, 20 * 200).reshape(20, 200)
+    np.testing.assert_array_equal(drawn, np.sort(np.argsort(numbers, axis=1)[:, :60], axis=1))
+
+
+def test_points_of_an_epoch_with_equal_numbers_keep_their_order() -> None:
+    def fill(seed: int, stream: int, start: int, scale: float, out: np.ndarray) -> None:
+        out[...] = (np.arange(start, start + out.size) % 2).reshape(out.shape)
+
+    drawn = Epoch(200).draw([3], 0, 2, 200, fill)[0]
+    np.testing.assert_array_equal(drawn, [[*range(0, 200, 2), *range(1, 200, 2)]] * 2)
+
+
+def test_a_batch_may_hold_all_points() -> None:
+    assert checked_batch(WithoutReplacement(5), 5) == checked_batch(Epoch(5), 5) == 5
+    with pytest.raises(UserError, match="more than the 4 points"):
+        checked_batch(Epoch(5), 4)
+
+
+@pytest.mark.parametrize("kind", [WithReplacement, WithoutReplacement, Epoch])
+def test_a_batch_has_40_points_unless_told(kind: type[Minibatches]) -> None:
+    assert kind().batch(200) == 40
 
 
 def test_full_batches_need_no_indices() -> None:

@@ -2,8 +2,12 @@
 
 import copy
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,6 +228,15 @@ def test_it_follows_the_reference_engine(case: Case, monkeypatch: pytest.MonkeyP
     assert_close(module, wanted, tolerance)
     # gradients are differences, which lose digits, and the second moment squares them
     assert_same_state(*optimizers, tolerance=100 * tolerance)
+
+
+def test_the_sorted_kernels_stay_within_their_arrays(tmp_path: Path) -> None:
+    # numba checks bounds only if this is set before it compiles
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    cases = "test_it_follows_the_reference_engine and sorted and all-float64-course and (sgd or adam-all)"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__, "-k", cases]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("train_mode", ["all", "output", "hidden"])

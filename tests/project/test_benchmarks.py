@@ -251,6 +251,36 @@ def test_the_parts_that_switch_off_a_mechanism_exist(benchmarks):
         assert operator.attrgetter(name)(importlib.import_module(module))
 
 
+def test_mutants_that_are_said_to_change_nothing_exist(benchmarks):
+    from benchmarks import mutants
+
+    every = {(mutant.file, *(line.strip() for line in mutant.lines())) for mutant in mutants.all_mutants()}
+    assert len(every) > 1500
+    assert set(mutants.EQUIVALENT) <= every
+
+
+@pytest.mark.long
+def test_a_mutant_is_tried_on_a_copy_of_the_project(benchmarks, tmp_path):
+    from queue import Queue
+
+    from benchmarks import mutants
+
+    (elbow,) = (
+        mutant
+        for mutant in mutants.all_mutants("core/elbows.py")
+        if mutant.new == "*" and "-b / w" in mutant.lines()[0]
+    )
+    copies = Queue()
+    copies.put(mutants.copy_project(tmp_path))
+    before = (ROOT / "src/reluviz/core/elbows.py").read_text()
+    assert "tests/core/" in mutants.try_mutant(elbow, copies)
+    assert (ROOT / "src/reluviz/core/elbows.py").read_text() == before
+    copy = copies.get()
+    assert (copy / "src/reluviz/core/elbows.py").read_text() == before
+    # without a change no test fails
+    assert mutants.run_tests(copy, "tests/core/test_elbows.py").returncode == 0
+
+
 def test_memory_growth_is_measured_from_the_jobs_after_the_first_hundred_to_the_last_jobs(benchmarks):
     from benchmarks.launchers import SweepResult, _growth, _one_process
     from benchmarks.measure import Report
