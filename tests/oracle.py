@@ -1,6 +1,8 @@
 """PyTorch's automatic differentiation as the oracle of the formulas: arrays in, arrays out, float64."""
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -8,10 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import grad, vmap
 
-from reluviz.engines import predict as functions
+from reluviz import models
+from reluviz.core.models import MODELS
 
 Array = NDArray[np.float64]
-PREDICT = {"constant": functions.constant, "linear": functions.linear, "relu": functions.relu}
+
+
+def _predict_functions() -> dict[str, Callable[[Mapping[str, Tensor], Tensor], Tensor]]:
+    """Return the torch functions of all models, from all files of `reluviz.models`."""
+    names = [each.name for each in pkgutil.iter_modules(models.__path__)]
+    found = [vars(importlib.import_module(f"reluviz.models.{name}")).values() for name in names]
+    classes = [each for values in found for each in values if isinstance(each, type)]
+    return {each.model: each.predict for each in classes if each.__dict__.get("model") in MODELS}
+
+
+PREDICT = _predict_functions()
 
 
 def tensors(p: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -47,7 +60,7 @@ def per_sample_gradients(model: str, p: Mapping[str, Array], x: Array, y: Array)
 def slopes(p: Mapping[str, Array], x: Array) -> Array:
     """Return f'(x) of a ReLU network; x is [N] or [R, N], the result [R, N]."""
     at = torch.tensor(x).expand(len(p["output_bias"]), -1).clone().requires_grad_()
-    return torch.autograd.grad(functions.relu(tensors(p), at).sum(), at)[0].numpy()
+    return torch.autograd.grad(PREDICT["relu"](tensors(p), at).sum(), at)[0].numpy()
 
 
 def close(actual: Array, expected: Array, atol: float = 1e-12) -> None:

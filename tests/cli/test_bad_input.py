@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 from reluviz.__main__ import main
+from reluviz.core.models import MODELS
 from reluviz.data import piecewise_linear
+
+NAMES = ", ".join(sorted(MODELS))
 
 WHOLE_NUMBER = "must be a whole number of at least"
 FILES = {
@@ -47,8 +50,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "experiment": ("+exp=rleu", "exp=rleu: must be one of batch, constant, course,", "did you mean relu?"),
     "experiment_without_plus": ("exp=rleu", "exp=rleu: ", "did you mean relu?"),
     "experiment_null": ("exp=null", "exp=null: must be one of batch, constant, course,"),
-    "model": ("model=rleu", "model=rleu: must be one of constant, linear, relu; did you mean relu?"),
-    "model_null": ("model=null", "model=null: must be one of constant, linear, relu"),
+    "model": ("model=rleu", f"model=rleu: must be one of {NAMES}; did you mean relu?"),
+    "model_null": ("model=null", f"model=null: must be one of {NAMES}"),
     "model_twice": ("+model=linear", "model: is chosen twice"),
     "no_model": ("~model", "model: is missing"),
     "no_updates": ("~updates", "updates: is missing"),

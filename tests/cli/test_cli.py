@@ -16,6 +16,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from reluviz.__main__ import main
+from reluviz.core.models import MODELS
 
 GOLDEN = Path(__file__).parent / "help.txt"
 COMMAND = [sys.executable, "-m", "reluviz"]
@@ -123,7 +124,7 @@ def test_the_console_script_runs_the_module():
 def test_the_help_of_train_names_choices_and_keys_and_creates_nothing(tmp_path):
     done = run_process("train", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "model: constant, linear, relu\n" in done.stdout
+    assert f"model: {', '.join(sorted(MODELS))}\n" in done.stdout
     assert "exp: batch, constant, course," in done.stdout
     assert "\nupdates: 150000\n" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -251,7 +251,7 @@ def test_the_parts_that_switch_off_a_mechanism_exist(benchmarks):
         assert operator.attrgetter(name)(importlib.import_module(module))
 
 
-def test_mutants_that_are_said_to_change_nothing_exist(benchmarks):
+def test_the_mutants_named_as_equivalent_exist(benchmarks):
     from benchmarks import mutants
 
     every = {(mutant.file, *(line.strip() for line in mutant.lines())) for mutant in mutants.all_mutants()}

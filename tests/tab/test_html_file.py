@@ -10,6 +10,7 @@ from browser import current_state, open_page, require_browser, wait_for_state
 from tab_runs import drifting_networks, random_network
 
 from reluviz.core.functions import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.data.targets import piecewise_linear
 from reluviz.tab import html_file, series, wire_format
 from reluviz.tab.static_files import read_static, resolve_import, static_files
@@ -110,7 +111,7 @@ def test_a_model_that_the_page_does_not_know_is_named_in_one_sentence(
     )
     with open_page(request.getfixturevalue("browser")) as view:
         view.goto((tmp_path / "page.html").as_uri())
-        view.get_by_text('This page cannot show the model "cubic"; it knows constant, linear, relu.').wait_for()
+        view.get_by_text(f'This page cannot show the model "cubic"; it knows {", ".join(sorted(MODELS))}.').wait_for()
         assert current_state(view)["message"].startswith("new cannot be shown.")
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tab_runs import Array, random_network
 
 from reluviz.core import elbows, functions, theory, votes
+from reluviz.core.models import MODELS
 from reluviz.core.models.one_parameter import one_parameter_model
 from reluviz.data.targets import piecewise_linear
 from reluviz.models.relu import TRAINED
@@ -294,7 +295,7 @@ def test_a_point_where_theta_does_not_change_f_asks_for_no_theta(run: Any) -> No
 
 def test_an_unknown_model_is_refused_in_one_sentence(run: Any) -> None:
     found = run("try { models.modelNamed('cubic') } catch (error) { return error.message }")
-    assert found == 'This page cannot show the model "cubic"; it knows constant, linear, relu.'
+    assert found == f'This page cannot show the model "cubic"; it knows {", ".join(sorted(MODELS))}.'
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from reluviz.analysis.run_arrays import RunArrays
     from reluviz.plots import FitPicture, VotesPicture
 
-PICTURE_KINDS = (tags.FIT, tags.VOTES)
 TRAIL_PICTURES = 10
 """A run draws this many pictures by default; a picture of theta shows the values of the earlier pictures too."""
 
@@ -57,8 +56,8 @@ def figure(run: "RunArrays", index: int, kind: str, replica: int = 0) -> "Figure
 def _new_picture(run: "RunArrays", kind: str, replica: int) -> "FitPicture | VotesPicture":
     from reluviz.plots import FitPicture, VotesPicture
 
-    if kind not in PICTURE_KINDS:
-        raise UserError(f"{kind}: must be one of {', '.join(PICTURE_KINDS)}")
+    if kind not in tags.PICTURE_KINDS:
+        raise UserError(f"{kind}: must be one of {', '.join(tags.PICTURE_KINDS)}")
     if not 0 <= replica < len(run.seeds):
         raise UserError(f"replica {replica}: {run.folder} has {len(run.seeds)}, counted from 0")
     if kind == tags.FIT:

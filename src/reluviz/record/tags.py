@@ -32,6 +32,8 @@ UNITS = "units"
 VOTES_EFFECTIVE = "votes/effective"
 VOTES_HISTOGRAM = "votes"
 FIT, VOTES, VOTES_HISTORY = "fit", "votes", "votes/history"
+PICTURE_KINDS = (FIT, VOTES)
+"""Pictures that can be drawn of any snapshot."""
 DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS = (
     "reluviz/data",
     "reluviz/params",

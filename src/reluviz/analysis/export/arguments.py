@@ -19,7 +19,6 @@ FORMATS = {
     "npz": "NumPy arrays over the snapshots",
 }
 PICTURE_FORMATS, ANIMATION_FORMATS = ("png", "svg", "pdf"), ("gif", "mp4")
-PICTURE_KINDS = (tags.FIT, tags.VOTES)
 MAX_FPS = 50
 """Frames per second: a GIF stores durations in hundredths of a second, and browsers show at most 50 frames."""
 
@@ -115,7 +114,7 @@ def _parser() -> _Parser:
     )
     for name, purpose in FORMATS.items():
         parser.add_argument(f"--{name}", action="store_true", help=purpose)
-    parser.add_argument("--kind", choices=PICTURE_KINDS, help="which picture (default: fit)")
+    parser.add_argument("--kind", choices=tags.PICTURE_KINDS, help="which picture (default: fit)")
     parser.add_argument(
         "--at",
         metavar="UPDATES",

@@ -87,7 +87,7 @@ def _outputs(format_name: str, runs: list[Run], options: Arguments) -> Iterator[
     if format_name == "html":
         yield OutputFile(Path(f"{_common_name(runs, names)}.html"), partial(_page, dict(zip(names, runs, strict=True))))
         return
-    suffix = "" if options.kind == "fit" else f"-{options.kind}"
+    suffix = "" if options.kind == "fit" else f"-{options.kind.replace('/', '-')}"
     for name, run in zip(names, runs, strict=True):
         if format_name in PICTURE_FORMATS:
             for update in _updates(run, options):
