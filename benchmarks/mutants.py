@@ -59,6 +59,16 @@ TIMEOUT_SECONDS = 600
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "core/elbows.py",
+        "leftmost = np.where((w < 0) & finite, active_slope(w, v), 0).sum(-1, keepdims=True)",
+        "leftmost = np.where((w <= 0) & finite, active_slope(w, v), 0).sum(-1, keepdims=True)",
+    ): "a unit with w = 0 has no finite elbow",
+    (
+        "tab/static/core/models/relu.js",
+        "for (let i = 0; i < squares.length; i++) {",
+        "for (let i = 0; i <= squares.length; i++) {",
+    ): "a typed array ignores an index beyond its end",
+    (
         "engines/minibatch_kernels.py",
         "low, high = starts[cell], starts[cell + 1]",
         "low, high = starts[cell], starts[cell + 2]",

@@ -72,6 +72,19 @@ def test_the_slopes_of_the_pieces_equal_the_derivative_of_the_forward_pass(case:
     close(elbows.pieces(p).derivative(x), slopes(p, x), 1e-12)
 
 
+def test_the_derivative_at_an_elbow_is_the_limit_from_the_left() -> None:
+    p = one_network([2.0, -4.0], [-1.0, 1.0], [1.0, 0.5])
+    # elbows at 0.5 and 0.25, with slope jumps 2 and 2
+    assert elbows.pieces(p).derivative(np.array([0.2, 0.25, 0.3, 0.5, 0.6])).tolist() == [[-2.0, -2.0, 0.0, 0.0, 2.0]]
+
+
+def test_a_unit_without_an_elbow_does_not_change_the_slope() -> None:
+    p = one_network([2.0, 0.0, 1e-320], [-1.0, 1.0, 1.0], [1.0, 5.0, 7.0])
+    parts = elbows.pieces(p)
+    assert parts.breaks.tolist() == [[0.5, np.inf, np.inf]]
+    assert parts.slope.tolist() == [[0.0, 2.0, 2.0, 2.0]]
+
+
 @pytest.mark.parametrize("offset", [1e3, -1e6, 1e9])
 def test_pieces_are_as_exact_as_the_forward_pass_far_from_the_origin(offset: float) -> None:
     p = network(6, offset, offset + 1)

@@ -54,7 +54,7 @@ function tangentProducts(p, x, G, trained) {
     // |df/dw|^2 + |df/db|^2 of an active point is ofX x^2 + ofOne
     const ofX = has.w ? v * v : 0, ofOne = has.b ? v * v : 0, ofHidden = has.v ? 1 : 0;
     const alongX = v * G.w[k], alongOne = v * G.b[k], alongHidden = G.v[k];
-    for (let i = 0; i < n; i++) {
+    for (let i = 0; i < squares.length; i++) {
       const at = x[i], h = hidden(slope, bias, at);
       squares[i] += ofHidden * h * h;
       along[i] += alongHidden * h;
