@@ -61,9 +61,7 @@ def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:
     """
     for name, node in nodes.items():
         if node is not None and not isinstance(node, dict):
-            raise UserError(
-                f"callbacks.{name}={node}: must be null, for none, or name a class in callbacks.{name}._target_"
-            )
+            raise UserError(f"callbacks.{name}={node}: must be null (none) or have callbacks.{name}._target_, a class")
     return {name: node for name, node in nodes.items() if node is not None}
 
 

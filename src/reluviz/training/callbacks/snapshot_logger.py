@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
+from reluviz.console import Console
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.snapshot import RawSnapshot, Snapshots
 from reluviz.core.theory import linear
@@ -236,8 +237,9 @@ class SnapshotLogger(L.Callback):
 @functools.cache
 def _say_that_nothing_is_recorded() -> None:
     """Print a line to standard error, once in a process: a program may train many modules without a logger."""
-    # Hydra switches Python's logging off
-    print("SnapshotLogger: nothing is recorded, because the trainer has no logger", file=sys.stderr)
+    # not with Python's logging, which Hydra switches off
+    line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def _optimum(model: str, dataset: Dataset) -> float | None:
