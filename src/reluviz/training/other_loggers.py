@@ -4,6 +4,7 @@ Threads compute and draw the snapshots, but a logger expects calls from the trai
 steps that do not decrease. So finished snapshots wait here until the training thread passes them on.
 """
 
+import inspect
 import io
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,10 @@ Pictures = Mapping[str, bytes]
 
 
 class OtherLoggers:
-    """The scalars of snapshots for every logger, and their pictures for loggers with a method `log_image`.
+    """Passes scalars to every logger, and pictures to those that take them; see `_takes_pictures`.
 
     Args:
-        loggers: Lightning loggers; `log_image(key, images, step)` takes a list of PIL images, as `WandbLogger` does.
+        loggers: Lightning loggers.
 
     Attributes:
         take_pictures: whether a logger takes pictures.
@@ -28,7 +29,7 @@ class OtherLoggers:
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
         self.loggers = loggers
-        self._picture_loggers: list[Any] = [found for found in loggers if callable(getattr(found, "log_image", None))]
+        self._picture_loggers: list[Any] = [found for found in loggers if _takes_pictures(found)]
         self.take_pictures = bool(self._picture_loggers)
         self._waiting: deque[tuple[int, Mapping[str, float], Future[Pictures] | None]] = deque()
 
@@ -65,3 +66,9 @@ class OtherLoggers:
         with Image.open(io.BytesIO(png)) as image:
             for logger in self._picture_loggers:
                 logger.log_image(key=tag, images=[image.copy()], step=update)
+
+
+def _takes_pictures(logger: Logger) -> bool:
+    """Return whether a logger has the method `log_image(key, images, step)` of `WandbLogger`, for a list of images."""
+    method = getattr(logger, "log_image", None)
+    return callable(method) and {"key", "images", "step"} <= inspect.signature(method).parameters.keys()
