@@ -383,6 +383,13 @@ def test_a_trainer_of_pytorch_lightning_is_refused_in_one_line() -> None:
     )
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_tensorboard_logger_of_pytorch_lightning_records_a_run(tmp_path) -> None:
+    other = pytest.importorskip("pytorch_lightning")
+    trainer(other.loggers.TensorBoardLogger(str(tmp_path), "", "")).fit(network(), data())
+    assert load_run(tmp_path).updates.tolist() == UPDATES
+
+
 def test_a_checkpoint_keeps_the_callbacks_state_under_its_name() -> None:
     assert SnapshotLogger().state_key == "SnapshotLogger"
 

@@ -3,14 +3,14 @@
 import functools
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
@@ -38,7 +38,7 @@ class SnapshotLogger(L.Callback):
     """Takes a snapshot before the first update and after every segment, and records it with the trainer's loggers.
 
     The first `TensorBoardLogger` gets everything, so that its folder can be opened as a run. Every other logger gets
-    the scalars with `step` = number of updates, and the pictures if it has a method `log_image`.
+    the scalars with `step` = number of updates, and the pictures if it has the method `log_image` of `WandbLogger`.
 
     Args:
         pictures: how many snapshots get the pictures fit and votes, spread evenly over the run and including the
@@ -135,7 +135,7 @@ class SnapshotLogger(L.Callback):
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
         done, schedule = int(module.updates_done), data.schedule()
-        logger = next((found for found in trainer.loggers if isinstance(found, TensorBoardLogger)), None)
+        logger = _tensorboard_logger(trainer.loggers)
         self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
         others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
         other_loggers = OtherLoggers(others) if others else None
@@ -232,6 +232,15 @@ class SnapshotLogger(L.Callback):
             self._finished = True
         finally:
             queue.close()
+
+
+def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
+    """Return the first TensorBoardLogger; None if there is none."""
+    for logger in loggers:
+        # that of pytorch_lightning is another class, and works as well
+        if any(base.__name__ == TensorBoardLogger.__name__ for base in type(logger).__mro__):
+            return logger
+    return None
 
 
 @functools.cache
