@@ -118,6 +118,12 @@ CASES: dict[str, tuple[str, ...]] = {
     "ridge": ("model.ridge=-1", "model.ridge=-1: must be a finite number of at least 0"),
     "momentum": ("optimizer=momentum optimizer.momentum=1", "optimizer.momentum=1: ", "below 1"),
     "pictures": ("callbacks.snapshots.pictures=-1", "callbacks.snapshots.pictures=-1: ", f"{WHOLE_NUMBER} 0"),
+    "callback": (
+        "callbacks.progress=3",
+        "callbacks.progress=3: must be null (none) or have ",
+        "callbacks.progress._target_",
+    ),
+    "no_snapshots": ("callbacks.snapshots=null", "callbacks.snapshots is missing: it records the run"),
     "histograms": ("callbacks.snapshots.histograms=3", "callbacks.snapshots.histograms=3: must be true or false"),
     # replicas
     "replicas_zero": ("replicas=0", "replicas=0: ", f"{WHOLE_NUMBER} 1"),

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from reluviz.__main__ import main
 from reluviz.core.models import MODELS
+from reluviz.training.callbacks import ProgressBar, snapshot_logger
 
 GOLDEN = Path(__file__).parent / "help.txt"
 COMMAND = [sys.executable, "-m", "reluviz"]
@@ -284,6 +285,24 @@ def test_a_run_s_folder_holds_the_documented_files(logs):
         "hydra.yaml",
         "overrides.yaml",
     ]
+
+
+def test_callbacks_that_are_null_write_no_checkpoints_and_show_no_bar(logs, monkeypatch):
+    shown = []
+    monkeypatch.setattr(ProgressBar, "on_train_start", lambda *args: shown.append(1))
+    train_one(logs, *SHORT)
+    folder = train_one(logs, *SHORT, "callbacks.progress=null", "callbacks.checkpoints=null")
+    assert shown == [1]
+    assert metrics_of(folder)["status"] == "finished"
+    names = {re.sub(r"(tfevents)\..*", r"\1", path.name) for path in folder.iterdir()}
+    assert names == {".hydra", "events.out.tfevents", "metrics.json"}
+
+
+def test_a_run_without_a_logger_says_that_nothing_is_recorded(logs, capsys):
+    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    train_one(logs, *SHORT, "~logger")
+    line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 @pytest.mark.long

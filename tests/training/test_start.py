@@ -28,6 +28,7 @@ WITHOUT_TORCH = [
     "optimizer=nesterov optimizer.momentum=0.5 scheduler=step engine=fused",
     "optimizer=rmsprop optimizer.lr=0.1 callbacks=everything",
     "callbacks.snapshots.pictures=3 ~callbacks.progress ~logger",
+    "callbacks.progress=null callbacks.checkpoints=null",
 ]
 WITH_TORCH = [
     "optimizer._target_=torch.optim.Adagrad",
@@ -59,6 +60,8 @@ REFUSED = [
     "data=file",
     "data=file data.path=tiny.csv +exp=linear",
     "~callbacks.snapshots",
+    "callbacks.snapshots=null",
+    "callbacks.progress=3",
     "optimizer=nesterov optimizer.momentum=0",
     "+optimizer.foo=1",
     "seeds=[1,1]",
@@ -88,6 +91,11 @@ def test_the_start_found_without_torch_is_the_modules(words: str) -> None:
         np.testing.assert_array_equal(found.parameters[name], value, err_msg=name, strict=True)
     for name in ("settings", "seeds", "model", "trained", "lr", "precision", "sampler"):
         assert getattr(found, name) == getattr(expected, name), name
+
+
+def test_a_callback_that_is_null_is_none() -> None:
+    settings = prepare(composed("callbacks.progress=null callbacks.checkpoints=null")[0]).settings
+    assert list(settings["callbacks"]) == ["snapshots"]
 
 
 @pytest.mark.parametrize("words", WITH_TORCH)

@@ -126,6 +126,12 @@ class SnapshotEvents:
         return {tag: histograms(each) for tag, each in values.items()}
 
 
+def event_scalars(event: bytes) -> dict[str, float]:
+    """Return the scalars of a serialized event, tag -> value."""
+    values = Event.FromString(event).summary.value
+    return {value.tag: value.simple_value for value in values if value.HasField("simple_value")}
+
+
 def _quantities(snapshots: Snapshots) -> dict[str, Array]:
     """Return the quantities with one number per replica, tag -> [S, R]."""
     named = _losses(snapshots) | {

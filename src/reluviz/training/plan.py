@@ -42,6 +42,7 @@ def plan_run(cfg: DictConfig) -> Plan:
     """
     settings: dict[str, Any] = plain(check(cfg))
     settings.setdefault("scheduler", None)
+    settings["callbacks"] = _callbacks(settings["callbacks"])
     dataset = build(settings["data"], "data")
     sampler = build(settings["sampler"], "sampler")
     snapshots = build(settings["snapshots"], "snapshots")
@@ -50,6 +51,18 @@ def plan_run(cfg: DictConfig) -> Plan:
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
     return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg))
+
+
+def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:
+    """Return the nodes of the callbacks without those that are null, which means none.
+
+    Raises:
+        UserError: if a node is neither null nor the settings of a callback.
+    """
+    for name, node in nodes.items():
+        if node is not None and not isinstance(node, dict):
+            raise UserError(f"callbacks.{name}={node}: must be null (none) or have callbacks.{name}._target_, a class")
+    return {name: node for name, node in nodes.items() if node is not None}
 
 
 def check_points(model: str, dataset: Dataset) -> None:

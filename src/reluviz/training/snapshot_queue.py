@@ -19,8 +19,10 @@ from reluviz.core.models import MODELS, Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, largest_loss
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
+from reluviz.record.snapshot_events import event_scalars
 from reluviz.record.writer import RunWriter
 from reluviz.training import helper_processes
+from reluviz.training.other_loggers import OtherLoggers, Pictures
 from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, Worker
 from reluviz.training.vote_history import VoteHistory
 
@@ -41,9 +43,10 @@ class SnapshotQueue:
 
     Args:
         options: what to compute, record and draw.
-        writer: writes the events and pictures; None to record nothing.
+        writer: writes the events and pictures to TensorBoard; None to write none.
         vote_history: collects the norms of the contributions at every snapshot.
         initial_loss: the training loss before the first update, [R]; by default the loss of the first snapshot.
+        other_loggers: get the scalars and pictures too; None if there are none.
 
     Attributes:
         initial_loss: the training loss before the first update, [R].
@@ -58,9 +61,11 @@ class SnapshotQueue:
         writer: RunWriter | None,
         vote_history: VoteHistory,
         initial_loss: Array | None = None,
+        other_loggers: OtherLoggers | None = None,
     ) -> None:
         self.options = options
         self.writer = writer
+        self.other_loggers = other_loggers
         self.vote_history = vote_history
         self.initial_loss = initial_loss
         self.loss: Array | None = None
@@ -76,7 +81,7 @@ class SnapshotQueue:
         self._computing_thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._computation: Future[None] | None = None
         self._drawing_thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._drawings: deque[Future[None]] = deque()
+        self._drawings: deque[Future[Pictures]] = deque()
         self._worker: Future[Worker] | None = None
         self._closed = False
 
@@ -121,16 +126,20 @@ class SnapshotQueue:
             len(self._pending) >= SNAPSHOTS_TOGETHER or next_expected - self._oldest_added > MAX_DELAY_SECONDS
         ):
             self._start_computation()
+        if self.other_loggers is not None:
+            self.other_loggers.pass_on()
         return known_not_diverged
 
     def finish(self) -> None:
-        """Wait until all snapshots that were added are computed, recorded and drawn.
+        """Wait until all snapshots that were added are computed, recorded and drawn; the training thread calls this.
 
         Raises:
             UserError: if something could not be recorded.
         """
         self.compute_pending()
         self._wait_for_drawings(0)
+        if self.other_loggers is not None:
+            self.other_loggers.pass_on()
 
     def compute_pending(self) -> None:
         """Wait until all snapshots that were added are computed and recorded; their pictures may come later.
@@ -160,11 +169,16 @@ class SnapshotQueue:
     def draw_vote_history(self) -> None:
         """Draw and record the picture of the contributions' norms over the run."""
         self.compute_pending()
-        if self.writer is not None and self._last_raw is not None and self._worker is not None:
-            # in a thread, which Ctrl-C does not interrupt; the drawing thread may still be busy
-            worker = self._worker.result()
-            png = self._submit(self._computing_thread, worker.draw_vote_history, *self.vote_history.arrays()).result()
-            self.writer.write_image(tags.VOTES_HISTORY, png, self._last_raw.update)
+        others = self.other_loggers if self.other_loggers is not None and self.other_loggers.take_pictures else None
+        if (self.writer is None and others is None) or self._last_raw is None or self._worker is None:
+            return
+        # in a thread, which Ctrl-C does not interrupt; the drawing thread may still be busy
+        worker, update = self._worker.result(), self._last_raw.update
+        png = self._submit(self._computing_thread, worker.draw_vote_history, *self.vote_history.arrays()).result()
+        written = self._submit(self._computing_thread, self._write_pictures, {tags.VOTES_HISTORY: png}, update)
+        written.result()
+        if others is not None:
+            others.add(update, {}, written)
 
     def _submit(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> Future[T]:
         """Call a function in a thread; after `close`, in the calling thread."""
@@ -195,11 +209,15 @@ class SnapshotQueue:
             if self.first_diverged is None and not not_diverged.all():
                 self.first_diverged = self._compute_one(one)
         self.not_diverged, self.loss, self._last_raw = result.not_diverged[-1], result.loss_train[-1], raw[-1]
-        if self.writer is None:
-            return
-        self.writer.write_events(result.events)
-        for data in result.picture_data:
-            self._drawings.append(self._submit(self._drawing_thread, self._draw, worker, data, self.writer))
+        if self.writer is not None and result.events:
+            self.writer.write_events(result.events)
+        drawings = {
+            data.update: self._submit(self._drawing_thread, self._draw, worker, data) for data in result.picture_data
+        }
+        self._drawings.extend(drawings.values())
+        if self.other_loggers is not None:
+            for one, event in zip(raw, result.events, strict=True):
+                self.other_loggers.add(one.update, event_scalars(event), drawings.get(one.update))
         self._wait_for_drawings(MAX_PENDING_PICTURES)
 
     def _compute_one(self, raw: RawSnapshot) -> Snapshots:
@@ -215,10 +233,16 @@ class SnapshotQueue:
         )
         return snapshots
 
-    def _draw(self, worker: Worker, picture_data: PictureData, writer: RunWriter) -> None:
+    def _draw(self, worker: Worker, picture_data: PictureData) -> Pictures:
         fit, votes = worker.draw_pictures(picture_data)
-        writer.write_image(tags.FIT, fit, picture_data.update)
-        writer.write_image(tags.VOTES, votes, picture_data.update)
+        return self._write_pictures({tags.FIT: fit, tags.VOTES: votes}, picture_data.update)
+
+    def _write_pictures(self, pictures: Pictures, update: int) -> Pictures:
+        """Write pictures to TensorBoard, and return those that other loggers take."""
+        if self.writer is not None:
+            for tag, png in pictures.items():
+                self.writer.write_image(tag, png, update)
+        return pictures if self.other_loggers is not None and self.other_loggers.take_pictures else {}
 
     def _wait_for_drawings(self, max_pending: int) -> None:
         """Wait until at most `max_pending` snapshots wait for their pictures."""

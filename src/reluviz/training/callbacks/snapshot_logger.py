@@ -1,32 +1,44 @@
 """The callback that takes snapshots of a run and has their losses, votes and elbows computed and recorded."""
 
+import functools
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
+from reluviz.console import Console
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.snapshot import RawSnapshot, Snapshots
 from reluviz.core.theory import linear
 from reluviz.data.dataset import Dataset
-from reluviz.errors import Diverged
+from reluviz.errors import Diverged, UserError
 from reluviz.models.module import RegressionModule
-from reluviz.record import hparams, tags
+from reluviz.record import hparams, reader, tags
 from reluviz.record.settings import flatten_settings
 from reluviz.record.writer import RunWriter
 from reluviz.training.divergence import advice
+from reluviz.training.other_loggers import OtherLoggers
 from reluviz.training.snapshot_queue import SnapshotQueue
 from reluviz.training.snapshot_worker import SnapshotOptions
 from reluviz.training.vote_history import VoteHistory
 
+OTHER_LIGHTNING = "pytorch_lightning"
+"""A second package with the classes of lightning.pytorch; it does not accept subclasses of those."""
+
 
 class SnapshotLogger(L.Callback):
-    """Takes a snapshot before the first update and after every segment, and writes it to TensorBoard.
+    """Takes a snapshot before the first update and after every segment, and records it with the trainer's loggers.
+
+    The first `TensorBoardLogger` gets everything, so that its folder can be opened as a run. Every other logger gets
+    the scalars with `step` = number of updates, and the pictures if it has the method `log_image` of `WandbLogger`.
 
     Args:
         pictures: how many snapshots get the pictures fit and votes, spread evenly over the run and including the
@@ -68,6 +80,21 @@ class SnapshotLogger(L.Callback):
         self._finished = False
 
     @property
+    def state_key(self) -> str:
+        """The key of the callback's state in a checkpoint.
+
+        Raises:
+            UserError: if the trainer is one of pytorch_lightning. It would refuse the module with a message that does
+                not name the reason, and before that it calls no method of a callback; but it reads this key.
+        """
+        if str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0] == OTHER_LIGHTNING:
+            raise UserError(
+                f"{OTHER_LIGHTNING}.Trainer: cannot train reluviz's modules; use lightning.pytorch.Trainer"
+                f" (import lightning.pytorch as pl, instead of import {OTHER_LIGHTNING} as pl)"
+            )
+        return super().state_key
+
+    @property
     def latest(self) -> Snapshots | None:
         """The last snapshot taken, S = 1, computed now if necessary; None before the first."""
         if self._queue is not None:
@@ -107,17 +134,24 @@ class SnapshotLogger(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
-        schedule = data.schedule()
+        done, schedule = int(module.updates_done), data.schedule()
+        logger = _tensorboard_logger(trainer.loggers)
+        self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
+        others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
+        other_loggers = OtherLoggers(others) if others else None
+        if logger is None and not others:
+            _say_that_nothing_is_recorded()
+        # a module that has been trained before may start another run, or continue the run of this folder
+        continues = done > 0 and logger is not None and reader.is_run(Path(logger.log_dir))
+        if not continues:
+            schedule = [done, *(update for update in schedule if update > done)]
         picture_updates: set[int] = set()
-        if self.pictures:
+        if self.pictures and (self._writer is not None or (other_loggers is not None and other_loggers.take_pictures)):
             places = np.linspace(0, len(schedule) - 1, min(self.pictures, len(schedule))).round().astype(int)
             picture_updates = {schedule[i] for i in places}
-        logger = next((found for found in trainer.loggers if isinstance(found, TensorBoardLogger)), None)
-        if logger is not None:
-            self._writer = RunWriter(logger.experiment, module.model)
         if self.settings is None:
             self.settings = flatten_settings(dict(module.hparams))
-        if self._writer is not None and int(module.updates_done) == 0:
+        if self._writer is not None and not continues:
             test = data.dataset.x_test is not None
             self._writer.write_data(data.dataset, module.trained, module.seeds, self.settings)
             self._writer.write_layout(getattr(module, "width", 1), len(module.seeds), test)
@@ -129,15 +163,15 @@ class SnapshotLogger(L.Callback):
             dataset=data.dataset,
             seed=module.seeds[0],
             dtype=str(next(module.parameters()).dtype).removeprefix("torch."),
-            events=self._writer is not None,
-            histograms=self.histograms,
+            events=self._writer is not None or other_loggers is not None,
+            histograms=self.histograms and self._writer is not None,
             most_units=self.most_units,
-            picture_updates=frozenset(picture_updates if self._writer is not None else ()),
-            contributions=self.contributions,
+            picture_updates=frozenset(picture_updates),
+            contributions=self.contributions and self._writer is not None,
             optimum=_optimum(module.model, data.dataset),
         )
         self._finished = False
-        self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss)
+        self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
         self._take_snapshot(trainer, module)
 
     def on_train_batch_end(
@@ -189,14 +223,32 @@ class SnapshotLogger(L.Callback):
             if self.pictures:
                 queue.draw_vote_history()
             queue.finish()
-            if self._writer is None or queue.latest is None or self.settings is None:
+            if queue.latest is None or self.settings is None:
                 return
-            self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
-            self._writer.write_session_end(self.settings)
-            self._writer.flush()
+            if self._writer is not None:
+                self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
+                self._writer.write_session_end(self.settings)
+                self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+
+def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
+    """Return the first TensorBoardLogger; None if there is none."""
+    for logger in loggers:
+        # that of pytorch_lightning is another class, and works as well
+        if any(base.__name__ == TensorBoardLogger.__name__ for base in type(logger).__mro__):
+            return logger
+    return None
+
+
+@functools.cache
+def _say_that_nothing_is_recorded() -> None:
+    """Print a line to standard error, once in a process: a program may train many modules without a logger."""
+    # not with Python's logging, which Hydra switches off
+    line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def _optimum(model: str, dataset: Dataset) -> float | None:
