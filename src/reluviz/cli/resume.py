@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.errors import UserError
-from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write, typed_path
 from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
 from reluviz.training.validation import check, plain, seeds_of
@@ -44,7 +44,7 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         UserError: if there is no such run, if its checkpoint does not fit, or if an override differs.
     """
     setting = f"ckpt_path={path}"
-    place = Path(path)
+    place = typed_path(path)
     if not place.exists():
         raise UserError(f"{setting}: no such file or folder")
     folder = place if place.is_dir() else place.resolve().parent.parent

@@ -69,6 +69,26 @@ def numbers(value: Any) -> list[float]:
     return [number()(item) for item in value]
 
 
+def column(value: Any) -> str | int:
+    """Accept the name of a column, or its number from 0."""
+    if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
+        raise ValueError("the name of a column, or its number from 0")
+    return value if isinstance(value, str) else int(value)
+
+
+def pairs(value: Any) -> list[list[float]]:
+    """Accept a list of points."""
+    expected = "a list of points x,y, as in [[0,1],[1,3]]"
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(expected)
+    found = []
+    for point in value:
+        if not isinstance(point, list | tuple) or len(point) != 2 or not all(map(_is_number, point)):
+            raise ValueError(f"{expected}; {point} is none")
+        found.append([number()(one) for one in point])
+    return found
+
+
 def different_seeds(most: float = math.inf) -> Rule:
     """Return a rule for a list of different seeds."""
 
@@ -85,6 +105,10 @@ RULES: dict[str, Rule] = {
     "data.n": whole_number(2, 1e8),
     "data.noise": number(least=0),
     "data.seed": whole_number(0, MAX_SEED),
+    "data.x": optional(column),
+    "data.y": optional(column),
+    "data.decimal": optional(one_of("comma", "point")),
+    "data.points": optional(pairs),
     "sampler.batch_size": whole_number(1),
     "snapshots.every": whole_number(1),
     "snapshots.per_decade": whole_number(1),
