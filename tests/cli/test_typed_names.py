@@ -63,7 +63,7 @@ def test_the_name_of_a_file_is_taken_as_typed(name, capsys):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("1e3", "007")])
-def test_the_name_of_a_file_that_does_not_exist_is_said_as_typed(name, capsys):
+def test_the_error_names_a_missing_file_as_typed(name, capsys):
     if name == "${x}.csv":
         return
     assert reluviz("train", *TINY, "data=file", f"data.path={name}") == 2
@@ -146,7 +146,7 @@ def test_the_line_to_type_works(capsys):
     assert reluviz("explain", "model=linear", "data=file", "data.path=my points.csv") == 0
 
 
-def test_two_columns_without_names_are_said_by_train_and_explain(capsys):
+def test_train_and_explain_print_which_two_columns_they_use(capsys):
     write("p.csv", "t,v,name\n0,1,a\n1,3,b\n")
     line = "p.csv: x is 't', y is 'v', its only two columns of numbers"
     words = ["model=linear", "data=file", "data.path=p.csv"]

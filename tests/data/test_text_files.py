@@ -179,7 +179,7 @@ def test_a_name_that_is_the_number_goes_first(tmp_path: Path) -> None:
     text = ",1,0\n0,5,50\n1,6,40\n2,7,30\n"
     assert read(tmp_path, "a,1,0\n0,5,50\n1,6,40\n2,7,30\n", x=1, y="0") == ([5, 6, 7], [50, 40, 30])
     assert read(tmp_path, "a,b,1\n0,5,50\n1,6,40\n2,7,30\n", x=1, y=0) == ([30, 40, 50], [2, 1, 0])
-    # numbers in the place of names are points, unless they count the columns
+    # numbers where names could be are points, unless they count the columns
     assert read(tmp_path, text, x=1, y=2) == ([1, 5, 6, 7], [0, 50, 40, 30])
     assert read(tmp_path, ",0,1\n0,5,50\n1,6,40\n", x="0", y="1") == ([5, 6], [50, 40])
 

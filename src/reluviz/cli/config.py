@@ -55,7 +55,7 @@ def as_typed(overrides: Sequence[str], multirun: bool = False) -> list[str]:
         multirun: whether a comma may stand between several names of columns.
 
     Raises:
-        UserError: for a file in the place of a data set, with the line to type.
+        UserError: for a file as the name of a data set; the message has the line to type.
     """
     return [with_plus(_typed_name(text, multirun)) for text in overrides]
 
@@ -69,21 +69,22 @@ def _typed_name(text: str, multirun: bool) -> str:
         raise UserError(f"{' '.join(text.split())}: is no data set of this name; for a file of your own: {line}")
     if not equals or name not in (*PATH_KEYS, *COLUMN_KEYS):
         return text
-    if name in PATH_KEYS and typed_path(value).exists() and value:
-        return f"{key}={_quoted(value)}"
+    exists = name in PATH_KEYS and value != "" and typed_path(value).exists()
+    quoted = f"{key}={_quoted(value)}"
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
-        meant = override.value()
     except HydraException:
         parts = value.split(",")
-        each = multirun and name in PATH_KEYS and all(typed_path(part).is_file() for part in parts)
-        return f"{key}={','.join(map(_quoted, parts)) if each else _quoted(value)}"
+        each = multirun and not exists and name in PATH_KEYS and all(typed_path(part).is_file() for part in parts)
+        return f"{key}={','.join(map(_quoted, parts))}" if each else quoted
     if override.is_sweep_override():
-        return text if multirun or name in PATH_KEYS else f"{key}={_quoted(value)}"
-    if name in PATH_KEYS:
-        return f"{key}={_quoted(value)}" if isinstance(meant, float) else text
-    is_plain = meant is None or isinstance(meant, str) or (str(meant) == value.strip() and type(meant) is int)
-    return text if is_plain else f"{key}={_quoted(value)}"
+        return text if not exists and (multirun or name in PATH_KEYS) else quoted
+    meant = override.value()
+    is_same = "${" not in value and (meant == value or (type(meant) is int and str(meant) == value))
+    if is_same or (not exists and (meant is None or isinstance(meant, str))):
+        return text
+    # a list stays one among paths, so that it is refused as what it is
+    return text if name in PATH_KEYS and not exists and not isinstance(meant, float) else quoted
 
 
 def _quoted(value: str) -> str:
