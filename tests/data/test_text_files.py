@@ -146,8 +146,10 @@ def test_a_file_of_the_collection_with_two_decimal_marks_is_refused() -> None:
     path = str(CASES / "57_semicolon_decimal_mixed.csv")
     for mark in (None, "comma", "point"):
         assert attempt(path, mark)[0] is None
-    said = attempt(path)[1]
-    assert said == f"data.path={path}: line 2: y is '2,5', but in line 2 x is '1.5'; a file needs one decimal mark"
+    reason = (
+        "line 2: y is '2,5', but in line 2 x is '1.5'; a file needs one decimal mark, and one mark between thousands"
+    )
+    assert attempt(path)[1] == f"data.path={path}: {reason}"
 
 
 def test_a_file_of_the_collection_with_three_columns_of_numbers_asks_which() -> None:
@@ -226,7 +228,7 @@ NO_HEADER = {
 @pytest.mark.parametrize("text", NO_HEADER.values(), ids=NO_HEADER)
 def test_a_file_without_a_header_is_read_with_every_separator(text: str, tmp_path: Path) -> None:
     assert read(tmp_path, text) == ([0.5, 1.5, 2], [2, 4, 3])
-    assert note(tmp_path, text) == "a.csv: x is column 0, y is column 1, its only two columns of numbers"
+    assert note(tmp_path, text) == "a.csv: x is column 0, y is column 1, its only two columns of numbers (no header)"
 
 
 WITH_HEADER = {

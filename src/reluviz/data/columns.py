@@ -61,7 +61,8 @@ def choose(
             )
         found = [left.pop(0) if one is None else one for one in found]
         kind = f"its only two {noun}s of numbers"
-        line = f"x is {_title(names, found[0])}, y is {_title(names, found[1])}, {kind}"
+        no_names = "" if names else " (no header)"
+        line = f"x is {_title(names, found[0])}, y is {_title(names, found[1])}, {kind}{no_names}"
     x, y = found
     assert x is not None
     assert y is not None

@@ -6,7 +6,7 @@ the two, a blank or an apostrophe. "1.5" has readings with a decimal point only.
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def read_numbers(
     where: str,
     decimal: str | None = None,
     others: Iterable[Sequence[str]] = (),
-    comma_separates: bool = False,
+    comma_separates: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Array], str]:
     """Return the numbers of some columns in the only reading that suits all their cells, and a line for the user.
 
@@ -85,48 +85,29 @@ def read_numbers(
         where: the file, for error messages.
         decimal: "point" or "comma", if the user has said so.
         others: the cells of further columns; they decide only if the columns that are read leave a choice.
-        comma_separates: whether commas separate columns, and none stands within a cell, so that none is decimal.
+        comma_separates: returns whether commas separate columns and none stands within a cell, so none is decimal.
 
     Raises:
         UserError: if a cell is no number, if two cells have no reading in common, or if nothing decides the reading.
     """
-    begin = BITS[decimal] if decimal else EVERY_READING
-    allowed = begin
-    for row, line in enumerate(lines):
-        for name, cells in columns.items():
-            mask = readings_of(cells[row])
-            place = f"{where}: line {line}: {name} is {shown([cells[row]]) if cells[row] else 'missing'}"
-            if not mask & begin:
-                example = f"with data.decimal={decimal} " if decimal and mask else ""
-                number = "1234,5" if decimal == "comma" else "1234.5"
-                raise UserError(f"{place}; {example}a plain number such as {number} is needed")
-            if not mask & allowed:
-                raise UserError(f"{place}{_conflict(columns, lines, row, mask)}; a file needs one decimal mark")
-            allowed &= mask
-    if _differs(columns, allowed):
-        for more in others:
-            masks = [readings_of(cell) for cell in more]
-            common = functools.reduce(int.__and__, (mask for mask in masks if mask), allowed)
-            allowed = common or allowed
+    allowed = _common_readings(columns, lines, where, decimal)
     note = ""
-    if comma_separates and (row := _differs(columns, allowed)):
-        allowed &= BITS["point"]
-        cell = next(cells[row - 1] for cells in columns.values() if "." in cells[row - 1])
-        note = f"{cell[:30]} has a decimal point, as commas separate columns (data.decimal=comma reads thousands)"
-    if row := _differs(columns, allowed):
-        name, cell, line = next(
-            (name, cells[at], lines[at])
-            for at in range(row - 1, len(lines))
-            for name, cells in columns.items()
-            if _value(cells[at], "point", allowed) != _value(cells[at], "comma", allowed)
-        )
-        by_comma, by_point = (f"{_value(cell, mark, allowed):.15g}" for mark in ("comma", "point"))
-        raise UserError(
-            f"{where}: line {line}: {name} is {shown([cell])}, which is {by_comma} or {by_point}, and nothing in the"
-            f" file decides; data.decimal=comma reads {by_comma}, data.decimal=point reads {by_point}"
-        )
-    mark = "point" if allowed & BITS["point"] else "comma"
-    found = [np.array([_value(cell, mark, allowed) for cell in cells], dtype=np.float64) for cells in columns.values()]
+    if (place := _undecided(columns, allowed)) is not None:
+        for cells in others:
+            common = functools.reduce(int.__and__, filter(None, map(readings_of, cells)), allowed)
+            allowed = common or allowed
+        if _undecided(columns, allowed) is not None:
+            name, row = place
+            cell = columns[name][row]
+            if not comma_separates():
+                comma, point = (f"{_value(cell, mark, allowed):.15g}" for mark in ("comma", "point"))
+                raise UserError(
+                    f"{where}: line {lines[row]}: {name} is {shown([cell])}, which is {comma} or {point}, and"
+                    f" nothing in the file decides; data.decimal=comma reads {comma}, data.decimal=point reads {point}"
+                )
+            allowed &= BITS["point"]
+            note = f"{cell} has a decimal point, as commas separate columns (data.decimal=comma reads thousands)"
+    found = [_values(cells, allowed) for cells in columns.values()]
     for (name, cells), column in zip(columns.items(), found, strict=True):
         if not np.isfinite(column).all():
             at = int(np.flatnonzero(~np.isfinite(column))[0])
@@ -134,31 +115,56 @@ def read_numbers(
     return found, note
 
 
-def _differs(columns: Mapping[str, Sequence[str]], allowed: int) -> int:
-    """Return 1 + the first row in which a decimal point and a decimal comma give different values; 0 if none does."""
-    if not (allowed & BITS["point"] and allowed & BITS["comma"]):
-        return 0
-    marks = tuple(MARKS.values())
+def _common_readings(
+    columns: Mapping[str, Sequence[str]], lines: Sequence[int], where: str, decimal: str | None
+) -> int:
+    """Return the readings that all cells have in common, as bits; see `read_numbers`."""
+    begin = allowed = BITS[decimal] if decimal else EVERY_READING
     for row, cells in enumerate(zip(*columns.values(), strict=True)):
-        if any(mark in cell for mark in marks for cell in cells):
-            return row + 1
-    return 0
+        for name, cell in zip(columns, cells, strict=True):
+            mask = readings_of(cell)
+            if mask & allowed:
+                allowed &= mask
+                continue
+            place = f"{where}: line {lines[row]}: {name} is {shown([cell]) if cell else 'missing'}"
+            if mask & begin:
+                earlier = _conflict(columns, lines, row, mask)
+                raise UserError(f"{place}{earlier}; a file needs one decimal mark, and one mark between thousands")
+            example = f"with data.decimal={decimal} " if decimal and mask else ""
+            number = "1234,5" if decimal == "comma" else "1234.5"
+            raise UserError(f"{place}; {example}a plain number such as {number} is needed")
+    return allowed
+
+
+def _undecided(columns: Mapping[str, Sequence[str]], allowed: int) -> tuple[str, int] | None:
+    """Return column and row of the first cell that has one value with a decimal point and another with a comma."""
+    if not (allowed & BITS["point"] and allowed & BITS["comma"]):
+        return None
+    for row, cells in enumerate(zip(*columns.values(), strict=True)):
+        for name, cell in zip(columns, cells, strict=True):
+            # a cell that decides, such as 1.5, has left only one of the marks
+            if "." in cell or "," in cell:
+                return name, row
+    return None
+
+
+def _values(cells: Sequence[str], allowed: int) -> Array:
+    """Return the numbers of a column."""
+    if allowed & BITS["point"]:
+        try:
+            return np.array(list(map(float, cells)), dtype=np.float64)
+        except ValueError:
+            # it has marks between thousands
+            return np.array([_value(cell, "point", allowed) for cell in cells], dtype=np.float64)
+    return np.array([_value(cell, "comma", allowed) for cell in cells], dtype=np.float64)
 
 
 def _value(cell: str, decimal: str, allowed: int) -> float:
     """Return a cell's number, read with this decimal mark."""
-    text = cell.replace(MINUS, "-")
-    try:
-        # by far the most frequent case; without a mark, every reading gives the same
-        if decimal == "point" or "." not in text:
-            return float(text.replace(",", ".") if decimal == "comma" else text)
-    except ValueError:
-        pass
-    thousands = {
-        mark for i, (one, marks) in enumerate(READINGS) if one == decimal and allowed >> i & 1 for mark in marks
-    }
-    text = "".join(character for character in text if character not in thousands)
-    return float(text.replace(MARKS[decimal], "."))
+    suitable = [marks for i, (one, marks) in enumerate(READINGS) if one == decimal and allowed >> i & 1]
+    thousands = "".join(suitable)
+    text = "".join(character for character in cell if character not in thousands)
+    return float(text.replace(MINUS, "-").replace(MARKS[decimal], "."))
 
 
 def _conflict(columns: Mapping[str, Sequence[str]], lines: Sequence[int], last: int, mask: int) -> str:

@@ -129,20 +129,16 @@ def _read_csv(
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ") from error
     table = text_table.split(text, where)
-
-    def numeric() -> list[int]:
-        return [place for place in range(table.width) if decimal_marks.holds_numbers(table.column(place))]
-
     header = f" in its header, line {table.header_line}"
-    x, y, note = columns.choose(table.names, table.width, numeric, wanted, where, header)
+    x, y, note = columns.choose(table.names, table.width, table.numeric_columns, wanted, where, header)
     cells = {"x": table.column(x), "y": table.column(y)}
-    unquoted = table.separator == "," and not any(
-        "," in cell or table.quoted(line, cell)
-        for column in cells.values()
-        for line, cell in zip(table.lines, column, strict=True)
-    )
-    others = (table.column(place) for place in numeric() if place not in (x, y))
-    found, mark_note = decimal_marks.read_numbers(cells, table.lines, where, decimal, others, unquoted)
+
+    def comma_separates() -> bool:
+        rows = (pair for column in cells.values() for pair in zip(table.lines, column, strict=True))
+        return table.separator == "," and not any("," in cell or table.quoted(line, cell) for line, cell in rows)
+
+    others = (table.column(place) for place in table.numeric_columns() if place not in (x, y))
+    found, mark_note = decimal_marks.read_numbers(cells, table.lines, where, decimal, others, comma_separates)
     notes = [line for line in (note, mark_note) if line]
     if table.skipped:
         count, first = len(table.skipped), table.skipped[0]

@@ -15,10 +15,12 @@ BLANK = " "
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", BLANK: "blanks"}
 """Each separator, and its name in error messages."""
 SAMPLE = 2_000
-"""Lines at the beginning of a file by which its separator is found."""
+"""Lines at the beginning of a file by which its separator and its header are found."""
 _EXCEL = re.compile(r"sep=(.)\s*")
-_RULE = re.compile(r"[\s|:+-]*-{3,}[\s|:+-]*")
-"""The line below the header of a printed table."""
+_RULE = frozenset("|:+- \t")
+"""Characters of the line below the header of a printed table."""
+MOST_COMMENTS = 100
+"""Among the last comments before the first row, a header is searched for."""
 _WORDS = re.compile(r'"((?:[^"]|"")*)"(?=\s|$)|(\S+)')
 _MARKED = tuple(mark for mark in SEPARATORS if mark != BLANK)
 
@@ -57,6 +59,10 @@ class Table:
         """Return the cells of a column; empty ones where rows lack them."""
         return [row[place] if place < len(row) else "" for row in self.rows]
 
+    def numeric_columns(self) -> list[int]:
+        """Return the numbers of the columns that hold numbers, judged from an even sample of the rows."""
+        return _numeric_columns(self.rows[:: 1 + len(self.rows) // SAMPLE], self.width)
+
 
 def split(text: str, where: str) -> Table:
     """Return the table in a text.
@@ -86,14 +92,14 @@ def split(text: str, where: str) -> Table:
     header_line, names = 0, None
     if not table:
         raise UserError(f"{where}: is empty; two columns of numbers are needed, or a header with x and y")
-    if has_header(table):
+    if has_header(table[:SAMPLE]):
         (header_line, names), table = table[0], table[1:]
         if _lacks_first_name(names, table, separator):
             names = ["", *names]
     else:
         width = max(_length(row) for _, row in table)
         before = [at for at in sorted(comments) if at + 1 < table[0][0]]
-        header_line, names = _commented_names([(at + 1, lines[at]) for at in before], width, separator)
+        header_line, names = _commented_names([(at + 1, lines[at]) for at in before[-MOST_COMMENTS:]], width, separator)
     _check_width(names, header_line, table, separator, where)
     width = len(names) if names is not None else _length(table[0][1])
     return Table(
@@ -132,7 +138,7 @@ def _numeric_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 def _without_frame(lines: list[str]) -> list[str]:
     """Return the lines without rules, and without | at both ends if all lines have it."""
-    lines = ["" if _RULE.fullmatch(line) else line for line in lines]
+    lines = ["" if "---" in line and _RULE.issuperset(line) else line for line in lines]
     written = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(COMMENT)]
     if written and all(len(line) > 1 and line[0] == line[-1] == "|" for line in written):
         lines = [line.strip()[1:-1] if line.strip()[:1] == "|" else line for line in lines]
