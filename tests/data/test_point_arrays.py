@@ -115,9 +115,12 @@ def test_training_needs_two_different_inputs() -> None:
 def test_a_handful_of_points_is_a_data_set() -> None:
     for given in ([[1, 3], [0, 1]], np.array([[1, 3], [0, 1]]), torch.tensor([[1, 3], [0, 1]]), ((1, 3), (0, 1))):
         data = points(given)
+        assert points([np.array([0, 1]), np.array([1, 3])]).y.tolist() == [1, 3]
         assert (data.name, data.x.tolist(), data.y.tolist(), data.domain) == ("points", [0, 1], [1, 3], (0, 1))
     with pytest.raises(UserError, match=r"^data\.points is missing: give pairs"):
         points()
+    with pytest.raises(UserError, match=r"^data\.points=\[\[nan, 1\.0\], .{180,200}\.\.\.: must be a finite number$"):
+        points(np.array([[np.nan, 1]] * 99))
     with pytest.raises(UserError, match=r"^data\.points: every x is 1; at least two different x are needed$"):
         points([[1, 2], [1, 3]])
 

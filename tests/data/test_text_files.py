@@ -1,6 +1,9 @@
 """Text files as people have them: every separator, decimal mark, thousands mark, header and quoting."""
 
+import csv
+import io
 import itertools
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -113,6 +116,39 @@ def test_no_file_of_the_grid_is_read_wrongly_in_silence_and_each_that_can_be_dec
             assert f"data.decimal={mark} reads" in said
             assert attempt(write(tmp_path, text), mark)[0] == values, case
     assert outcomes == {"read": 1760, "read with a line": 4, "broken": 112, "two separators": 4, "refused": 360}
+
+
+def test_no_random_file_of_a_csv_writer_is_read_wrongly_in_silence(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    outcomes: Counter[str] = Counter()
+    for _ in range(500):
+        decimal, places = draw.choice(".,"), draw.choice([0, 1, 2, 3, 4])
+        between = draw.choice(["", OTHER[decimal], " ", "\u00a0", "\u202f", "'", "\u2019"])
+        size = draw.choice([1, 10, 1000, 1e5, 1e7])
+        values = [[round(draw.uniform(-size, size), places) for _ in "xy"] for _ in range(draw.randint(2, 5))]
+        values[0][0], values[1][0] = -size, size
+        names = draw.choice([[], ["x", "y"], ["Zeit [s]", "Weg, in m"], ["X ", " Y"]])
+        texts = [[f"{one:,.{places}f}".translate({44: between, 46: decimal}) for one in row] for row in values]
+        if draw.random() < 0.5:
+            label = draw.choice(["A{}", "Rome {}, left", "#{}", "{} x"])
+            texts = [[label.format(number), *row] for number, row in enumerate(texts)]
+            names = ["id", *names] if names else []
+        stream = io.StringIO()
+        quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+        ends = draw.choice(["\n", "\r\n"])
+        writer = csv.writer(stream, delimiter=draw.choice(",;\t| "), quoting=quoting, lineterminator=ends)
+        writer.writerows([names] * bool(names) + texts)
+        found, said = attempt(write(tmp_path, stream.getvalue()))
+        if found is None:
+            reasons = ("nothing in the file decides", "equal numbers are needed", "put quotes around names")
+            assert any(reason in said for reason in reasons), (stream.getvalue(), said)
+            outcomes["refused"] += 1
+        elif sorted(found) != sorted(tuple(row) for row in values):
+            assert "has a decimal point, as commas separate columns" in said, (stream.getvalue(), found)
+            outcomes["read with a line"] += 1
+        else:
+            outcomes["read"] += 1
+    assert outcomes["read"] > 400, outcomes
 
 
 @pytest.mark.parametrize(
@@ -370,6 +406,18 @@ def test_thousands_have_one_mark_in_a_file(tmp_path: Path) -> None:
     assert read(tmp_path, "x;y\n1;\u22121,5\n2;3\n")[1] == [-1.5, 3]
     for wrong in ("1,23,456", "1234,567,890", "1,2345,678", "1..5", "1 23", "0x1A", "1_000", "\u0661"):
         assert f"line 2: y is {wrong!r}; a plain number" in refusal(tmp_path, f"x;y\n1;{wrong}\n2;3\n3;4\n")
+
+
+def test_a_no_break_space_separates_no_columns(tmp_path: Path) -> None:
+    for blank in "\u00a0\u202f":
+        assert read(tmp_path, f"1{blank}234 2{blank}345,5\n5{blank}234 7\n") == ([1234, 5234], [2345.5, 7])
+
+
+def test_commas_and_quotes_in_a_column_of_words_change_nothing(tmp_path: Path) -> None:
+    text = '"Rome, left"|"8,232.5"|"9,167"\n"Bonn, right"|"7,919.5"|"1,359"\n'
+    assert read(tmp_path, text) == ([7919.5, 8232.5], [1359, 9167])
+    assert read(tmp_path, 'name,x,y\n5" pipe,1,2\n6" pipe,2,3\n') == ([1, 2], [2, 3])
+    assert read(tmp_path, 'name;x;y\n"a;b ""c""";1,5;2\n"d, e";2;3\n') == ([1.5, 2], [2, 3])
 
 
 def test_two_columns_of_numbers_need_no_names_and_a_line_says_so(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def checked_column(values: Any, name: str, where: str) -> Array:
         column = column[:, 0]
     if column.ndim != 1:
         raise UserError(f"{where}: array {name} has shape {column.shape}; one dimension is needed")
-    column = column.astype(np.float64)
+    column = column.astype(np.float64, copy=False)
     if not np.isfinite(column).all():
         place = int(np.flatnonzero(~np.isfinite(column))[0])
         raise UserError(f"{where}: {name}[{place}] is {column[place]}; finite numbers are needed")
@@ -58,6 +58,8 @@ def checked_pair(x: Any, y: Any, where: str, names: tuple[str, str] = ("x", "y")
 
 def sorted_points(x: Array, y: Array) -> tuple[Array, Array]:
     """Return the points in the order of x; points with the same x keep their order."""
+    if (x[:-1] <= x[1:]).all():
+        return x, y
     order = np.argsort(x, kind="stable")
     return x[order], y[order]
 

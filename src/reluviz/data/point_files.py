@@ -1,5 +1,6 @@
 """Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def points(points: Any = None) -> Dataset:
     """
     if points is None:
         raise UserError("data.points is missing: give pairs of x and y, as in data=points data.points=[[0,1],[1,3]]")
-    pairs = check_value("data.points", points.tolist() if hasattr(points, "tolist") else points)
+    with suppress(ValueError, TypeError, RuntimeError):
+        # where this fails, the check below says what is needed
+        points = np.asarray(points).tolist()
+    pairs = check_value("data.points", points)
     x, y = checked_pair([x for x, _ in pairs], [y for _, y in pairs], "data.points")
     check_enough(x, "data.points")
     return Dataset("points", x, y, (float(x.min()), float(x.max())))

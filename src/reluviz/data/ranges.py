@@ -11,6 +11,8 @@ Rule = Callable[[Any], Any]
 """Returns a valid value as the plain type it means; raises a ValueError that says what the value must be."""
 MAX_SEED = 2**32 - 1
 """NumPy's generators accept no larger seed."""
+LONGEST_VALUE = 200
+"""Characters of a value in an error message."""
 
 
 def whole_number(least: int, most: float = math.inf) -> Rule:
@@ -125,7 +127,9 @@ def check_value(key: str, value: Any, rules: Mapping[str, Rule] = RULES) -> Any:
     try:
         return rules[key](value)
     except ValueError as error:
-        raise UserError(f"{key}={'null' if value is None else value}: must be {error}") from None
+        text = "null" if value is None else str(value)
+        shortened = text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+        raise UserError(f"{key}={shortened}: must be {error}") from None
 
 
 def _is_number(value: Any) -> bool:

@@ -16,12 +16,13 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", BLANK: "
 """Each separator, and its name in error messages."""
 SAMPLE = 2_000
 """Lines at the beginning of a file by which its separator and its header are found."""
-_EXCEL = re.compile(r"sep=(.)\s*")
+_EXCEL = re.compile(r"sep=([^\w'#\"])\s*")
 _RULE = frozenset("|:+- \t")
 """Characters of the line below the header of a printed table."""
 MOST_COMMENTS = 100
 """Among the last comments before the first row, a header is searched for."""
-_WORDS = re.compile(r'"((?:[^"]|"")*)"(?=\s|$)|(\S+)')
+_WORDS = re.compile(r'"((?:[^"]|"")*)"(?=[ \t]|$)|([^ \t]+)')
+"""A cell between blanks; a no-break space stands within a number."""
 _MARKED = tuple(mark for mark in SEPARATORS if mark != BLANK)
 
 Rows = list[tuple[int, list[str]]]
@@ -180,12 +181,15 @@ def _separator(lines: list[str], comments: list[str], where: str) -> str:
             table = _rows(lines, candidate)
             if _suits(table, candidate):
                 tables[candidate] = table
-    if len(tables) > 1:
-        better = {one: table for one, table in tables.items() if not _holds_separator(table, set(tables) - {one})}
-        tables = better or tables
-    if len(tables) > 1:
-        better = {one: table for one, table in tables.items() if _separates(comments, one, _length(table[0][1]))}
-        tables = better or tables
+    signs: list[Callable[[str, Rows], bool]] = [
+        # a quote within a cell began as that of a whole cell
+        lambda _, table: not any('"' in cell for _, row in table for cell in row),
+        lambda one, table: not _holds_separator(table, set(tables) - {one}),
+        lambda one, table: _separates(comments, one, _length(table[0][1])),
+    ]
+    for is_better in signs:
+        if len(tables) > 1:
+            tables = {one: table for one, table in tables.items() if is_better(one, table)} or tables
     if len(tables) > 1:
         first, second = (SEPARATORS[one] for one in list(tables)[:2])
         raise UserError(
