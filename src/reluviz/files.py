@@ -30,7 +30,8 @@ def conf_folder() -> Path:
 def typed_path(text: str | os.PathLike[str]) -> Path:
     """Return the path that a user typed: ~ stands for the home folder, unless something here has this very name."""
     path = Path(text)
-    if path.exists():
+    # os.path.exists is false for a name that is too long, where Path.exists raises
+    if os.path.exists(path):
         return path
     try:
         return path.expanduser()

@@ -124,6 +124,19 @@ def test_a_sweep_may_vary_the_column(capsys):
     assert "2 finished" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("key", config.PATH_KEYS)
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(key, capsys):
+    words = ["data=file", "data.path=p.csv"] if key == "data.test_path" else ["data=file"] * key.startswith("data")
+    write("p.csv")
+    flags = ["-m", "seed=0,1"] * (key == "sweep.resume")
+    for name in ("ä" * 5000, "~nobody-of-this-name/x"):
+        assert reluviz("train", *flags, *words, f"{key}={name}") == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"reluviz: {key}={name}: ")
+        assert "no such file" in err or "no such folder" in err
+        assert err.count("\n") == 1
+
+
 def test_values_of_hydra_keep_their_meaning():
     assert value("data.path='a b.csv'") == "a b.csv"
     assert value("data.path=null") is None

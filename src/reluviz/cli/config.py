@@ -69,13 +69,13 @@ def _typed_name(text: str, multirun: bool) -> str:
         raise UserError(f"{' '.join(text.split())}: is no data set of this name; for a file of your own: {line}")
     if not equals or name not in (*PATH_KEYS, *COLUMN_KEYS):
         return text
-    exists = name in PATH_KEYS and value != "" and typed_path(value).exists()
+    exists = name in PATH_KEYS and value != "" and os.path.exists(typed_path(value))
     quoted = f"{key}={_quoted(value)}"
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except HydraException:
         parts = value.split(",")
-        each = multirun and not exists and name in PATH_KEYS and all(typed_path(part).is_file() for part in parts)
+        each = multirun and not exists and name in PATH_KEYS and all(os.path.isfile(typed_path(part)) for part in parts)
         return f"{key}={','.join(map(_quoted, parts))}" if each else quoted
     if override.is_sweep_override():
         return text if not exists and (multirun or name in PATH_KEYS) else quoted

@@ -1,5 +1,6 @@
 """Resuming a run: finds its folder, its configuration and its checkpoint, and checks that they fit together."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     """
     setting = f"ckpt_path={path}"
     place = typed_path(path)
-    if not place.exists():
+    if not os.path.exists(place):
         raise UserError(f"{setting}: no such file or folder")
     folder = place if place.is_dir() else place.resolve().parent.parent
     checkpoint = place / CHECKPOINTS_FOLDER / "last.ckpt" if place.is_dir() else place

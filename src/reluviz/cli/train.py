@@ -1,6 +1,7 @@
 """The verb `train`: composes and checks a configuration, trains, and prints the outcome."""
 
 import logging
+import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -235,7 +236,7 @@ def _stopped_sweep(name: str) -> Path:
         UserError: if the folder does not exist or holds no sweep.
     """
     folder = typed_path(last.sweep_folder(name))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"sweep.resume={name}: there is no such folder")
     if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")

@@ -1,5 +1,6 @@
 """Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def read_points(
         decimal: see `file`.
     """
     where, place = f"{key}={path}", typed_path(path)
-    if not place.exists():
+    if not os.path.exists(place):
         raise UserError(f"{where}: no such file")
     if place.is_dir():
         raise UserError(f"{where}: is a folder; give a CSV or NPZ file")

@@ -1,5 +1,7 @@
 """Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) and its state_dict."""
 
+import os
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     """
     where = f"model.init_from={path}"
     place = typed_path(path)
-    if not place.is_file():
+    if not os.path.isfile(place):
         raise UserError(f"{where}: no such file")
     try:
         loaded = torch.load(place, map_location="cpu", weights_only=True)
