@@ -129,7 +129,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_line(key, capsys):
     words = ["data=file", "data.path=p.csv"] if key == "data.test_path" else ["data=file"] * key.startswith("data")
     write("p.csv")
     flags = ["-m", "seed=0,1"] * (key == "sweep.resume")
-    for name in ("ä" * 5000, "~nobody-of-this-name/x"):
+    for name in ("ä" * 5000, "~no-such-user/x"):
         assert reluviz("train", *flags, *words, f"{key}={name}") == 2
         err = capsys.readouterr().err
         assert err.startswith(f"reluviz: {key}={name}: ")
