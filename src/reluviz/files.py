@@ -27,6 +27,19 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def typed_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a user typed: ~ stands for the home folder, unless something here has this very name."""
+    path = Path(text)
+    # os.path.exists is false for a name that is too long, where Path.exists raises
+    if os.path.exists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # there is no such user
+        return path
+
+
 def short_path(path: Path) -> str:
     """Return the path relative to the current folder if it lies below it, else the path unchanged."""
     try:

@@ -41,7 +41,7 @@ CHOICES = [
 FEW = ("updates=2", "snapshots.every=1", "data.n=50")
 FIXED = {"settings", "folder", "purge_step"}
 """Arguments that are not set by a configuration but by the run."""
-DOCUMENTED_NULLS = {"init_from", "positions", "path", "test_path"}
+DOCUMENTED_NULLS = {"init_from", "positions", "path", "test_path", "x", "y", "decimal", "points"}
 
 
 def reluviz(*words):
@@ -193,6 +193,8 @@ def test_every_choice_trains(group, choice, tmp_path, capsys):
     words = [f"{group}={choice}", "updates=2"]
     if f"{group}={choice}" == "data=file":
         words.append("data.path=points.csv")
+    if f"{group}={choice}" == "data=points":
+        words.append("data.points=[[0,1],[0.5,2],[1,3]]")
     if message := launchers.missing_package(group, choice):
         # the tests of clusters install it
         assert reluviz("train", *words) == 2

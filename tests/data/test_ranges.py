@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from reluviz.cli import config
-from reluviz.data import EverySchedule, LogSchedule, WithReplacement, piecewise_linear, ranges, sine
-from reluviz.data.datamodule import PiecewiseLinearData, SegmentData, SineData
+from reluviz.data import EverySchedule, LogSchedule, WithReplacement, file, piecewise_linear, points, ranges, sine
+from reluviz.data.datamodule import FileData, PiecewiseLinearData, SegmentData, SineData
 from reluviz.data.ranges import Rule, check_value
 from reluviz.errors import UserError
 from reluviz.models import relu_settings
@@ -53,6 +53,11 @@ REFUSED: dict[str, tuple[Rule, Any, str]] = {
     "no list": (ranges.numbers, 0.5, "a list of numbers, as in [0.1,0.5]"),
     "an empty list": (ranges.numbers, [], "a list of numbers, as in [0.1,0.5]"),
     "a word in a list": (ranges.numbers, [0.1, "x"], "a finite number"),
+    "no column": (ranges.column, "", "the name of a column, or its number from 0"),
+    "no points": (ranges.pairs, [], "a list of points x,y, as in [[0,1],[1,3]]"),
+    "a point of one number": (ranges.pairs, [[0, 1], [1]], "a list of points x,y, as in [[0,1],[1,3]]; [1] is none"),
+    "a point of words": (ranges.pairs, [["a", 1]], "a list of points x,y, as in [[0,1],[1,3]]; ['a', 1] is none"),
+    "an infinite point": (ranges.pairs, [[0, math.inf]], "a finite number"),
     "no seeds": (ranges.different_seeds(), [], "a list of different whole numbers, as in [0,5,17]"),
     "equal seeds": (ranges.different_seeds(), [1, 1], "a list of different whole numbers, as in [0,5,17]"),
     "a negative seed": (ranges.different_seeds(9), [-1], "a whole number of at least 0 and at most 9"),
@@ -87,6 +92,10 @@ OUT_OF_RANGE: dict[str, tuple[str, Callable[[], Any]]] = {
     "data.n": ("data.n=1", lambda: piecewise_linear(n=1)),
     "data.noise": ("data.noise=-0.5", lambda: PiecewiseLinearData(noise=-0.5)),
     "data.seed": ("data=sine data.seed=-1", lambda: sine(seed=-1)),
+    "data.x": ("data=file data.x=true", lambda: file("a.csv", x=True)),
+    "data.y": ("data=file data.y=[1]", lambda: FileData("a.csv", y=[1])),  # type: ignore[arg-type]
+    "data.decimal": ("data=file data.decimal=dot", lambda: FileData("a.csv", decimal="dot")),
+    "data.points": ("data=points data.points=[[0,1],[1]]", lambda: points([[0, 1], [1]])),
     "sampler.batch_size": ("sampler.batch_size=0", lambda: SineData(sampler=WithReplacement(0))),
     "snapshots.every": ("snapshots.every=0", lambda: EverySchedule(0)),
     "snapshots.per_decade": ("snapshots=log snapshots.per_decade=0", lambda: LogSchedule(per_decade=0)),

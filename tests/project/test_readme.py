@@ -46,6 +46,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     rows = "\n".join(f"{x},{x * x}" for x in np.linspace(-1, 1, 60))
     (tmp_path / "points.csv").write_text(f"x,y\n{rows}\n")
+    (tmp_path / "salary.csv").write_text(f"YearsExperience,Salary\n{rows}\n")
+    (tmp_path / "my data (1).csv").write_text("time [s];name;speed\n0,5;a;1\n1,5;b;0\n")
     return tmp_path
 
 
@@ -152,12 +154,13 @@ def test_the_programs_of_the_documentation_run(
 ) -> None:
     from reluviz.training.lightning_startup import quiet
 
-    trains, reads = re.findall(r"```python\n(.*?)```", PAGES["python.md"], re.S)
+    trains, takes, reads = re.findall(r"```python\n(.*?)```", PAGES["python.md"], re.S)
     with quiet(), warnings.catch_warnings():
         # Lightning finds two segments few for its own logging
         warnings.filterwarnings("ignore", "The number of training batches")
         run(trains, {"updates=2_000": "updates=2"})
     assert "Linear(in_features=20, out_features=1" in capsys.readouterr().out
+    run(takes, {})
     trained(work, monkeypatch)
     run(reads, {"run.plot(1000)": "run.plot(1)"})
     assert (work / "fit.png").is_file()

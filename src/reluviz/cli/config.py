@@ -2,7 +2,9 @@
 
 import difflib
 import hashlib
+import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +13,23 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.errors import UserError
-from reluviz.files import conf_folder
+from reluviz.files import conf_folder, typed_path
 from reluviz.record.settings import leaves
+
+PATH_KEYS = ("data.path", "data.test_path", "ckpt_path", "sweep.resume", "model.init_from")
+"""Keys whose values are names of files or folders."""
+COLUMN_KEYS = ("data.x", "data.y")
+"""Keys whose values are names of columns."""
+FILE_WORDS = ("data.file", "data.csv", "data.filename", "file", "csv", "path")
+"""Keys that do not exist, but by which people try to name their file."""
+UPDATE_WORDS = ("epochs", "max_epochs", "num_epochs", "epoch", "steps", "max_steps", "iterations")
+"""Keys that do not exist, but by which people try to say how long to train."""
 
 
 def choices(group: str) -> list[str]:
@@ -34,6 +45,51 @@ def groups() -> list[str]:
 def with_plus(text: str) -> str:
     """Return an override as Hydra needs it: an experiment is added to the defaults list, which takes a plus."""
     return f"+{text}" if text.startswith("exp=") else text
+
+
+def as_typed(overrides: Sequence[str], multirun: bool = False) -> list[str]:
+    """Return overrides as Hydra needs them: names of files and of columns may hold what its grammar does not allow.
+
+    Args:
+        overrides: of the command line.
+        multirun: whether a comma may stand between several names of columns.
+
+    Raises:
+        UserError: for a file as the name of a data set; the message has the line to type.
+    """
+    return [with_plus(_typed_name(text, multirun)) for text in overrides]
+
+
+def _typed_name(text: str, multirun: bool) -> str:
+    key, equals, value = text.partition("=")
+    name = key.lstrip("+")
+    is_file = any(mark in value for mark in "./\\") or os.path.isfile(value)
+    if equals and (name in FILE_WORDS or (name == "data" and is_file and value not in choices("data"))):
+        line = f"data=file {shlex.quote(f'data.path={value}')}"
+        raise UserError(f"{' '.join(text.split())}: is no data set of this name; for a file of your own: {line}")
+    if not equals or name not in (*PATH_KEYS, *COLUMN_KEYS):
+        return text
+    exists = name in PATH_KEYS and value != "" and os.path.exists(typed_path(value))
+    quoted = f"{key}={_quoted(value)}"
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+    except HydraException:
+        parts = value.split(",")
+        each = multirun and not exists and name in PATH_KEYS and all(os.path.isfile(typed_path(part)) for part in parts)
+        return f"{key}={','.join(map(_quoted, parts))}" if each else quoted
+    if override.is_sweep_override():
+        return text if not exists and (multirun or name in PATH_KEYS) else quoted
+    meant = override.value()
+    is_same = "${" not in value and (meant == value or (type(meant) is int and str(meant) == value))
+    if is_same or (not exists and (meant is None or isinstance(meant, str))):
+        return text
+    # a list stays one among paths, so that it is refused as what it is
+    return text if name in PATH_KEYS and not exists and not isinstance(meant, float) else quoted
+
+
+def _quoted(value: str) -> str:
+    """Return a text in quotes of Hydra's grammar, in which ${ stands for itself."""
+    return QuotedString(text=value.replace("${", "\\${"), quote=Quote.single).with_quotes()
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -130,6 +186,8 @@ def composition_error(overrides: list[str], error: Exception) -> str:
 
 def _unknown_key(key: str, override: str, overrides: list[str]) -> str:
     """Return a message that says to which choices an unknown key belongs, or which known key is most similar."""
+    if key in UPDATE_WORDS:
+        return f"{override}: there is no key {key}; did you mean updates? An update is one minibatch"
     group = key.partition(".")[0]
     owners = [one for one in choices(group) if key in _keys_of_choice(group, one)] if group in groups() else []
     if owners:

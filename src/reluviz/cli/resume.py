@@ -1,5 +1,6 @@
 """Resuming a run: finds its folder, its configuration and its checkpoint, and checks that they fit together."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.errors import UserError
-from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write, typed_path
 from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
 from reluviz.training.validation import check, plain, seeds_of
@@ -44,8 +45,8 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         UserError: if there is no such run, if its checkpoint does not fit, or if an override differs.
     """
     setting = f"ckpt_path={path}"
-    place = Path(path)
-    if not place.exists():
+    place = typed_path(path)
+    if not os.path.exists(place):
         raise UserError(f"{setting}: no such file or folder")
     folder = place if place.is_dir() else place.resolve().parent.parent
     checkpoint = place / CHECKPOINTS_FOLDER / "last.ckpt" if place.is_dir() else place

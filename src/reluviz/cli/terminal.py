@@ -53,6 +53,12 @@ def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> 
         console.print(Text.assemble((f"{label:8}", "dim"), line))
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print how the points were read."""
+    for note in notes:
+        console.print(Text.assemble(("data    ", "dim"), note))
+
+
 @functools.cache
 def print_compiling() -> None:
     """Print, once, why the first run on this computer takes longer."""

@@ -1,6 +1,7 @@
 """The verb `train`: composes and checks a configuration, trains, and prints the outcome."""
 
 import logging
+import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from reluviz.analysis import last
 from reluviz.cli import command_line, config, hydra_run
 from reluviz.cli.sweep import launchers
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, SWEEP_FILE
+from reluviz.files import CONFIG_FOLDER, SWEEP_FILE, typed_path
 from reluviz.training import helper_processes
 from reluviz.training.lightning_startup import without_gc
 from reluviz.training.outcome import Outcome
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> int:
         UserError: for bad input, before any folder or file is created.
     """
     args = command_line.split(argv)
-    overrides = [config.with_plus(text) for text in args.overrides]
+    overrides = config.as_typed(args.overrides, args.multirun)
     if args.prints_only:
         # the reader of the output may stop reading, as in: --info | head
         logging.raiseExceptions = False
@@ -87,6 +88,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
         from reluviz.cli import terminal
         from reluviz.training import prepare, run
     prepared = prepare.prepare(config.without_hydra(cfg))
+    terminal.print_notes(prepared.dataset.notes)
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
     folder = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
@@ -119,6 +121,7 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 
     resumed = resume.find_run(checkpoint, overrides)
     prepared = prepare.prepare(resumed.cfg, resumed=True)
+    terminal.print_notes(prepared.dataset.notes)
     resume.store_updates(resumed)
     prepare.warm_up(prepared)
     outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
@@ -143,6 +146,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
         from reluviz.training import prepare
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     prepared = prepare.prepare(config.without_hydra(cfg))
+    terminal.print_notes(prepared.dataset.notes)
     settings = prepared.settings["sweep"]
     resuming = settings["resume"] is not None
     if resuming:
@@ -231,8 +235,8 @@ def _stopped_sweep(name: str) -> Path:
     Raises:
         UserError: if the folder does not exist or holds no sweep.
     """
-    folder = Path(last.sweep_folder(name))
-    if not folder.is_dir():
+    folder = typed_path(last.sweep_folder(name))
+    if not os.path.isdir(folder):
         raise UserError(f"sweep.resume={name}: there is no such folder")
     if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")

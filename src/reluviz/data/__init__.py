@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     # so that type checkers know what `__getattr__` returns
     from reluviz.data.dataset import Dataset as Dataset
     from reluviz.data.point_files import file as file
+    from reluviz.data.point_files import points as points
     from reluviz.data.samplers import Epoch as Epoch
     from reluviz.data.samplers import Full as Full
     from reluviz.data.samplers import Sampler as Sampler
@@ -35,6 +36,7 @@ PUBLIC = {
     "WithoutReplacement": "samplers",
     "file": "point_files",
     "piecewise_linear": "targets",
+    "points": "point_files",
     "sine": "targets",
 }
 

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 
 from reluviz.data.dataset import Dataset
+from reluviz.data.point_checks import check_enough
 from reluviz.data.point_files import file
 from reluviz.data.ranges import check_value
 from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
@@ -68,7 +69,7 @@ class SegmentData(L.LightningDataModule):
 
     Raises:
         UserError: if `updates` or the batch size is below 1, or a batch without replacement is larger than the
-            data set.
+            data set, or the data set has fewer than two different x.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class SegmentData(L.LightningDataModule):
         self.updates: int = check_value("updates", updates)
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EverySchedule()
+        check_enough(dataset.x, f"data={dataset.name}")
         checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:
@@ -120,5 +122,13 @@ class SineData(SegmentData):
 class FileData(SegmentData):
     """The user's own points; see `reluviz.data.file` and `SegmentData` for the arguments."""
 
-    def __init__(self, path: str, test_path: str | None = None, **segments: Any) -> None:
-        super().__init__(file(path, test_path), **segments)
+    def __init__(
+        self,
+        path: str,
+        test_path: str | None = None,
+        x: str | int | None = None,
+        y: str | int | None = None,
+        decimal: str | None = None,
+        **segments: Any,
+    ) -> None:
+        super().__init__(file(path, test_path, x, y, decimal), **segments)

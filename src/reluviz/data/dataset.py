@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from reluviz.data.point_checks import Array as Array
+from reluviz.data.point_checks import checked_pair, sorted_points
 
 TARGET_CURVE_POINTS = 1001
 """Number of points of the curve that pictures show of the true function."""
@@ -16,10 +16,12 @@ TARGET_CURVE_POINTS = 1001
 class Dataset:
     """Training and test points of a one-input regression, float64.
 
+    Points may be given as arrays or lists of numbers of any type, of shape [N] or [N, 1], in any order.
+
     Attributes:
         name: the name of the data set in titles.
         x: training inputs [N], sorted.
-        y: training outputs [N].
+        y: training outputs [N], in the order of x.
         domain: the interval on which elbows are placed and functions are plotted.
         x_test: test inputs [M]; None without test points.
         y_test: test outputs [M], without noise if the target is known.
@@ -27,6 +29,10 @@ class Dataset:
         sigma: standard deviation of the training noise; None if unknown.
         target_is_interpolated: whether `target` only interpolates the recorded values of the true function, because
             this version of reluviz does not have the function itself; it is exact at the recorded points.
+        notes: lines for the user about how the points were read.
+
+    Raises:
+        UserError: if the points are no finite numbers, or x and y differ in length.
     """
 
     name: str
@@ -38,6 +44,20 @@ class Dataset:
     target: Callable[[Array], Array] | None = field(default=None, repr=False)
     sigma: float | None = None
     target_is_interpolated: bool = False
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        where = f"data={self.name}"
+        pairs = [("x", "y")] if self.x_test is None else [("x", "y"), ("x_test", "y_test")]
+        for names in pairs:
+            self._check(names, where)
+
+    def _check(self, names: tuple[str, str], where: str) -> None:
+        """Replace the columns of these names by checked and sorted ones."""
+        found = checked_pair(getattr(self, names[0]), getattr(self, names[1]), where, names)
+        for name, column in zip(names, sorted_points(*found), strict=True):
+            # the class is frozen
+            object.__setattr__(self, name, column)
 
     @property
     def interval(self) -> tuple[float, float]:

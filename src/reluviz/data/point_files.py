@@ -1,60 +1,107 @@
 """Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
-import csv
-import math
-import re
+import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from reluviz.data import columns, decimal_marks, text_table
 from reluviz.data.dataset import Array, Dataset
+from reluviz.data.point_checks import check_enough, checked_pair, sorted_points
+from reluviz.data.ranges import check_value
 from reluviz.errors import UserError
-
-SEPARATORS = ",;\t"
-COMMENT = "#"
+from reluviz.files import typed_path
 
 
-def file(path: str | None = None, test_path: str | None = None) -> Dataset:
-    """Return the points of a CSV file with a header, or of an NPZ file, with columns (arrays) x and y.
+def file(
+    path: str | None = None,
+    test_path: str | None = None,
+    x: str | int | None = None,
+    y: str | int | None = None,
+    decimal: str | None = None,
+) -> Dataset:
+    """Return the points of a text file (CSV), or of an NPZ file.
 
-    Other columns are ignored. In a CSV file, lines that begin with # are ignored too. Its columns may be separated
-    by commas, semicolons or tabs; with semicolons or tabs, numbers may have a decimal comma.
+    Columns may be separated by commas, semicolons, tabs, | or blanks, with a header or without. Lines that begin with
+    # are ignored. Whether numbers have a decimal point or a decimal comma is decided once, for the file.
 
     Args:
         path: the training points.
         test_path: the test points; without it there is no test loss.
+        x: the column (or array) of the inputs, by name or by number from 0; None for the one named x, or for the first
+            of two if no others hold numbers.
+        y: the column of the outputs, in the same way.
+        decimal: "point" or "comma", for a file in which nothing decides it.
 
     Raises:
         UserError: if a file cannot be used; the message names the file, the place in it, and the remedy.
     """
     if not path:
         raise UserError("data.path is missing: give a CSV or NPZ file, as in data=file data.path=points.csv")
-    x, y = read_points(path, "data.path")
-    x_test, y_test = read_points(test_path, "data.test_path", min_rows=1) if test_path else (None, None)
-    return Dataset(Path(path).name, x, y, (float(x[0]), float(x[-1])), x_test, y_test)
+    choices = {key: check_value(f"data.{key}", value) for key, value in (("x", x), ("y", y), ("decimal", decimal))}
+    inputs, outputs, note = read_points(path, "data.path", **choices)
+    x_test, y_test, test_note = None, None, ""
+    if test_path:
+        x_test, y_test, test_note = read_points(test_path, "data.test_path", min_rows=1, **choices)
+    notes = [f"{Path(name).name}: {line}" for name, line in ((path, note), (str(test_path), test_note)) if line]
+    ends = float(inputs[0]), float(inputs[-1])
+    return Dataset(Path(path).name, inputs, outputs, ends, x_test, y_test, notes=tuple(notes))
 
 
-def read_points(path: str, key: str, min_rows: int = 2) -> tuple[Array, Array]:
-    """Return the columns x and y of a file, sorted by x; `key` names the setting in error messages."""
-    where = f"{key}={path}"
-    if not Path(path).exists():
+def points(points: Any = None) -> Dataset:
+    """Return a data set of a handful of points, such as [[0, 1], [1, 3]], or of an array [N, 2].
+
+    Raises:
+        UserError: if they are no pairs of finite numbers, or fewer than two different x.
+    """
+    if points is None:
+        raise UserError("data.points is missing: give pairs of x and y, as in data=points data.points=[[0,1],[1,3]]")
+    with suppress(ValueError, TypeError, RuntimeError):
+        # where this fails, the check below says what is needed
+        points = np.asarray(points).tolist()
+    pairs = check_value("data.points", points)
+    x, y = checked_pair([x for x, _ in pairs], [y for _, y in pairs], "data.points")
+    check_enough(x, "data.points")
+    return Dataset("points", x, y, (float(x.min()), float(x.max())))
+
+
+def read_points(
+    path: str,
+    key: str,
+    min_rows: int = 2,
+    x: str | int | None = None,
+    y: str | int | None = None,
+    decimal: str | None = None,
+) -> tuple[Array, Array, str]:
+    """Return the columns x and y of a file, sorted by x, and a line that says how they were chosen, if it is needed.
+
+    Args:
+        path: the file; ~ stands for the home folder.
+        key: the setting that names the file, for error messages.
+        min_rows: the least number of points.
+        x: see `file`.
+        y: see `file`.
+        decimal: see `file`.
+    """
+    where, place = f"{key}={path}", typed_path(path)
+    if not os.path.exists(place):
         raise UserError(f"{where}: no such file")
-    if Path(path).is_dir():
+    if place.is_dir():
         raise UserError(f"{where}: is a folder; give a CSV or NPZ file")
     try:
-        points = _read_npz(path, where) if path.lower().endswith(".npz") else _read_csv(path, where)
+        if path.lower().endswith(".npz"):
+            inputs, outputs, note = _read_npz(place, where, (x, y))
+        else:
+            inputs, outputs, note = _read_csv(place, where, (x, y), decimal)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({_one_line(error)})") from error
-    x, y = points
-    if len(x) < min_rows:
-        raise UserError(f"{where}: has {len(x)} row{'s' * (len(x) != 1)} of data; at least {min_rows} are needed")
-    if min_rows > 1 and x.min() == x.max():
-        raise UserError(f"{where}: every x is {x[0]:g}; at least two different x are needed")
-    order = np.argsort(x, kind="stable")
-    return x[order], y[order]
+    check_enough(inputs, where, min_rows)
+    return *sorted_points(inputs, outputs), note
 
 
-def _read_npz(path: str, where: str) -> tuple[Array, Array]:
+def _read_npz(path: Path, where: str, wanted: tuple[columns.Wanted, columns.Wanted]) -> tuple[Array, Array, str]:
     try:
         # np.load would leave a file open that it cannot read
         with open(path, "rb") as stream:
@@ -62,8 +109,9 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
             if isinstance(archive, np.ndarray):
                 raise UserError(f"{where}: is a single array; an NPZ file with arrays x and y is needed")
             with archive:
-                columns = {name: archive[name] for name in ("x", "y") if name in archive.files}
-                found = _shown(archive.files)
+                names = archive.files
+                chosen = columns.choose(names, len(names), lambda: list(range(len(names))), wanted, where, "", "array")
+                x, y = (archive[names[place]] for place in chosen[:2])
     except (UserError, OSError):
         raise
     except Exception as error:
@@ -71,94 +119,36 @@ def _read_npz(path: str, where: str) -> tuple[Array, Array]:
         raise UserError(
             f"{where}: is damaged, or no NPZ file of number arrays (objects, which can run code, are not read)"
         ) from error
-    if missing := sorted({"x", "y"} - columns.keys()):
-        raise UserError(f"{where}: has no array {' and no array '.join(missing)} (it has {found})")
-    for name, column in columns.items():
-        if not isinstance(column, np.ndarray) or column.dtype.kind not in "biuf":
-            kind = column.dtype.name if isinstance(column, np.ndarray) else "no array"
-            raise UserError(f"{where}: array {name} holds {kind}; numbers are needed")
-        if column.ndim != 1:
-            raise UserError(f"{where}: array {name} has shape {column.shape}; one dimension is needed")
-    x, y = (columns[name].astype(np.float64) for name in ("x", "y"))
-    if len(x) != len(y):
-        raise UserError(f"{where}: x has {len(x)} values and y has {len(y)}; equal numbers are needed")
     for name, column in (("x", x), ("y", y)):
-        if not np.isfinite(column).all():
-            place = int(np.flatnonzero(~np.isfinite(column))[0])
-            raise UserError(f"{where}: {name}[{place}] is {column[place]}; finite numbers are needed")
-    return x, y
+        if not isinstance(column, np.ndarray):
+            raise UserError(f"{where}: array {name} holds no array; numbers are needed")
+    return *checked_pair(x, y, where), chosen[2]
 
 
-def _read_csv(path: str, where: str) -> tuple[Array, Array]:
+def _read_csv(
+    path: Path, where: str, wanted: tuple[columns.Wanted, columns.Wanted], decimal: str | None
+) -> tuple[Array, Array, str]:
     try:
         # utf-8-sig: spreadsheets often write a byte-order mark before the first column's name
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ") from error
-    columns: tuple[list[float], list[float]] = ([], [])
-    try:
-        header_index, separator, header = _header(lines, where)
-        places = header.index("x"), header.index("y")
-        rows = csv.reader(lines[header_index + 1 :], delimiter=separator, skipinitialspace=True)
-        for row in rows:
-            if not any(field.strip() for field in row) or row[0].startswith(COMMENT):
-                continue
-            line = f"{where}: line {header_index + 1 + rows.line_num}"
-            if any(field.strip() for field in row[len(header) :]):
-                # otherwise 0,5 would be read as two numbers
-                raise UserError(
-                    f"{line} has {len(row)} columns and the header {len(header)}; equal numbers are needed"
-                    " (with decimal commas, put semicolons between the columns)"
-                )
-            for name, column, place in zip("xy", columns, places, strict=True):
-                column.append(_number(row, place, separator, f"{line}: {name}"))
-    except csv.Error as error:
-        raise UserError(f"{where}: is not a CSV file ({_one_line(error)})") from error
-    return np.array(columns[0], dtype=np.float64), np.array(columns[1], dtype=np.float64)
+    table = text_table.split(text, where)
+    header = f" in its header, line {table.header_line}"
+    x, y, note = columns.choose(table.names, table.width, table.numeric_columns, wanted, where, header)
+    cells = {"x": table.column(x), "y": table.column(y)}
 
+    def comma_separates() -> bool:
+        rows = (pair for column in cells.values() for pair in zip(table.lines, column, strict=True))
+        return table.separator == "," and not any("," in cell or table.quoted(line, cell) for line, cell in rows)
 
-def _header(lines: list[str], where: str) -> tuple[int, str, list[str]]:
-    """Return the index of the header line, the separator, and the column names in lower case."""
-    separator = None
-    for at, line in enumerate(lines):
-        if found := re.fullmatch(r"sep=(.)\s*", line):
-            # Excel writes this line before the header
-            separator = found[1]
-            continue
-        # NumPy's savetxt writes the header as a comment
-        text = line.lstrip(COMMENT + " ")
-        delimiter = separator or max(SEPARATORS, key=text.count)
-        names = [
-            name.strip().lower() for name in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
-        ]
-        if names.count("x") == names.count("y") == 1:
-            return at, delimiter, names
-        if text.strip() and not line.startswith(COMMENT):
-            wrong = next(name for name in ("x", "y") if names.count(name) != 1)
-            count = "more than one column" if wrong in names else "no column"
-            raise UserError(
-                f"{where}: has {count} {wrong} in its header, line {at + 1} ({_shown(names)}); one x and one y"
-                " are needed, with commas, semicolons or tabs between columns"
-            )
-    raise UserError(f"{where}: is empty; a header line with the columns x and y is needed")
-
-
-def _number(row: list[str], place: int, separator: str, where: str) -> float:
-    if place >= len(row):
-        raise UserError(f"{where} is missing")
-    text = row[place].strip()
-    try:
-        value = float(text if separator == "," else text.replace(",", "."))
-    except ValueError:
-        raise UserError(f"{where} is {_shown([text])}; a plain number such as 1234.5 is needed") from None
-    if not math.isfinite(value):
-        raise UserError(f"{where} is {text}; a finite number is needed")
-    return value
-
-
-def _shown(names: list[str]) -> str:
-    """Return the first names, shortened and without line breaks, for an error message."""
-    return ", ".join(repr(name if len(name) <= 30 else f"{name[:30]}...") for name in names[:6]) or "nothing"
+    others = (table.column(place) for place in table.numeric_columns() if place not in (x, y))
+    found, mark_note = decimal_marks.read_numbers(cells, table.lines, where, decimal, others, comma_separates)
+    notes = [line for line in (note, mark_note) if line]
+    if table.skipped:
+        count, first = len(table.skipped), table.skipped[0]
+        notes.append(f"{count} line{'s' * (count > 1)} that begin{'s' * (count == 1)} with # skipped (line {first})")
+    return found[0], found[1], "; ".join(notes)
 
 
 def _one_line(error: Exception) -> str:

@@ -11,6 +11,8 @@ Rule = Callable[[Any], Any]
 """Returns a valid value as the plain type it means; raises a ValueError that says what the value must be."""
 MAX_SEED = 2**32 - 1
 """NumPy's generators accept no larger seed."""
+LONGEST_VALUE = 200
+"""Characters of a value in an error message."""
 
 
 def whole_number(least: int, most: float = math.inf) -> Rule:
@@ -69,6 +71,26 @@ def numbers(value: Any) -> list[float]:
     return [number()(item) for item in value]
 
 
+def column(value: Any) -> str | int:
+    """Accept the name of a column, or its number from 0."""
+    if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
+        raise ValueError("the name of a column, or its number from 0")
+    return value if isinstance(value, str) else int(value)
+
+
+def pairs(value: Any) -> list[list[float]]:
+    """Accept a list of points."""
+    expected = "a list of points x,y, as in [[0,1],[1,3]]"
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(expected)
+    found = []
+    for point in value:
+        if not isinstance(point, list | tuple) or len(point) != 2 or not all(map(_is_number, point)):
+            raise ValueError(f"{expected}; {point} is none")
+        found.append([number()(one) for one in point])
+    return found
+
+
 def different_seeds(most: float = math.inf) -> Rule:
     """Return a rule for a list of different seeds."""
 
@@ -85,6 +107,10 @@ RULES: dict[str, Rule] = {
     "data.n": whole_number(2, 1e8),
     "data.noise": number(least=0),
     "data.seed": whole_number(0, MAX_SEED),
+    "data.x": optional(column),
+    "data.y": optional(column),
+    "data.decimal": optional(one_of("comma", "point")),
+    "data.points": optional(pairs),
     "sampler.batch_size": whole_number(1),
     "snapshots.every": whole_number(1),
     "snapshots.per_decade": whole_number(1),
@@ -101,7 +127,9 @@ def check_value(key: str, value: Any, rules: Mapping[str, Rule] = RULES) -> Any:
     try:
         return rules[key](value)
     except ValueError as error:
-        raise UserError(f"{key}={'null' if value is None else value}: must be {error}") from None
+        text = "null" if value is None else str(value)
+        shortened = text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+        raise UserError(f"{key}={shortened}: must be {error}") from None
 
 
 def _is_number(value: Any) -> bool:

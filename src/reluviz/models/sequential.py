@@ -1,11 +1,12 @@
 """Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) and its state_dict."""
 
-from pathlib import Path
+import os
 
 import torch
 from torch import Tensor, nn
 
 from reluviz.errors import UserError
+from reluviz.files import typed_path
 
 
 def read_sequential(path: str, width: int) -> dict[str, Tensor]:
@@ -15,10 +16,11 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
         UserError: if the file is missing, unreadable, or holds a network of another shape.
     """
     where = f"model.init_from={path}"
-    if not Path(path).is_file():
+    place = typed_path(path)
+    if not os.path.isfile(place):
         raise UserError(f"{where}: no such file")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(place, map_location="cpu", weights_only=True)
     except Exception as error:
         # a damaged file may raise any exception in torch's reader
         raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file)") from error

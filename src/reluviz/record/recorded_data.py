@@ -1,6 +1,7 @@
 """Rebuild the data set of a recorded run, including its true function if this version of reluviz has it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ class InterpolatedTarget:
         return f"<InterpolatedTarget of {len(self.x)} points: {self.reason}>"
 
 
+@dataclass(frozen=True)
+class RecordedPoints(Dataset):
+    """A data set as it was recorded: recorded samples refer to this order, which versions up to 0.2.0 did not sort."""
+
+    def __post_init__(self) -> None:
+        """Leave the points as they are."""
+
+
 def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[Dataset, NDArray[np.int64]]:
     """Return the data set of a run, and the indices of its recorded samples [n].
 
@@ -59,7 +68,7 @@ def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[
             points = [(x, target), *([(x_test, y_test)] if x_test is not None and y_test is not None else [])]
             places, heights = (np.concatenate(part) for part in zip(*points, strict=True))
             function = InterpolatedTarget(places, heights, reason)
-    found = Dataset(
+    found = RecordedPoints(
         name=str(content["name"]),
         x=x,
         y=y,

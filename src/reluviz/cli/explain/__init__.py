@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         experiments = textwrap.fill(f"experiments: {', '.join(config.choices('exp'))}", 79, subsequent_indent="  ")
         _write(HELP.format(experiments=experiments))
         return 0
-    found = explanation(overrides)
+    found = explanation(config.as_typed(overrides))
     if "--json" in flags:
         _write(json.dumps(found, allow_nan=False))
     else:
@@ -75,7 +75,7 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
     from reluviz.training.start import find_start
 
     start = find_start(config.without_hydra(cfg), cfg.hydra.runtime.choices)
-    notes = []
+    notes = list(start.dataset.notes)
     if varied:
         notes.append(f"This experiment is a sweep over {varied}; its first run is shown.")
     if len(start.seeds) > 1:
