@@ -73,6 +73,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "low, high = starts[cell], starts[cell + 1]",
         "low, high = starts[cell], starts[cell + 2]",
     ): "the binary search finds the same place in a larger part of the sorted keys",
+    (
+        "engines/minibatch_kernels.py",
+        "q = low - 1 if cell > before else low",
+        "q = low - 1 if cell >= before else low",
+    ): "the two cells differ, as a unit that stays in its cell is left out before",
     **{
         ("core/functions.py", before, after): "only the number of values that are held at a time changes"
         for before, after in (
