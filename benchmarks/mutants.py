@@ -79,6 +79,19 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "q = low - 1 if cell >= before else low",
     ): "the two cells differ, as a unit that stays in its cell is left out before",
     **{
+        (
+            "engines/minibatch_kernels.py",
+            "jumps, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 2, 2))",
+            after,
+        ): "scratch memory that is larger than needed"
+        for after in (
+            "jumps, sums = np.empty((3 * size + 2, 2)), np.empty((2 * size + 2, 2))",
+            "jumps, sums = np.empty((2 * size + 3, 2)), np.empty((2 * size + 2, 2))",
+            "jumps, sums = np.empty((2 * size + 2, 2)), np.empty((3 * size + 2, 2))",
+            "jumps, sums = np.empty((2 * size + 2, 2)), np.empty((2 * size + 3, 2))",
+        )
+    },
+    **{
         ("core/functions.py", before, after): "only the number of values that are held at a time changes"
         for before, after in (
             (
