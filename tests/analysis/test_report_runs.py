@@ -18,8 +18,10 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from reluviz import __main__
 from reluviz.analysis import load_run
 from reluviz.analysis.report import collect as report_collect
+from reluviz.analysis.report import printout
 from reluviz.analysis.report.collect import collect
 from reluviz.analysis.report.groups import Group, ListedRun
+from reluviz.console import Console
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
@@ -304,7 +306,8 @@ def test_names_and_reasons_are_printed_without_terminal_control_characters(
     (damaged_run / "failure.json").write_text(json.dumps({"reason": "\x1b[2Jtoo\nwide"}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["reluviz", "report", str(tmp_path), "--pictures", "none"])
-        patch.setenv("COLUMNS", "500")
+        # a console keeps the width that the environment named when it was created
+        patch.setattr(printout, "console", Console(highlight=False, width=500, height=25))
         assert __main__.main() == 0
     for text in (capsys.readouterr().out, (tmp_path / "report" / "findings.md").read_text().replace("\\", "")):
         assert "two?lines?[31m: ?[2Jtoo wide\n" in text
