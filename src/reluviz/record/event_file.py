@@ -7,6 +7,7 @@ writer and reader compute each checksum in Python, at a few MB a second; this mo
 
 import itertools
 import os
+import re
 import socket
 import struct
 import time
@@ -101,16 +102,20 @@ class EventFile:
 
 
 def event_files(folder: Path) -> list[Path]:
-    """Return the event files in a folder, sorted by name and therefore by the time they were created.
+    """Return the event files in a folder in the order in which they were created.
+
+    Numbers in the names are compared as numbers: files that TensorBoard's writer creates within one second differ only
+    in a count at the end, and file 10 follows file 9.
 
     Raises:
         UserError: if there is no such folder, or it cannot be read.
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(
+            paths = [
                 Path(entry.path) for entry in entries if entry.name.startswith(EVENT_FILE_PREFIX) and entry.is_file()
-            )
+            ]
+            return sorted(paths, key=lambda path: _by_numbers(path.name))
     except FileNotFoundError:
         raise UserError(f"{folder}: there is no such folder") from None
     except NotADirectoryError:
@@ -143,6 +148,11 @@ def read_events(path: Path) -> Iterator[Event]:
         raise DamagedRecord from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _by_numbers(name: str) -> list[tuple[int, str]]:
+    """Return a sort key of a name that compares its digits as numbers."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _latest_second(folder: str) -> int:
