@@ -50,6 +50,7 @@ def _data(run: "RunArrays") -> bytes:
         "model": run.model,
         "name": data.name,
         "domain": list(data.domain),
+        "scaling": None if data.scaling.identity else data.scaling.numbers(),
         "trained": list(run.trained),
         "seeds": list(run.seeds),
         "settings": run.settings,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reluviz.core import elbows
-from reluviz.core.functions import mean_squared_error, predict
-from reluviz.core.models import MODELS
+from reluviz.core.functions import mean_squared_error, user_parameters, user_predict
+from reluviz.core.models import MODELS, Parameters
 from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots, is_large
 from reluviz.data.dataset import Array, Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
@@ -33,11 +33,15 @@ MAX_PARAMETERS_AT_ONCE = 2**15
 class RunArrays:
     """The arrays of a run that was read back from its folder. Computed arrays are float64.
 
+    A run on scaled data (`data.scale=auto`) trained in other units than the user's. Properties, losses, residuals and
+    `predict` are in the user's units; `parameters`, `rows`, `norm`, `vote_share` and `contributions` are as trained.
+    `data.scaling` holds the offsets and scales.
+
     Attributes:
         folder: the run's folder.
         name: its name in titles and file names.
         model: the model's name: constant, linear or relu.
-        data: the data set; `data.target` is the true function, None if it is unknown.
+        data: the data set, in the user's units; `data.target` is the true function, None if it is unknown.
         recorded: indices of the samples with recorded votes, [n]; all samples if there are at most 2,000.
         seeds: the seed of each replica, [R].
         trained: names of the trained parameters.
@@ -45,7 +49,7 @@ class RunArrays:
         metrics: the content of metrics.json; None while the run is training.
         updates: number of updates at each snapshot, [S], strictly increasing.
         walls: the time at which each snapshot was recorded, in seconds since the epoch, [S].
-        rows: all parameters as they were stored, in the precision of the run, [S, R, P].
+        rows: all parameters as trained and as they were stored, in the precision of the run, [S, R, P].
         fields: the name and number of the parameters along the last axis of `rows`.
         votes: recorded residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V
             replicas; `snapshot(update).votes` computes them for every replica.
@@ -82,7 +86,7 @@ class RunArrays:
 
     @cached_property
     def parameters(self) -> dict[str, Array]:
-        """The recorded parameters, bit for bit: name -> [S, R], or [S, R, W] for parameters of units."""
+        """The recorded parameters as trained, bit for bit: name -> [S, R], or [S, R, W] for parameters of units."""
         ends = np.cumsum([count for _, count in self.fields])
         parts = np.split(self.rows.astype(np.float64), ends[:-1], axis=-1)
         return {
@@ -118,7 +122,8 @@ class RunArrays:
     @cached_property
     def elbow(self) -> Array:
         """beta_k = -b_k / w_k, [S, R, W]; NaN where w_k = 0."""
-        return elbows.elbow(self.input_slope, self.bias)
+        trained = elbows.elbow(self._trained("input_slope"), self._trained("bias"))
+        return self.data.scaling.user_x(trained)
 
     @cached_property
     def orientation(self) -> Array:
@@ -128,17 +133,20 @@ class RunArrays:
     @cached_property
     def active_slope(self) -> Array:
         """mu_k = w_k v_k, the slope that a unit adds on its active side, [S, R, W]."""
-        return elbows.active_slope(self.input_slope, self.output_weight)
+        trained = elbows.active_slope(self._trained("input_slope"), self._trained("output_weight"))
+        return self.data.scaling.user_slope(trained)
 
     @cached_property
     def slope_jump(self) -> Array:
         """v_k |w_k|, how much a unit bends the function at its elbow, [S, R, W]."""
-        return elbows.slope_jump(self.input_slope, self.output_weight)
+        trained = elbows.slope_jump(self._trained("input_slope"), self._trained("output_weight"))
+        return self.data.scaling.user_slope(trained)
 
     @cached_property
     def unit_status(self) -> NDArray[np.int64]:
         """The status of each unit as an index into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
-        return elbows.unit_status(self.input_slope, self.bias, self.data.x, self.precision)
+        w, b = self._trained("input_slope"), self._trained("bias")
+        return elbows.unit_status(w, b, self.data.as_trained.x, self.precision)
 
     @property
     def residual(self) -> NDArray[np.float32]:
@@ -183,7 +191,8 @@ class RunArrays:
         """
         if which not in ("train", "test"):
             raise UserError(f"{which}: must be train or test")
-        x, y = (self.data.x, self.data.y) if which == "train" else (self.data.x_test, self.data.y_test)
+        points = self.data.as_trained
+        x, y = (points.x, points.y) if which == "train" else (points.x_test, points.y_test)
         if x is None or y is None:
             raise UserError(f"{self.folder}: this run has no test points")
         parts = []
@@ -195,7 +204,7 @@ class RunArrays:
             batch = {name: value[start : start + at_once] for name, value in self.parameters.items()}
             p = {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
             parts.append(compiled.losses(p, x, y) if compiled else mean_squared_error(self.model, p, x, y))
-        return np.concatenate(parts).reshape(self.rows.shape[:2])
+        return self.data.scaling.user_loss(np.concatenate(parts).reshape(self.rows.shape[:2]))
 
     def at(self, update: int | None = None) -> int:
         """Return the index of the snapshot after `update` updates; by default the index of the last snapshot.
@@ -233,17 +242,17 @@ class RunArrays:
         return snapshots
 
     def contributions(self, update: int | None = None) -> dict[str, Array]:
-        """Return c_i = g_i / N of the recorded samples: trained name -> [R, n] or [R, n, W]."""
+        """Return c_i = g_i / N of the recorded samples, as trained: trained name -> [R, n] or [R, n, W]."""
         return {name: value[0] for name, value in self.snapshot(update).contributions().items()}
 
     def predict(self, x: ArrayLike, update: int | None = None) -> Array:
-        """Return the learned function f(x), [R, len(x)], after `update` updates; by default at the last snapshot.
+        """Return f(x), the learned function of the user's x, [R, len(x)], after `update` updates; by default the last.
 
         Raises:
             UserError: if there is no such snapshot.
         """
         points = np.array(x, dtype=np.float64, ndmin=1)
-        return predict(self.model, self._parameters_at(self.at(update)), points)
+        return user_predict(self.model, self._parameters_at(self.at(update)), points, self.data.scaling)
 
     def __repr__(self) -> str:
         units = f" of {self.input_slope.shape[-1]:,} units" if MODELS[self.model].has_units else ""
@@ -254,7 +263,18 @@ class RunArrays:
             f"{f', {self.status}' if self.status else ''}{', event file damaged' if self.damaged else ''}>"
         )
 
+    @cached_property
+    def _user_parameters(self) -> Parameters:
+        """The parameters of the same function of the user's x."""
+        return user_parameters(self.model, self.parameters, self.data.scaling)
+
     def _parameter(self, name: str) -> Array:
+        """Return a parameter of the function of the user's x."""
+        self._trained(name)
+        return self._user_parameters[name]
+
+    def _trained(self, name: str) -> Array:
+        """Return a parameter as trained."""
         if name not in self.parameters:
             raise AttributeError(f"a {self.model} model has no {name}; it has {', '.join(self.parameters)}")
         return self.parameters[name]

@@ -78,7 +78,7 @@ def _draw(picture: Any, run: "RunArrays", index: int, replica: int) -> bytes:
             losses[tags.LOSS_TEST] = float(snapshot.loss_test[0, replica])
         png = picture.png(parameters, snapshot.updates[0], losses)
     else:
-        votes = (snapshot.votes.share, snapshot.votes.norm, snapshot.votes.residual)
+        votes = (snapshot.votes.share, snapshot.votes.norm, snapshot.residual)
         shares, norms, residuals = (value[0, replica] for value in votes)
         png = picture.png(parameters, snapshot.updates[0], shares, norms, residuals, run.data.x[run.recorded])
     return png

@@ -26,6 +26,8 @@ PATH_KEYS = ("data.path", "data.test_path", "ckpt_path", "sweep.resume", "model.
 """Keys whose values are names of files or folders."""
 COLUMN_KEYS = ("data.x", "data.y")
 """Keys whose values are names of columns."""
+STEP_KEYS = ("step_size", "optimizer.lr")
+"""Keys whose value is the step size."""
 FILE_WORDS = ("data.file", "data.csv", "data.filename", "file", "csv", "path")
 """Keys that do not exist, but by which people try to name their file."""
 UPDATE_WORDS = ("epochs", "max_epochs", "num_epochs", "epoch", "steps", "max_steps", "iterations")
@@ -152,6 +154,11 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     rest.pop("hydra")
     OmegaConf.set_struct(rest, True)
     return rest
+
+
+def step_is_given(overrides: Sequence[str]) -> bool:
+    """Return whether overrides set the step size."""
+    return any(override.key_or_group in STEP_KEYS for override in parse(overrides))
 
 
 def _with_first_value(override: Override) -> str:

@@ -16,7 +16,11 @@ from reluviz.errors import UserError
 from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write, typed_path
 from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
-from reluviz.training.validation import check, plain, seeds_of
+from reluviz.training.plan import Plan, plan_run
+from reluviz.training.validation import check, plain
+
+UNSCALED_TARGETS = (".file", ".points")
+"""The data sets of users, which versions up to 0.2.0 did not scale."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,12 @@ class ResumedRun:
     """A run to resume.
 
     Attributes:
-        cfg: the run's configuration, with the new number of updates.
+        plan: the parts of the run that need no torch, with the new number of updates.
         folder: the run's folder.
         checkpoint: the file from which to resume.
     """
 
-    cfg: DictConfig
+    plan: Plan
     folder: Path
     checkpoint: Path
 
@@ -59,11 +63,15 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         )
     try:
         stored = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
-        choices = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra.runtime.choices
+        hydra = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra
+        choices, step_given = hydra.runtime.choices, config.step_is_given(hydra.overrides.task)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged") from error
     if not isinstance(stored, DictConfig) or "model" not in stored:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged")
+    if str(OmegaConf.select(stored, "data._target_")).lower().endswith(UNSCALED_TARGETS) and "scale" not in stored.data:
+        # versions up to 0.2.0 trained in the user's units
+        stored.data.scale = "none"
     cfg = stored.copy()
     for override in config.parse(overrides):
         if override.is_sweep_override():
@@ -84,24 +92,26 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     for key in after:
         if key != "updates" and before.get(key) != after[key]:
             raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
-    done = _check_checkpoint(setting, checkpoint, cfg)
+    plan = plan_run(cfg, step_given)
+    plan = plan.with_step(getattr(find_target(plan.settings["model"], "model"), "model", ""))
+    done = _check_checkpoint(setting, checkpoint, plan)
     if cfg.updates <= done:
         raise UserError(
             f"{setting}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"
         )
-    return ResumedRun(cfg, folder, checkpoint)
+    return ResumedRun(plan, folder, checkpoint)
 
 
 def store_updates(resumed: ResumedRun) -> None:
     """Write the new number of updates to the run's configuration file, atomically."""
     target = resumed.folder / CONFIG_FOLDER / "config.yaml"
     stored = OmegaConf.load(target)
-    stored.updates = resumed.cfg.updates
+    stored.updates = resumed.plan.settings["updates"]
     with atomic_write(target) as partial:
         partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
 
 
-def _check_checkpoint(setting: str, checkpoint: Path, cfg: DictConfig) -> int:
+def _check_checkpoint(setting: str, checkpoint: Path, plan: Plan) -> int:
     """Return the number of updates that a checkpoint has made.
 
     Raises:
@@ -119,13 +129,13 @@ def _check_checkpoint(setting: str, checkpoint: Path, cfg: DictConfig) -> int:
         model, held = loaded["model"], dict(loaded["hyper_parameters"])
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{setting}: {checkpoint.name} is not a checkpoint of reluviz") from error
-    settings = plain(cfg)
+    settings = plan.settings
     module_class = find_target(settings["model"], "model")
     if model != (expected := getattr(module_class, "model", None)):
         raise UserError(f"{setting}: holds a {model} model, but the run in this folder is a {expected} model")
     wanted = {f"model.{key}": value for key, value in settings["model"].items()}
     wanted |= {
-        "seeds": seeds_of(cfg),
+        "seeds": plan.seeds,
         "optimizer": settings["optimizer"],
         "scheduler": settings.get("scheduler") or None,
     }

@@ -87,7 +87,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
     with _training_imports():
         from reluviz.cli import terminal
         from reluviz.training import prepare, run
-    prepared = prepare.prepare(config.without_hydra(cfg))
+    prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.dataset.notes)
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
@@ -120,7 +120,7 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
         from reluviz.training import prepare, run
 
     resumed = resume.find_run(checkpoint, overrides)
-    prepared = prepare.prepare(resumed.cfg, resumed=True)
+    prepared = prepare.prepare_plan(resumed.plan, resumed=True)
     terminal.print_notes(prepared.dataset.notes)
     resume.store_updates(resumed)
     prepare.warm_up(prepared)
@@ -145,7 +145,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
         from reluviz.cli.sweep.sweep import Sweep
         from reluviz.training import prepare
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
-    prepared = prepare.prepare(config.without_hydra(cfg))
+    prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.dataset.notes)
     settings = prepared.settings["sweep"]
     resuming = settings["resume"] is not None

@@ -16,6 +16,7 @@ import numpy as np
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.models.relu import hidden_layer
 from reluviz.core.models.relu import preactivation as preactivation
+from reluviz.data.scaling import Scaling
 
 PARAMETERS: dict[str, tuple[str, ...]] = {name: tuple(model.parameters) for name, model in MODELS.items()}
 """Names of the parameters of each model."""
@@ -28,6 +29,34 @@ def predict(model: str, p: Parameters, x: Array) -> Array:
         KeyError: if there is no such model.
     """
     return MODELS[model].predict(p, x)
+
+
+def user_predict(model: str, p: Parameters, x: Array, scaling: Scaling) -> Array:
+    """Return y0 + s_y f_u((x - x0) / s_x), the learned function of the user's x, [R, N].
+
+    Args:
+        model: the model's name.
+        p: the parameters as trained.
+        x: inputs in the user's units, [N] or [R, N].
+        scaling: between the user's units and those of training.
+    """
+    return scaling.user_y(predict(model, p, scaling.trained_x(x)))
+
+
+def user_parameters(model: str, p: Parameters, scaling: Scaling) -> Parameters:
+    """Return the parameters of the same function of the user's x, from those as trained; any leading axes.
+
+    They are float64, and `p` itself if the run trained in the user's units.
+
+    Raises:
+        ValueError: if the model trains in the user's units only, and these are others.
+    """
+    if scaling.identity:
+        return p
+    convert = MODELS[model].in_user_units
+    if convert is None:
+        raise ValueError(f"a {model} model trains in the user's units")
+    return convert(p, scaling)
 
 
 def tangent(model: str, p: Parameters, x: Array, precision: str = "float64") -> dict[str, Array]:

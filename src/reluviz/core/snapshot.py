@@ -37,7 +37,7 @@ ParameterArrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class RawSnapshot:
-    """The state of a run after an update, from which the rest of the snapshot can be computed, now or later.
+    """The state of a run after an update, as trained, from which the rest of the snapshot can be computed.
 
     Attributes:
         update: the number of updates so far.
@@ -54,7 +54,7 @@ class RawSnapshot:
     def cannot_have_diverged(self, model: str, largest_input: float, max_y: float, bound: Array) -> bool:
         """Return True if no replica can have diverged, by a bound that needs no data; False means unknown.
 
-        L <= (max |f| + max |y|)^2, where the model knows a bound on max |f|.
+        L <= (max |f| + max |y|)^2, where the model knows a bound on max |f|, all in the units of training.
 
         Args:
             model: the model's name.
@@ -70,16 +70,18 @@ class RawSnapshot:
 
 @dataclass(frozen=True)
 class Units:
-    """The hidden units of ReLU networks.
+    """The hidden units of ReLU networks, in the user's units of x and y.
 
     Attributes:
         elbow: [S, R, W]; NaN where w = 0.
+        input_slope: [S, R, W].
         slope_jump: [S, R, W].
         status: indices into `elbows.STATUS`, [S, R, W].
         counts: the number of units with each status, [S, R, 3].
     """
 
     elbow: Array
+    input_slope: Array
     slope_jump: Array
     status: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -87,20 +89,20 @@ class Units:
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Computed snapshots of a run, in order.
+    """Computed snapshots of a run, in order. Losses and hidden units are in the user's units, see `data.scaling`.
 
     Attributes:
         model: the model's name.
         updates: the number of updates before each snapshot, S entries.
         times: when each snapshot was stored, in seconds since 1970, S entries.
-        parameters: name -> [S, R] or [S, R, W].
+        parameters: as trained, name -> [S, R] or [S, R, W].
         trained: names of the trained parameters.
         precision: the precision in which the run decided on the gates; see `elbows.is_active`.
-        dataset: the training and test points.
+        dataset: the training and test points, with the units of training.
         loss_train: mean squared error over all training points, [S, R].
         loss_test: mean squared error over the test points, [S, R]; None without test points.
         loss_batch: loss over the last minibatch before its update, [S, R]; NaN before the first update.
-        votes: the votes; statistics are [S, R, ...], arrays of single samples [S, V, n].
+        votes: the votes, as trained; statistics are [S, R, ...], arrays of single samples [S, V, n].
         units: the hidden units; None for a model without hidden units.
     """
 
@@ -126,9 +128,19 @@ class Snapshots:
         return self._known_units.elbow
 
     @property
+    def input_slope(self) -> Array:
+        """Input slopes in the user's units, [S, R, W]."""
+        return self._known_units.input_slope
+
+    @property
     def slope_jump(self) -> Array:
         """Slope jumps, [S, R, W]."""
         return self._known_units.slope_jump
+
+    @property
+    def residual(self) -> Array:
+        """r_i = f(x_i) - y_i of the recorded samples, in the user's units, [S, V, n]."""
+        return self.dataset.scaling.user_residual(self.votes.residual)
 
     @property
     def unit_status(self) -> NDArray[np.int64]:
@@ -150,8 +162,7 @@ class Snapshots:
         """Return the chosen snapshots."""
         units = None
         if self.units is not None:
-            arrays = (self.units.elbow, self.units.slope_jump, self.units.status, self.units.counts)
-            units = Units(*(array[chosen] for array in arrays))  # type: ignore[arg-type]
+            units = Units(**{name: value[chosen] for name, value in vars(self.units).items()})
         return Snapshots(
             self.model,
             self.updates[chosen],
@@ -176,10 +187,10 @@ class Snapshots:
         if self.votes.per_sample is not None:
             return {name: value[:, :replicas] for name, value in self.votes.per_sample().items()}
         p = {name: value[:, :replicas] for name, value in self.parameters.items()}
-        sample = recorded_samples(len(self.dataset.x))
+        points, sample = self.dataset.as_trained, recorded_samples(len(self.dataset.x))
         with np.errstate(all="ignore"):
             found = votes.per_sample_gradients(
-                self.model, _merge_axes(p), self.dataset.x[sample], self.dataset.y[sample], self.trained, self.precision
+                self.model, _merge_axes(p), points.x[sample], points.y[sample], self.trained, self.precision
             )
         return {name: value.reshape(len(self), -1, *value.shape[1:]) for name, value in found.items()}
 
@@ -245,7 +256,7 @@ def recorded_samples(samples: int) -> NDArray[np.int64]:
 
 
 def largest_loss(initial_loss: Array, variance: float) -> Array:
-    """Return the largest training loss of a replica that has not diverged, [R].
+    """Return the largest training loss of a replica that has not diverged, [R], in the units of its arguments.
 
     It is `DIVERGENCE_FACTOR` times the larger of the initial loss [R] and `variance`, var(y); NaN counts as unknown.
     """
@@ -270,7 +281,7 @@ def compute_snapshots(
         model: the model's name.
         raw: the raw snapshots.
         trained: names of the trained parameters.
-        dataset: the training and test points.
+        dataset: the training and test points, with the units of training.
         shown: the votes of single samples are needed only for this many replicas, the first ones; by default for all.
         compiled: a function that returns the compiled functions for large snapshots; by default NumPy computes all
             snapshots.
@@ -297,7 +308,8 @@ def _compute(
     large: CompiledVotes | None,
     precision: str,
 ) -> Snapshots:
-    x, y = dataset.x, dataset.y
+    points, scaling = dataset.as_trained, dataset.scaling
+    x, y, x_test, y_test = points.x, points.y, points.x_test, points.y_test
     sample = recorded_samples(len(x))
     recorded = sample if len(sample) < len(x) else None
     stacked = {name: np.array([one.parameters[name] for one in raw]) for name in raw[0].parameters}
@@ -309,20 +321,26 @@ def _compute(
         if large is not None:
             found = large.summarize(p, x, y, trained, precision, recorded, shown)
             train = large.losses(p, x, y)
-            if dataset.x_test is not None and dataset.y_test is not None:
-                test = large.losses(p, dataset.x_test, dataset.y_test)
+            if x_test is not None and y_test is not None:
+                test = large.losses(p, x_test, y_test)
         else:
             found = votes.summarize(model, p, x, y, trained, recorded, precision=precision)
             # if every sample is recorded, the summary has all residuals
             train = np.square(found.residual).mean(-1) if recorded is None else mean_squared_error(model, p, x, y)
-            if dataset.x_test is not None and dataset.y_test is not None:
-                test = mean_squared_error(model, p, dataset.x_test, dataset.y_test)
+            if x_test is not None and y_test is not None:
+                test = mean_squared_error(model, p, x_test, y_test)
     units = None
     if MODELS[model].has_units:
         w, b, v = (stacked[name] for name in ("input_slope", "bias", "output_weight"))
         status = elbows.unit_status(w, b, x, precision)
         counts = np.stack([(status == code).sum(-1) for code in range(len(elbows.STATUS))], axis=-1)
-        units = Units(elbows.elbow(w, b), elbows.slope_jump(w, v), status, counts)
+        units = Units(
+            elbow=scaling.user_x(elbows.elbow(w, b)),
+            input_slope=scaling.user_input_slope(w),
+            slope_jump=scaling.user_slope(elbows.slope_jump(w, v)),
+            status=status,
+            counts=counts,
+        )
     return Snapshots(
         model=model,
         updates=tuple(one.update for one in raw),
@@ -331,9 +349,9 @@ def _compute(
         trained=trained,
         precision=precision,
         dataset=dataset,
-        loss_train=train.reshape(snapshots_and_replicas),
-        loss_test=None if test is None else test.reshape(snapshots_and_replicas),
-        loss_batch=np.array([one.loss_batch for one in raw]),
+        loss_train=scaling.user_loss(train.reshape(snapshots_and_replicas)),
+        loss_test=None if test is None else scaling.user_loss(test.reshape(snapshots_and_replicas)),
+        loss_batch=scaling.user_loss(np.array([one.loss_batch for one in raw])),
         votes=found.with_snapshot_axis(len(raw)),
         units=units,
     )

@@ -129,6 +129,7 @@ class FileData(SegmentData):
         x: str | int | None = None,
         y: str | int | None = None,
         decimal: str | None = None,
+        scale: str = "auto",
         **segments: Any,
     ) -> None:
-        super().__init__(file(path, test_path, x, y, decimal), **segments)
+        super().__init__(file(path, test_path, x, y, decimal, scale), **segments)

@@ -1,12 +1,16 @@
 """A data set: the training and the test points of a run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from reluviz.data.point_checks import Array as Array
 from reluviz.data.point_checks import checked_pair, sorted_points
+from reluviz.data.ranges import check_value
+from reluviz.data.scaling import IDENTITY, Scaling
+from reluviz.errors import UserError
 
 TARGET_CURVE_POINTS = 1001
 """Number of points of the curve that pictures show of the true function."""
@@ -30,6 +34,9 @@ class Dataset:
         target_is_interpolated: whether `target` only interpolates the recorded values of the true function, because
             this version of reluviz does not have the function itself; it is exact at the recorded points.
         notes: lines for the user about how the points were read.
+        scale: "auto" if a run is to choose units in which the course's step sizes suit the points, see `Scaling.of`; or
+            "none" if it is to train in the user's units.
+        scaling: between the user's units, which are those of the points, and the units in which a run trains.
 
     Raises:
         UserError: if the points are no finite numbers, or x and y differ in length.
@@ -45,9 +52,12 @@ class Dataset:
     sigma: float | None = None
     target_is_interpolated: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
+    scale: str = "none"
+    scaling: Scaling = IDENTITY
 
     def __post_init__(self) -> None:
         where = f"data={self.name}"
+        check_value("data.scale", self.scale)
         pairs = [("x", "y")] if self.x_test is None else [("x", "y"), ("x_test", "y_test")]
         for names in pairs:
             self._check(names, where)
@@ -58,6 +68,42 @@ class Dataset:
         for name, column in zip(names, sorted_points(*found), strict=True):
             # the class is frozen
             object.__setattr__(self, name, column)
+
+    def chosen_scaling(self) -> Scaling:
+        """Return the units in which a network trains on these points, as `scale` says.
+
+        Raises:
+            UserError: if the points are so far from each other that their range overflows.
+        """
+        if self.scale == "none":
+            return IDENTITY
+        try:
+            return Scaling.of(self.x, self.y)
+        except ValueError as error:
+            raise UserError(f"data={self.name}: the numbers are too large to compute with; use other units") from error
+
+    @cached_property
+    def as_trained(self) -> "Dataset":
+        """The points in the units of training, without the target; the data set itself if those are the user's."""
+        scaling = self.scaling
+        if scaling.identity:
+            return self
+        x_test, y_test = self.x_test, self.y_test
+        if x_test is not None and y_test is not None:
+            x_test, y_test = scaling.trained_x(x_test), scaling.trained_y(y_test)
+        low, high = self.domain
+        return replace(
+            self,
+            x=scaling.trained_x(self.x),
+            y=scaling.trained_y(self.y),
+            domain=(scaling.trained_x(low), scaling.trained_x(high)),
+            x_test=x_test,
+            y_test=y_test,
+            target=None,
+            sigma=None,
+            scale="none",
+            scaling=IDENTITY,
+        )
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -14,6 +14,9 @@ from reluviz.data.ranges import check_value
 from reluviz.errors import UserError
 from reluviz.files import typed_path
 
+MAX_OFFSET = 1e6
+"""Up to this many times their range, numbers may be away from 0 without a loss that a run could show."""
+
 
 def file(
     path: str | None = None,
@@ -21,6 +24,7 @@ def file(
     x: str | int | None = None,
     y: str | int | None = None,
     decimal: str | None = None,
+    scale: str = "auto",
 ) -> Dataset:
     """Return the points of a text file (CSV), or of an NPZ file.
 
@@ -34,6 +38,8 @@ def file(
             of two if no others hold numbers.
         y: the column of the outputs, in the same way.
         decimal: "point" or "comma", for a file in which nothing decides it.
+        scale: "auto" to train in units in which step sizes like the course's suit the points; "none" to train in the
+            units of the file. See `Dataset`.
 
     Raises:
         UserError: if a file cannot be used; the message names the file, the place in it, and the remedy.
@@ -47,11 +53,16 @@ def file(
         x_test, y_test, test_note = read_points(test_path, "data.test_path", min_rows=1, **choices)
     notes = [f"{Path(name).name}: {line}" for name, line in ((path, note), (str(test_path), test_note)) if line]
     ends = float(inputs[0]), float(inputs[-1])
-    return Dataset(Path(path).name, inputs, outputs, ends, x_test, y_test, notes=tuple(notes))
+    notes += lost_digits(inputs, outputs)
+    return Dataset(Path(path).name, inputs, outputs, ends, x_test, y_test, notes=tuple(notes), scale=scale)
 
 
-def points(points: Any = None) -> Dataset:
+def points(points: Any = None, scale: str = "auto") -> Dataset:
     """Return a data set of a handful of points, such as [[0, 1], [1, 3]], or of an array [N, 2].
+
+    Args:
+        points: the pairs of x and y.
+        scale: see `file`.
 
     Raises:
         UserError: if they are no pairs of finite numbers, or fewer than two different x.
@@ -64,7 +75,19 @@ def points(points: Any = None) -> Dataset:
     pairs = check_value("data.points", points)
     x, y = checked_pair([x for x, _ in pairs], [y for _, y in pairs], "data.points")
     check_enough(x, "data.points")
-    return Dataset("points", x, y, (float(x.min()), float(x.max())))
+    notes = tuple(lost_digits(x, y))
+    return Dataset("points", x, y, (float(x.min()), float(x.max())), notes=notes, scale=scale)
+
+
+def lost_digits(x: Array, y: Array) -> list[str]:
+    """Return a line for x and for y if its numbers are so far from 0 that few digits tell them apart."""
+    found = []
+    for name, values in (("x", x), ("y", y)):
+        spread = float(values.max() - values.min())
+        if float(np.abs(values).max()) > MAX_OFFSET * spread > 0:
+            distinct = f"{len(np.unique(values)):,} of its {len(values):,} values are distinct"
+            found.append(f"{name} differs by {spread:.3g} at {values[0]:.10g}: {distinct}; subtract an offset first")
+    return found
 
 
 def read_points(

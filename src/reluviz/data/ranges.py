@@ -111,6 +111,7 @@ RULES: dict[str, Rule] = {
     "data.y": optional(column),
     "data.decimal": optional(one_of("comma", "point")),
     "data.points": optional(pairs),
+    "data.scale": one_of("auto", "none"),
     "sampler.batch_size": whole_number(1),
     "snapshots.every": whole_number(1),
     "snapshots.per_decade": whole_number(1),

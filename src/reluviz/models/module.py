@@ -7,6 +7,7 @@ import copy
 import inspect
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import lightning as L
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reluviz.core.functions import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.data.ranges import different_seeds
 from reluviz.data.samplers import Sampler
+from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.data.segments import Segment
 from reluviz.engines.choose import choose
 from reluviz.engines.engine import Engine, ModelState
@@ -49,6 +52,7 @@ class RegressionModule(L.LightningModule):
     updates_done: Tensor
     segments_done: Tensor
     batch_loss: Tensor
+    offsets_and_scales: Tensor
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class RegressionModule(L.LightningModule):
         self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("segments_done", torch.zeros((), dtype=torch.int64))
         self.register_buffer("batch_loss", torch.full((len(self.seeds),), torch.nan))
+        self.register_buffer("offsets_and_scales", torch.tensor(IDENTITY.numbers(), dtype=torch.float64))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute."""
@@ -104,21 +109,71 @@ class RegressionModule(L.LightningModule):
         named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
 
+    @property
+    def scaling(self) -> Scaling:
+        """The offsets and scales between the user's units and those of training, from the first data trained on."""
+        return Scaling(*self.offsets_and_scales.tolist())
+
+    def place_on(self, dataset: Dataset) -> None:
+        """Prepare for training on a data set from the start: choose the units of training."""
+        self._choose_scaling(dataset)
+
+    def _choose_scaling(self, dataset: Dataset) -> None:
+        """Choose the units of training before the first update, as the data set says, if the model can be scaled."""
+        scaling = dataset.chosen_scaling() if MODELS[self.model].in_user_units is not None else IDENTITY
+        self.offsets_and_scales.copy_(torch.tensor(scaling.numbers(), dtype=torch.float64))
+        self._cached_points = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Move or cast the module; offsets and scales stay in float64 on the CPU, since they may need every digit."""
+        kept = self._buffers.pop("offsets_and_scales")
+        try:
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self._buffers["offsets_and_scales"] = kept
+
     @staticmethod
     def predict(p: TensorParameters, x: Tensor) -> Tensor:
         """Return f(x), [R, N], from the parameters; each model has its own, for autograd."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return f(x), [R, N]; x is [N] or [R, N]."""
-        return self.predict({name: getattr(self, name) for name in PARAMETERS[self.model]}, x)
+        """Return f(x), [R, N]; x is [N] or [R, N], in the user's units.
+
+        Inputs of a run on scaled data need float64 if their offset is much larger than their range.
+        """
+        scaling = self.scaling
+        if scaling.identity:
+            return self._predict_trained(x)
+        u = scaling.trained_x(x.double()).to(getattr(self, PARAMETERS[self.model][0]).dtype)
+        return scaling.user_y(self._predict_trained(u).double()).to(x.dtype)
+
+    def _predict_trained(self, u: Tensor) -> Tensor:
+        """Return f(u), [R, N], in the units of training."""
+        return self.predict({name: getattr(self, name) for name in PARAMETERS[self.model]}, u)
+
+    def _trained_function(self) -> Callable[[Tensor], Tensor]:
+        """Return the function that an engine trains, in the units of training."""
+        scaling = self.scaling
+        if scaling.identity:
+            return self.__call__
+        if self._is_standard:
+            return self._predict_trained
+        # the forward of a subclass
+        return lambda u: scaling.trained_y(self(scaling.user_x(u.double())).double()).to(u.dtype)
+
+    @property
+    def _is_standard(self) -> bool:
+        """Whether this is a model of the registry with its own function."""
+        return getattr(self, "model", "") in PARAMETERS and type(self).forward is RegressionModule.forward
 
     def training_points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Return the training inputs and outputs [N] with the module's dtype and on its device; cached."""
+        """Return the training inputs and outputs [N], in the units of training, as the module's type; cached."""
         like = getattr(self, PARAMETERS[self.model][0])
         cached, dtype, device = self._cached_points[0] if self._cached_points is not None else (None, None, None)
         if self._cached_points is None or cached is not dataset or dtype is not like.dtype or device != like.device:
-            x, y = (torch.from_numpy(values).to(like.device, like.dtype) for values in (dataset.x, dataset.y))
+            points = replace(dataset, scaling=self.scaling).as_trained
+            x, y = (torch.from_numpy(values).to(like.device, like.dtype) for values in (points.x, points.y))
             self._cached_points = (dataset, like.dtype, like.device), (x, y)
         return self._cached_points[1]
 
@@ -126,18 +181,17 @@ class RegressionModule(L.LightningModule):
         """Return the model as an engine sees it."""
         parameters = {name: getattr(self, name) for name in PARAMETERS[self.model]}
         ridge = getattr(self, "ridge", 0.0)
-        return ModelState(self.model, parameters, self.__call__, len(self.seeds), ridge)
+        return ModelState(self.model, parameters, self._trained_function(), len(self.seeds), ridge)
 
     def requirements(self, sampler: Sampler | None) -> Requirements:
         """Return the features that an engine must support to train this module on minibatches of this sampler."""
         names = PARAMETERS.get(getattr(self, "model", ""), ())
-        standard = bool(names) and type(self).forward is RegressionModule.forward
         like = getattr(self, names[0]) if names else next(self.parameters())
         trainer = self._trainer
         # the trainer moves and casts the module only after the engine has been chosen
         device = like.device if trainer is None else trainer.strategy.root_device
         return Requirements(
-            model=self.model if standard else None,
+            model=self.model if self._is_standard else None,
             class_name=type(self).__name__,
             solved=getattr(self, "train_mode", None) == "ridge",
             optimizer=self.optimizer_settings,
@@ -154,10 +208,14 @@ class RegressionModule(L.LightningModule):
             self.double()
         if stage == "fit":
             data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if data is not None and not int(self.updates_done):
+                self.place_on(data.dataset)
             self.engine = choose(self.engine_name, self.requirements(data.sampler if data is not None else None))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Change to the checkpoint's precision before its parameters are loaded."""
+        # versions up to 0.2.0 trained in the user's units
+        checkpoint["state_dict"].setdefault("offsets_and_scales", torch.tensor(IDENTITY.numbers(), dtype=torch.float64))
         if checkpoint["state_dict"]["batch_loss"].dtype == torch.float64:
             self.double()
 

@@ -1,13 +1,15 @@
 """The one-hidden-layer ReLU network f(x) = c + sum_k v_k relu(w_k x + b_k)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from reluviz.core.initial_state import set_elbows, torch_default_state
-from reluviz.core.models.relu import PARAMETERS
+from reluviz.core.models.relu import PARAMETERS, in_trained_units, in_user_units
 from reluviz.data.dataset import Dataset
 from reluviz.engines import predict
 from reluviz.models.module import RegressionModule, stack_replicas
@@ -23,12 +25,13 @@ class ReLUModule(RegressionModule):
         elbows: the initial elbows. uniform: sorted uniform draws on the domain (as in the course); even: evenly
             spaced within the domain; at_data: at training inputs, evenly spaced in rank; given: at `positions`;
             torch: as given by torch's default weights.
-        positions: the W elbows for elbows=given.
-        domain: the interval on which elbows are placed; by default the data's, which is known when training begins.
+        positions: the W elbows for elbows=given, in the user's units.
+        domain: the interval on which elbows are placed, in the user's units; by default the data's, which is known
+            when training begins.
         train: all, output (v, c by the optimiser), hidden (w, b), or ridge (v, c solved in closed form).
-        ridge: lambda for train=ridge, which minimises sum_i r_i^2 + lambda |v|^2.
+        ridge: lambda for train=ridge, which minimises sum_i r_i^2 + lambda |v|^2 in the units of training.
         init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), the initial
-            state of every replica.
+            state of every replica, a network of the user's x and y.
         seeds: one seed for each replica; see `RegressionModule` for this and the arguments below.
         optimizer: `_target_` and arguments.
         scheduler: `_target_` and arguments, or None.
@@ -69,9 +72,9 @@ class ReLUModule(RegressionModule):
         self.save_hyperparameters(logger=False, ignore=["init_from"])
         self.width, self.train_mode, self.ridge = width, train, ridge
         self.elbows, self.positions, self.domain = elbows, positions, domain
-        self.from_file = init_from is not None
-        if init_from is not None:
-            states = [read_sequential(init_from, width)] * len(self.seeds)
+        self._file_state = None if init_from is None else read_sequential(init_from, width)
+        if self._file_state is not None:
+            states = [{name: value.float() for name, value in self._file_state.items()}] * len(self.seeds)
         else:
             low, high = domain or (0.0, 1.0)
             starts = [torch_default_state(seed, width) for seed in self.seeds]
@@ -82,25 +85,41 @@ class ReLUModule(RegressionModule):
             setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
-    def setup(self, stage: str) -> None:
-        """Place the elbows on the data before the first update."""
-        super().setup(stage)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit" and data is not None and not int(self.updates_done):
-            self.place_elbows(data.dataset)
-
-    def place_elbows(self, dataset: Dataset) -> None:
-        """Place the elbows on the data if they depend on it: for at_data, and if no domain was given."""
-        low, high = self.domain or dataset.domain
-        placed = self.elbows in ("given", "torch") or (self.elbows != "at_data" and (low, high) == (0.0, 1.0))
-        if self.from_file or placed or (self.elbows != "at_data" and self.domain is not None):
+    def place_on(self, dataset: Dataset) -> None:
+        """Choose the units of training, and complete the initial state where it depends on them or on the data."""
+        self._choose_scaling(dataset)
+        scaling = self.scaling
+        if self._file_state is not None:
+            if not scaling.identity:
+                as_read = {name: value.double().numpy() for name, value in self._file_state.items()}
+                with torch.no_grad():
+                    for name, value in in_trained_units(as_read, scaling).items():
+                        getattr(self, name).copy_(torch.as_tensor(value))
             return
+        low, high = self.domain or dataset.domain
+        known = self.elbows in ("given", "torch") or self.domain is not None or (low, high) == (0.0, 1.0)
+        if scaling.identity and known and self.elbows != "at_data":
+            # the elbows are where they belong
+            return
+        points = replace(dataset, scaling=scaling).as_trained
+        low, high = scaling.trained_x(low), scaling.trained_x(high)
+        positions = None if self.positions is None else scaling.trained_x(np.array(self.positions)).tolist()
         for r, seed in enumerate(self.seeds):
-            state = {"input_slope": self.input_slope[r].numpy(force=True)}
-            set_elbows(state, self.elbows, seed, low, high, None, dataset.x)
-            with torch.no_grad():
-                self.bias[r] = torch.from_numpy(state["bias"])
+            w = self.input_slope[r].numpy(force=True)
+            # in scaled units as when the module was built: in float32
+            state = {"input_slope": w if scaling.identity or self.elbows == "at_data" else w.astype(np.float32)}
+            set_elbows(state, self.elbows, seed, low, high, positions, points.x)
+            if "bias" in state:
+                with torch.no_grad():
+                    self.bias[r] = torch.from_numpy(state["bias"])
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
-        """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1))."""
-        return build_sequential({name: getattr(self, name).detach()[replica] for name in PARAMETERS})
+        """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), of the user's x and y.
+
+        Its numbers are float64 if the run trained on scaled data: float32 has too few digits for x far from 0.
+        """
+        state = {name: getattr(self, name).detach()[replica] for name in PARAMETERS}
+        if not self.scaling.identity:
+            trained = {name: value.double().numpy(force=True) for name, value in state.items()}
+            state = {name: torch.as_tensor(value) for name, value in in_user_units(trained, self.scaling).items()}
+        return build_sequential(state)

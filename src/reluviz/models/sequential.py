@@ -10,7 +10,7 @@ from reluviz.files import typed_path
 
 
 def read_sequential(path: str, width: int) -> dict[str, Tensor]:
-    """Return the parameters in a state_dict file, in float32. Code in the file is never run.
+    """Return the parameters in a state_dict file, in its precision. Code in the file is never run.
 
     Raises:
         UserError: if the file is missing, unreadable, or holds a network of another shape.
@@ -36,7 +36,7 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
             raise UserError(f"{where}: {key} has shape {has}; model.width={width} needs {shape}")
         if not (value.is_floating_point() and value.float().isfinite().all()):
             raise UserError(f"{where}: {key} holds values that are not finite numbers")
-    values = {key: loaded[key].float() for key in shapes}
+    values = {key: loaded[key] for key in shapes}
     return {
         "input_slope": values["0.weight"][:, 0],
         "bias": values["0.bias"],

@@ -1,4 +1,6 @@
-"""Compute, from the parameters, the geometry to plot: the learned function, the hidden ReLUs, the elbows.
+"""Compute, from the parameters as trained, the geometry to plot: the learned function, the hidden ReLUs, the elbows.
+
+Places and heights are in the user's units; see `data.scaling`.
 
 Legend of shapes: W hidden units, V vertices of the learned function.
 """
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from reluviz.core import elbows
 from reluviz.core.functions import PARAMETERS
 from reluviz.core.models import MODELS, Array
+from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.plots.style import Parameters
 
 CURVE_POINTS = 501
@@ -26,14 +29,19 @@ def all_finite(model: str, parameters: Parameters) -> bool:
     return all(bool(np.isfinite(parameters[name]).all()) for name in PARAMETERS[model])
 
 
-def learned_function(model: str, parameters: Parameters, low: float, high: float) -> tuple[Array, Array]:
+def learned_function(
+    model: str, parameters: Parameters, low: float, high: float, scaling: Scaling = IDENTITY
+) -> tuple[Array, Array]:
     """Return the vertices of f on [low, high], x [V] and f(x) [V].
 
     Straight lines between them are exactly f, or an approximation on a grid if f is curved or has more than
     `MAX_VERTICES`.
     """
     values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
-    return _vertices(model, tuple((value.shape, value.tobytes()) for value in values), low, high)
+    ends = scaling.trained_x(low), scaling.trained_x(high)
+    u, t = _vertices(model, tuple((value.shape, value.tobytes()) for value in values), *ends)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return scaling.user_x(u), scaling.user_y(t)
 
 
 @lru_cache(2)
@@ -54,18 +62,19 @@ def _vertices(
         return x, record.predict(p, x)[0]
 
 
-def hidden_unit_lines(parameters: Parameters, low: float, high: float) -> Array:
+def hidden_unit_lines(parameters: Parameters, low: float, high: float, scaling: Scaling = IDENTITY) -> Array:
     """Return the active part of every hidden ReLU, relu(w_k x + b_k), as a line: its two ends (x, height), [W, 2, 2].
 
     A unit is active on one side of its elbow. If no part of that side is in [low, high], both ends of its line are the
-    same point at height 0. If w_k = 0, the line is horizontal.
+    same point at height 0. If w_k = 0, the line is horizontal. Heights are those of outputs t = relu(w_k u + b_k).
     """
+    low, high = scaling.trained_x(low), scaling.trained_x(high)
     w, b = parameters["input_slope"], parameters["bias"]
     beta = elbows.elbow(w, b)
     x = np.stack([np.where(w > 0, beta, low), np.where(w < 0, beta, high)], axis=-1).clip(low, high)
     with np.errstate(over="ignore", invalid="ignore"):
         height = np.maximum(w[:, None] * x + b[:, None], 0)
-    return np.stack([x, height], axis=-1)
+        return np.stack([scaling.user_x(x), scaling.user_y(height)], axis=-1)
 
 
 def vertical_lines(x: Array, start: Array, end: Array) -> tuple[Array, Array]:
@@ -91,14 +100,20 @@ class Elbows:
     status: NDArray[Any]
 
 
-def compute_elbows(parameters: Parameters, domain: Array, precision: str) -> Elbows:
+def compute_elbows(parameters: Parameters, domain: Array, precision: str, scaling: Scaling = IDENTITY) -> Elbows:
     """Return the elbows of a network.
 
     Args:
-        parameters: of the network.
-        domain: the smallest and the largest training input, [2].
+        parameters: of the network, as trained.
+        domain: the smallest and the largest training input, in the units of training, [2].
         precision: the precision of the run; see `core.elbows.unit_status`.
+        scaling: between the user's units and those of training.
     """
     w, b, v = (parameters[name] for name in ("input_slope", "bias", "output_weight"))
     status = elbows.unit_status(w, b, domain, precision)
-    return Elbows(elbows.elbow(w, b), elbows.slope_jump(w, v), elbows.orientation(w), status)
+    return Elbows(
+        scaling.user_x(elbows.elbow(w, b)),
+        scaling.user_slope(elbows.slope_jump(w, v)),
+        elbows.orientation(w),
+        status,
+    )

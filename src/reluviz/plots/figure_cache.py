@@ -43,7 +43,8 @@ def _key(model: str, dataset: Dataset, precision: str) -> str:
     """Return a digest of everything that the background of the pictures shows."""
     background = DataBackground(dataset)
     truth = () if background.truth is None else background.truth
-    digest = hashlib.sha256(repr((model, precision, dataset.name, dataset.domain, len(dataset.x), len(truth))).encode())
+    shown = model, precision, dataset.name, dataset.domain, dataset.scaling, len(dataset.x), len(truth)
+    digest = hashlib.sha256(repr(shown).encode())
     for values in (dataset.x, dataset.y, *truth):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).data)
     return digest.hexdigest()

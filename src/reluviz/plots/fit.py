@@ -52,7 +52,7 @@ class FitPicture:
         """Return the picture of one snapshot as the bytes of a PNG file.
 
         Args:
-            parameters: of one replica: theta (), or input_slope, bias, output_weight [W] and output_bias ().
+            parameters: of one replica as trained: theta (), or input_slope, bias, output_weight [W], output_bias ().
             update: number of updates done.
             losses: name to value, written in the title in this order, from its last slash on.
         """

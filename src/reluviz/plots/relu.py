@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from reluviz.data.dataset import Array, Dataset
+from reluviz.data.scaling import Scaling
 from reluviz.plots import curves
 from reluviz.plots.axes import Axes, Ticks, round_ticks
 from reluviz.plots.canvas import Canvas
@@ -34,16 +35,18 @@ class ReLUArtists:
         self, canvas: Canvas, background: DataBackground, dataset: Dataset, model: str, precision: str
     ) -> None:
         self.background, self.model, self.precision = background, model, precision
-        self.domain: Array = np.array([dataset.x.min(), dataset.x.max()])
+        points, self.scaling = dataset.as_trained, dataset.scaling
+        self.domain: Array = np.array([points.x.min(), points.x.max()])
         self.axes = background.add_axes(canvas, (0.065, 0.365, 0.92, 0.53))
         x, y = round_ticks(*background.xlim), round_ticks(*background.ylim)
         self.axes.draw_ticks(Ticks(x.at, []), y)
         self.axes.draw_grid(x, y)
         shown = background.draw(self.axes)
         self.learned_function = LearnedFunction(canvas, self.axes)
-        units = Line2D([], [], color=GREY, linestyle=":", linewidth=1.3, label="hidden relu(wₖ x + bₖ)")
+        units = Line2D([], [], color=GREY, linestyle=":", linewidth=1.3, label=_hidden_label(self.scaling))
         draw_legend(canvas, [*shown, self.learned_function.line, units])
-        self.axes.add_horizontal_line(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+        # the height 0 of the hidden ReLUs
+        self.axes.add_horizontal_line(self.scaling.user_y(0.0), color=NEUTRAL, linewidth=0.8, zorder=1)
         self.hidden_lines: LineCollection = canvas.animate(self.axes.add(LineCollection([], zorder=3)))
         marker_style: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgecolor": BLACK, "markeredgewidth": 1}
         self.vertices: Line2D = canvas.animate(
@@ -80,17 +83,18 @@ class ReLUArtists:
     def update(self, parameters: Parameters) -> bool:
         """Show a network. Return False, and change nothing, if its function is not finite."""
         background = self.background
-        x, f = curves.learned_function(self.model, parameters, background.low, background.high)
+        x, f = curves.learned_function(self.model, parameters, background.low, background.high, self.scaling)
         if not np.isfinite(f).all():
             return False
         self.learned_function.update(x, f)
-        elbows = curves.compute_elbows(parameters, self.domain, self.precision)
+        elbows = curves.compute_elbows(parameters, self.domain, self.precision, self.scaling)
         height = self.height(elbows.jump)
         colour: Any = DIVERGING(0.5 + 0.5 * height)
         many = len(height) > MANY_UNITS
         if many != self.many:
             self._set_style(many)
-        self.hidden_lines.set_segments(list(curves.hidden_unit_lines(parameters, background.low, background.high)))
+        lines = curves.hidden_unit_lines(parameters, background.low, background.high, self.scaling)
+        self.hidden_lines.set_segments(list(lines))
         self.hidden_lines.set_color(colour)
         shown = slice(0, 0) if many else slice(1, -1)
         self.vertices.set_data(x[shown], f[shown])
@@ -122,3 +126,8 @@ class ReLUArtists:
             triangles.set_facecolor(face[some])
             triangles.set_edgecolor(edge[some])
         self.unit_counts.update(elbows, self.background.low, self.background.high)
+
+
+def _hidden_label(scaling: Scaling) -> str:
+    """Return the label of the hidden ReLUs, whose heights have the scale of y that the run trained with."""
+    return "hidden relu(wₖ x + bₖ)" if scaling.identity else "hidden ReLUs, scaled to y"

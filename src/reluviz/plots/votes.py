@@ -56,7 +56,7 @@ class VotesPicture:
     """
 
     def __init__(self, model: str, dataset: Dataset, seed: int) -> None:
-        self.model, self.samples = model, len(dataset.x)
+        self.model, self.samples, self.scaling = model, len(dataset.x), dataset.scaling
         with plot_style():
             canvas = self.canvas = Canvas(new_figure())
             self.background = DataBackground(dataset)
@@ -120,12 +120,12 @@ class VotesPicture:
         """Return the picture of one snapshot as the bytes of a PNG file.
 
         Args:
-            parameters: of one replica: theta (), or input_slope, bias, output_weight [W] and output_bias ().
+            parameters: of one replica as trained: theta (), or input_slope, bias, output_weight [W], output_bias ().
             update: number of updates done.
             shares: vote shares of the recorded samples [n], NaN if the gradient is 0.
             norms: norms of their contributions [n].
-            residuals: f(x_i) - y_i [n].
-            sample_x: x_i [n].
+            residuals: f(x_i) - y_i [n], in the user's units.
+            sample_x: x_i [n], in the user's units.
         """
         self._update(parameters, update, shares, norms, residuals, sample_x)
         return self.canvas.png()
@@ -150,7 +150,7 @@ class VotesPicture:
         low, high = self.background.low, self.background.high
         if not curves.all_finite(self.model, parameters):
             return self.canvas.show_notice("the parameters are not finite")
-        x, f = curves.learned_function(self.model, parameters, low, high)
+        x, f = curves.learned_function(self.model, parameters, low, high, self.scaling)
         if not np.isfinite(f).all():
             return self.canvas.show_notice("the learned function is not finite")
         self.canvas.show_notice("")

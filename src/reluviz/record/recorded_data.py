@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.data.dataset import Array, Dataset
+from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.data.targets import TARGETS
 
 
@@ -77,6 +78,8 @@ def recorded_dataset(content: Mapping[str, Any], values: NDArray[Any]) -> tuple[
         y_test=y_test,
         target=function,
         target_is_interpolated=isinstance(function, InterpolatedTarget),
+        # runs of versions up to 0.2.0 trained in the user's units
+        scaling=Scaling(*map(float, content.get("scaling", IDENTITY.numbers()))),
     )
     recorded = fields["recorded"].astype(np.int64)
     if len(x) != len(y) or len(x) == 0 or recorded.min() < 0 or recorded.max() >= len(x):

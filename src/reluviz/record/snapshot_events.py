@@ -108,7 +108,7 @@ class SnapshotEvents:
         """
         shown = _losses(snapshots) | _unit_counts(snapshots)
         params, fields = join_parameters(snapshots.parameters)
-        per_sample = (snapshots.votes.residual, snapshots.votes.norm, snapshots.votes.share)
+        per_sample = (snapshots.residual, snapshots.votes.norm, snapshots.votes.share)
         votes = np.stack([part[:, :MAX_SHOWN_REPLICAS] for part in per_sample], axis=2)
         with np.errstate(over="ignore"):
             return [
@@ -166,8 +166,8 @@ def _unit_values(snapshots: Snapshots) -> dict[str, Array]:
     """Return the quantities with one number per hidden unit, tag -> [S, R, W]."""
     if snapshots.units is None:
         return {}
-    slopes = snapshots.parameters["input_slope"]
-    return {tags.ELBOW: snapshots.units.elbow, tags.INPUT_SLOPE: slopes, tags.SLOPE_JUMP: snapshots.units.slope_jump}
+    units = snapshots.units
+    return {tags.ELBOW: units.elbow, tags.INPUT_SLOPE: units.input_slope, tags.SLOPE_JUMP: units.slope_jump}
 
 
 def replica_statistics(values: Array) -> Array:

@@ -5,13 +5,16 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that descri
     reluviz/data           once; 1-D float64: the concatenated fields of {"fields": [[name, length], ...]}:
                            x, y, target (if known), x_test, y_test (if any), recorded (indices of recorded samples);
                            also model, name, domain, trained (names of parameters), seeds, settings (key to value), and
-                           if the target is known its name in `data.targets.TARGETS`, null if it is not there
-    reluviz/params         each snapshot; [R, P] in {"fields": [[name, count], ...]} order, in the run's precision
+                           if the target is known its name in `data.targets.TARGETS`, null if it is not there; and if
+                           the run trained on scaled data, scaling [x0, s_x, y0, s_y], see `data.scaling`
+    reluviz/params         each snapshot; [R, P] as trained, in {"fields": [[name, count], ...]} order and the run's
+                           precision
     reluviz/replicas       each snapshot; float64 [R, F]: losses and unit counts of each replica (the scalars are their
                            medians), {"fields": ["loss/train", "loss/test", "loss/batch", "units/dead", ...]} as far as
                            the model has them. It is the first value of its event, so that many runs can be read
                            quickly, without parsing the rest
-    reluviz/votes          each snapshot; float32 [V, 3, n]: residual, norm of the contribution, vote share
+    reluviz/votes          each snapshot; float32 [V, 3, n]: residual in the user's units; norm of the contribution and
+                           vote share as trained
     reluviz/contributions  at selected snapshots; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
 

@@ -49,6 +49,8 @@ class RunWriter:
         if dataset.target is not None:
             content["target"] = target_name(dataset.target)
         content |= {"model": self.model, "name": dataset.name, "domain": list(dataset.domain)}
+        if not dataset.scaling.identity:
+            content["scaling"] = dataset.scaling.numbers()
         content |= {"trained": list(trained), "seeds": list(seeds), "settings": dict(settings)}
         values = np.concatenate([np.asarray(value, dtype=np.float64) for value in fields.values()])
         self._write([tensor_value(tags.DATA, values, content)], 0)

@@ -1,6 +1,7 @@
 """A run as the view reads it: three byte strings (see `wire_format`), made from the tensors TensorBoard has loaded.
 
-    data      x, y, target, x_test, y_test (float64), recorded (int32); model, name, domain, trained, seeds, settings
+    data      x, y, target, x_test, y_test (float64), recorded (int32); model, name, domain, trained, seeds, settings,
+              and if the run trained on scaled data scaling [x0, s_x, y0, s_y]
     params    update, wall (float64 [S]), values (float32 [S, V, P]); fields [[name, count], ...]
     scalars   u0, v0, u1, v1, ... (float64, float32); tags
 
@@ -188,6 +189,8 @@ def encode_data(values: NDArray[np.float64], content: Mapping[str, Any]) -> byte
     arrays["recorded"] = np.arange(len(named["x"]), dtype=np.int32)
     keys = ("model", "name", "domain", "trained", "seeds", "settings")
     header = {key: json_safe(content.get(key)) for key in keys}
+    if content.get("scaling") is not None:
+        header["scaling"] = json_safe(content["scaling"])
     return wire_format.encode(arrays, points=points, test_points=test_points, **header)
 
 

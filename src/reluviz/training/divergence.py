@@ -36,7 +36,7 @@ class TrainedModel(Protocol):
 def largest_stable_step(
     module: TrainedModel, dataset: Dataset, start: Parameters | None = None, precision: str = "float64"
 ) -> tuple[float, str] | None:
-    """Return the largest stable step size of gradient descent and its formula; None where theory knows none.
+    """Return the largest stable step size, in the units of training, and its formula; None where theory knows none.
 
     Theory knows it for plain and heavy-ball gradient descent on the constant and the linear model, and on the output
     layer of a ReLU network, whose features are fixed. For a network whose hidden layer is trained it is known
@@ -44,7 +44,7 @@ def largest_stable_step(
 
     Args:
         module: the model, its trained parameters and its optimiser.
-        dataset: the data.
+        dataset: the data, with the units of training.
         start: the initial parameters of a ReLU network, for the local limit.
         precision: the precision in which the run decides on the gates; see `elbows.is_active`.
     """
@@ -55,7 +55,8 @@ def largest_stable_step(
     if not is_gradient_descent:
         return None
     momentum = float(settings.get("momentum", 0.0))
-    record, x = MODELS[module.model], dataset.x
+    record, points = MODELS[module.model], dataset.as_trained
+    x = points.x
     if record.feature is not None:
         limit = theory.linear.largest_stable_step(record.feature(x), momentum)
         return limit, record.words["limit in ASCII with momentum" if momentum else "limit in ASCII"]
@@ -69,7 +70,7 @@ def largest_stable_step(
     parameters = 3 * p["input_slope"].shape[1]
     if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None
-    sharpness = theory.relu.hessian_sharpness(start, x, dataset.y, module.trained, precision)
+    sharpness = theory.relu.hessian_sharpness(start, x, points.y, module.trained, precision)
     formula = "2/lambda_max" if not momentum else "2 (1 + momentum)/lambda_max"
     return float(theory.relu.largest_stable_step_local(sharpness, momentum).min()), f"{formula} at the start"
 

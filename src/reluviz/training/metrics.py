@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.distribution import distribution
-from reluviz.core.functions import PARAMETERS
+from reluviz.core.functions import PARAMETERS, user_parameters
 from reluviz.core.snapshot import Snapshots
 from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
 from reluviz.record import tags
@@ -32,7 +33,7 @@ def run_metrics(
     module = prepared.module
     ridge = getattr(module, "ridge", None)
     parameters = {name: last.parameters[name][0] for name in PARAMETERS[module.model]}
-    reference = reference_values(module.model, parameters, prepared.dataset, ridge)
+    reference = reference_values(module.model, parameters, last.dataset, ridge)
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
         "status": status,
@@ -46,13 +47,15 @@ def run_metrics(
     if last.units is not None:
         found |= {
             "elbow": last.elbow[0],
-            **parameters,
+            **user_parameters(module.model, parameters, last.dataset.scaling),
             "units": {name: count[0] for name, count in last.unit_counts.items()},
         }
     else:
         found |= parameters
         if reference.optimum is not None:
             found[tags.THETA_OPTIMUM] = reference.optimum
+    if not last.dataset.scaling.identity:
+        found["scaling"] = asdict(last.dataset.scaling)
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
     losses = {tag: found[tag] for tag in (tags.LOSS_TRAIN, tags.LOSS_TEST)}

@@ -1,6 +1,6 @@
 """What a run will train, from its configuration: everything that can be built and checked without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler, checked_batch
 from reluviz.data.schedules import Schedule
 from reluviz.errors import UserError
+from reluviz.models.automatic_step import automatic_step
 from reluviz.training.instantiate import build
 from reluviz.training.validation import check, plain, seeds_of
 
@@ -25,6 +26,7 @@ class Plan:
         sampler: which points each update uses.
         snapshots: after which updates a snapshot is taken.
         seeds: one seed for each replica.
+        step_given: whether the user has given the step size, so that it is kept.
     """
 
     settings: dict[str, Any]
@@ -32,10 +34,23 @@ class Plan:
     sampler: Sampler
     snapshots: Schedule
     seeds: list[int]
+    step_given: bool = True
+
+    def with_step(self, model: str) -> "Plan":
+        """Return the plan with the step size that `data.scale=auto` chooses for a model of this name."""
+        optimizer = self.settings["optimizer"]
+        step = None if self.step_given else automatic_step(model, self.dataset, self.sampler, optimizer)
+        if step is None:
+            return self
+        return replace(self, settings=self.settings | {"step_size": step, "optimizer": optimizer | {"lr": step}})
 
 
-def plan_run(cfg: DictConfig) -> Plan:
+def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     """Check a composed configuration and build the parts of its run that need no torch.
+
+    Args:
+        cfg: the configuration.
+        step_given: whether the user has given the step size, on the command line or as a value of a sweep.
 
     Raises:
         UserError: if the run could not be trained.
@@ -50,7 +65,7 @@ def plan_run(cfg: DictConfig) -> Plan:
     node = settings["model"]
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
-    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg))
+    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), step_given)
 
 
 def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:

@@ -62,21 +62,23 @@ class Prepared:
     engine: str
 
 
-def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
+def prepare(cfg: DictConfig, resumed: bool = False, step_given: bool = True) -> Prepared:
     """Check a composed configuration and build the run it describes; nothing is written to disk.
 
     Args:
         cfg: the configuration.
         resumed: whether the weights come from a checkpoint; `model.init_from` is ignored then.
+        step_given: whether the user has given the step size; see `plan_run`.
 
     Raises:
         UserError: if the run could not be trained.
     """
-    return prepare_plan(plan_run(cfg), resumed)
+    return prepare_plan(plan_run(cfg, step_given), resumed)
 
 
 def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     """Build the run of a plan with torch and Lightning; arguments and errors as for `prepare`."""
+    plan = plan.with_step(getattr(find_target(plan.settings["model"], "model"), "model", ""))
     settings, dataset = plan.settings, plan.dataset
     data = SegmentData(dataset, settings["updates"], plan.sampler, plan.snapshots)
     extra: dict[str, Any] = {

@@ -73,8 +73,9 @@ class SnapshotQueue:
         self.first_diverged: Snapshots | None = None
         self._last_raw: RawSnapshot | None = None
         self._latest: Snapshots | None = None
-        self._largest_input = MODELS[options.model].largest_input(options.dataset.x)
-        self._max_y = float(np.abs(options.dataset.y).max())
+        points = options.dataset.as_trained
+        self._largest_input = MODELS[options.model].largest_input(points.x)
+        self._max_y = float(np.abs(points.y).max())
         self._loss_bound: Array | None = None
         self._pending: list[tuple[RawSnapshot, bool]] = []
         self._oldest_added = self._last_added = -np.inf
@@ -110,11 +111,13 @@ class SnapshotQueue:
             # in a thread, since the worker may wait for a helper process that is still starting
             self._worker = self._submit(self._drawing_thread, helper_processes.choose_worker, options, raw.parameters)
         if self.initial_loss is None:
-            x, y = options.dataset.x, options.dataset.y
-            self.initial_loss = mean_squared_error(options.model, raw.parameters, x, y)
+            points = options.dataset.as_trained
+            loss = mean_squared_error(options.model, raw.parameters, points.x, points.y)
+            self.initial_loss = options.dataset.scaling.user_loss(loss)
         if self._loss_bound is None:
             self._loss_bound = largest_loss(self.initial_loss, float(np.var(options.dataset.y)))
-        known_not_diverged = raw.cannot_have_diverged(options.model, self._largest_input, self._max_y, self._loss_bound)
+        bound = options.dataset.scaling.trained_loss(self._loss_bound)
+        known_not_diverged = raw.cannot_have_diverged(options.model, self._largest_input, self._max_y, bound)
         self._pending.append((raw, known_not_diverged))
         # the next snapshot is expected after the same time as this one
         next_expected = now + (now - self._last_added)

@@ -34,7 +34,7 @@ class SnapshotOptions:
     Attributes:
         model: the model's name.
         trained: names of the trained parameters.
-        dataset: the points.
+        dataset: the points, with the units of training.
         seed: the seed of the first replica, which the pictures show.
         dtype: the run's parameter type as NumPy names it.
         events: whether to make events.
@@ -64,7 +64,7 @@ class PictureData:
 
     Attributes:
         update: how many updates have been made.
-        parameters: name -> () or [W].
+        parameters: as trained, name -> () or [W].
         losses: tag -> value.
         shares: vote shares of the recorded samples [n].
         norms: norms of their contributions [n].
@@ -84,7 +84,7 @@ class PictureData:
         losses = {tags.LOSS_TRAIN: float(snapshots.loss_train[s, 0])}
         if snapshots.loss_test is not None:
             losses[tags.LOSS_TEST] = float(snapshots.loss_test[s, 0])
-        votes = (snapshots.votes.share, snapshots.votes.norm, snapshots.votes.residual)
+        votes = (snapshots.votes.share, snapshots.votes.norm, snapshots.residual)
         parameters = {name: value[s, 0].copy() for name, value in snapshots.parameters.items()}
         return cls(snapshots.updates[s], parameters, losses, *(value[s, 0].copy() for value in votes))
 

@@ -1,7 +1,7 @@
 """The state of a run before its first update, found without torch where the configuration needs none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,11 @@ class Start:
 
     Attributes:
         settings: the configuration as plain values.
-        dataset: the points.
+        dataset: the points, with the units of training.
         sampler: which points each update uses.
         seeds: the seeds of all replicas.
         model: the model's name.
-        parameters: of the first replica, name -> [1] or [1, W].
+        parameters: of the first replica, as trained, name -> [1] or [1, W].
         trained: names of the trained parameters.
         lr: the learning rate of the first update.
         precision: the run's precision, "float32" or "float64".
@@ -55,7 +55,7 @@ class Start:
         return self.parameters
 
 
-def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
+def find_start(cfg: DictConfig, choices: Mapping[str, str], step_given: bool = True) -> Start:
     """Return the start of a run, after the same checks as `prepare`.
 
     Torch is imported only if the settings contain what torch or Lightning alone can check.
@@ -63,13 +63,15 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
     Args:
         cfg: the configuration.
         choices: the choice of each config group, as Hydra records it.
+        step_given: whether the user has given the step size; see `plan_run`.
 
     Raises:
         UserError: if the run could not be trained.
     """
-    plan = plan_run(cfg)
+    plan = plan_run(cfg, step_given)
     if needs_torch(plan.settings, choices):
         return _start_with_torch(plan)
+    plan = plan.with_step(choices["model"])
     settings, dataset = plan.settings, plan.dataset
     node, model = settings["model"], choices["model"]
     has_units = MODELS[model].has_units
@@ -86,9 +88,14 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
     engine_for(settings["engine"], requirements)
     check_callbacks(settings)
     precision = PRECISIONS[settings["trainer"]["precision"]]
+    if MODELS[model].in_user_units is not None:
+        dataset = replace(dataset, scaling=dataset.chosen_scaling())
     if has_units:
-        placement = node["width"], node["elbows"], plan.seeds[0], dataset.domain, node["positions"]
-        state = initial_state(*placement, dataset.x, precision)
+        points, positions = dataset.as_trained, node["positions"]
+        if positions is not None:
+            positions = dataset.scaling.trained_x(np.array(positions)).tolist()
+        placement = node["width"], node["elbows"], plan.seeds[0], points.domain, positions
+        state = initial_state(*placement, points.x, precision)
         trained = TRAINED[node["train"]]
     else:
         # a start beyond the range of float32 is infinite
@@ -110,7 +117,6 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str]) -> Start:
 
 
 def _start_with_torch(plan: Plan) -> Start:
-    from reluviz.models import ReLUModule
     from reluviz.training.prepare import prepare_plan
 
     prepared = prepare_plan(plan)
@@ -118,13 +124,12 @@ def _start_with_torch(plan: Plan) -> Start:
     precision = PRECISIONS[plan.settings["trainer"].get("precision", "32-true")]
     if precision == "float64":
         module.double()
-    if isinstance(module, ReLUModule):
-        module.place_elbows(plan.dataset)
+    module.place_on(plan.dataset)
     configured = module.configure_optimizers()
     optimizer = configured[0][0] if isinstance(configured, tuple) else configured
     return Start(
         settings=plan.settings,
-        dataset=plan.dataset,
+        dataset=replace(plan.dataset, scaling=module.scaling),
         sampler=plan.sampler,
         seeds=plan.seeds,
         model=module.model,

@@ -61,7 +61,7 @@ def npz(run: "Run", name: str, path: Path, progress: Progress) -> None:
     """Write data, parameters and quantities under the names that `Run` uses; losses as loss_train and loss_test.
 
     residual, norm and vote_share are those that were recorded; a run with many replicas records them for the first
-    replicas only.
+    replicas only. A run on scaled data also has scaling: x0, s_x, y0, s_y.
     """
     data = run.data
     optional = {"x_test": data.x_test, "y_test": data.y_test}
@@ -70,7 +70,9 @@ def npz(run: "Run", name: str, path: Path, progress: Progress) -> None:
     if data.target is not None:
         arrays["target"] = data.target(data.x)
     arrays |= {"run": np.array(name), "model": np.array(run.model), "seeds": np.array(run.seeds)}
-    arrays |= {"updates": run.updates, **run.parameters, **_derived_quantities(run)}
+    if not data.scaling.identity:
+        arrays["scaling"] = np.array(data.scaling.numbers())
+    arrays |= {"updates": run.updates, **_parameters(run), **_derived_quantities(run)}
     arrays |= {tag.replace("/", "_"): value for tag, value in losses_by_tag(run).items()}
     arrays |= {"residual": run.residual, "norm": run.norm, "vote_share": run.vote_share}
     np.savez_compressed(path, **arrays)
@@ -79,8 +81,9 @@ def npz(run: "Run", name: str, path: Path, progress: Progress) -> None:
 def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of each snapshot in turn."""
     of_model: dict[str, NDArray[Any]] = losses_by_tag(run)
-    of_model |= {key: value for key, value in run.parameters.items() if key not in UNIT_PARAMETERS}
-    of_units: dict[str, NDArray[Any]] = {key: run.parameters[key] for key in UNIT_PARAMETERS if key in run.parameters}
+    parameters = _parameters(run)
+    of_model |= {key: value for key, value in parameters.items() if key not in UNIT_PARAMETERS}
+    of_units: dict[str, NDArray[Any]] = {key: parameters[key] for key in UNIT_PARAMETERS if key in parameters}
     of_units |= _derived_quantities(run)
     medians = {tag: _values_by_update(run, tag) for tag in tags.MEDIAN_SCALARS if tag in run.tags}
     replica_of_median = 0 if len(run.seeds) == 1 else ""
@@ -95,6 +98,11 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
             for key, value in of_units.items():
                 rows += [(name, r, update, k, key, _cell(one)) for k, one in enumerate(value[s, r].tolist())]
         yield rows
+
+
+def _parameters(run: "Run") -> dict[str, NDArray[Any]]:
+    """Return the parameters of the function of the user's x."""
+    return {name: getattr(run, name) for name in run.parameters}
 
 
 def _derived_quantities(run: "Run") -> dict[str, NDArray[Any]]:

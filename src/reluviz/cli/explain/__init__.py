@@ -74,7 +74,8 @@ def explanation(overrides: list[str]) -> dict[str, Any]:
     from reluviz.cli.explain.facts import facts
     from reluviz.training.start import find_start
 
-    start = find_start(config.without_hydra(cfg), cfg.hydra.runtime.choices)
+    step_given = config.step_is_given(cfg.hydra.overrides.task)
+    start = find_start(config.without_hydra(cfg), cfg.hydra.runtime.choices, step_given)
     notes = list(start.dataset.notes)
     if varied:
         notes.append(f"This experiment is a sweep over {varied}; its first run is shown.")

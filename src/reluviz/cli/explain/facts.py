@@ -5,13 +5,14 @@ Legend of shapes: N samples, W hidden units, P trained parameters. There is one 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from reluviz.core import elbows, theory, votes
-from reluviz.core.functions import predict
-from reluviz.core.models import MODELS, Array, Model
+from reluviz.core.functions import predict, user_parameters
+from reluviz.core.models import MODELS, Array, Model, Parameters
 from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots
 from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
 from reluviz.data.dataset import Dataset
@@ -47,7 +48,7 @@ def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
     (snapshot,) = compute_snapshots(
         start.model, [raw], start.trained, dataset, compiled=load_compiled_votes, precision=start.precision
     )
-    if not np.isfinite(snapshot.loss_train).all() or not _fourth_powers_are_finite(record, dataset.x):
+    if not np.isfinite(snapshot.loss_train).all() or not _fourth_powers_are_finite(record, dataset.as_trained.x):
         raise UserError(f"data={dataset.name}: the numbers are too large to compute with; use other units")
     found: dict[str, Any] = {
         "name": start.settings["name"],
@@ -58,7 +59,8 @@ def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
         "sampler": {"name": start.sampler.name, "batch_size": start.sampler.batch(len(dataset.x))},
         "optimizer": dict(start.optimizer_settings),
         "scheduler": start.settings["scheduler"] or None,
-        "parameters": {name: value[0] for name, value in start.parameters.items()},
+        "scaling": None if dataset.scaling.identity else asdict(dataset.scaling),
+        "parameters": {name: value[0] for name, value in _user_parameters(start).items()},
         "trained": list(start.trained),
         tags.LOSS_TRAIN: snapshot.loss_train[0, 0],
         tags.LOSS_TEST: None if snapshot.loss_test is None else snapshot.loss_test[0, 0],
@@ -73,6 +75,10 @@ def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
     found["notes"] = [*notes, *_notes(found)]
     plain: dict[str, Any] = json_ready(found)
     return plain
+
+
+def _user_parameters(start: Start) -> Parameters:
+    return user_parameters(start.model, start.parameters, start.dataset.scaling)
 
 
 def _fourth_powers_are_finite(record: Model, x: Array) -> bool:
@@ -115,7 +121,7 @@ def _losses(losses: Losses | None) -> dict[str, Any]:
 
 def _relu(start: Start, snapshot: Snapshots) -> dict[str, Any]:
     node = start.settings["model"]
-    p = {name: value[0] for name, value in start.parameters.items()}
+    p = {name: value[0] for name, value in _user_parameters(start).items()}
     w, v = p["input_slope"], p["output_weight"]
     found: dict[str, Any] = {
         "train": node["train"],
@@ -174,7 +180,7 @@ def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
     if relu:
         count = sum(start.parameters[name].size for name in start.trained)
         if count <= MAX_HESSIAN_PARAMETERS and count * len(dataset.x) <= MAX_MATRIX_ENTRIES:
-            points = start.parameters, dataset.x, dataset.y
+            points = start.parameters, dataset.as_trained.x, dataset.as_trained.y
             step["sharpness"] = float(theory.relu.hessian_sharpness(*points, start.trained, start.precision)[0])
             step["stability_ratio"] = lr * step["sharpness"] / 2
     if not relu or ("input_slope" not in start.trained and _solvable(dataset, len(found["units"]["elbow"]))):
@@ -247,20 +253,26 @@ def _points(start: Start, snapshot: Snapshots) -> dict[str, Any]:
 
 def _votes(start: Start, snapshot: Snapshots) -> Iterator[tuple[Array, Array, Array]]:
     """Yield residuals, norms of the contributions and vote shares of chunks of the points, [n] each."""
-    p, samples = start.parameters, len(start.dataset.x)
+    p, points, samples = start.parameters, start.dataset.as_trained, len(start.dataset.x)
     gradient = {name: value[0] for name, value in snapshot.votes.gradient.items()}
     size = max(1, MAX_CHUNK_ENTRIES // sum(value.size for value in p.values()))
     for first in range(0, samples, size):
-        x, y = (values[first : first + size] for values in (start.dataset.x, start.dataset.y))
+        x, y = (values[first : first + size] for values in (points.x, points.y))
         g = votes.per_sample_gradients(start.model, p, x, y, start.trained, start.precision)
         share = votes.vote_share(g, gradient)[0] * (len(x) / samples)
         norm = np.sqrt(votes.squared_norms(g)[0]) / samples
-        yield predict(start.model, p, x)[0] - y, norm, share
+        yield start.dataset.scaling.user_residual(predict(start.model, p, x)[0] - y), norm, share
 
 
 def _notes(found: Mapping[str, Any]) -> list[str]:
     """Return sentences about settings that the formulas do not include."""
     settings, notes = found["optimizer"], []
+    if (scaling := found["scaling"]) is not None:
+        notes.append(
+            f"The network trains on u = (x - {scaling['x_offset']:.6g}) / {scaling['x_scale']:.6g} and"
+            f" t = (y - {scaling['y_offset']:.6g}) / {scaling['y_scale']:.6g} (data.scale=auto): gradients, votes,"
+            " ridge's λ, condition numbers and step sizes are in these units, all else in those of the data."
+        )
     if found.get("train") == "ridge":
         return ["model.train=ridge solves the output layer in closed form: there is no step size."]
     name = settings["_target_"].rpartition(".")[2]

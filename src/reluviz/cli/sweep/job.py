@@ -1,6 +1,7 @@
 """One job of a sweep, in the process in which a launcher runs it."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from reluviz.cli import config
 from reluviz.cli.interrupts import raise_ignored_interrupts
 from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
@@ -92,16 +94,17 @@ class Job:
         from reluviz.cli import resume
         from reluviz.training import prepare, run
 
-        checkpoint = None
+        resumed = None
         if self.resuming:
-            try:
-                found = resume.find_run(str(folder), [])
-                cfg, checkpoint = found.cfg, found.checkpoint
-            except UserError:
-                # The run was killed before its first checkpoint or after its last one. It starts again from the same
-                # initial weights and draws the same minibatches.
-                checkpoint = None
-        prepared = prepare.prepare(cfg, resumed=checkpoint is not None)
+            # The run may have been killed before its first checkpoint or after its last one. It starts again then, from
+            # the same initial weights, and draws the same minibatches.
+            with suppress(UserError):
+                resumed = resume.find_run(str(folder), [])
+        if resumed is not None:
+            prepared, checkpoint = prepare.prepare_plan(resumed.plan, resumed=True), resumed.checkpoint
+        else:
+            step_given = config.step_is_given(HydraConfig.get().overrides.task)
+            prepared, checkpoint = prepare.prepare(cfg, step_given=step_given), None
         if not self.in_this_process:
             # progress bars of several processes would overwrite each other
             prepared.settings["callbacks"].pop("progress", None)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.data.scaling import Scaling
+
 Array = NDArray[np.float64]
 Parameters = Mapping[str, Array]
 
@@ -74,6 +76,10 @@ class Model:
         has_units: whether it is a ReLU network with one hidden layer, whose units have elbows.
         feature: phi(x) of a model f(x) = theta phi(x); None for other models.
         factored_gradients: per-sample gradients without the N x P matrix; None for a model with few parameters.
+        in_user_units: the parameters of the same function of the user's inputs and outputs, float64, from the
+            parameters as trained and the units of training; None for a model whose family of functions is not closed
+            under change of offset and scale, which trains in the user's units.
+        in_trained_units: the inverse of `in_user_units`.
         words: the model's formulas in `explain`.
     """
 
@@ -89,6 +95,8 @@ class Model:
     has_units: bool = False
     feature: Callable[[Array], Array] | None = None
     factored_gradients: GradientFunction | None = None
+    in_user_units: Callable[[Parameters, Scaling], dict[str, Array]] | None = None
+    in_trained_units: Callable[[Parameters, Scaling], dict[str, Array]] | None = None
     words: Mapping[str, str] = field(default_factory=dict)
 
     def per_sample_gradients(

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.models.model import Array, Model, Parameters, PerSampleGradients
+from reluviz.data.scaling import Scaling
 
 PARAMETERS = {"input_slope": ("W",), "bias": ("W",), "output_weight": ("W",), "output_bias": ()}
 
@@ -173,6 +174,33 @@ def bound(p: Parameters, largest: float) -> Array:
     return found
 
 
+def in_user_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
+    """Return the parameters of the same network of x, from those of the network of u; see `data.scaling`.
+
+        w_x = w_u / s_x     b_x = b_u - w_u x0 / s_x     v_x = s_y v_u     c_x = y0 + s_y c_u
+
+    so that c_x + sum_k v_x,k relu(w_x,k x + b_x,k) = y0 + s_y f_u((x - x0) / s_x). For |x0| much larger than s_x, b_x
+    and w_x x nearly cancel, so functions of the user's x are computed through u.
+    """
+    w = p["input_slope"] / scaling.x_scale
+    return {
+        "input_slope": w,
+        "bias": p["bias"] - w * scaling.x_offset,
+        "output_weight": scaling.y_scale * p["output_weight"],
+        "output_bias": scaling.y_offset + scaling.y_scale * p["output_bias"],
+    }
+
+
+def in_trained_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
+    """Return the parameters of the network of u, from those of the network of x: the inverse of `in_user_units`."""
+    return {
+        "input_slope": p["input_slope"] * scaling.x_scale,
+        "bias": p["bias"] + p["input_slope"] * scaling.x_offset,
+        "output_weight": p["output_weight"] / scaling.y_scale,
+        "output_bias": (p["output_bias"] - scaling.y_offset) / scaling.y_scale,
+    }
+
+
 MODEL = Model(
     name="relu",
     formula="y = c + sum_k v_k relu(w_k x + b_k)",
@@ -185,4 +213,6 @@ MODEL = Model(
     straight=True,
     has_units=True,
     factored_gradients=FactoredGradients,
+    in_user_units=in_user_units,
+    in_trained_units=in_trained_units,
 )

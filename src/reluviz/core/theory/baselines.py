@@ -13,7 +13,7 @@ from reluviz.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a solution.
+    """The losses of a solution, in the user's units.
 
     Attributes:
         train: over the training points, [R].
@@ -31,7 +31,7 @@ class LeastSquaresReference:
     Attributes:
         losses: of the network with this output layer.
         rank: the numerical rank of the features, R integers.
-        condition_number: of the features, [R].
+        condition_number: of the features as trained, [R].
     """
 
     losses: Losses
@@ -70,22 +70,22 @@ def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge
 
     Args:
         model: the model's name.
-        parameters: after the last update, [R] or [R, W].
-        dataset: the training and test points.
-        ridge: the penalty lambda of ridge regression; None leaves ridge regression out.
+        parameters: after the last update, as trained, [R] or [R, W].
+        dataset: the training and test points, with the units of training.
+        ridge: the penalty lambda of ridge regression, in the units of training; None leaves ridge regression out.
 
     Raises:
         ValueError: if phi is 0 at every point, since then theta* does not exist.
     """
-    record = MODELS[model]
+    record, points = MODELS[model], dataset.as_trained
     optimum = optimum_losses = least_squares = ridge_losses = None
     if record.feature is not None:
-        optimum = np.full(len(parameters["theta"]), linear.optimum(record.feature(dataset.x), dataset.y))
+        optimum = np.full(len(parameters["theta"]), linear.optimum(record.feature(points.x), points.y))
         optimum_losses = _losses(model, {"theta": optimum}, dataset)
     shown = {name: value[:MAX_SHOWN_REPLICAS] for name, value in parameters.items()}
     if record.has_units and all(np.isfinite(value).all() for value in shown.values()):
-        phi = features(shown, dataset.x)
-        solved = [relu.least_squares(phi_r, dataset.y) for phi_r in phi]
+        phi = features(shown, points.x)
+        solved = [relu.least_squares(phi_r, points.y) for phi_r in phi]
         solutions = np.stack([fit.solution for fit in solved])
         least_squares = LeastSquaresReference(
             _losses(model, shown | {"output_weight": solutions[:, :-1], "output_bias": solutions[:, -1]}, dataset),
@@ -93,7 +93,7 @@ def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge
             relu.effective_condition_number(phi),
         )
         if ridge is not None:
-            pairs = [relu.ridge(phi_r[:, :-1], dataset.y, ridge) for phi_r in phi]
+            pairs = [relu.ridge(phi_r[:, :-1], points.y, ridge) for phi_r in phi]
             v, c = (np.stack(part) for part in zip(*pairs, strict=True))
             ridge_losses = _losses(model, shown | {"output_weight": v, "output_bias": c}, dataset)
     noise, noise_train, noise_test = dataset.noise, None, None
@@ -107,7 +107,7 @@ def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge
 
 def _losses(model: str, p: Parameters, dataset: Dataset) -> Losses:
     """Return the losses over the training and the test points."""
-    test = None
-    if dataset.x_test is not None and dataset.y_test is not None:
-        test = mean_squared_error(model, p, dataset.x_test, dataset.y_test)
-    return Losses(mean_squared_error(model, p, dataset.x, dataset.y), test)
+    test, points, user_loss = None, dataset.as_trained, dataset.scaling.user_loss
+    if points.x_test is not None and points.y_test is not None:
+        test = user_loss(mean_squared_error(model, p, points.x_test, points.y_test))
+    return Losses(user_loss(mean_squared_error(model, p, points.x, points.y)), test)

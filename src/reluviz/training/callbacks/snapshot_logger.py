@@ -4,6 +4,7 @@ import functools
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ class SnapshotLogger(L.Callback):
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
         done, schedule = int(module.updates_done), data.schedule()
+        dataset = replace(data.dataset, scaling=module.scaling)
         logger = _tensorboard_logger(trainer.loggers)
         self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
         others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
@@ -152,15 +154,15 @@ class SnapshotLogger(L.Callback):
         if self.settings is None:
             self.settings = flatten_settings(dict(module.hparams))
         if self._writer is not None and not continues:
-            test = data.dataset.x_test is not None
-            self._writer.write_data(data.dataset, module.trained, module.seeds, self.settings)
+            test = dataset.x_test is not None
+            self._writer.write_data(dataset, module.trained, module.seeds, self.settings)
             self._writer.write_layout(getattr(module, "width", 1), len(module.seeds), test)
             self._writer.write_session_start(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
             self._writer.write_text(hparams.summary_markdown(self.settings, None), 0)
         options = SnapshotOptions(
             model=module.model,
             trained=module.trained,
-            dataset=data.dataset,
+            dataset=dataset,
             seed=module.seeds[0],
             dtype=str(next(module.parameters()).dtype).removeprefix("torch."),
             events=self._writer is not None or other_loggers is not None,
@@ -168,7 +170,7 @@ class SnapshotLogger(L.Callback):
             most_units=self.most_units,
             picture_updates=frozenset(picture_updates),
             contributions=self.contributions and self._writer is not None,
-            optimum=_optimum(module.model, data.dataset),
+            optimum=_optimum(module.model, dataset),
         )
         self._finished = False
         self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
@@ -197,9 +199,9 @@ class SnapshotLogger(L.Callback):
             self._initial_parameters = raw.parameters
         known_not_diverged = queue.add(raw)
         if not known_not_diverged:
-            self._raise_if_diverged(module, _module_and_data(trainer, module)[1].dataset, queue)
+            self._raise_if_diverged(module, queue)
 
-    def _raise_if_diverged(self, module: RegressionModule, dataset: Dataset, queue: SnapshotQueue) -> None:
+    def _raise_if_diverged(self, module: RegressionModule, queue: SnapshotQueue) -> None:
         """Compute the pending snapshots at once, and raise an error if a replica has diverged."""
         queue.compute_pending()
         snapshot, initial_loss = queue.first_diverged, queue.initial_loss
@@ -208,7 +210,7 @@ class SnapshotLogger(L.Callback):
             replica, parameter = divergence
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
             value = float(snapshot.loss_train[0, replica])
-            hint = advice(module, dataset, self._initial_parameters, snapshot.precision)
+            hint = advice(module, snapshot.dataset, self._initial_parameters, snapshot.precision)
             raise Diverged(
                 f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
                 f" ({tags.LOSS_TRAIN} {value:.3g}); {hint}"
