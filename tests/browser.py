@@ -23,7 +23,7 @@ STATIC = Path(reluviz.tab.__file__).parent / "static"
 TIMEOUT_MS = 20_000
 IGNORED_ERRORS = ("Multiple instances of Three.js", "/favicon.ico")
 """Errors that TensorBoard's pages report."""
-CORE_MODULES = ("elbows", "functions", "least_squares", "models", "votes", "wire_format")
+CORE_MODULES = ("elbows", "functions", "least_squares", "models", "scaling", "votes", "wire_format")
 
 
 def require_browser() -> None:

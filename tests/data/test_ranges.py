@@ -96,6 +96,7 @@ OUT_OF_RANGE: dict[str, tuple[str, Callable[[], Any]]] = {
     "data.y": ("data=file data.y=[1]", lambda: FileData("a.csv", y=[1])),  # type: ignore[arg-type]
     "data.decimal": ("data=file data.decimal=dot", lambda: FileData("a.csv", decimal="dot")),
     "data.points": ("data=points data.points=[[0,1],[1]]", lambda: points([[0, 1], [1]])),
+    "data.scale": ("data=file data.scale=0.5", lambda: FileData("a.csv", scale="0.5")),
     "sampler.batch_size": ("sampler.batch_size=0", lambda: SineData(sampler=WithReplacement(0))),
     "snapshots.every": ("snapshots.every=0", lambda: EverySchedule(0)),
     "snapshots.per_decade": ("snapshots=log snapshots.per_decade=0", lambda: LogSchedule(per_decade=0)),

@@ -47,6 +47,7 @@ def file(
     if not path:
         raise UserError("data.path is missing: give a CSV or NPZ file, as in data=file data.path=points.csv")
     choices = {key: check_value(f"data.{key}", value) for key, value in (("x", x), ("y", y), ("decimal", decimal))}
+    scale = check_value("data.scale", scale)
     inputs, outputs, note = read_points(path, "data.path", **choices)
     x_test, y_test, test_note = None, None, ""
     if test_path:
@@ -84,7 +85,7 @@ def lost_digits(x: Array, y: Array) -> list[str]:
     found = []
     for name, values in (("x", x), ("y", y)):
         spread = float(values.max() - values.min())
-        if float(np.abs(values).max()) > MAX_OFFSET * spread > 0:
+        if float(np.abs(values).min()) > MAX_OFFSET * spread > 0:
             distinct = f"{len(np.unique(values)):,} of its {len(values):,} values are distinct"
             found.append(f"{name} differs by {spread:.3g} at {values[0]:.10g}: {distinct}; subtract an offset first")
     return found

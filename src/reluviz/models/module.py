@@ -28,6 +28,7 @@ from reluviz.engines.engine import Engine, ModelState
 from reluviz.engines.predict import TensorParameters
 from reluviz.engines.support import Requirements
 from reluviz.errors import UserError
+from reluviz.models.automatic_step import automatic_step
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 
 
@@ -40,7 +41,8 @@ class RegressionModule(L.LightningModule):
 
     Args:
         seeds: one seed for each replica.
-        optimizer: `_target_` (a class, such as "torch.optim.SGD") and its arguments.
+        optimizer: `_target_` (a class, such as "torch.optim.SGD") and its arguments; by default SGD with lr 0.02 or,
+            for a model f = theta phi(x) on users' data, with the step size of `automatic_step`.
         scheduler: the same for a learning-rate scheduler, stepped after every update; None for a constant rate.
         engine: name of the engine that makes the updates; "auto" is the fastest that supports the run.
 
@@ -68,6 +70,7 @@ class RegressionModule(L.LightningModule):
             self.seeds: list[int] = different_seeds()([int(seed) for seed in seeds])
         except ValueError:
             raise UserError(f"seeds={list(seeds)}: must be different whole numbers of at least 0") from None
+        self._default_optimizer = optimizer is None
         self.optimizer_settings = optimizer or {"_target_": "torch.optim.SGD", "lr": 0.02}
         self.scheduler_settings = scheduler
         self.engine_name = engine
@@ -123,6 +126,12 @@ class RegressionModule(L.LightningModule):
         scaling = dataset.chosen_scaling() if MODELS[self.model].in_user_units is not None else IDENTITY
         self.offsets_and_scales.copy_(torch.tensor(scaling.numbers(), dtype=torch.float64))
         self._cached_points = None
+
+    def _choose_step(self, dataset: Dataset, sampler: Sampler) -> None:
+        """Choose the step size, if none was given and `data.scale=auto` chooses one for this model."""
+        if self._default_optimizer:
+            step = automatic_step(self.model, dataset, sampler, self.optimizer_settings)
+            self.optimizer_settings = self.optimizer_settings | ({} if step is None else {"lr": step})
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Move or cast the module; offsets and scales stay in float64 on the CPU, since they may need every digit."""
@@ -210,6 +219,7 @@ class RegressionModule(L.LightningModule):
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             if data is not None and not int(self.updates_done):
                 self.place_on(data.dataset)
+                self._choose_step(data.dataset, data.sampler)
             self.engine = choose(self.engine_name, self.requirements(data.sampler if data is not None else None))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

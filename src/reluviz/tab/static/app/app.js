@@ -384,17 +384,17 @@ export class App {
     const p = now.net;
     return [
       `unit ${k} (${STATUS[now.status[k]]})`,
-      `elbow ${number(elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `elbow ${now.run.placeX(elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
       `bends f by ${signed(slopeJump(p, k))}`,
     ];
   }
 
   /** The lines of a point's tooltip. */
   describePoint(i) {
-    const { run, votes } = this.state.now();
+    const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${number(run.x[i])}, y = ${number(run.y[i])}`, `f − y = ${signed(votes.residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`x = ${run.placeX(run.x[i])}, y = ${run.placeY(run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
   /**
@@ -405,9 +405,12 @@ export class App {
   pointMotion(now, i) {
     const cached = this.cachedMotion;
     if (cached && cached.now === now && cached.i === i) return cached;
-    const { run, net } = now;
-    const g = pointGradient(run.model, net, run.x, run.y, i, run.trained);
-    const moves = Array.from(net.w, (_, k) => unitMotion(net, g, k));
+    const { run, net, trainedNet } = now, { userDistance, userSlope } = run.scaling;
+    const g = pointGradient(run.model, trainedNet, run.u, run.t, i, run.trained);
+    const moves = Array.from(net.w, (_, k) => {
+      const { elbow, jump } = unitMotion(trainedNet, g, k);
+      return { elbow: userDistance(elbow), jump: userSlope(jump) };
+    });
     const width = run.domain[1] - run.domain[0];
     let maxElbow = 0, maxJump = 0;
     moves.forEach((move, k) => {

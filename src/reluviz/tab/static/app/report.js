@@ -38,7 +38,7 @@ export function report(app) {
     elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
     slopeJumps: now?.run.model.hasUnits ? Array.from(slopeJumps(now.net)) : null,
     status: now?.status ? Array.from(now.status, (code) => STATUS[code]) : null,
-    residual: now ? Array.from(now.votes.residual) : null,
+    residual: now ? Array.from(now.residual) : null,
     share: now ? Array.from(now.votes.share) : null,
     lossTrain: now?.lossTrain ?? null,
     lossTest: now?.lossTest ?? null,

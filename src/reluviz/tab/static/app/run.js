@@ -1,8 +1,14 @@
 // One run: its data set, the parameters of its snapshots, and its scalars.
+//
+// x, y and all that the page shows are in the user's units. u, t and whatever has "trained" in its name are in the units of
+// training, which are others for a run on scaled data; see core/scaling.js.
 
 import { elbowOf, slopeJumpOf } from "../core/elbows.js";
+import { loss } from "../core/functions.js";
 import { modelNamed } from "../core/models.js";
+import { scalingOf } from "../core/scaling.js";
 import { decode } from "../core/wire_format.js";
+import { place } from "../drawing/format.js";
 
 const MAX_POINTS = 2000;
 
@@ -33,10 +39,16 @@ export class Run {
     this.points = header.points ?? all;
     this.xTest = arrays.x_test ? Float64Array.from(arrays.x_test.data) : null;
     this.yTest = arrays.y_test ? Float64Array.from(arrays.y_test.data) : null;
-    this.low = Math.min(...this.x);
-    this.high = Math.max(...this.x);
-    const domain = header.domain ?? [this.low, this.high];
-    this.domain = [Math.min(domain[0], this.low), Math.max(domain[1], this.high)];
+    this.scaling = scalingOf(header.scaling);
+    const { identity, trainedX, trainedY } = this.scaling;
+    const changed = (values, change) => (identity || !values ? values : values.map(change));
+    [this.u, this.t] = [changed(this.x, trainedX), changed(this.y, trainedY)];
+    [this.uTest, this.tTest] = [changed(this.xTest, trainedX), changed(this.yTest, trainedY)];
+    [this.uLow, this.uHigh] = [Math.min(...this.u), Math.max(...this.u)];
+    this.yRange = Math.max(...this.y) - Math.min(...this.y);
+    const low = Math.min(...this.x), high = Math.max(...this.x);
+    const domain = header.domain ?? [low, high];
+    this.domain = [Math.min(domain[0], low), Math.max(domain[1], high)];
     if (!(this.domain[1] > this.domain[0])) this.domain = [this.domain[0] - 0.5, this.domain[0] + 0.5];
     this.thetaOptimum = this.model.feature ? this.model.optimum(this.x, this.y) : null;
     this.noiseFloor = this.target ? mean(this.x.length, (i) => (this.y[i] - this.target[i]) ** 2) : null;
@@ -104,8 +116,23 @@ export class Run {
     });
   }
 
-  /** The parameters of the model at snapshot s of replica r: a number or, for a parameter of each unit, an array a key. */
+  /** The model at snapshot s of replica r, as a function of the user's x: a number or, for a parameter of each unit, an array a key. */
   net(s, r) {
+    return this.asShown(this.trainedNet(s, r));
+  }
+
+  /** The parameters of the function of the user's x, from those as trained. */
+  asShown(p) {
+    return this.scaling.identity ? p : this.model.inUserUnits(p, this.scaling);
+  }
+
+  /** The inverse of asShown. */
+  asTrained(p) {
+    return this.scaling.identity ? p : this.model.inTrainedUnits(p, this.scaling);
+  }
+
+  /** The parameters at snapshot s of replica r as trained. */
+  trainedNet(s, r) {
     const base = (s * this.R + r) * this.P;
     const part = ([key, { perUnit }]) => {
       const [start, count] = this.offset[key];
@@ -114,17 +141,17 @@ export class Run {
     return Object.fromEntries(Object.entries(this.model.parameters).map(part));
   }
 
-  /** One parameter of one snapshot, without building a net. */
-  value(s, r, name, k = 0) {
+  /** One parameter of one snapshot as trained, without building a net. */
+  trainedValue(s, r, name, k = 0) {
     return this.values[(s * this.R + r) * this.P + this.offset[name][0] + k];
   }
 
   elbow(s, r, k) {
-    return elbowOf(this.value(s, r, "w", k), this.value(s, r, "b", k));
+    return this.scaling.userX(elbowOf(this.trainedValue(s, r, "w", k), this.trainedValue(s, r, "b", k)));
   }
 
   slopeJump(s, r, k) {
-    return slopeJumpOf(this.value(s, r, "w", k), this.value(s, r, "v", k));
+    return this.scaling.userSlope(slopeJumpOf(this.trainedValue(s, r, "w", k), this.trainedValue(s, r, "v", k)));
   }
 
   /** The index of the last snapshot at or before an update. */
@@ -136,6 +163,31 @@ export class Run {
       else high = middle - 1;
     }
     return low;
+  }
+
+  /** Which side of its elbow unit k is active on: 1 for the right, -1 for the left, 0 for none. */
+  orientation(s, r, k) {
+    return Math.sign(this.trainedValue(s, r, "w", k));
+  }
+
+  /** The training loss of parameters as trained. */
+  trainLoss(p) {
+    return this.scaling.userLoss(loss(this.model, p, this.u, this.t));
+  }
+
+  /** The test loss of parameters as trained; null without test points. */
+  testLoss(p) {
+    return this.uTest ? this.scaling.userLoss(loss(this.model, p, this.uTest, this.tTest)) : null;
+  }
+
+  /** A value of x as text, with enough digits to find it among the points. */
+  placeX(x) {
+    return place(x, this.domain[1] - this.domain[0]);
+  }
+
+  /** A value of y as text. */
+  placeY(y) {
+    return place(y, this.yRange);
   }
 
   /** The step size in the settings of the run; 0.1 if there is none. */

@@ -1,7 +1,7 @@
 // The bar of runs: the shown runs in their colours, a list of all runs with a filter, and the replica in focus.
 
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, shorten } from "../drawing/format.js";
+import { count, number, shorten } from "../drawing/format.js";
 import { MAX_RUNS } from "./state.js";
 
 const MAX_LISTED = 200;
@@ -79,7 +79,9 @@ export class RunBar {
     setVisible(this.add, state.listing.length > 1);
     const { run } = state;
     const units = run?.model.hasUnits ? `, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "";
-    setText(this.model, run ? run.model.words.title + units : "");
+    const scaled = run && !run.scaling.identity;
+    setText(this.model, run ? run.model.words.title + units + (scaled ? ", scaled data" : "") : "");
+    this.model.title = scaled ? scalingNote(run.scaling) : "";
     setVisible(this.replicaBox, Boolean(run && run.R > 1));
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;
@@ -116,3 +118,7 @@ export class RunBar {
     );
   }
 }
+
+/** What a run on scaled data has trained on. */
+const scalingNote = ({ xOffset, xScale, yOffset, yScale }) =>
+  `Trained on u = (x − ${number(xOffset)}) / ${number(xScale)} and t = (y − ${number(yOffset)}) / ${number(yScale)}: votes and step sizes are in these units, everything else is in yours`;

@@ -1,7 +1,7 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
 import { unitStatuses, withElbow, withInputSlope, withSlopeJump } from "../core/elbows.js";
-import { allFinite, loss } from "../core/functions.js";
+import { allFinite } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { votes as votesOf } from "../core/votes.js";
 
@@ -107,7 +107,10 @@ export class State {
     this.goTo(this.updates[i]);
   }
 
-  /** The run in focus at the current update, with votes and losses; computed once for all views. */
+  /**
+   * The run in focus at the current update, with losses and votes; computed once for all views. `net`, residuals and losses
+   * are in the user's units; `trainedNet`, the same parameters, and the votes are as trained.
+   */
   now() {
     const run = this.run;
     if (!run || !run.S) return null;
@@ -115,17 +118,19 @@ export class State {
     const whatIf = this.whatIf && this.whatIf.run === run.name ? this.whatIf : null;
     const cached = this.cached;
     if (cached && cached.run === run && cached.version === run.version && cached.s === s && cached.r === r && cached.whatIf === whatIf) return cached;
-    const runNet = run.net(s, r);
-    const net = whatIf ? whatIf.net : runNet;
-    const votes = votesOf(run.model, net, run.x, run.y, run.trained);
+    const runTrained = run.trainedNet(s, r), runNet = run.asShown(runTrained);
+    const net = whatIf ? whatIf.net : runNet, trainedNet = whatIf ? run.asTrained(net) : runTrained;
+    const votes = votesOf(run.model, trainedNet, run.u, run.t, run.trained);
+    const residual = run.scaling.identity ? votes.residual : votes.residual.map(run.scaling.userResidual);
+    const lossTrain = run.scaling.userLoss(votes.loss);
     this.cached = {
-      run, version: run.version, s, r, whatIf, net, runNet, votes,
+      run, version: run.version, s, r, whatIf, net, trainedNet, runNet, votes, residual,
       update: run.update[s],
       finite: allFinite(net),
-      lossTrain: votes.loss,
-      lossTest: run.xTest ? loss(run.model, net, run.xTest, run.yTest) : null,
-      lossRun: whatIf ? loss(run.model, runNet, run.x, run.y) : votes.loss,
-      status: run.model.hasUnits ? unitStatuses(net, run.low, run.high) : null,
+      lossTrain,
+      lossTest: run.testLoss(trainedNet),
+      lossRun: whatIf ? run.trainLoss(runTrained) : lossTrain,
+      status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
     };
     return this.cached;
   }
@@ -175,8 +180,8 @@ export class State {
   }
 
   solveOutput() {
-    const { x, y } = this.run;
-    this.edit((p) => solveOutput(p, x, y).net, { solved: true });
+    const { run } = this;
+    this.edit((p) => run.asShown(solveOutput(run.asTrained(p), run.u, run.t).net), { solved: true });
   }
 
   reset() {

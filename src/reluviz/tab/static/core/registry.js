@@ -16,6 +16,8 @@
  * @property {(p: any, low: number, high: number) => ArrayLike<number>} breaks between low and high, where a line that
  *   follows f needs a corner
  * @property {(p: any, low: number, high: number) => {edges: number[], heights: number[]}} staircase f' as steps
+ * @property {null|((p: any, scaling: any) => any)} inUserUnits the parameters of the same function of the user's x, from
+ *   those as trained; null for a model that trains in the user's units. inTrainedUnits is its inverse. See scaling.js
  * @property {Object<string, string>} words title; hint and whatIf for the inspector; asks, candidate and weight for the
  *   panel "Which theta each point asks for"
  */

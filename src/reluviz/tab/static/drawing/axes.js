@@ -54,9 +54,11 @@ const LINEAR_LIMIT = 0.3, MAX_JUMP = 50;
 export function jumpScale(run) {
   const unit = slopeUnit(run);
   const scale = asinhScale(LINEAR_LIMIT * unit, MAX_JUMP / LINEAR_LIMIT);
-  const ticks = (maxCount) => (maxCount < 5 ? [-10, 0, 10] : [-10, -1, 0, 1, 10]).map((m) => ({ value: m * unit, label: String(m * unit).replace("-", "−") }));
+  const ticks = (maxCount) => (maxCount < 5 ? [-10, 0, 10] : [-10, -1, 0, 1, 10]).map((m) => ({ value: m * unit, label: jumpLabel(m * unit) }));
   return { ...scale, ticks };
 }
+
+const jumpLabel = (jump) => (Math.abs(jump) < 1e4 && (!jump || Math.abs(jump) >= 1e-3) ? String(jump).replace("-", "−") : formatTick(jump, Math.abs(jump)));
 
 /**
  * A function that maps a slope jump to its position on the scale of slope jumps: 0 for no jump, ±1 at ±MAX_JUMP slope

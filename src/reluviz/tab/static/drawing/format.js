@@ -17,6 +17,15 @@ export function number(value, digits = 3) {
   return text.replace("-", MINUS);
 }
 
+/** A place among values of this range, such as an elbow, with the digits that tell places 1/1000 of the range apart. */
+export const place = (value, range) => number(value, placeDigits(value, range));
+
+/** The significant digits that tell places 1/1000 of the range apart; at least 3. */
+export function placeDigits(value, range) {
+  if (!(range > 0) || !Number.isFinite(value) || value === 0) return 3;
+  return Math.max(3, Math.min(15, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(range)) + 3));
+}
+
 const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
 /** A number with its sign. */
@@ -40,13 +49,16 @@ export function shortPercent(value) {
 /** A whole number with thin spaces between groups of three digits. */
 export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
+/** The significant digits that tell ticks of this size and step apart. */
+const tickDigits = (size, step) => Math.min(15, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9) + 1);
+
 /** The label of a tick of an axis, with the digits that the step between ticks needs. */
 export function formatTick(value, step) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e4) {
     for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-      if (size >= unit) return (Number((value / unit).toPrecision(4)) + letter).replace("-", MINUS);
+      if (size >= unit) return (Number((value / unit).toPrecision(Math.max(4, tickDigits(size, step)))) + letter).replace("-", MINUS);
     }
   }
   if (size < 1e-3) return number(value, 2).replace(/^(−?)1·/, "$1");

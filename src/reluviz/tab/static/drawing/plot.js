@@ -1,5 +1,7 @@
 // A canvas with axes. Each canvas has one Plot, which knows pixels and scales, and no runs.
 
+import { number } from "./format.js";
+
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
 export class Plot {
@@ -100,8 +102,8 @@ export class Plot {
     this.ctx.restore();
   }
 
-  /** Draw axes: a light grid, with the numbers outside. */
-  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = false, maxXTicks, maxYTicks } = {}) {
+  /** Draw axes: a light grid, with the numbers outside, and a line at the height `zero` if there is one. */
+  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = null, maxXTicks, maxYTicks } = {}) {
     const { ctx, colours } = this;
     const { left, right, top, bottom } = this.area;
     ctx.lineWidth = 1;
@@ -112,10 +114,10 @@ export class Plot {
     for (const { value } of xs) this.#line(crisp(this.X(value)), top, crisp(this.X(value)), bottom);
     for (const { value } of ys) this.#line(left, crisp(this.Y(value)), right, crisp(this.Y(value)));
     ctx.stroke();
-    if (zero && this.yScale.f(0) >= 0 && this.yScale.f(0) <= 1) {
+    if (zero !== null && this.yScale.f(zero) >= 0 && this.yScale.f(zero) <= 1) {
       ctx.strokeStyle = colours.zero;
       ctx.beginPath();
-      this.#line(left, crisp(this.Y(0)), right, crisp(this.Y(0)));
+      this.#line(left, crisp(this.Y(zero)), right, crisp(this.Y(zero)));
       ctx.stroke();
     }
     let end = right;
@@ -138,6 +140,9 @@ export class Plot {
         free = y;
       }
     }
+    const differences = (name, offset) => `${name} − ${number(offset, 15)}`;
+    if (xTicks && this.xScale.offset) this.text(differences("x", this.xScale.offset), right - 4, bottom - 6, { align: "right", halo: true });
+    if (yTicks && this.yScale.offset) this.text(differences("y", this.yScale.offset), left + 5, top + 10, { halo: true });
     if (xLabel) this.text(xLabel, Math.min(end + 8, this.width - this.measure(xLabel)), bottom + 14, { italic: xLabel.length === 1 });
     if (yLabel) this.text(yLabel, left + 5, top + 10, { halo: true });
   }

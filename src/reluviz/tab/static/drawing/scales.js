@@ -1,5 +1,5 @@
 // Scales of axes. A scale is {low, high, f, g, ticks}: f maps a value to 0..1, g maps back, ticks(maxCount) gives
-// [{value, label}] for the axis.
+// [{value, label}] for the axis. A linear scale also has an offset, which its labels leave out; mostly it is 0.
 
 import { formatTick } from "./format.js";
 
@@ -27,9 +27,22 @@ export const linear = (low, high) => ({
   g: (t) => low + t * (high - low),
   ticks: (maxCount) => {
     const { values, step } = roundTicks(low, high, maxCount);
-    return values.map((value) => ({ value, label: formatTick(value, step) }));
+    const offset = offsetOf(low, high);
+    return values.map((value) => ({ value, label: formatTick(value - offset, step) }));
   },
+  offset: offsetOf(low, high),
 });
+
+/** More digits than these in a label would not fit, so the labels show the differences from a round number. */
+const MAX_LABEL_DIGITS = 5;
+
+/** A round number near the values of an axis, which its labels leave out; 0 if a few digits tell the values apart. */
+function offsetOf(low, high) {
+  const size = Math.max(Math.abs(low), Math.abs(high)), range = high - low;
+  if (!(range > 0) || size / range < 10 ** MAX_LABEL_DIGITS) return 0;
+  const step = 10 ** Math.ceil(Math.log10(range));
+  return Math.round(low / step) * step;
+}
 
 export function logarithmic(low, high) {
   const a = Math.log10(low), b = Math.log10(high);

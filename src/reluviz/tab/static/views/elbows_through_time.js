@@ -75,7 +75,7 @@ export class ElbowsThroughTimeView {
       let px = NaN, py = NaN, previous = 0;
       for (const s of rows) {
         const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.update[s]);
-        const orientation = Math.sign(run.value(s, r, "w", k));
+        const orientation = run.orientation(s, r, k);
         // the elbow of a unit passes through infinity when its input slope changes sign
         if (px === px && x === x && orientation === previous) add(diverging(colours, position(run.slopeJump(s, r, k))), clamp(px), py, clamp(x), y);
         (px = x), (py = y), (previous = orientation);
@@ -125,7 +125,7 @@ export class ElbowsThroughTimeView {
     const x = [], u = [];
     let previous = 0;
     for (const s of this.rows(run)) {
-      const orientation = Math.sign(run.value(s, r, "w", k));
+      const orientation = run.orientation(s, r, k);
       if (orientation !== previous) x.push(NaN), u.push(0);
       previous = orientation;
       x.push(run.elbow(s, r, k));

@@ -94,8 +94,8 @@ export class FunctionView {
   /** The parts of `state.now()` that are drawn, for a run that is not in focus. */
   #notInFocus(run) {
     const s = run.snapshotAt(this.app.state.update);
-    const net = run.net(s, 0);
-    const status = run.model.hasUnits ? unitStatuses(net, run.low, run.high) : null;
+    const trainedNet = run.trainedNet(s, 0), net = run.asShown(trainedNet);
+    const status = run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null;
     return { run, s, r: 0, net, runNet: net, whatIf: null, finite: allFinite(net), status, background: true };
   }
 
@@ -143,7 +143,7 @@ export class FunctionView {
   #background(run) {
     const { plot } = this;
     const { colours, state } = this.app;
-    plot.axes({ xLabel: "x", zero: true });
+    plot.axes({ xLabel: "x", zero: run.scaling.userY(0) });
     plot.clipped(() => {
       const radius = run.x.length > 600 ? 1.4 : run.x.length > 60 ? 2.3 : 3.2;
       for (let i = 0; i < run.x.length; i++) plot.disc(plot.X(run.x[i]), plot.Y(run.y[i]), radius, { fill: colours.point, alpha: 0.65 });
@@ -170,13 +170,13 @@ export class FunctionView {
     const { ctx } = plot;
     for (const [colour, ks] of batches) {
       ctx.beginPath();
-      for (const k of ks) trace(plot, p, k, low, high, scaled);
+      for (const k of ks) trace(plot, now.run, p, k, low, high, scaled);
       plot.stroke({ colour, width: 1, alpha: p.w.length > 60 ? 0.22 : 0.5 });
     }
     const k = state.activeUnit;
     if (k !== null && !now.background) {
       ctx.beginPath();
-      trace(plot, p, k, low, high, scaled);
+      trace(plot, now.run, p, k, low, high, scaled);
       plot.stroke({ colour: diverging(colours, position(slopeJump(p, k))), width: 2.6 });
     }
   }
@@ -217,7 +217,7 @@ export class FunctionView {
     const slot = state.slotOf(now.run.name);
     const colour = several ? colours.runs[slot] : colours.ink;
     if (state.show.solved && model.hasUnits && !now.background) {
-      const { net } = solveOutput(now.net, now.run.x, now.run.y);
+      const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
       labels.push({ y: plot.Y(model.predictAt(net, end)), text: "least squares", colour: colours.reference });
@@ -245,7 +245,7 @@ export class FunctionView {
     this.pointUpdate = null;
     if (i === null || now.background) return;
     const { run, net } = now, { model } = run, { low, high } = plot.xScale;
-    const next = updateOnPoint(model, net, run.x, run.y, i, run.rate, run.trained);
+    const next = run.asShown(updateOnPoint(model, now.trainedNet, run.u, run.t, i, run.rate, run.trained));
     if (!allFinite(next)) return;
     const x = [...curve(model, net, low, high).x, ...curve(model, next, low, high).x].sort((a, b) => a - b);
     const change = x.map((value) => model.predictAt(next, value) - model.predictAt(net, value));
@@ -375,7 +375,7 @@ export class FunctionView {
     state.change({ hover: { x, unit, point } });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
-    else if (x !== null) tooltip.show(event, [`x = ${number(x)}`, `f(x) = ${number(now.run.model.predictAt(now.net, x))}`]);
+    else if (x !== null) tooltip.show(event, [`x = ${now.run.placeX(x)}`, `f(x) = ${now.run.placeY(now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
     return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
   }
@@ -416,10 +416,13 @@ export class FunctionView {
   }
 }
 
-/** Add the activation of unit k, or v_k times it, to the current path. */
-function trace(plot, p, k, low, high, scaled) {
-  const factor = scaled ? p.v[k] : 1;
-  const value = (x) => factor * hidden(p.w[k], p.b[k], x);
+/**
+ * Add the activation of unit k, or v_k times it, to the current path. For a run on scaled data its height is that of an
+ * output t, and its zero is at t = 0.
+ */
+function trace(plot, { scaling }, p, k, low, high, scaled) {
+  const factor = scaled ? p.v[k] : scaling.yScale;
+  const value = (x) => scaling.yOffset + factor * hidden(p.w[k], p.b[k], x);
   const beta = elbow(p, k);
   const x = beta > low && beta < high ? [low, beta, high] : [low, high];
   x.forEach((corner, i) => plot.ctx[i ? "lineTo" : "moveTo"](plot.X(corner), clamp(plot.Y(value(corner)))));

@@ -3,7 +3,7 @@
 import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, percent, shortPercent, signed } from "../drawing/format.js";
+import { count, number, percent, placeDigits, shortPercent, signed } from "../drawing/format.js";
 
 export class Inspector {
   constructor(app) {
@@ -45,7 +45,7 @@ export class Inspector {
     const counts = [0, 0, 0];
     for (const code of status ?? []) counts[code] += 1;
     this.current.set({
-      "train loss": number(votes.loss),
+      "train loss": number(now.lossTrain),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
       units: status ? ["bent", "linear", "dead"].map((name) => [counts[STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
       "effective votes": Number.isFinite(votes.effective) ? `${number(votes.effective)} of ${count(run.x.length)}` : "–",
@@ -60,25 +60,27 @@ export class Inspector {
     const p = now.net;
     const orientation = p.w[k] > 0 ? "active to the right" : p.w[k] < 0 ? "active to the left" : "w = 0: no elbow";
     setText(this.unitTitle, `Unit ${k}: ${STATUS[now.status[k]]}, ${orientation}`);
-    this.unit.set({
+    const values = {
       elbow: elbow(p, k), "slope jump v|w|": slopeJump(p, k), "input slope w": p.w[k], "output weight v": p.v[k],
-      "w² + b² − v²": number(balance(p, k)),
-    });
+      "w² + b² − v²": number(balance(now.trainedNet, k)),
+    };
+    const [low, high] = now.run.domain;
+    this.unit.set(values, { elbow: 1 + placeDigits(values.elbow, high - low) });
   }
 
   #point(now) {
     const i = this.app.state.point;
-    const { run, votes, net } = now;
+    const { run, votes, residual, trainedNet } = now;
     const shown = i !== null && i < run.x.length;
     setVisible(this.pointBox, shown);
     if (!shown) return;
     setText(this.pointTitle, `Point ${i + 1} of ${count(run.x.length)}`);
-    const up = votes.residual[i] < 0;
+    const up = residual[i] < 0;
     this.point.set({
-      "x, y": `${number(run.x[i])}, ${number(run.y[i])}`,
-      "f − y": `${signed(votes.residual[i])}, f should ${up ? "rise" : "fall"}`,
+      "x, y": `${run.placeX(run.x[i])}, ${run.placeY(run.y[i])}`,
+      "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
       "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
-      "active units": run.model.hasUnits ? `${net.w.reduce((n, w, k) => n + isActive(w, net.b[k], run.x[i]), 0)} of ${net.w.length}` : null,
+      "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
   }
@@ -114,7 +116,7 @@ const EXPLANATIONS = {
   "slope jump v|w|": "How much the unit bends f at its elbow",
   "input slope w": "Slope before the output weight; editing it keeps the elbow",
   "output weight v": "The factor of the unit in f",
-  "w² + b² − v²": "Balance: gradient flow conserves it when all layers are trained",
+  "w² + b² − v²": "Balance, of the parameters as trained: gradient flow conserves it when all layers are trained",
   "share of step": "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
 };
 
@@ -132,13 +134,13 @@ function valueList(names, edits = {}) {
     rows.set(name, row);
     element.append(row);
   }
-  const set = (found) => {
+  const set = (found, digits = {}) => {
     for (const [name, value] of values) {
       const given = found[name];
       setVisible(rows.get(name), given !== null && given !== undefined);
       if (value.tagName !== "INPUT") setText(value, given ?? "");
       else if (document.activeElement !== value) {
-        const text = Number.isFinite(given) ? String(Number(given.toPrecision(4))) : "";
+        const text = Number.isFinite(given) ? String(Number(given.toPrecision(digits[name] ?? 4))) : "";
         if (value.value !== text) value.value = text;
         value.disabled = !Number.isFinite(given);
       }

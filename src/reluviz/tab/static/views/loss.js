@@ -1,6 +1,5 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
-import { loss } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
@@ -49,9 +48,9 @@ export class LossView {
     const { run } = now;
     if (run.noiseFloor !== null) found.push({ value: run.noiseFloor, text: "noise floor", colour: colours.truth });
     if (run.model.hasUnits && now.finite) {
-      const { net } = solveOutput(now.net, run.x, run.y);
-      found.push({ value: loss(run.model, net, run.x, run.y), text: "least squares", colour: colours.reference });
-    } else if (run.thetaOptimum !== null) found.push({ value: loss(run.model, { theta: run.thetaOptimum }, run.x, run.y), text: "at θ*", colour: colours.reference });
+      const { net } = solveOutput(now.trainedNet, run.u, run.t);
+      found.push({ value: run.trainLoss(net), text: "least squares", colour: colours.reference });
+    } else if (run.thetaOptimum !== null) found.push({ value: run.trainLoss({ theta: run.thetaOptimum }), text: "at θ*", colour: colours.reference });
     return found;
   }
 

@@ -26,7 +26,7 @@ export function thetaRange(run, theta) {
   // equal weights leave no candidate out; 0.9999 finds the largest one, as no partial sum exceeds the total
   const [low, high] = equalWeights(run) ? [quantile(0), quantile(0.9999)] : [quantile(OUTSIDE_SHARE), quantile(1 - OUTSIDE_SHARE)];
   const recorded = [];
-  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) recorded.push(run.value(s, 0, "theta"));
+  for (let s = 0; s < run.S; s += Math.max(1, Math.floor(run.S / 200))) recorded.push(run.trainedValue(s, 0, "theta"));
   const near = recorded.filter((t) => Math.abs(t - run.thetaOptimum) < MAX_RECORDED_DISTANCE * (high - low));
   return span([low, high, run.thetaOptimum, ...near, ...(Math.abs(theta - run.thetaOptimum) < MAX_SHOWN_DISTANCE * (high - low) ? [theta] : [])], 0.07);
 }
@@ -81,7 +81,7 @@ export class ParabolaView {
     const px = plot.X(theta), py = plot.Y(parabola(theta));
     plot.clipped(() => {
       for (let r = 0; r < run.R; r++) {
-        const otherTheta = run.value(now.s, r, "theta");
+        const otherTheta = run.trainedValue(now.s, r, "theta");
         if (r !== now.r && run.R > 1) plot.disc(plot.X(otherTheta), plot.Y(parabola(otherTheta)), 3, { edge: colours.faint, alpha: 0.8 });
       }
     });

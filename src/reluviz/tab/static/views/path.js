@@ -26,7 +26,7 @@ export class PathView {
     plot.margin = { left: 54, right: 78, top: 8, bottom: 22 };
     const values = [run.thetaOptimum];
     const stride = Math.max(1, Math.floor(run.S / 1500));
-    for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.value(s, r, "theta"));
+    for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.trainedValue(s, r, "theta"));
     const time = state.time;
     plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) }, linear(...span(values, 0.1)));
     const key = [run.name, run.version, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
@@ -35,7 +35,7 @@ export class PathView {
       plot.clipped(() => {
         for (let r = 0; r < run.R; r++) {
           const u = [], t = [];
-          for (let s = 0; s < run.S; s += stride) u.push(run.update[s]), t.push(run.value(s, r, "theta"));
+          for (let s = 0; s < run.S; s += stride) u.push(run.update[s]), t.push(run.trainedValue(s, r, "theta"));
           plot.line(u, t, { colour: colours.ink, width: r === now.r ? 2 : 1, alpha: r === now.r ? 1 : 0.3 });
         }
       });

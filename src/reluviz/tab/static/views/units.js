@@ -33,7 +33,7 @@ export class UnitsView {
     const [low, high] = span(run.domain, 0.16);
     plot.scales(linear(low, high), jumpScale(run));
     plot.layer("axes", [plot.width, plot.height, plot.ratio, colours.paper, run.name].join(), () => {
-      plot.axes({ zero: true });
+      plot.axes({ zero: 0 });
       const { left, right, bottom } = plot.area;
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
@@ -84,7 +84,7 @@ export class UnitsView {
   #trailTo(run, s, r, k, previous) {
     const { plot } = this;
     const x = plot.X(run.elbow(s, r, k)), y = plot.Y(run.slopeJump(s, r, k));
-    const orientation = Math.sign(run.value(s, r, "w", k));
+    const orientation = run.orientation(s, r, k);
     if (!Number.isFinite(x) || Math.abs(x) > 1e5) return 0;
     if (orientation === previous) plot.ctx.lineTo(x, y);
     else plot.ctx.moveTo(x, y);

@@ -57,10 +57,10 @@ export class VotesView {
   /** The votes in the selected measure. */
   values(now) {
     const { state } = this.app;
-    const { votes, net, run } = now;
-    if (this.measure === "residual") return votes.residual.map((r) => -r);
+    const { votes, trainedNet, run, residual } = now;
+    if (this.measure === "residual") return residual.map((r) => -r);
     if (this.measure === "norm") return votes.norm;
-    if (this.measure === "elbow") return elbowVotes(net, state.activeUnit, run.x, votes.twice, run.trained);
+    if (this.measure === "elbow") return elbowVotes(trainedNet, state.activeUnit, run.u, votes.twice, run.trained).map(run.scaling.userDistance);
     return votes.share;
   }
 
@@ -79,7 +79,8 @@ export class VotesView {
     this.measureButtons.set(this.measure);
     this.measureButtons.setOptionVisible("elbow", now.run.model.hasUnits && state.activeUnit !== null);
     const measure = MEASURES[this.measure];
-    setText(this.caption, this.app.runPrefix() + measure.caption);
+    const asTrained = this.measure === "norm" && !now.run.scaling.identity ? "; in the units of training" : "";
+    setText(this.caption, this.app.runPrefix() + measure.caption + asTrained);
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 6, bottom: 20 };
     const x = xScale(state.runs.map((shown) => shown.run));
     const values = this.values(now);

@@ -21,6 +21,8 @@ export function oneParameterModel({ name, feature, straight = false, words }) {
     hasUnits: false,
     feature,
     parameters: { theta: { field: "theta", perUnit: false } },
+    inUserUnits: null,
+    inTrainedUnits: null,
     predictAt,
     meanGradient: (_, x, twice) => ({ theta: x.reduce((sum, value, i) => sum + twice[i] * feature(value), 0) / x.length }),
     tangentProducts: (_, x, G) => ({ squares: Float64Array.from(x, weight), along: Float64Array.from(x, (value) => feature(value) * G.theta) }),

@@ -64,6 +64,18 @@ function tangentProducts(p, x, G, trained) {
   return { squares, along };
 }
 
+/** w_x = w_u / s_x, b_x = b_u - w_u x0 / s_x, v_x = s_y v_u, c_x = y0 + s_y c_u. */
+function inUserUnits(p, { xOffset, xScale, yOffset, yScale }) {
+  const w = p.w.map((value) => value / xScale);
+  return { w, b: p.b.map((value, k) => value - w[k] * xOffset), v: p.v.map((value) => yScale * value), c: yOffset + yScale * p.c };
+}
+
+/** The inverse of inUserUnits. */
+function inTrainedUnits(p, { xOffset, xScale, yOffset, yScale }) {
+  const w = p.w.map((value) => value * xScale);
+  return { w, b: p.b.map((value, k) => value + p.w[k] * xOffset), v: p.v.map((value) => value / yScale), c: (p.c - yOffset) / yScale };
+}
+
 export const RELU = register({
   name: "relu",
   hasUnits: true,
@@ -74,6 +86,8 @@ export const RELU = register({
   tangentProducts,
   breaks,
   staircase,
+  inUserUnits,
+  inTrainedUnits,
   words: {
     title: "ReLU network",
     hint: "Triangles are elbows and point to the side on which their unit is active; hollow ones do not bend f on the data. Click a triangle to follow its unit, or a point to see what it asks for.",
