@@ -4,16 +4,24 @@ import re
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pytest
 from browser import current_state, open_page, require_browser, wait_for_state
 from tab_runs import drifting_networks, random_network
 
-from reluviz.core.functions import PARAMETERS
+from reluviz import Dataset, ReLUModule, SegmentData, SnapshotLogger, load_run
+from reluviz.core import votes
+from reluviz.core.elbows import STATUS
+from reluviz.core.functions import PARAMETERS, mean_squared_error
 from reluviz.core.models import MODELS
+from reluviz.core.theory.baselines import reference_values
+from reluviz.data import EverySchedule
 from reluviz.data.targets import piecewise_linear
+from reluviz.record.logger import RunLogger
 from reluviz.tab import html_file, series, wire_format
 from reluviz.tab.static_files import read_static, resolve_import, static_files
+from reluviz.training.lightning_startup import quiet
 
 MAX_BYTES = 500_000
 
@@ -97,6 +105,63 @@ def test_a_page_shows_all_its_runs_at_once_even_without_losses(offline: Any) -> 
     some = {name: kinds for name, kinds in blobs(incompressible(5)).items() if name != "scalars"}
     view = offline(html_file.html({"one": some, "two": some}))
     assert current_state(view)["selected"] == ["one", "two"]
+
+
+def scaled_run(folder: Path) -> Any:
+    """A short run on data far from 0, as `load_run` returns it."""
+    random = np.random.default_rng(4)
+    x = 2e4 + 300 * np.sort(random.uniform(size=50))
+    y = -5e6 + 2e5 * np.sin((x - 2e4) / 50) + 1e4 * random.normal(size=50)
+    dataset = Dataset("far", x, y, (float(x[0]), float(x[-1])), x[::5] + 1, y[::5] + 1, scale="auto")
+    with quiet():
+        trainer = L.Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            logger=RunLogger(str(folder)),
+            callbacks=[SnapshotLogger(pictures=0)],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            log_every_n_steps=0,
+        )
+        trainer.fit(ReLUModule(width=6), SegmentData(dataset, updates=2000, snapshots=EverySchedule(500)))
+    return load_run(folder)
+
+
+def test_a_run_on_scaled_data_is_shown_in_the_users_units(offline: Any, tmp_path: Path) -> None:
+    run = scaled_run(tmp_path / "run")
+    assert not run.data.scaling.identity
+    view = offline(html_file.html({"far": run.payload()}), "#unit=2&point=7")
+    found, snapshot, scale = current_state(view), run.snapshot(), run.data.scaling
+    np.testing.assert_allclose(found["elbows"], run.elbow[-1, 0], rtol=1e-9)
+    np.testing.assert_allclose(found["slopeJumps"], run.slope_jump[-1, 0], rtol=1e-12)
+    np.testing.assert_allclose(found["net"]["w"], run.input_slope[-1, 0], rtol=1e-15)
+    np.testing.assert_allclose(found["net"]["c"], run.output_bias[-1, 0], rtol=1e-15)
+    np.testing.assert_allclose(found["residual"], snapshot.residual[0, 0], rtol=1e-9)
+    np.testing.assert_allclose(found["share"], snapshot.votes.share[0, 0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["lossTrain"], run.loss()[-1, 0], rtol=1e-12)
+    np.testing.assert_allclose(found["lossTest"], run.loss("test")[-1, 0], rtol=1e-12)
+    assert found["status"] == [STATUS[code] for code in run.unit_status[-1, 0]]
+    assert "scaled data" in view.locator("header.bar").inner_text()
+    # a point is given with the digits that tell it from its neighbours
+    assert f"{run.data.x[7]:.5g}" in view.locator(".inspector").inner_text()
+    elbow = view.get_by_label("elbow", exact=True)
+    elbow.fill("20150")
+    elbow.press("Enter")
+    moved = current_state(view)
+    assert moved["whatIf"]
+    assert moved["elbows"][2] == pytest.approx(20150, rel=1e-12)
+    p = {name: value[-1].copy() for name, value in run.parameters.items()}
+    p["bias"][0, 2] = -scale.trained_x(20150.0) * p["input_slope"][0, 2]
+    points = run.data.as_trained
+    wanted = scale.user_loss(mean_squared_error("relu", p, points.x, points.y))[0]
+    assert moved["lossTrain"] == pytest.approx(wanted, rel=1e-9)
+    wanted_shares = votes.vote_share(votes.per_sample_gradients("relu", p, points.x, points.y))[0]
+    np.testing.assert_allclose(moved["share"], wanted_shares, rtol=1e-6, atol=1e-9)
+    view.get_by_role("button", name="Solve output weights").click()
+    solved = reference_values("relu", p, run.data, None).least_squares
+    assert solved is not None
+    assert current_state(view)["lossTrain"] == pytest.approx(solved.losses.train[0], rel=1e-8)
 
 
 def test_a_model_that_the_page_does_not_know_is_named_in_one_sentence(

@@ -11,6 +11,7 @@ from tab_runs import Array, random_network
 from reluviz.core import elbows, functions, theory, votes
 from reluviz.core.models import MODELS
 from reluviz.core.models.one_parameter import one_parameter_model
+from reluviz.data.scaling import Scaling
 from reluviz.data.targets import piecewise_linear
 from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format
@@ -342,3 +343,47 @@ def test_javascript_decodes_the_arrays_that_python_encodes(run: Any) -> None:
         "b": [[3], ["0", "1", "2"]],
         "c": [[1], ["1e+300"]],
     }
+
+
+# x0, s_x, y0, s_y
+SCALINGS = [(-3.0, 2.5, 100.0, 7.0), (1e9, 1e3, -1e6, 1.0)]
+
+
+@pytest.mark.parametrize("numbers_of", SCALINGS)
+def test_offsets_and_scales_convert_as_in_python(run: Any, numbers_of: tuple[float, ...]) -> None:
+    values = [-2.0, 0.0, 0.3, 1e9 + 1]
+    names = ("trainedX", "trainedY", "userX", "userY", "userDistance", "userResidual", "userLoss", "userSlope")
+    code = "const found = scaling.scalingOf(given.scaling);"
+    code += f"return Object.fromEntries({list(names)}.map((name) => [name, given.values.map((v) => found[name](v))]))"
+    found = run(code, {"scaling": numbers_of, "values": values})
+    python, given = Scaling(*numbers_of), np.array(values)
+    expected = {
+        "trainedX": python.trained_x(given),
+        "trainedY": python.trained_y(given),
+        "userX": python.user_x(given),
+        "userY": python.user_y(given),
+        "userDistance": numbers_of[1] * given,
+        "userResidual": python.user_residual(given),
+        "userLoss": python.user_loss(given),
+        "userSlope": python.user_slope(given),
+    }
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-15, err_msg=name)
+    assert run(code, {"values": values}) == dict.fromkeys(names, values)
+
+
+@pytest.mark.parametrize("numbers_of", SCALINGS)
+def test_a_network_is_converted_to_the_users_units_and_back(run: Any, numbers_of: tuple[float, ...]) -> None:
+    given, p, *_ = case(1)
+    found = run(
+        GIVEN
+        + """const numbers = scaling.scalingOf(given.scaling);
+        const shown = model.inUserUnits(p, numbers), back = model.inTrainedUnits(shown, numbers);
+        const plain = ({w, b, v, c}) => [list(w), list(b), list(v), [c]];
+        return {shown: plain(shown), back: plain(back)}""",
+        given | {"scaling": numbers_of},
+    )
+    wanted = functions.user_parameters("relu", p, Scaling(*numbers_of))
+    for name, values, again in zip(ALL, found["shown"], found["back"], strict=True):
+        np.testing.assert_allclose(numbers(values), np.reshape(wanted[name], -1), rtol=1e-14, err_msg=name)
+        np.testing.assert_allclose(numbers(again), np.reshape(p[name], -1), rtol=1e-6, atol=1e-9, err_msg=name)

@@ -1,6 +1,6 @@
 // One run: its data set, the parameters of its snapshots, and its scalars.
 //
-// x, y and all that the page shows are in the user's units. u, t and whatever has "trained" in its name are in the units of
+// x, y and all that the page shows are in the user's units. u, t and all names with "trained" are in the units of
 // training, which are others for a run on scaled data; see core/scaling.js.
 
 import { elbowOf, slopeJumpOf } from "../core/elbows.js";
