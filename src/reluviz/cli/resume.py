@@ -93,8 +93,9 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         if key != "updates" and before.get(key) != after[key]:
             raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
     plan = plan_run(cfg, step_given)
-    plan = plan.with_step(getattr(find_target(plan.settings["model"], "model"), "model", ""))
-    done = _check_checkpoint(setting, checkpoint, plan)
+    module_class = find_target(plan.settings["model"], "model")
+    plan_for_model = plan.for_model(getattr(module_class, "model", ""))
+    done = _check_checkpoint(setting, checkpoint, plan_for_model)
     if cfg.updates <= done:
         raise UserError(
             f"{setting}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"

@@ -139,7 +139,8 @@ def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
         return f"{model}, output layer solved by ridge regression, lambda {settings['model']['ridge']:g}"
     part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
     optimizer = settings["optimizer"]
-    how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {optimizer.get('lr', 'default')}"
+    lr = optimizer.get("lr", "default")
+    how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {lr if isinstance(lr, str) else f'{lr:.4g}'}"
     how += "".join(f", {key} {optimizer[key]:g}" for key in ("momentum", "weight_decay") if optimizer.get(key))
     replicas = f", {len(module.seeds)} replicas" if len(module.seeds) > 1 else ""
     reason = f": {module.engine.reason}" if module.engine is not None and module.engine.reason else ""

@@ -88,7 +88,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
         from reluviz.cli import terminal
         from reluviz.training import prepare, run
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
-    terminal.print_notes(prepared.dataset.notes)
+    terminal.print_notes(prepared.notes)
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
     folder = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
@@ -121,7 +121,7 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
 
     resumed = resume.find_run(checkpoint, overrides)
     prepared = prepare.prepare_plan(resumed.plan, resumed=True)
-    terminal.print_notes(prepared.dataset.notes)
+    terminal.print_notes(prepared.notes)
     resume.store_updates(resumed)
     prepare.warm_up(prepared)
     outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
@@ -146,7 +146,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
         from reluviz.training import prepare
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
-    terminal.print_notes(prepared.dataset.notes)
+    terminal.print_notes(prepared.notes)
     settings = prepared.settings["sweep"]
     resuming = settings["resume"] is not None
     if resuming:

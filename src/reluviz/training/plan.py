@@ -11,9 +11,12 @@ from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler, checked_batch
 from reluviz.data.schedules import Schedule
 from reluviz.errors import UserError
-from reluviz.models.automatic_step import automatic_step
+from reluviz.models.automatic_step import STEP_FRACTION, automatic_step
 from reluviz.training.instantiate import build
 from reluviz.training.validation import check, plain, seeds_of
+
+SCALED_NOTE = "trains with x scaled to [0, 1] and y to mean 0 and deviation 1"
+"""What `data.scale=auto` does for networks; see `data.scaling`."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Plan:
         snapshots: after which updates a snapshot is taken.
         seeds: one seed for each replica.
         step_given: whether the user has given the step size, so that it is kept.
+        notes: lines for the user about the data, and about what `data.scale=auto` has chosen.
     """
 
     settings: dict[str, Any]
@@ -35,14 +39,19 @@ class Plan:
     snapshots: Schedule
     seeds: list[int]
     step_given: bool = True
+    notes: tuple[str, ...] = ()
 
-    def with_step(self, model: str) -> "Plan":
-        """Return the plan with the step size that `data.scale=auto` chooses for a model of this name."""
-        optimizer = self.settings["optimizer"]
+    def for_model(self, model: str) -> "Plan":
+        """Return the plan with what `data.scale=auto` chooses for a model of this name: scaled data, or a step size."""
+        record, optimizer = MODELS.get(model), self.settings["optimizer"]
+        if self.dataset.scale == "auto" and record is not None and record.in_user_units is not None:
+            return replace(self, notes=(*self.notes, SCALED_NOTE))
         step = None if self.step_given else automatic_step(model, self.dataset, self.sampler, optimizer)
         if step is None:
             return self
-        return replace(self, settings=self.settings | {"step_size": step, "optimizer": optimizer | {"lr": step}})
+        settings = self.settings | {"step_size": step, "optimizer": optimizer | {"lr": step}}
+        note = f"step size {step:.3g}, {100 * STEP_FRACTION:.0f} % of the largest stable one for these points"
+        return replace(self, settings=settings, notes=(*self.notes, note))
 
 
 def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
@@ -65,7 +74,7 @@ def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     node = settings["model"]
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
-    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), step_given)
+    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), step_given, dataset.notes)
 
 
 def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:

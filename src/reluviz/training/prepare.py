@@ -53,6 +53,7 @@ class Prepared:
         data: the data module.
         module: the model.
         engine: the name of the engine that makes the updates.
+        notes: lines for the user; see `Plan`.
     """
 
     settings: dict[str, Any]
@@ -60,6 +61,7 @@ class Prepared:
     data: SegmentData
     module: RegressionModule
     engine: str
+    notes: tuple[str, ...] = ()
 
 
 def prepare(cfg: DictConfig, resumed: bool = False, step_given: bool = True) -> Prepared:
@@ -78,7 +80,7 @@ def prepare(cfg: DictConfig, resumed: bool = False, step_given: bool = True) -> 
 
 def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     """Build the run of a plan with torch and Lightning; arguments and errors as for `prepare`."""
-    plan = plan.with_step(getattr(find_target(plan.settings["model"], "model"), "model", ""))
+    plan = plan.for_model(getattr(find_target(plan.settings["model"], "model"), "model", ""))
     settings, dataset = plan.settings, plan.dataset
     data = SegmentData(dataset, settings["updates"], plan.sampler, plan.snapshots)
     extra: dict[str, Any] = {
@@ -113,7 +115,7 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     if (logger := settings.get("logger")) is not None:
         find_target(logger, "logger")
     _check_trainer(json.dumps(settings["trainer"]))
-    return Prepared(settings, dataset, data, module, engine)
+    return Prepared(settings, dataset, data, module, engine, plan.notes)
 
 
 def warm_up(prepared: Prepared) -> None:

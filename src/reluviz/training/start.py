@@ -71,7 +71,7 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str], step_given: bool = T
     plan = plan_run(cfg, step_given)
     if needs_torch(plan.settings, choices):
         return _start_with_torch(plan)
-    plan = plan.with_step(choices["model"])
+    plan = plan.for_model(choices["model"])
     settings, dataset = plan.settings, plan.dataset
     node, model = settings["model"], choices["model"]
     has_units = MODELS[model].has_units
