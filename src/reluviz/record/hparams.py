@@ -80,7 +80,8 @@ def _results(last: Snapshots) -> dict[str, str]:
     shown = {tags.LOSS_TRAIN: f"{median(last.loss_train):.6g}"}
     if last.loss_test is not None:
         shown[tags.LOSS_TEST] = f"{median(last.loss_test):.6g}"
-    shown["gradient norm"] = f"{median(last.votes.gradient_norm):.4g}"
+    units = "" if last.dataset.scaling.identity else ", in the units of training"
+    shown[f"gradient norm{units}"] = f"{median(last.votes.gradient_norm):.4g}"
     shown["effective votes"] = f"{median(last.votes.effective):.1f} of {len(last.dataset.x):,}"
     if last.units is not None:
         shown["units"] = ", ".join(f"{int(median(n))} {name}" for name, n in last.unit_counts.items())

@@ -82,9 +82,12 @@ def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = No
     if stable is None:
         return f"try a smaller optimizer.lr than {rate}"
     limit, formula = stable
+    units = "" if dataset.scaling.identity else " for the scaled data"
     if formula == "1 + momentum" and limit == 1:
         # "1 + momentum = 1" would explain nothing
         return f"optimizer.lr={rate}, and the largest stable step size is 1"
     if rate is not None and rate < limit:
-        return f"optimizer.lr={rate} is below the limit of full batches, {formula} = {limit:.6g}; try a smaller one"
-    return f"optimizer.lr={rate} is beyond the largest stable step size, {formula} = {limit:.6g}"
+        return (
+            f"optimizer.lr={rate} is below the limit of full batches, {formula} = {limit:.6g}{units}; try a smaller one"
+        )
+    return f"optimizer.lr={rate} is beyond the largest stable step size, {formula} = {limit:.6g}{units}"
