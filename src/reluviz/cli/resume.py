@@ -94,9 +94,14 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
 
 def store_updates(resumed: ResumedRun) -> None:
     """Write the new number of updates to the run's configuration file, atomically."""
-    target = resumed.folder / CONFIG_FOLDER / "config.yaml"
+    store_setting(resumed.folder, "updates", resumed.cfg.updates)
+
+
+def store_setting(folder: Path, key: str, value: object) -> None:
+    """Change one setting in the configuration file of a run's folder, atomically."""
+    target = folder / CONFIG_FOLDER / "config.yaml"
     stored = OmegaConf.load(target)
-    stored.updates = resumed.cfg.updates
+    OmegaConf.update(stored, key, value)
     with atomic_write(target) as partial:
         partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
 

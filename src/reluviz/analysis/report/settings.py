@@ -26,12 +26,14 @@ IGNORED_KEYS = (
     "replicas",
     "seed",
     "seeds",
+    "snapshots",
     "sweep",
     "sweeper",
 )
-"""Keys that do not distinguish groups: names, seeds, logging and where a run is computed. An experiment is ignored too,
-since the settings that it makes are in the configuration."""
-TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler", "snapshots")
+"""Keys that do not distinguish groups: names, seeds, logging, where a run is computed, and at which updates it is
+recorded, which does not change its training. An experiment is ignored too, since the settings that it makes are in the
+configuration."""
+TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler")
 """Keys of nodes with a `_target_`."""
 CHOICES_BLOCK = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")

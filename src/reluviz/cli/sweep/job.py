@@ -1,10 +1,12 @@
 """One job of a sweep, in the process in which a launcher runs it."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,13 +15,15 @@ from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
 from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
 from reluviz.errors import UserError
-from reluviz.files import FAILURE_FILE, write_json
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.record.settings import TARGET
 
 if TYPE_CHECKING:
     from reluviz.training.outcome import Outcome
     from reluviz.training.prepare import Prepared
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
+SCHEDULE_KEY = "snapshots"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Job:
         hydra_full_error: the user's own value of HYDRA_FULL_ERROR.
         cwd: the folder in which the sweep was started; relative names of files refer to it.
         parent: the process with which the job has to end; None if there is none.
+        schedule: the class of the snapshot schedule of an earlier attempt, whose default may have been another one;
+            None if there is none.
     """
 
     in_this_process: bool
@@ -39,6 +45,7 @@ class Job:
     hydra_full_error: str | None
     cwd: str
     parent: int | None = None
+    schedule: str | None = None
 
     def __call__(self, cfg: DictConfig) -> float:
         """Train, and return the median loss, or infinity if there is none.
@@ -94,6 +101,7 @@ class Job:
 
         checkpoint = None
         if self.resuming:
+            self._keep_schedule(cfg, folder)
             try:
                 found = resume.find_run(str(folder), [])
                 cfg, checkpoint = found.cfg, found.checkpoint
@@ -106,6 +114,31 @@ class Job:
             # progress bars of several processes would overwrite each other
             prepared.settings["callbacks"].pop("progress", None)
         return run.train(prepared, folder, checkpoint), prepared
+
+    def _keep_schedule(self, cfg: DictConfig, folder: Path) -> None:
+        """Record a job with the schedule of an earlier attempt, unless the command line chooses one.
+
+        Hydra has written the job's configuration again, with what is the default now.
+        """
+        chosen = any(text.lstrip("+~").startswith(f"{SCHEDULE_KEY}=") for text in HydraConfig.get().overrides.task)
+        if self.schedule is None or chosen or cfg[SCHEDULE_KEY][TARGET] == self.schedule:
+            return
+        from reluviz.cli import resume
+
+        cfg[SCHEDULE_KEY][TARGET] = self.schedule
+        resume.store_setting(folder, f"{SCHEDULE_KEY}.{TARGET}", self.schedule)
+
+
+def stored_schedule(folders: Iterable[Path]) -> str | None:
+    """Return the class of the snapshot schedule in the first configuration that one of the jobs' folders holds."""
+    for folder in folders:
+        try:
+            stored = yaml.safe_load((folder / CONFIG_FOLDER / "config.yaml").read_text(encoding="utf-8"))
+            return str(stored[SCHEDULE_KEY][TARGET])
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+            # a process that was killed while Hydra wrote the file leaves an incomplete one
+            continue
+    return None
 
 
 def one_line(error: BaseException) -> str:
