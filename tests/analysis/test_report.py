@@ -26,7 +26,7 @@ from reluviz.analysis.report.groups import Groups
 from reluviz.analysis.report.table_rows import Row, rows
 from reluviz.errors import UserError
 
-SHORT = ("replicas=6", "updates=200", "snapshots.every=50", "callbacks=minimal")
+SHORT = ("replicas=6", "updates=200", "snapshots=linear", "snapshots.every=50", "callbacks=minimal")
 STATISTICS = ["metric", "n", "diverged", "median", "q25", "q75", "low", "high"]
 FILES = {"report.html", "table.csv", "table.md", "table.parquet", "findings.md", "pictures"}
 

@@ -26,7 +26,7 @@ from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("updates=20", "snapshots.every=10", "callbacks=minimal")
+SHORT = ("updates=20", "snapshots=linear", "snapshots.every=10", "callbacks=minimal")
 
 
 def train(*words: str) -> None:

@@ -255,7 +255,7 @@ def test_the_defaults_of_a_run_are_the_documented_ones():
     cfg = composed()
     assert cfg["data"] == {"_target_": "reluviz.data.piecewise_linear", "n": 200, "noise": 0.1, "seed": 1}
     assert cfg["sampler"] == {"_target_": "reluviz.data.WithReplacement", "batch_size": 40}
-    assert cfg["snapshots"] == {"_target_": "reluviz.data.Linear", "every": 1000}
+    assert cfg["snapshots"] == {"_target_": "reluviz.data.Early", "every": 1000}
     assert cfg["model"] == {
         "_target_": "reluviz.models.ReLUModule",
         "width": 20,

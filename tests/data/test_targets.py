@@ -8,6 +8,7 @@ import pytest
 from reluviz.data import (
     Dataset,
     Epoch,
+    EarlySchedule,
     EverySchedule,
     Full,
     WithoutReplacement,
@@ -118,7 +119,7 @@ def test_the_data_modules_have_the_same_points() -> None:
 
 def test_the_defaults_of_a_data_module_are_those_of_the_course() -> None:
     data = PiecewiseLinearData()
-    assert (data.updates, data.sampler, data.snapshots) == (150_000, WithReplacement(40), EverySchedule(1000))
+    assert (data.updates, data.sampler, data.snapshots) == (150_000, WithReplacement(40), EarlySchedule(1000))
 
 
 def test_the_remaining_segments_lead_from_the_current_update_to_the_last_one() -> None:
