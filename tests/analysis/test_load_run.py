@@ -52,11 +52,12 @@ RUNS = {
     "constant": "+exp=constant updates=12",
     "linear": "+exp=linear updates=12 trainer.precision=64-true",
     "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
-    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks=minimal",
+    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 snapshots=linear callbacks=minimal",
     "sine": "+exp=relu data=sine data.n=50 data.seed=3 updates=2 callbacks=minimal",
     "points": "+exp=relu data=file data.path=points.csv updates=2 callbacks=minimal",
     "many": "+exp=relu data.n=3000 model.width=3 updates=2 callbacks=minimal",
-    "long": "+exp=relu model.width=3 updates=80 snapshots=linear snapshots.every=10 callbacks=minimal callbacks.checkpoints.every=1",
+    "long": "+exp=relu model.width=3 updates=80 snapshots=linear snapshots.every=10 callbacks=minimal"
+    " callbacks.checkpoints.every=1",
 }
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from reluviz.data import (
-    Epoch,
     EarlySchedule,
+    Epoch,
     EverySchedule,
     Full,
     LogSchedule,

@@ -7,8 +7,8 @@ import pytest
 
 from reluviz.data import (
     Dataset,
-    Epoch,
     EarlySchedule,
+    Epoch,
     EverySchedule,
     Full,
     WithoutReplacement,
