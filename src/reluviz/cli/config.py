@@ -137,6 +137,29 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
     return cfg
 
 
+def step_size_hint(overrides: Sequence[str], cfg: DictConfig) -> str | None:
+    """Return a line for a run that trains the output layer with the step size of all layers, which is smaller.
+
+    Args:
+        overrides: of the command line.
+        cfg: composed of them, with its `hydra` node.
+    """
+    given = {override.key_or_group: override for override in parse(overrides)}
+    chosen = given.get("model.train")
+    if chosen is None or given.keys() & {"regime", "step_size", "optimizer.lr"}:
+        return None
+    values = list(chosen.sweep_string_iterator()) if chosen.is_sweep_override() else [chosen.value()]
+    wanted = _load(conf_folder() / "regime" / "output.yaml")["step_size"]
+    varied = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    by_default = OmegaConf.is_interpolation(cfg.optimizer, "lr") and not varied.keys() & {"regime", "step_size"}
+    if "output" not in values or not by_default or cfg.step_size >= wanted:
+        return None
+    return (
+        f"model.train=output keeps step_size={cfg.step_size}, which suits all layers; regime=output sets both,"
+        f" step_size={wanted}"
+    )
+
+
 @contextmanager
 def initialized_hydra() -> Iterator[Any]:
     """Initialize Hydra with conf/ within this context; yields Hydra's own object."""

@@ -63,7 +63,14 @@ def collect(folders: Sequence[Path]) -> Groups:
         listed_runs += repeats
         groups.append(group)
     return Groups(
-        tuple(folders), tuple(groups), varying.keys, tuple(sorted(listed_runs, key=lambda listed: listed.folder)), count
+        folders=tuple(folders),
+        groups=tuple(groups),
+        keys=varying.keys,
+        listed_runs=tuple(sorted(listed_runs, key=lambda listed: listed.folder)),
+        runs=count,
+        solved=all(run.settings.leaves.get("model.train") == "ridge" for run in runs)
+        and all(len(group.replicas) == 1 for group in groups)
+        and len({replica.seed for group in groups for replica in group.replicas}) == 1,
     )
 
 
