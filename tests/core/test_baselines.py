@@ -86,3 +86,23 @@ def test_a_network_with_a_parameter_that_is_not_finite_is_not_solved(value: floa
     found = reference_values("relu", p, DATA, 0.1)
     assert found.least_squares is found.ridge_losses is found.noise_test is None
     assert found.noise_train == pytest.approx(np.mean(DATA.noise**2))
+
+
+@pytest.mark.parametrize(("positions", "represents"), [([k / 10 for k in range(1, 10)], True), (None, False)])
+def test_the_noise_floor_is_what_least_squares_leaves_if_the_features_represent_the_target(
+    positions: list[float] | None, represents: bool
+) -> None:
+    """With elbows at all corners of the target the test error is sigma^2 rank/N; with other elbows it is above that."""
+    module = ReLUModule(width=9, elbows="given" if positions else "even", positions=positions)
+    ratios = []
+    for seed in range(200):
+        noisy = piecewise_linear(n=100, seed=seed)
+        # test points without noise at the training inputs, for which the formula holds
+        data = dataclasses.replace(noisy, x_test=noisy.x, y_test=noisy.y - noisy.noise)
+        found = reference_values("relu", module.parameter_copies(), data, None)
+        assert found.least_squares is not None
+        assert found.least_squares.losses.test is not None
+        assert found.noise_test is not None
+        ratios.append(found.least_squares.losses.test[0] / found.noise_test[0])
+    mean = float(np.mean(ratios))
+    assert abs(mean - 1) < 0.1 if represents else mean > 3

@@ -59,6 +59,19 @@ def test_the_target_goes_through_the_corners(k: int) -> None:
     np.testing.assert_allclose(nearby, corner, atol=1e-7)
 
 
+def test_the_formula_of_the_course_is_wrong_at_the_last_test_point_alone() -> None:
+    """With floor and ceil the formula is 0 at every k/10, where both are k; of the test points these are 0 and 1."""
+    data = piecewise_linear()
+    assert data.x_test is not None
+    assert data.y_test is not None
+    k = 10 * data.x_test
+    low, high = np.floor(k), np.ceil(k)
+    formula = np.sin(12345 * low) * (high - k) + np.sin(12345 * high) * (k - low)
+    wrong = np.flatnonzero(np.abs(formula - data.y_test) > 1e-6)
+    assert data.x_test[wrong].tolist() == [1.0]
+    assert (formula[-1], data.y_test[-1]) == (0.0, pytest.approx(-0.90, abs=0.005))
+
+
 def test_the_target_at_1_is_the_last_corner() -> None:
     end = piecewise_linear_target(np.array([1.0]))[0]
     assert end == math.sin(123450)

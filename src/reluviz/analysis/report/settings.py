@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,12 @@ def recorded_settings(settings: Mapping[str, Any]) -> Settings:
     return Settings(found, {}, {}, ())
 
 
-def group_leaves(group: str) -> frozenset[str]:
-    """Return the keys that the choices of a config group without a node of its own set, such as those of regime."""
+def group_leaves(group: str, choices: Collection[str | None]) -> frozenset[str]:
+    """Return the keys that some choices of a config group without a node of its own set, such as those of regime."""
     return frozenset(
         key
         for path in (conf_folder() / group).glob("*.yaml")
+        if path.stem in choices
         for key, _ in leaves(yaml.load(path.read_bytes(), LOADER) or {})
         if key != "defaults"
     )
