@@ -54,13 +54,13 @@ def test_the_interval_covers_the_median_too_rarely_below_8_values() -> None:
     random = np.random.default_rng(0)
     covered = {}
     for n in range(2, 9):
-        intervals = [median_interval(values) for values in random.uniform(-1, 1, (2000, n))]
+        intervals = [median_interval(values) for values in random.uniform(-1, 1, (700, n))]
         covered[n] = np.mean([low <= 0 <= high for low, high in intervals])
     wanted = dict(zip(range(2, 8), (0.50, 0.75, 0.88, 0.94, 0.93, 0.88), strict=True))
     for n, coverage in wanted.items():
-        assert covered[n] == pytest.approx(coverage, abs=0.025), n
+        assert covered[n] == pytest.approx(coverage, abs=0.04), n
     assert statistics.MIN_VALUES == 8
-    assert covered[8] > 0.91
+    assert covered[8] > 0.9
 
 
 @pytest.mark.parametrize(("n", "shown"), [(1, False), (7, False), (8, True), (30, True)])

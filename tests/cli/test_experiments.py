@@ -234,6 +234,21 @@ def test_the_report_on_solved_networks_with_several_starts_compares_them_seed_by
     assert "8 shared seeds" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.long
+def test_another_30_seeds_have_another_median_where_the_losses_have_two_modes():
+    medians = []
+    for seed in (0, 30):
+        words = ["+exp=optimizers", "hydra.mode=RUN", "model.width=10", "optimizer=momentum", f"seed={seed}"]
+        assert reluviz("train", *words, "callbacks=minimal", f"hydra.run.dir=from-{seed}") == 0
+        losses = sorted(json.loads(Path(f"from-{seed}", "metrics.json").read_text())["loss/test"])
+        # at least a sixth of the starts ends near 0.01, and a sixth above 0.1
+        assert losses[4] < 0.02
+        assert losses[-5] > 0.1
+        medians.append((losses[14] + losses[15]) / 2)
+    # 0.059 and 0.018
+    assert medians[0] > 2 * medians[1]
+
+
 HINT = "model.train=output keeps step_size=0.02, which suits all layers; regime=output sets both, step_size=0.2"
 
 

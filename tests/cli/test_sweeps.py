@@ -69,7 +69,7 @@ def test_optimizers_start_from_the_same_weights_and_draw_the_same_minibatches(tm
     begin = SnapshotLogger.on_train_start
     monkeypatch.setattr(SnapshotLogger, "on_train_start", lambda *args: (drawn.append({}), begin(*args))[1])
     monkeypatch.setattr(WithReplacement, "draw", recorded_draw)
-    assert reluviz("train", "-m", "+exp=optimizers", *TINY) == 0
+    assert reluviz("train", "-m", "+exp=optimizers", *TINY, "snapshots=linear") == 0
     sweep = sweep_of(tmp_path)
     runs = {path.name: load_run(path) for path in sorted(sweep.glob("*/")) if path.is_dir()}
     assert sorted(runs) == sorted(f"width-{w}_optimizer-{o}" for w in (10, 20, 40) for o in ("sgd", "momentum", "adam"))
