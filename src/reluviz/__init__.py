@@ -27,8 +27,10 @@ PUBLIC = {
     "WithReplacement": "reluviz.data",
     "WithoutReplacement": "reluviz.data",
     "Epoch": "reluviz.data",
+    "EarlySchedule": "reluviz.data",
     "EverySchedule": "reluviz.data",
     "LogSchedule": "reluviz.data",
+    "Early": "reluviz.data",
     "Linear": "reluviz.data",
     "Log": "reluviz.data",
     "Checkpoints": "reluviz.training.callbacks",
@@ -39,7 +41,7 @@ PUBLIC = {
     "Diverged": "reluviz.errors",
     "UserError": "reluviz.errors",
 }
-"""Public names and the modules that define them. `Linear` and `Log` are the schedules' names in conf/."""
+"""Public names and the modules that define them. `Early`, `Linear` and `Log` are the schedules' names in conf/."""
 MODULES = {
     "functions": "reluviz.core.functions",
     "geometry": "reluviz.core.elbows",

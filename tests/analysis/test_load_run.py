@@ -43,7 +43,7 @@ from reluviz.training.lightning_startup import quiet
 
 DATA = piecewise_linear()
 X, Y = DATA.x, DATA.y
-SMALL = "+exp=relu model.width=3 updates=20 snapshots.every=5 callbacks.snapshots.pictures=2"
+SMALL = "+exp=relu model.width=3 updates=20 snapshots=linear snapshots.every=5 callbacks.snapshots.pictures=2"
 RUNS = {
     "relu": SMALL,
     "double": f"{SMALL} trainer.precision=64-true callbacks=everything callbacks.snapshots.pictures=2",
@@ -52,11 +52,12 @@ RUNS = {
     "constant": "+exp=constant updates=12",
     "linear": "+exp=linear updates=12 trainer.precision=64-true",
     "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
-    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks=minimal",
+    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 snapshots=linear callbacks=minimal",
     "sine": "+exp=relu data=sine data.n=50 data.seed=3 updates=2 callbacks=minimal",
     "points": "+exp=relu data=file data.path=points.csv updates=2 callbacks=minimal",
     "many": "+exp=relu data.n=3000 model.width=3 updates=2 callbacks=minimal",
-    "long": "+exp=relu model.width=3 updates=80 snapshots.every=10 callbacks=minimal callbacks.checkpoints.every=1",
+    "long": "+exp=relu model.width=3 updates=80 snapshots=linear snapshots.every=10 callbacks=minimal"
+    " callbacks.checkpoints.every=1",
 }
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
 
@@ -472,7 +473,14 @@ def test_snapshots_after_the_checkpoint_of_a_resumed_run_are_dropped_until_recor
 @pytest.mark.long
 @POSIX
 def test_a_killed_and_resumed_run_has_the_snapshots_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    settings = ["+exp=relu", "model.width=3", "updates=6000", "snapshots.every=100", "engine=reference"]
+    settings = [
+        "+exp=relu",
+        "model.width=3",
+        "updates=6000",
+        "snapshots=linear",
+        "snapshots.every=100",
+        "engine=reference",
+    ]
     settings += ["callbacks=minimal", "callbacks.checkpoints.seconds=0"]
     once, killed = tmp_path / "once", tmp_path / "killed"
     command = [sys.executable, "-m", "reluviz", "train", *settings, f"hydra.run.dir={killed}"]

@@ -347,12 +347,18 @@ def test_the_report_on_a_stopped_sweep_contains_the_runs_it_has(home: Path, caps
 # Training again
 
 
+def old_schedule(command: dict[str, Any]) -> list[str]:
+    """Return the words that choose the schedule of 0.1.0, which was the default."""
+    return [] if any(word.startswith("snapshots=") for word in command["words"]) else ["snapshots=linear"]
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_same_command_line_reproduces_the_run(home: Path, name: str) -> None:
     command = RUNS[name]
     # 0.1.0 did not scale users' data
     unscaled = ["data.scale=none"] if "data=file" in command["words"] else []
-    assert reluviz("train", *command["words"], *unscaled, "hydra.run.dir=again") == command["status"]
+    words = [*command["words"], *unscaled, *old_schedule(command)]
+    assert reluviz("train", *words, "hydra.run.dir=again") == command["status"]
     run = load_run(home / "again")
     assert_same_snapshots(run, expected(name), command["exact"])
     wanted = without_times_and_versions(read_metrics(home / name))

@@ -26,7 +26,7 @@ from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("updates=20", "snapshots.every=10", "callbacks=minimal")
+SHORT = ("updates=20", "snapshots=linear", "snapshots.every=10", "callbacks=minimal")
 
 
 def train(*words: str) -> None:
@@ -42,6 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     words = {
         "three": ("+exp=relu", *SHORT, "seeds=[4,0,7]"),
         "one": ("+exp=relu", *SHORT, "seed=4"),
+        "early": ("+exp=relu", "updates=20", "snapshots.every=10", "callbacks=minimal", "seed=5"),
         "wide": ("+exp=relu", *SHORT, "seed=4", "model.width=30"),
         "linear": ("+exp=stepsize", "hydra.mode=RUN", "callbacks=minimal", "optimizer.lr=0.5", "replicas=2"),
         "diverged": ("+exp=linear", "updates=50", "callbacks=minimal", "optimizer.lr=5", "replicas=2"),
@@ -430,6 +431,22 @@ def test_no_seed_counts_twice(trained: Callable[[str], Path], tmp_path: Path) ->
     assert group.final["loss/test"][1] == 9.0
     assert np.isnan(group.final["loss/test"][[0, 2]]).all()
     assert {(run.folder, run.reason) for run in found.listed_runs} == {(first, "unfinished"), (first, "repeat")}
+
+
+def test_runs_with_different_snapshot_schedules_are_one_group_with_curves_at_their_shared_updates(
+    trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for name in ("three", "early"):
+        shutil.copytree(trained(name), tmp_path / name)
+    group, listed = one_group(tmp_path)
+    assert listed == ()
+    assert [replica.seed for replica in group.replicas] == [0, 4, 5, 7]
+    assert group.updates.tolist() == [0, 1, 10, 20]
+    early = load_run(tmp_path / "early")
+    assert len(early.updates) == 12
+    at = [early.at(update) for update in (0, 1, 10, 20)]
+    assert group.curves["loss/test"][2].tolist() == early.loss("test")[at, 0].tolist()
+    assert not np.isnan(group.curves["loss/test"]).any()
 
 
 def test_runs_of_other_settings_may_have_the_same_seed(trained: Callable[[str], Path], tmp_path: Path) -> None:

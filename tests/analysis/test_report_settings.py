@@ -54,7 +54,8 @@ def test_a_choice_without_a_node_stands_for_the_settings_that_it_sets() -> None:
         )
 
     # read from conf/regime
-    assert settings.group_leaves("regime") == {"model.train", "step_size"}
+    assert settings.group_leaves("regime", ["output", None]) == {"model.train", "step_size"}
+    assert settings.group_leaves("regime", ["output", "ridge"]) == {"model.train", "step_size", "updates"}
     found = varying_settings(
         [regime("output", "output", 0.2, width) for width in (10, 20)] + [regime("all", "all", 0.02)]
     )
@@ -62,6 +63,11 @@ def test_a_choice_without_a_node_stands_for_the_settings_that_it_sets() -> None:
     # None counts as a choice too
     found = varying_settings([regime("output", "output", 0.2), regime("all", "all", 0.02), regime(None, "all", 0.3)])
     assert found.keys == ("regime",)
+    # that regime=ridge sets updates does not matter where it is not chosen
+    longer = regime("all", "all", 0.02)
+    longer = Settings({**longer.leaves, "updates": 9}, longer.references, longer.choices, ())
+    found = varying_settings([regime("output", "output", 0.2), regime("all", "all", 0.02), longer])
+    assert found.keys == ("regime", "updates")
     # a choice is no key if it does not explain all of its settings
     found = varying_settings([regime("output", "output", 0.2), regime("all", "all", 0.02), regime("all", "all", 0.3)])
     assert found.keys == ("model.train", "step_size")
@@ -89,6 +95,14 @@ def test_of_a_reference_and_the_setting_it_refers_to_only_one_is_a_key() -> None
     assert found.keys == ("step_size",)
     runs = [run({}, reference, step_size=0.1, optimizer__lr=0.1), run({}, {}, step_size=0.3, optimizer__lr=0.2)]
     assert varying_settings(runs).keys == ("optimizer.lr",)
+
+
+def test_the_snapshot_schedule_tells_no_groups_apart() -> None:
+    def recorded(schedule: str, every: int) -> Settings:
+        return settings.recorded_settings({"snapshots": schedule, "snapshots.every": every, "model.width": 10})
+
+    found = varying_settings([recorded("Linear", 1000), recorded("Early", 1000), recorded("Early", 10)])
+    assert (found.keys, found.labels) == ((), ({}, {}, {}))
 
 
 def test_runs_with_equal_settings_are_one_group() -> None:

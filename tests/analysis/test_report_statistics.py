@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from report_groups import make_group, make_groups
 
-from reluviz.analysis.report import statistics
+from reluviz.analysis.report import printout, statistics, table_rows
 from reluviz.analysis.report.statistics import CONFIDENCE, holm, median_interval, sign_test
+from reluviz.console import Console
 
 Q = (25, 50, 75)
 INF = np.inf
@@ -46,6 +48,45 @@ def test_a_position_that_was_rounded_to_the_end_has_the_last_rank(monkeypatch: p
 
     monkeypatch.setattr(np.random, "default_rng", lambda seed: Rounded())
     assert (statistics._ranks.__wrapped__(4) == 3).all()
+
+
+def test_the_interval_covers_the_median_too_rarely_below_8_values() -> None:
+    random = np.random.default_rng(0)
+    covered = {}
+    for n in range(2, 9):
+        intervals = [median_interval(values) for values in random.uniform(-1, 1, (700, n))]
+        covered[n] = np.mean([low <= 0 <= high for low, high in intervals])
+    wanted = dict(zip(range(2, 8), (0.50, 0.75, 0.88, 0.94, 0.93, 0.88), strict=True))
+    for n, coverage in wanted.items():
+        assert covered[n] == pytest.approx(coverage, abs=0.04), n
+    assert statistics.MIN_VALUES == 8
+    assert covered[8] > 0.9
+
+
+@pytest.mark.parametrize(("n", "shown"), [(1, False), (7, False), (8, True), (30, True)])
+def test_a_row_has_an_interval_of_the_median_from_8_replicas_on(n: int, shown: bool) -> None:
+    (row, *_) = table_rows.rows(make_groups(make_group({"model.width": 5}, n=n)))
+    assert row.n == n
+    assert np.isfinite([row.low, row.high]).tolist() == [shown, shown]
+    # a replica without the metric does not count
+    group = make_group({"model.width": 5}, n=8)
+    group.final["loss/test"][3] = np.nan
+    (row, *_) = table_rows.rows(make_groups(group))
+    assert (row.n, math.isnan(row.low)) == (7, True)
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_the_terminal_says_why_there_is_no_interval(
+    n: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(printout, "console", Console(highlight=False, width=80))
+    groups = make_groups(make_group({"model.width": 5}, n=n), make_group({"model.width": 10}, n=8))
+    printout.show(groups, table_rows.rows(groups), [], "loss/test")
+    lines = capsys.readouterr().out.splitlines()
+    first = next(line for line in lines if line.startswith("5 "))
+    assert first.rstrip().endswith("n < 8") == (n == 7)
+    assert ("n < 8: too few replicas for a 95 % interval of the median" in lines) == (n == 7)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_interval_depends_on_the_values_alone() -> None:

@@ -25,7 +25,7 @@ from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
 from reluviz.core.functions import PARAMETERS
-from reluviz.data import EverySchedule
+from reluviz.data import EarlySchedule
 
 COMMON = ["engine=reference", "callbacks=minimal", "trainer.precision=64-true"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
@@ -153,7 +153,7 @@ def test_the_event_files_of_a_prolonged_run_hold_every_snapshot_once(
 ) -> None:
     _, second, once = prolonged[kind]
     scalars, tensors, values = recorded(second.folder)
-    assert scalars == tensors == EverySchedule(10).schedule(80)
+    assert scalars == tensors == EarlySchedule(10).schedule(80)
     np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
 
 
@@ -168,7 +168,7 @@ def test_a_run_can_be_resumed_from_an_earlier_checkpoint(
     assert (again.status, again.err) == (0, "")
     assert_same_parameters(again.metrics, once.metrics)
     scalars, tensors, values = recorded(folder)
-    assert scalars == tensors == EverySchedule(10).schedule(80)
+    assert scalars == tensors == EarlySchedule(10).schedule(80)
     np.testing.assert_allclose(values, recorded(once.folder)[2], rtol=0, atol=1e-12)
 
 
@@ -255,7 +255,7 @@ def test_a_signal_ends_a_run_with_one_line_a_valid_checkpoint_and_its_metrics(
 def test_a_run_that_was_killed_has_the_checkpoint_of_a_snapshot_and_no_metrics(signalled: Signalled) -> None:
     assert signalled.killed.status == -signal.SIGKILL
     assert signalled.killed.metrics is None
-    assert updates_of(signalled.killed) in EverySchedule(EVERY).schedule(UPDATES)
+    assert updates_of(signalled.killed) in EarlySchedule(EVERY).schedule(UPDATES)
     assert 2800 <= updates_of(signalled.killed) < UPDATES
 
 
@@ -275,7 +275,7 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(signalled: Signalle
 @pytest.mark.parametrize("after", ["after", "after_killed"])
 def test_no_snapshot_is_missing_or_doubled_after_resuming(signalled: Signalled, after: str) -> None:
     scalars, tensors, values = recorded(getattr(signalled, after).folder)
-    assert tensors == EverySchedule(EVERY).schedule(UPDATES)
+    assert tensors == EarlySchedule(EVERY).schedule(UPDATES)
     assert scalars == tensors
     np.testing.assert_allclose(values, recorded(signalled.once.folder)[2], rtol=0, atol=1e-12)
 

@@ -69,7 +69,7 @@ def test_optimizers_start_from_the_same_weights_and_draw_the_same_minibatches(tm
     begin = SnapshotLogger.on_train_start
     monkeypatch.setattr(SnapshotLogger, "on_train_start", lambda *args: (drawn.append({}), begin(*args))[1])
     monkeypatch.setattr(WithReplacement, "draw", recorded_draw)
-    assert reluviz("train", "-m", "+exp=optimizers", *TINY) == 0
+    assert reluviz("train", "-m", "+exp=optimizers", *TINY, "snapshots=linear") == 0
     sweep = sweep_of(tmp_path)
     runs = {path.name: load_run(path) for path in sorted(sweep.glob("*/")) if path.is_dir()}
     assert sorted(runs) == sorted(f"width-{w}_optimizer-{o}" for w in (10, 20, 40) for o in ("sgd", "momentum", "adam"))
@@ -413,3 +413,23 @@ def test_a_search_with_diverging_trials_finds_one_that_converges(tmp_path):
     assert statuses == {"finished", "diverged"}
     best = json.loads((sweep_of(tmp_path) / "best.json").read_text())
     assert best["loss"] < 0.5
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), "Linear"), (("snapshots=early",), "Early")])
+def test_a_resumed_sweep_keeps_the_snapshot_schedule_it_started_with(tmp_path, words, expected):
+    command = ("train", "-m", "+exp=linear", *TINY, *words, "seed=0,1,2")
+    assert reluviz(*command) == 0
+    sweep = sweep_of(tmp_path)
+    for config in sorted(sweep.glob("*/.hydra/config.yaml")):
+        # as a version with another default would have left it
+        config.write_text(config.read_text().replace("reluviz.data.Early", "reluviz.data.Linear"))
+    # one job was killed at its end, and one had not started
+    (sweep / "seed-1" / "metrics.json").unlink()
+    shutil.rmtree(sweep / "seed-2")
+    assert reluviz(*command, f"sweep.resume={sweep}") == 0
+    for job in ("seed-1", "seed-2"):
+        stored = OmegaConf.load(sweep / job / ".hydra" / "config.yaml")
+        assert stored.snapshots == {"_target_": f"reluviz.data.{expected}", "every": 20}
+        assert load_run(sweep / job).settings["snapshots"] == expected
+    schedule = {"Linear": [0, 1, 20, 40], "Early": [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 40]}[expected]
+    assert load_run(sweep / "seed-2").updates.tolist() == schedule

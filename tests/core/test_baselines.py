@@ -86,3 +86,24 @@ def test_a_network_with_a_parameter_that_is_not_finite_is_not_solved(value: floa
     found = reference_values("relu", p, DATA, 0.1)
     assert found.least_squares is found.ridge_losses is found.noise_test is None
     assert found.noise_train == pytest.approx(np.mean(DATA.noise**2))
+
+
+@pytest.mark.parametrize("represents", [True, False])
+def test_the_noise_floor_is_what_least_squares_leaves_if_the_features_represent_the_target(represents: bool) -> None:
+    """With an elbow at 0 and at every corner the mean test error is sigma^2 rank/N; half a step beside it is above."""
+    elbows = np.arange(10) / 10 + (0 if represents else 0.05)
+    p = {"input_slope": np.ones((1, 10)), "bias": -elbows[np.newaxis], "output_weight": np.zeros((1, 10))}
+    p["output_bias"] = np.zeros(1)
+    ratios = []
+    for seed in range(300):
+        noisy = piecewise_linear(n=100, seed=seed)
+        assert noisy.noise is not None
+        # test points without noise at the training inputs, for which the formula holds
+        data = dataclasses.replace(noisy, x_test=noisy.x, y_test=noisy.y - noisy.noise)
+        found = reference_values("relu", p, data, None)
+        assert found.least_squares is not None
+        assert found.least_squares.losses.test is not None
+        assert found.noise_test is not None
+        ratios.append(found.least_squares.losses.test[0] / found.noise_test[0])
+    mean = float(np.mean(ratios))
+    assert abs(mean - 1) < 0.1 if represents else mean > 3

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from reluviz.data import (
+    EarlySchedule,
     Epoch,
     EverySchedule,
     Full,
@@ -252,7 +253,7 @@ def test_full_batch_pieces_have_no_indices() -> None:
     ]
 
 
-def test_the_course_run_has_152_snapshots() -> None:
+def test_the_course_run_had_152_snapshots_with_the_linear_schedule() -> None:
     schedule = EverySchedule(1000).schedule(150_000)
     assert len(schedule) == 152
     assert schedule == [0, 1, *range(1000, 150_001, 1000)]
@@ -275,6 +276,38 @@ def test_snapshots_at_multiples(updates: int, every: int, expected: list[int]) -
 
 
 @pytest.mark.parametrize(
+    ("updates", "every", "expected"),
+    [
+        (1, 1000, [0, 1]),
+        (2, 1000, [0, 1, 2]),
+        (9, 1, [*range(10)]),
+        (12, 3, [0, 1, 2, 3, 6, 9, 12]),
+        (25, 1000, [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25]),
+        (80, 30, [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 30, 60, 80]),
+    ],
+)
+def test_early_snapshots_are_log_spaced_up_to_every_and_then_at_its_multiples(
+    updates: int, every: int, expected: list[int]
+) -> None:
+    schedule = EarlySchedule(every)
+    assert schedule.schedule(updates) == expected
+    # the pictures stay at the updates of the linear schedule
+    assert schedule.picture_candidates(updates) == EverySchedule(every).schedule(updates)
+    assert set(schedule.picture_candidates(updates)) <= set(expected)
+
+
+def test_the_course_run_has_178_snapshots_26_more_before_update_1000() -> None:
+    schedule = EarlySchedule().schedule(150_000)
+    more = [2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 63, 79, 100, 126, 158, 200, 251, 316, 398, 501, 631, 794]
+    assert schedule == [0, 1, *more, *range(1000, 150_001, 1000)]
+    assert len(schedule) == 178
+
+
+def test_a_schedule_without_picture_candidates_of_its_own_spreads_the_pictures_over_all_its_snapshots() -> None:
+    assert LogSchedule(3).picture_candidates(500) == LogSchedule(3).schedule(500)
+
+
+@pytest.mark.parametrize(
     ("updates", "per_decade", "expected"),
     [
         (1, 10, [0, 1]),
@@ -292,6 +325,9 @@ def test_log_spaced_snapshots(updates: int, per_decade: int, expected: list[int]
 @pytest.mark.parametrize(
     "snapshots",
     [
+        EarlySchedule(1),
+        EarlySchedule(7),
+        EarlySchedule(1000),
         EverySchedule(1),
         EverySchedule(7),
         EverySchedule(1000),

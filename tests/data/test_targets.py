@@ -7,6 +7,7 @@ import pytest
 
 from reluviz.data import (
     Dataset,
+    EarlySchedule,
     Epoch,
     EverySchedule,
     Full,
@@ -56,6 +57,19 @@ def test_the_target_goes_through_the_corners(k: int) -> None:
     assert piecewise_linear_target(np.array([k / 10]))[0] == pytest.approx(corner, abs=1e-12)
     nearby = piecewise_linear_target(np.clip([k / 10 - 1e-9, k / 10 + 1e-9], 0, 1))
     np.testing.assert_allclose(nearby, corner, atol=1e-7)
+
+
+def test_the_formula_of_the_course_is_wrong_at_the_last_test_point_alone() -> None:
+    """With floor and ceil the formula is 0 at every k/10, where both are k; of the test points these are 0 and 1."""
+    data = piecewise_linear()
+    assert data.x_test is not None
+    assert data.y_test is not None
+    k = 10 * data.x_test
+    low, high = np.floor(k), np.ceil(k)
+    formula = np.sin(12345 * low) * (high - k) + np.sin(12345 * high) * (k - low)
+    wrong = np.flatnonzero(np.abs(formula - data.y_test) > 1e-6)
+    assert data.x_test[wrong].tolist() == [1.0]
+    assert (formula[-1], data.y_test[-1]) == (0.0, pytest.approx(-0.90, abs=0.005))
 
 
 def test_the_target_at_1_is_the_last_corner() -> None:
@@ -118,7 +132,7 @@ def test_the_data_modules_have_the_same_points() -> None:
 
 def test_the_defaults_of_a_data_module_are_those_of_the_course() -> None:
     data = PiecewiseLinearData()
-    assert (data.updates, data.sampler, data.snapshots) == (150_000, WithReplacement(40), EverySchedule(1000))
+    assert (data.updates, data.sampler, data.snapshots) == (150_000, WithReplacement(40), EarlySchedule(1000))
 
 
 def test_the_remaining_segments_lead_from_the_current_update_to_the_last_one() -> None:

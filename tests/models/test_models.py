@@ -375,7 +375,7 @@ def test_hyper_parameters_are_plain_values_from_which_the_module_can_be_rebuilt(
 def test_a_checkpoint_of_a_run_loads_with_weights_only(cls: type[Any], tmp_path: Path) -> None:
     optimizer = {"_target_": "torch.optim.SGD", "lr": 0.02, "momentum": 0.9}
     module = cls(seeds=[3, 4], optimizer=optimizer)
-    data = PiecewiseLinearData(updates=30)
+    data = PiecewiseLinearData(updates=30, snapshots=EverySchedule(1000))
     lightning = trainer(max_steps=2)
     lightning.fit(module, data)
     assert (int(module.segments_done), int(module.updates_done), lightning.global_step) == (2, 30, 2)

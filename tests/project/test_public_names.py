@@ -18,12 +18,13 @@ MODULES = {
 """Public modules: the name in `reluviz` -> the module."""
 
 
-@pytest.mark.parametrize("name", sorted(set(reluviz.__all__) - set(MODULES) - {"Linear", "Log"}))
+@pytest.mark.parametrize("name", sorted(set(reluviz.__all__) - set(MODULES) - {"Early", "Linear", "Log"}))
 def test_every_public_class_or_function_can_be_imported_by_its_own_name(name: str) -> None:
     assert getattr(reluviz, name).__name__ == name
 
 
-def test_linear_and_log_are_the_schedules_under_their_configuration_names() -> None:
+def test_early_linear_and_log_are_the_schedules_under_their_configuration_names() -> None:
+    assert reluviz.Early is reluviz.EarlySchedule
     assert reluviz.Linear is reluviz.EverySchedule
     assert reluviz.Log is reluviz.LogSchedule
 

@@ -35,17 +35,19 @@ UNITS = {"units/dead", "units/linear", "units/bent"} | {
     f"{kind}/{k:02d}" for kind in ("elbow", "input_slope", "slope_jump") for k in range(3)
 }
 RUNS = {
-    "relu": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks.snapshots.pictures=2",
-    "replicas": "+exp=relu model.width=3 updates=20 snapshots.every=10 replicas=3 callbacks.snapshots.pictures=2",
+    "relu": "+exp=relu model.width=3 updates=20 snapshots=linear snapshots.every=10 callbacks.snapshots.pictures=2",
+    "replicas": "+exp=relu model.width=3 updates=20 snapshots=linear snapshots.every=10 replicas=3"
+    " callbacks.snapshots.pictures=2",
     "constant": "+exp=constant updates=3 callbacks.snapshots.pictures=2",
     "linear": "+exp=linear updates=3 callbacks.snapshots.pictures=2 trainer.precision=64-true",
-    "everything": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks=everything"
+    "everything": "+exp=relu model.width=3 updates=20 snapshots=linear snapshots.every=10 callbacks=everything"
     " callbacks.snapshots.pictures=2 trainer.precision=64-true",
-    "minimal": "+exp=relu model.width=3 updates=20 snapshots.every=10 callbacks=minimal",
-    "output": "+exp=relu_output model.width=3 updates=20 snapshots.every=10 callbacks=everything"
+    "minimal": "+exp=relu model.width=3 updates=20 snapshots=linear snapshots.every=10 callbacks=minimal",
+    "output": "+exp=relu_output model.width=3 updates=20 snapshots=linear snapshots.every=10 callbacks=everything"
     " callbacks.snapshots.pictures=1",
     "diverged": "+exp=linear optimizer.lr=5 updates=100 callbacks.snapshots.pictures=2",
-    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 callbacks.snapshots.pictures=2",
+    "not_finite": "+exp=relu model.width=3 optimizer.lr=50 updates=2000 snapshots=linear"
+    " callbacks.snapshots.pictures=2",
     "dead": "+exp=relu_output model.width=3 model.init_from=dead.pt updates=2 callbacks.snapshots.pictures=1",
     "many": "+exp=relu model.width=40 replicas=30 updates=2 callbacks.snapshots.pictures=0",
     "wide": "+exp=relu model.width=120 updates=2 callbacks=minimal",

@@ -25,7 +25,7 @@ from browser import (
 from tab_runs import Writer, drifting_networks, write_run
 
 from reluviz import load_run
-from reluviz.data import EverySchedule
+from reluviz.data import EarlySchedule
 from reluviz.tab import wire_format
 
 VALUES = drifting_networks(40, 4)
@@ -120,7 +120,7 @@ def shown(address: str, name: str) -> list[int]:
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "python"])
 def test_a_real_run_that_is_killed_and_resumed_has_every_snapshot_once(tmp_path: Path, fast: bool) -> None:
-    logs, schedule = tmp_path / "logs", EverySchedule(EVERY).schedule(UPDATES)
+    logs, schedule = tmp_path / "logs", EarlySchedule(EVERY).schedule(UPDATES)
     folder = logs / "run"
     logs.mkdir()
     settings = ["exp=relu", "engine=reference", "callbacks=minimal", f"updates={UPDATES}", f"snapshots.every={EVERY}"]

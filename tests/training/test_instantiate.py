@@ -11,6 +11,7 @@ OLD_TARGETS = {
     "reluviz.callbacks.checkpoints.Checkpoints": "Checkpoints",
     "reluviz.callbacks.progress.ProgressBar": "ProgressBar",
     "reluviz.callbacks.snapshots.SnapshotLogger": "SnapshotLogger",
+    "reluviz.data.Early": "EarlySchedule",
     "reluviz.data.Linear": "EverySchedule",
     "reluviz.data.Log": "LogSchedule",
     "reluviz.data.files.file": "file",

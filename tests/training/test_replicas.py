@@ -18,6 +18,7 @@ WORDS = [
     "+exp=relu",
     "model.width=8",
     f"updates={UPDATES}",
+    "snapshots=linear",
     "snapshots.every=10",
     "trainer.precision=64-true",
     "callbacks.snapshots.pictures=2",

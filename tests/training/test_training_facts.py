@@ -19,7 +19,17 @@ from reluviz.cli import config
 from reluviz.core import theory
 from reluviz.core.elbows import STATUS, elbow, unit_status
 from reluviz.core.functions import PARAMETERS, features
-from reluviz.data import Epoch, EverySchedule, Full, LogSchedule, Sampler, Schedule, WithoutReplacement, WithReplacement
+from reluviz.data import (
+    EarlySchedule,
+    Epoch,
+    EverySchedule,
+    Full,
+    LogSchedule,
+    Sampler,
+    Schedule,
+    WithoutReplacement,
+    WithReplacement,
+)
 from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
@@ -292,7 +302,7 @@ def test_the_snapshot_schedule_and_the_length_of_segments_change_no_bit(
         return fit(module, course(90, snapshots))[90]
 
     wanted = end(EverySchedule(1000))
-    for snapshots in (EverySchedule(7), EverySchedule(1), LogSchedule()):
+    for snapshots in (EverySchedule(7), EverySchedule(1), EarlySchedule(), LogSchedule()):
         assert same(end(snapshots), wanted), snapshots
     monkeypatch.setattr("reluviz.data.segments.MAX_PIECE_UPDATES", 13)
     assert same(end(EverySchedule(1000)), wanted)

@@ -28,6 +28,8 @@ COLUMN_KEYS = ("data.x", "data.y")
 """Keys whose values are names of columns."""
 STEP_KEYS = ("step_size", "optimizer.lr")
 """Keys whose value is the step size."""
+UNSCALED_TARGETS = (".file", ".points")
+"""The data sets of users, which versions up to 0.2.0 did not scale."""
 FILE_WORDS = ("data.file", "data.csv", "data.filename", "file", "csv", "path")
 """Keys that do not exist, but by which people try to name their file."""
 UPDATE_WORDS = ("epochs", "max_epochs", "num_epochs", "epoch", "steps", "max_steps", "iterations")
@@ -139,6 +141,29 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
     return cfg
 
 
+def step_size_hint(overrides: Sequence[str], cfg: DictConfig) -> str | None:
+    """Return a line for a run that trains the output layer with the step size of all layers, which is smaller.
+
+    Args:
+        overrides: of the command line.
+        cfg: composed of them, with its `hydra` node.
+    """
+    given = {override.key_or_group: override for override in parse(overrides)}
+    chosen = given.get("model.train")
+    if chosen is None or given.keys() & {"regime", "step_size", "optimizer.lr"}:
+        return None
+    values = list(chosen.sweep_string_iterator()) if chosen.is_sweep_override() else [chosen.value()]
+    wanted = _load(conf_folder() / "regime" / "output.yaml")["step_size"]
+    varied = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    by_default = OmegaConf.is_interpolation(cfg.optimizer, "lr") and not varied.keys() & {"regime", "step_size"}
+    if "output" not in values or not by_default or cfg.step_size >= wanted:
+        return None
+    return (
+        f"model.train=output keeps step_size={cfg.step_size}, which suits all layers; regime=output sets both,"
+        f" step_size={wanted}"
+    )
+
+
 @contextmanager
 def initialized_hydra() -> Iterator[Any]:
     """Initialize Hydra with conf/ within this context; yields Hydra's own object."""
@@ -159,6 +184,11 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def step_is_given(overrides: Sequence[str]) -> bool:
     """Return whether overrides set the step size."""
     return any(override.key_or_group in STEP_KEYS for override in parse(overrides))
+
+
+def trained_unscaled(stored: Any) -> bool:
+    """Return whether a stored configuration is of a run on a user's data by a version that did not scale them."""
+    return str(stored["data"]["_target_"]).endswith(UNSCALED_TARGETS) and "scale" not in stored["data"]
 
 
 def _with_first_value(override: Override) -> str:

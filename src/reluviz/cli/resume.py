@@ -19,9 +19,6 @@ from reluviz.training.instantiate import find_target
 from reluviz.training.plan import Plan, plan_run
 from reluviz.training.validation import check, plain
 
-UNSCALED_TARGETS = (".file", ".points")
-"""The data sets of users, which versions up to 0.2.0 did not scale."""
-
 
 @dataclass(frozen=True)
 class ResumedRun:
@@ -69,8 +66,7 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged") from error
     if not isinstance(stored, DictConfig) or "model" not in stored:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged")
-    if str(OmegaConf.select(stored, "data._target_")).lower().endswith(UNSCALED_TARGETS) and "scale" not in stored.data:
-        # versions up to 0.2.0 trained in the user's units
+    if config.trained_unscaled(stored):
         stored.data.scale = "none"
     cfg = stored.copy()
     for override in config.parse(overrides):
@@ -105,9 +101,14 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
 
 def store_updates(resumed: ResumedRun) -> None:
     """Write the new number of updates to the run's configuration file, atomically."""
-    target = resumed.folder / CONFIG_FOLDER / "config.yaml"
+    store_setting(resumed.folder, "updates", resumed.plan.settings["updates"])
+
+
+def store_setting(folder: Path, key: str, value: object) -> None:
+    """Change one setting in the configuration file of a run's folder, atomically."""
+    target = folder / CONFIG_FOLDER / "config.yaml"
     stored = OmegaConf.load(target)
-    stored.updates = resumed.plan.settings["updates"]
+    OmegaConf.update(stored, key, value)
     with atomic_write(target) as partial:
         partial.write_text(OmegaConf.to_yaml(stored), encoding="utf-8")
 

@@ -59,6 +59,12 @@ def print_notes(notes: Sequence[str]) -> None:
         console.print(Text.assemble(("data    ", "dim"), note))
 
 
+def print_hint(hint: str | None) -> None:
+    """Print what another setting would do, if there is such a hint."""
+    if hint is not None:
+        console.print(Text.assemble(("hint    ", "dim"), hint))
+
+
 @functools.cache
 def print_compiling() -> None:
     """Print, once, why the first run on this computer takes longer."""
@@ -136,7 +142,10 @@ def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
     model = _units(settings["model"]["width"]) if record.has_units else record.formula
     mode = getattr(module, "train_mode", "all")
     if mode == "ridge":
-        return f"{model}, output layer solved by ridge regression, lambda {settings['model']['ridge']:g}"
+        penalty = settings["model"]["ridge"]
+        return f"{model}, output layer solved by " + (
+            f"ridge regression, lambda {penalty:g}" if penalty else "least squares"
+        )
     part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
     optimizer = settings["optimizer"]
     lr = optimizer.get("lr", "default")

@@ -89,6 +89,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
         from reluviz.training import prepare, run
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.notes)
+    terminal.print_hint(config.step_size_hint(overrides, cfg))
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
     folder = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
@@ -147,6 +148,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.notes)
+    terminal.print_hint(config.step_size_hint(overrides, cfg))
     settings = prepared.settings["sweep"]
     resuming = settings["resume"] is not None
     if resuming:

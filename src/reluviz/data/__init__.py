@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reluviz.data.samplers import Sampler as Sampler
     from reluviz.data.samplers import WithoutReplacement as WithoutReplacement
     from reluviz.data.samplers import WithReplacement as WithReplacement
+    from reluviz.data.schedules import EarlySchedule as EarlySchedule
     from reluviz.data.schedules import EverySchedule as EverySchedule
     from reluviz.data.schedules import LogSchedule as LogSchedule
     from reluviz.data.schedules import Schedule as Schedule
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PUBLIC = {
     "Dataset": "dataset",
+    "EarlySchedule": "schedules",
     "Epoch": "samplers",
     "Full": "samplers",
     "EverySchedule": "schedules",
@@ -40,7 +42,7 @@ PUBLIC = {
     "sine": "targets",
 }
 
-RECORDED_NAMES = {"Linear": "EverySchedule", "Log": "LogSchedule"}
+RECORDED_NAMES = {"Early": "EarlySchedule", "Linear": "EverySchedule", "Log": "LogSchedule"}
 """The schedules' names in conf/ and in recorded runs."""
 
 __all__ = [*PUBLIC]

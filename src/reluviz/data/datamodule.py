@@ -12,7 +12,7 @@ from reluviz.data.point_checks import check_enough
 from reluviz.data.point_files import file
 from reluviz.data.ranges import check_value
 from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
-from reluviz.data.schedules import EverySchedule, Schedule
+from reluviz.data.schedules import EarlySchedule, Schedule
 from reluviz.data.segments import Segment
 from reluviz.data.targets import piecewise_linear, sine
 
@@ -83,7 +83,7 @@ class SegmentData(L.LightningDataModule):
         self.dataset = dataset
         self.updates: int = check_value("updates", updates)
         self.sampler = sampler or WithReplacement()
-        self.snapshots = snapshots or EverySchedule()
+        self.snapshots = snapshots or EarlySchedule()
         check_enough(dataset.x, f"data={dataset.name}")
         checked_batch(self.sampler, len(dataset.x))
 

@@ -13,6 +13,10 @@ class Schedule(ABC):
     def schedule(self, updates: int) -> list[int]:
         """Return the updates, from 0 to `updates`, after which a snapshot is taken, strictly increasing."""
 
+    def picture_candidates(self, updates: int) -> list[int]:
+        """Return those of them over which the pictures are spread evenly; all by default."""
+        return self.schedule(updates)
+
 
 @dataclass(frozen=True)
 class EverySchedule(Schedule):
@@ -47,3 +51,26 @@ class LogSchedule(Schedule):
             found.add(update)
             i += 1
         return sorted(found)
+
+
+@dataclass(frozen=True)
+class EarlySchedule(Schedule):
+    """The snapshots of `EverySchedule`, and ten in every factor of ten up to the first multiple of `every`.
+
+    The elbows move fastest at the start. Pictures are drawn at the updates of `EverySchedule`.
+    """
+
+    every: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check the value; raises a UserError."""
+        object.__setattr__(self, "every", check_value("snapshots.every", self.every))
+
+    def schedule(self, updates: int) -> list[int]:
+        """Return 0, 1, 2, 3, 4, 5, 6, 8, 10, 13, ..., every, 2 every, ..., updates."""
+        early = LogSchedule().schedule(min(self.every, updates))
+        return sorted({*early, *self.picture_candidates(updates)})
+
+    def picture_candidates(self, updates: int) -> list[int]:
+        """Return 0, 1, every, 2 every, ..., updates."""
+        return EverySchedule(self.every).schedule(updates)

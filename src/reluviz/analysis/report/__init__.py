@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     groups = collect.collect(options.folders)
     rows = table_rows.rows(groups)
     metric = _chosen_metric(options.metric, table_rows.metrics(groups))
-    found = findings.compare(groups, metric) if metric else []
+    found = findings.compare(groups, metric) if metric and not groups.solved else []
 
     output_folder.mark_as_report(options.out)
     written = table_files.write_tables(rows, groups.keys, options.out)

@@ -63,7 +63,14 @@ def collect(folders: Sequence[Path]) -> Groups:
         listed_runs += repeats
         groups.append(group)
     return Groups(
-        tuple(folders), tuple(groups), varying.keys, tuple(sorted(listed_runs, key=lambda listed: listed.folder)), count
+        folders=tuple(folders),
+        groups=tuple(groups),
+        keys=varying.keys,
+        listed_runs=tuple(sorted(listed_runs, key=lambda listed: listed.folder)),
+        runs=count,
+        solved=all(run.settings.leaves.get("model.train") == "ridge" for run in runs)
+        and all(len(group.replicas) == 1 for group in groups)
+        and len({replica.seed for group in groups for replica in group.replicas}) == 1,
     )
 
 
@@ -122,11 +129,20 @@ def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Grou
 
 
 def _curves(members: Sequence[tuple[RunSummary, int]]) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Return the updates at which any of the replicas has a snapshot, [T], and the curves, tag -> [n, T]."""
+    """Return the updates of the curves, [T], and the curves, tag -> [n, T].
+
+    The updates are those at which any of the replicas has a snapshot, without those that a run has passed without one
+    because it has another schedule: there the quartiles would be of fewer replicas than before and after. (With
+    very many values, when only some of the snapshots are kept, all updates are.)
+    """
     runs = {id(run): run for run, _ in members}
     stride = max(run.stride for run in runs.values())
     kept = {key: _kept_snapshots(run, stride) for key, run in runs.items()}
     updates = np.unique(np.concatenate([run.updates[kept[key]] for key, run in runs.items()]))
+    if stride == 1:
+        for run in runs.values():
+            updates = updates[np.isin(updates, run.updates) | (updates > run.updates.max(initial=-1))]
+        kept = {key: np.isin(run.updates, updates) for key, run in runs.items()}
     tags = dict.fromkeys(tag for run in runs.values() for tag in run.fields)
     curves = {tag: np.full((len(members), len(updates)), np.nan) for tag in tags}
     positions = {key: np.searchsorted(updates, run.updates[kept[key]]) for key, run in runs.items()}

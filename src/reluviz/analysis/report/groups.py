@@ -102,6 +102,8 @@ class Groups:
         listed_runs: the runs that the report lists separately. Failed and damaged runs and repeats are in no group;
             unfinished and diverged runs are in a group with the snapshots that they have.
         runs: the number of runs found.
+        solved: whether each group is one network whose output layer was solved in closed form, with the same seed in
+            all groups. Then its metrics are single values, and there is no spread of seeds to compare them with.
     """
 
     folders: tuple[Path, ...]
@@ -109,3 +111,4 @@ class Groups:
     keys: tuple[str, ...]
     listed_runs: tuple[ListedRun, ...]
     runs: int
+    solved: bool = False

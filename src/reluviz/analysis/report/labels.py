@@ -1,7 +1,7 @@
 """Find the settings that vary between runs, and label each run with them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reluviz.analysis.report.groups import Value
@@ -25,7 +25,7 @@ class VaryingSettings:
 
 
 def varying_settings(
-    runs: Sequence[Settings], leaves_of_group: Callable[[str], frozenset[str]] = group_leaves
+    runs: Sequence[Settings], leaves_of_group: Callable[[str, Collection[str | None]], frozenset[str]] = group_leaves
 ) -> VaryingSettings:
     """Return the settings that vary between runs, without those that follow from others.
 
@@ -36,7 +36,7 @@ def varying_settings(
 
     Args:
         runs: the settings of each run.
-        leaves_of_group: returns the settings that a config group without a node of its own sets.
+        leaves_of_group: returns the settings that choices of a config group without a node of its own set.
     """
     leaves = _varying_leaves(runs)
     # runs of the same settings have the same label, even if one chose explicitly what is the default of another
@@ -51,7 +51,7 @@ def varying_settings(
             runs_by_choice[run.choices.get(group)].append(index)
         if len(runs_by_choice) > 1:
             node_leaves = _node_leaves(group, runs)
-            scope = (node_leaves or leaves_of_group(group)) & leaves
+            scope = (node_leaves or leaves_of_group(group, runs_by_choice)) & leaves
             explained_here = {
                 key
                 for key in scope

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from reluviz.analysis.report.findings import ALIKE, DIFFERS, UNKNOWN
 from reluviz.analysis.report.groups import Group, Groups, Replica, Value
 from reluviz.analysis.report.inline_images import inline
+from reluviz.analysis.report.statistics import MIN_VALUES
 from reluviz.files import atomic_write
 
 STATIC = resources.files("reluviz.analysis.report") / "static"
@@ -114,6 +115,8 @@ def render_page(
         run_count=groups.runs,
         replica_count=sum(len(group.replicas) for group in groups.groups),
         keys=groups.keys,
+        solved=groups.solved,
+        min_values=MIN_VALUES,
         folders=groups.folders,
         reasons=Counter(run.reason for run in groups.listed_runs),
         incomplete=[

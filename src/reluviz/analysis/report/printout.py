@@ -26,6 +26,8 @@ HEADINGS = {
     UNKNOWN: "Cannot be told",
 }
 
+TOO_FEW = f"n < {statistics.MIN_VALUES}: too few replicas for a {statistics.CONFIDENCE} % interval of the median"
+
 console = Console(highlight=False)
 
 
@@ -40,6 +42,8 @@ def show(groups: Groups, rows: Sequence[Row], found: Sequence[Finding], metric: 
         console.print(_table(groups, shown[:most], str(metric)))
         if len(shown) > most:
             console.print(f"and {len(shown) - most:,} more rows in table.md")
+        if not groups.solved and any(row.n < statistics.MIN_VALUES for row in shown[:most]):
+            console.print(TOO_FEW)
     if found:
         console.print()
         console.print(count_verdicts(found))
@@ -138,14 +142,18 @@ def _table(groups: Groups, rows: Sequence[Row], metric: str) -> Table:
         table.add_column(name if last.count(name) == 1 else key, overflow="fold")
     if not separate:
         table.add_column("settings", overflow="fold")
-    for name in ("n", "diverged", "median", "q25", "q75", f"{statistics.CONFIDENCE} % of median"):
+    statistic_names = ("n", "diverged", "median", "q25", "q75", f"{statistics.CONFIDENCE} % of median")
+    # a single value has no statistics
+    for name in (metric,) if groups.solved else statistic_names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         shown = {key: _format_value(row.settings.get(key)) for key in groups.keys}
         values = [Text(value) for value in shown.values()]
         if not separate:
             values = [Text(" ".join(f"{key}={value}" for key, value in shown.items()))]
-        interval = f"{_format_number(row.low)} - {_format_number(row.high)}" if row.n > 1 else "-"
+        interval = f"{_format_number(row.low)} - {_format_number(row.high)}"
+        if row.n < statistics.MIN_VALUES:
+            interval = f"n < {statistics.MIN_VALUES}"
         numbers = [
             f"{row.n:,}",
             f"{row.diverged:,}",
@@ -154,7 +162,7 @@ def _table(groups: Groups, rows: Sequence[Row], metric: str) -> Table:
             _format_number(row.q75),
             interval,
         ]
-        table.add_row(*values, *numbers)
+        table.add_row(*values, *([_format_number(row.median)] if groups.solved else numbers))
     return table
 
 

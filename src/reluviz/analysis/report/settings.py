@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ IGNORED_KEYS = (
     "replicas",
     "seed",
     "seeds",
+    "snapshots",
     "sweep",
     "sweeper",
 )
-"""Keys that do not distinguish groups: names, seeds, logging and where a run is computed. An experiment is ignored too,
-since the settings that it makes are in the configuration."""
-TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler", "snapshots")
+"""Keys that do not distinguish groups: names, seeds, logging, where a run is computed, and at which updates it is
+recorded, which does not change its training. An experiment is ignored too, since the settings that it makes are in the
+configuration."""
+TARGET_NODES = ("data", "model", "optimizer", "sampler", "scheduler")
 """Keys of nodes with a `_target_`."""
 CHOICES_BLOCK = re.compile(r"^    choices:\n((?:      .*\n)*)", re.MULTILINE)
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -86,11 +88,12 @@ def recorded_settings(settings: Mapping[str, Any]) -> Settings:
     return Settings(found, {}, {}, ())
 
 
-def group_leaves(group: str) -> frozenset[str]:
-    """Return the keys that the choices of a config group without a node of its own set, such as those of regime."""
+def group_leaves(group: str, choices: Collection[str | None]) -> frozenset[str]:
+    """Return the keys that some choices of a config group without a node of its own set, such as those of regime."""
     return frozenset(
         key
         for path in (conf_folder() / group).glob("*.yaml")
+        if path.stem in choices
         for key, _ in leaves(yaml.load(path.read_bytes(), LOADER) or {})
         if key != "defaults"
     )

@@ -22,6 +22,9 @@ SEED = 20_240_601
 """Seed of the bootstrap: equal values always have the same interval."""
 CONFIDENCE = 95
 """Confidence level of the intervals, in percent."""
+MIN_VALUES = 8
+"""With fewer values the interval is not shown: with 2 to 7 it covers the median in only 50, 75, 88, 94, 93 and 88 % of
+cases. With 8 to 20 values it covers it in 92 to 94 %, with 50 in 95 %."""
 LEVEL = 0.05
 """Significance level for all comparisons of a report together."""
 

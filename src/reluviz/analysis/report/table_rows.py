@@ -23,8 +23,8 @@ class Row:
         median: the median over the n replicas.
         q25: lower quartile.
         q75: upper quartile.
-        low: lower end of the bootstrap interval of the median.
-        high: upper end of the interval.
+        low: lower end of the bootstrap interval of the median; NaN if n < `statistics.MIN_VALUES`.
+        high: upper end of the interval; NaN likewise.
     """
 
     settings: Mapping[str, Value]
@@ -61,11 +61,12 @@ def metrics(groups: Groups) -> list[str]:
 def _row(group: Group, metric: str) -> Row:
     final = group.final.get(metric, np.full(len(group.replicas), np.nan))
     q25, median, q75 = percentiles(final, QUARTILES).tolist()
-    low, high = statistics.median_interval(final)
+    n = int((~np.isnan(final)).sum())
+    low, high = statistics.median_interval(final) if n >= statistics.MIN_VALUES else (np.nan, np.nan)
     return Row(
         settings=group.settings,
         metric=metric,
-        n=int((~np.isnan(final)).sum()),
+        n=n,
         diverged=group.diverged,
         median=median,
         q25=q25,

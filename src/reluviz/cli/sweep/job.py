@@ -1,11 +1,13 @@
 """One job of a sweep, in the process in which a launcher runs it."""
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,13 +17,17 @@ from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
 from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
 from reluviz.errors import UserError
-from reluviz.files import FAILURE_FILE, write_json
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.record.settings import TARGET
 
 if TYPE_CHECKING:
     from reluviz.training.outcome import Outcome
     from reluviz.training.prepare import Prepared
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
+SCHEDULE, SCALE = f"snapshots.{TARGET}", "data.scale"
+KEPT_KEYS = {SCHEDULE: "snapshots", SCALE: SCALE}
+"""Keys whose default has changed between versions -> the key by which the command line chooses another value."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Job:
         hydra_full_error: the user's own value of HYDRA_FULL_ERROR.
         cwd: the folder in which the sweep was started; relative names of files refer to it.
         parent: the process with which the job has to end; None if there is none.
+        kept: the values of `KEPT_KEYS` in an earlier attempt, whose defaults may have been others.
     """
 
     in_this_process: bool
@@ -41,6 +48,7 @@ class Job:
     hydra_full_error: str | None
     cwd: str
     parent: int | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> float:
         """Train, and return the median loss, or infinity if there is none.
@@ -96,6 +104,7 @@ class Job:
 
         resumed = None
         if self.resuming:
+            self._keep_defaults(cfg, folder)
             # The run may have been killed before its first checkpoint or after its last one. It starts again then, from
             # the same initial weights, and draws the same minibatches.
             with suppress(UserError):
@@ -109,6 +118,34 @@ class Job:
             # progress bars of several processes would overwrite each other
             prepared.settings["callbacks"].pop("progress", None)
         return run.train(prepared, folder, checkpoint), prepared
+
+    def _keep_defaults(self, cfg: DictConfig, folder: Path) -> None:
+        """Train a job with the defaults of an earlier attempt, unless the command line chooses otherwise.
+
+        Hydra has written the job's configuration again, with what is the default now.
+        """
+        from reluviz.cli import resume
+
+        for key, value in self.kept.items():
+            chosen = any(
+                text.lstrip("+~").startswith(f"{KEPT_KEYS[key]}=") for text in HydraConfig.get().overrides.task
+            )
+            if not chosen and OmegaConf.select(cfg, key) != value:
+                OmegaConf.update(cfg, key, value)
+                resume.store_setting(folder, key, value)
+
+
+def stored_defaults(folders: Iterable[Path]) -> dict[str, str]:
+    """Return the values of `KEPT_KEYS` in the first configuration that one of the jobs' folders holds."""
+    for folder in folders:
+        try:
+            stored = yaml.safe_load((folder / CONFIG_FOLDER / "config.yaml").read_text(encoding="utf-8"))
+            kept = {SCHEDULE: str(stored["snapshots"][TARGET])}
+            return kept | ({SCALE: "none"} if config.trained_unscaled(stored) else {})
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+            # a process that was killed while Hydra wrote the file leaves an incomplete one
+            continue
+    return {}
 
 
 def one_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
 from reluviz.cli.sweep import heartbeat, results, slurm
-from reluviz.cli.sweep.job import Job, one_line
+from reluviz.cli.sweep.job import Job, one_line, stored_defaults
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
@@ -64,7 +64,8 @@ class Sweep:
     def make_job(self) -> Job:
         """Return the function for the launcher to call."""
         parent = os.getpid() if self.launcher_name == "joblib" else None
-        return Job(self.in_this_process, self.resuming, self.hydra_full_error, os.getcwd(), parent)
+        kept = stored_defaults(sorted(self.folder.iterdir())) if self.resuming else {}
+        return Job(self.in_this_process, self.resuming, self.hydra_full_error, os.getcwd(), parent, kept)
 
     def job_results(self) -> list[JobResult]:
         """Return the state of every job."""

@@ -42,8 +42,9 @@ class SnapshotLogger(L.Callback):
     the scalars with `step` = number of updates, and the pictures if it has the method `log_image` of `WandbLogger`.
 
     Args:
-        pictures: how many snapshots get the pictures fit and votes, spread evenly over the run and including the
-            first and the last; 0 for none. TensorBoard shows 10 pictures of a tag by default.
+        pictures: how many snapshots get the pictures fit and votes, spread evenly over the schedule's
+            `picture_candidates` and including the first and the last; 0 for none. TensorBoard shows 10 pictures of a
+            tag by default.
         histograms: whether to write histograms of elbows, slopes and votes.
         contributions: whether snapshots with a picture also get the matrix of all contributions.
         most_units: the largest number of units with scalars for each unit.
@@ -135,7 +136,7 @@ class SnapshotLogger(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
-        done, schedule = int(module.updates_done), data.schedule()
+        done, candidates = int(module.updates_done), data.snapshots.picture_candidates(data.updates)
         dataset = replace(data.dataset, scaling=module.scaling)
         logger = _tensorboard_logger(trainer.loggers)
         self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
@@ -146,11 +147,11 @@ class SnapshotLogger(L.Callback):
         # a module that has been trained before may start another run, or continue the run of this folder
         continues = done > 0 and logger is not None and reader.is_run(Path(logger.log_dir))
         if not continues:
-            schedule = [done, *(update for update in schedule if update > done)]
+            candidates = [done, *(update for update in candidates if update > done)]
         picture_updates: set[int] = set()
         if self.pictures and (self._writer is not None or (other_loggers is not None and other_loggers.take_pictures)):
-            places = np.linspace(0, len(schedule) - 1, min(self.pictures, len(schedule))).round().astype(int)
-            picture_updates = {schedule[i] for i in places}
+            places = np.linspace(0, len(candidates) - 1, min(self.pictures, len(candidates))).round().astype(int)
+            picture_updates = {candidates[i] for i in places}
         if self.settings is None:
             self.settings = flatten_settings(dict(module.hparams))
         if self._writer is not None and not continues:

@@ -165,9 +165,7 @@ export class App {
   /** Update the state after runs were added, removed or extended. */
   #runsChanged() {
     const { state } = this;
-    const first = state.updates.length === 0;
     state.collectUpdates();
-    if (first && state.updates.length > 2) state.scale = crowdedEarly(state.updates) ? "log" : "linear";
     state.change({});
   }
 
@@ -223,7 +221,7 @@ export class App {
       unit: state.unit,
       point: state.point,
       replica: run && run.R > 1 && state.replica ? state.replica : null,
-      scale: state.scale === "log" ? "log" : null,
+      scale: state.scale === "linear" ? "linear" : null,
       mode: state.mode === "side" ? "side" : null,
       votes: state.measure === "share" ? null : state.measure,
       slope: state.show.slope ? "1" : null,
@@ -426,14 +424,6 @@ export class App {
     this.cachedMotion = { now, i, elbow: moves.map((m) => m.elbow), jump: moves.map((m) => m.jump), factor, rate, pixelsPerMotion };
     return this.cachedMotion;
   }
-}
-
-/** Whether more than half of the snapshots are in the first tenth of the updates, where a linear axis would merge them. */
-function crowdedEarly(updates) {
-  const last = updates[updates.length - 1];
-  let early = 0;
-  for (const u of updates) early += u <= 0.1 * last;
-  return early > 0.5 * updates.length;
 }
 
 /** Show the runs of a source in an element. */

@@ -19,7 +19,7 @@ export class State {
     this.replica = 0;
     this.update = 0;
     this.followingLatest = true;
-    this.scale = "linear";
+    this.scale = "log";
     this.playing = false;
     this.speed = 1;
     this.unit = null;
