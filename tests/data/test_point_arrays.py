@@ -144,7 +144,7 @@ def test_columns_of_an_array_train_like_the_flat_arrays() -> None:
             trainer = L.Trainer(accelerator="cpu", max_epochs=1, callbacks=[logger], **off)  # type: ignore[arg-type]
             trainer.fit(ReLUModule(width=5, seeds=[0]), data)
         assert logger.latest is not None
-        losses.append(float(logger.latest.loss_train[0, 0]))
+        losses.append(float(logger.latest.loss_train))
     assert losses[0] == losses[1] < 1
 
 

@@ -294,7 +294,7 @@ def test_one_line_says_once_that_nothing_is_recorded(capfd) -> None:
     for _ in range(2):
         fitted = trainer(False)
         fitted.fit(network(), data())
-        assert fitted.callbacks[0].latest.updates == (60,)
+        assert fitted.callbacks[0].latest.update == 60
     said = [line for line in capfd.readouterr().err.splitlines() if "SnapshotLogger" in line]
     assert said == ["SnapshotLogger: nothing is recorded, because the trainer has no logger"]
 

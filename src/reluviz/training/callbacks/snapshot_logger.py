@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from reluviz.console import Console
 from reluviz.core.models import MODELS, Array, Parameters
-from reluviz.core.snapshot import RawSnapshot, Snapshots
+from reluviz.core.single_snapshot import Snapshot
+from reluviz.core.snapshot import RawSnapshot
 from reluviz.core.theory import linear
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
@@ -51,7 +52,7 @@ class SnapshotLogger(L.Callback):
     Attributes:
         not_diverged: which replicas have not diverged at the last computed snapshot, [R].
         loss: the training loss at that snapshot, [R]; None before the first.
-        last_computed: that snapshot, S = 1; None before the first.
+        last_computed: that snapshot; None before the first.
         picture_seconds: processor time spent on pictures.
 
     Raises:
@@ -95,15 +96,16 @@ class SnapshotLogger(L.Callback):
         return super().state_key
 
     @property
-    def latest(self) -> Snapshots | None:
-        """The last snapshot taken, S = 1, computed now if necessary; None before the first."""
+    def latest(self) -> Snapshot | None:
+        """The last snapshot taken, computed now if necessary; None before the first."""
         if self._queue is not None:
             self._queue.compute_pending()
         return self.last_computed
 
     @property
-    def last_computed(self) -> Snapshots | None:  # noqa: D102
-        return None if self._queue is None else self._queue.latest
+    def last_computed(self) -> Snapshot | None:  # noqa: D102
+        found = None if self._queue is None else self._queue.latest
+        return None if found is None else Snapshot(found)
 
     @property
     def loss(self) -> NDArray[np.float64] | None:  # noqa: D102
