@@ -19,7 +19,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
-from reluviz import LinearModule, PiecewiseLinearData, ReLUModule, SineData, SnapshotLogger, UserError
+from reluviz import LinearModule, PiecewiseLinearData, ReLUModule, SineData, SnapshotLogger, UserError, console
 from reluviz.analysis import load_run
 from reluviz.data.schedules import EverySchedule
 from reluviz.record import event_file, tags
@@ -290,7 +290,7 @@ def test_an_error_of_a_logger_ends_the_run(tmp_path) -> None:
 
 
 def test_one_line_says_once_that_nothing_is_recorded(capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     for _ in range(2):
         fitted = trainer(False)
         fitted.fit(network(), data())
@@ -300,14 +300,14 @@ def test_one_line_says_once_that_nothing_is_recorded(capfd) -> None:
 
 
 def test_a_trial_run_of_lightning_records_nothing_and_says_it(tmp_path, capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     trainer(CSVLogger(str(tmp_path)), pictures=2, fast_dev_run=True).fit(network(), data())
     assert "nothing is recorded" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_logger_that_records_is_not_said_to_record_nothing(tmp_path, capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     trainer(CSVLogger(str(tmp_path))).fit(network(), data())
     trainer(RunLogger(str(tmp_path / "tensorboard"))).fit(network(), data())
     assert "nothing is recorded" not in capfd.readouterr().err

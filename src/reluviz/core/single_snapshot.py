@@ -3,7 +3,7 @@
 Legend of shapes: R replicas, n recorded points, W hidden units.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class Snapshot:
     def units(self) -> Units | None:
         """The hidden units, arrays [R, W]; None for a model without hidden units."""
         units = self.stacked.units
-        return None if units is None else Units(units.elbow[0], units.slope_jump[0], units.status[0], units.counts[0])
+        return None if units is None else Units(**{one.name: getattr(units, one.name)[0] for one in fields(units)})
 
     @property
     def elbow(self) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import lightning as L
 import torch
 
+from reluviz.console import say_once
 from reluviz.data.dataset import Dataset
 from reluviz.data.point_checks import check_enough
 from reluviz.data.point_files import file
@@ -120,7 +121,10 @@ class SineData(SegmentData):
 
 
 class FileData(SegmentData):
-    """The user's own points; see `reluviz.data.file` and `SegmentData` for the arguments."""
+    """The user's own points; see `reluviz.data.file` and `SegmentData` for the arguments.
+
+    What the user should know about how a file was read is printed once, and stands in `dataset.notes`.
+    """
 
     def __init__(
         self,
@@ -132,3 +136,5 @@ class FileData(SegmentData):
         **segments: Any,
     ) -> None:
         super().__init__(file(path, test_path, x, y, decimal), **segments)
+        for line in self.dataset.notes:
+            say_once(f"FileData: {line}")

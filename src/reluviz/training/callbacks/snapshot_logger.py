@@ -1,6 +1,5 @@
 """The callback that takes snapshots of a run and has their losses, votes and elbows computed and recorded."""
 
-import functools
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
-from reluviz.console import Console
+from reluviz.console import say_once
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.single_snapshot import Snapshot
 from reluviz.core.snapshot import RawSnapshot
@@ -31,6 +30,7 @@ from reluviz.training.snapshot_queue import SnapshotQueue
 from reluviz.training.snapshot_worker import SnapshotOptions
 from reluviz.training.vote_history import VoteHistory
 
+NOTHING_IS_RECORDED = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
 OTHER_LIGHTNING = "pytorch_lightning"
 """A second package with the classes of lightning.pytorch; it does not accept subclasses of those."""
 
@@ -142,7 +142,7 @@ class SnapshotLogger(L.Callback):
         others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
         other_loggers = OtherLoggers(others) if others else None
         if logger is None and not others:
-            _say_that_nothing_is_recorded()
+            say_once(NOTHING_IS_RECORDED)
         # a module that has been trained before may start another run, or continue the run of this folder
         continues = done > 0 and logger is not None and reader.is_run(Path(logger.log_dir))
         if not continues:
@@ -243,14 +243,6 @@ def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
         if any(base.__name__ == TensorBoardLogger.__name__ for base in type(logger).__mro__):
             return logger
     return None
-
-
-@functools.cache
-def _say_that_nothing_is_recorded() -> None:
-    """Print a line to standard error, once in a process: a program may train many modules without a logger."""
-    # not with Python's logging, which Hydra switches off
-    line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def _optimum(model: str, dataset: Dataset) -> float | None:
