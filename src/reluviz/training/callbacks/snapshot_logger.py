@@ -2,6 +2,7 @@
 
 import sys
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ class SnapshotLogger(L.Callback):
         self.most_units = most_units
         self.settings = settings
         self.history = VoteHistory()
+        self._run_settings: Mapping[str, Any] = {}
+        self._last_fit: tuple[weakref.ref[L.LightningModule], Dataset] | None = None
+        self._restored = False
         self._initial_loss: Array | None = None
         self._initial_parameters: Parameters | None = None
         self._writer: RunWriter | None = None
@@ -132,10 +136,12 @@ class SnapshotLogger(L.Callback):
         initial_loss = state_dict["initial_loss"]
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
+        self._restored = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
+        self._forget_other_runs(module, data.dataset)
         done, schedule = int(module.updates_done), data.schedule()
         logger = _tensorboard_logger(trainer.loggers)
         self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
@@ -151,14 +157,14 @@ class SnapshotLogger(L.Callback):
         if self.pictures and (self._writer is not None or (other_loggers is not None and other_loggers.take_pictures)):
             places = np.linspace(0, len(schedule) - 1, min(self.pictures, len(schedule))).round().astype(int)
             picture_updates = {schedule[i] for i in places}
-        if self.settings is None:
-            self.settings = flatten_settings(dict(module.hparams))
+        settings = flatten_settings(dict(module.hparams)) if self.settings is None else self.settings
+        self._run_settings = settings
         if self._writer is not None and not continues:
             test = data.dataset.x_test is not None
-            self._writer.write_data(data.dataset, module.trained, module.seeds, self.settings)
+            self._writer.write_data(data.dataset, module.trained, module.seeds, settings)
             self._writer.write_layout(getattr(module, "width", 1), len(module.seeds), test)
-            self._writer.write_session_start(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
-            self._writer.write_text(hparams.summary_markdown(self.settings, None), 0)
+            self._writer.write_session_start(settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
+            self._writer.write_text(hparams.summary_markdown(settings, None), 0)
         options = SnapshotOptions(
             model=module.model,
             trained=module.trained,
@@ -175,6 +181,20 @@ class SnapshotLogger(L.Callback):
         self._finished = False
         self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
         self._take_snapshot(trainer, module)
+
+    def _forget_other_runs(self, module: RegressionModule, dataset: Dataset) -> None:
+        """Forget the votes and losses of earlier fits, unless this one continues the last fit or a checkpoint."""
+        last, done = self._last_fit, int(module.updates_done)
+        continues = last is not None and last[0]() is module and _have_same_points(last[1], dataset)
+        continues = continues and 0 < done >= max(self.history.updates, default=0)
+        if not continues:
+            self._initial_parameters = None
+        if continues and not self._restored and self._queue is not None:
+            self._initial_loss = self._queue.initial_loss
+        elif not self._restored:
+            self.history, self._initial_loss = VoteHistory(), None
+        self._restored = False
+        self._last_fit = weakref.ref(module), dataset
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -225,15 +245,21 @@ class SnapshotLogger(L.Callback):
             if self.pictures:
                 queue.draw_vote_history()
             queue.finish()
-            if queue.latest is None or self.settings is None:
+            if queue.latest is None:
                 return
             if self._writer is not None:
-                self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
-                self._writer.write_session_end(self.settings)
+                summary = hparams.summary_markdown(self._run_settings, queue.latest)
+                self._writer.write_text(summary, queue.latest.updates[0])
+                self._writer.write_session_end(self._run_settings)
                 self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+
+def _have_same_points(first: Dataset, second: Dataset) -> bool:
+    """Return whether two data sets have the same training points."""
+    return np.array_equal(first.x, second.x) and np.array_equal(first.y, second.y)
 
 
 def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
