@@ -86,6 +86,8 @@ class SegmentData(L.LightningDataModule):
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EverySchedule()
         check_enough(dataset.x, f"data={dataset.name}")
+        if dataset.x_test is not None:
+            check_enough(dataset.x_test, f"data={dataset.name}: x_test", min_rows=1)
         checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:
