@@ -35,7 +35,8 @@ def file(
         x: the column (or array) of the inputs, by name or by number from 0; None for the one named x, or for the first
             of two if no others hold numbers.
         y: the column of the outputs, in the same way.
-        decimal: "point" or "comma", for a file in which nothing decides it.
+        decimal: "point" or "comma", for a file in which nothing decides it; "either" if every point and every comma is
+            a decimal mark, as version 0.2.0 read files.
 
     Raises:
         UserError: if a file cannot be used; the message names the file, the place in it, and the remedy.
