@@ -184,7 +184,7 @@ def test_blocks_of_gnuplot_are_read_as_one_and_a_line_says_so(tmp_path: Path) ->
 
 NUMBERED = {
     "no name": ",time,speed\n0,0.5,2\n1,1.5,4\n",
-    "rows that were chosen": ",time,speed\n30,0.5,2\n7,1.5,4\n",
+    "rows that were sorted": ",time,speed\n1,0.5,2\n0,1.5,4\n",
     "a second time": "Unnamed: 0,time,speed\n0,0.5,2\n1,1.5,4\n",
     "R": '"","time","speed"\n"1",0.5,2\n"2",1.5,4\n',
 }
@@ -192,12 +192,17 @@ NUMBERED = {
 
 @pytest.mark.parametrize("text", NUMBERED.values(), ids=NUMBERED)
 def test_an_index_without_a_name_is_no_choice(text: str, tmp_path: Path) -> None:
-    assert read(tmp_path, text) == (*POINTS, f"x is 'time', y is 'speed', {FIRST_TWO}")
+    assert read(tmp_path, text) == (*POINTS, f"x is 'time', y is 'speed', {FIRST_TWO} beside its index")
     assert read(tmp_path, text, x=0, y="speed")[1] in ([2, 4], [4, 2])
 
 
 def test_a_column_without_a_name_that_is_no_index_is_a_choice(tmp_path: Path) -> None:
-    for text in (",a,b\n1,2,3\n1,4,5\n", ",a,b\n0.5,2,3\n1.5,4,5\n", "n,a,b\n0,2,3\n1,4,5\n"):
+    for text in (
+        ",a,b\n1990,2,3\n1991,4,5\n",
+        ",a,b\n1,2,3\n1,4,5\n",
+        ",a,b\n0.5,2,3\n1.5,4,5\n",
+        "n,a,b\n0,2,3\n1,4,5\n",
+    ):
         assert "3 columns of numbers; data.x= and data.y= choose two" in refusal(tmp_path, text)
 
 

@@ -137,6 +137,7 @@ def _read_csv(
     header = f" in its header, line {table.header_line}"
     hint = functools.partial(_hint, table)
     x, y, note = columns.choose(table.names, table.width, table.numeric_columns, wanted, where, header, hint=hint)
+    note += " beside its index" if note and table.has_index else ""
     cells = {"x": table.column(x), "y": table.column(y)}
 
     def comma_separates() -> bool:

@@ -1,6 +1,7 @@
 """Split the text of a file into a table of cells: separator, quotes, header and comment lines."""
 
 import csv
+import functools
 import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -76,13 +77,18 @@ class Table:
     def numeric_columns(self) -> list[int]:
         """Return the numbers of the columns that hold numbers, judged from an even sample of the rows.
 
-        An index is left out: a first column of different whole numbers that has no name, as pandas writes it.
+        An index is left out.
         """
         found = _numeric_columns(self.rows[:: 1 + len(self.rows) // SAMPLE], self.width)
-        is_index = found[:1] == [0] and self.names is not None and self.names[0] in NO_NAMES
-        if is_index and all(map(str.isdecimal, cells := self.column(0))) and len(set(cells)) == len(cells):
-            return found[1:]
-        return found
+        return [place for place in found if place or not self.has_index]
+
+    @functools.cached_property
+    def has_index(self) -> bool:
+        """Whether the first column has no name and counts the rows, in any order, as pandas writes it."""
+        if self.names is None or self.names[0] not in NO_NAMES:
+            return False
+        cells, counts = set(self.column(0)), range(len(self.rows) + 1)
+        return cells in (set(map(str, counts[:-1])), set(map(str, counts[1:])))
 
 
 def split(text: str, where: str, usual: Collection[str] = USUAL) -> Table:
