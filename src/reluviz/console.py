@@ -1,5 +1,6 @@
 """Terminal output that survives a closed pipe."""
 
+import functools
 import os
 import sys
 
@@ -18,3 +19,10 @@ class Console(RichConsole):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, (sys.stderr if self.stderr else sys.stdout).fileno())
         os.close(null)
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Print a line to standard error, once in a process: a program may train many modules in the same way."""
+    # not with Python's logging, which Hydra switches off
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True, markup=False)

@@ -228,8 +228,8 @@ def test_values_computed_from_the_parameters_are_the_same_as_in_0_1_0(name: str)
     f = run.predict(np.linspace(low, high, 9))
     np.testing.assert_allclose(f, wanted["prediction"], rtol=1e-12, atol=1e-14)
     last = run.snapshot()
-    assert last.updates == (run.updates[-1],) == (run.updates[run.at()],)
-    assert_same(last.loss_train[0], wanted["loss_train"][-1], False, rtol=1e-12, atol=1e-14, label="loss_train")
+    assert last.update == run.updates[-1] == run.updates[run.at()]
+    assert_same(last.loss_train, wanted["loss_train"][-1], False, rtol=1e-12, atol=1e-14, label="loss_train")
 
 
 def test_a_run_draws_its_snapshots_and_has_a_notebook_representation(tmp_path: Path) -> None:

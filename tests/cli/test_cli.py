@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from reluviz import console
 from reluviz.__main__ import main
 from reluviz.core.models import MODELS
-from reluviz.training.callbacks import ProgressBar, snapshot_logger
+from reluviz.training.callbacks import ProgressBar
 
 GOLDEN = Path(__file__).parent / "help.txt"
 COMMAND = [sys.executable, "-m", "reluviz"]
@@ -299,7 +300,7 @@ def test_callbacks_that_are_null_write_no_checkpoints_and_show_no_bar(logs, monk
 
 
 def test_a_run_without_a_logger_says_that_nothing_is_recorded(logs, capsys):
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     train_one(logs, *SHORT, "~logger")
     line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
     assert capsys.readouterr().err.splitlines() == [line]

@@ -24,6 +24,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.util import tensor_util
 
 from reluviz.__main__ import main
+from reluviz.analysis import load_run
 from reluviz.core.functions import PARAMETERS
 from reluviz.data import EarlySchedule
 
@@ -457,3 +458,56 @@ def test_damaged_settings_are_refused(
     shutil.copytree(make_run("relu", "exp=relu"), folder)
     (folder / ".hydra" / name).write_bytes(content)
     assert "the run's settings in" in refused(folder, "updates=8")
+
+
+def train_here(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["reluviz", "train", *words])
+    return main()
+
+
+OLD_FILES = {
+    "semicolons": "x;y\n1,125;1,234\n2,250;-2,345\n3,375;3,456\n",
+    "tabs": "x\ty\n1,125\t1,234\n2,250\t-2,345\n3,375\t3,456\n",
+    "points": "x;y\n1.125;1.234\n2.250;-2.345\n3.375;3.456\n",
+    "both": "x;y\n1.125;1,234\n2.250;-2.345\n3,375;3,456\n",
+}
+
+
+@pytest.mark.parametrize("text", OLD_FILES.values(), ids=OLD_FILES)
+def test_a_run_of_0_2_0_on_numbers_like_1_234_is_resumed_with_the_numbers_that_it_read(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(text)
+    words = ["+exp=relu", "model.width=3", "data=file", "data.path=a.csv", "sampler=full", *COMMON]
+    assert train_here(monkeypatch, *words, "updates=20") == 2
+    assert "data.path=a.csv: line" in capsys.readouterr().err
+    assert train_here(monkeypatch, *words, "data.decimal=either", "updates=40", "hydra.run.dir=whole") == 0
+    assert train_here(monkeypatch, *words, "data.decimal=either", "updates=20", "hydra.run.dir=run") == 0
+    settings = Path("run/.hydra/config.yaml")
+    # the settings of version 0.2.0 have no such keys
+    lines = settings.read_text().splitlines(keepends=True)
+    settings.write_text("".join(line for line in lines if line.split(":")[0] not in ("  x", "  y", "  decimal")))
+    assert "decimal" not in settings.read_text()
+    assert train_here(monkeypatch, "ckpt_path=run", "updates=40") == 0
+    run, whole = load_run("run"), load_run("whole")
+    assert run.data.x.tolist() == [1.125, 2.25, 3.375]
+    assert run.data.y.tolist() == [1.234, -2.345, 3.456]
+    assert run.updates[-1] == 40
+    np.testing.assert_array_equal(run.rows[-1], whole.rows[-1])
+
+
+def test_a_run_without_checkpoints_says_that_they_were_off(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["+exp=constant", "updates=5", "callbacks.checkpoints=null", "hydra.run.dir=run", *COMMON]
+    assert train_here(monkeypatch, *words) == 0
+    assert (
+        refused(Path("run"), "updates=8")
+        .rstrip()
+        .endswith(
+            "ckpt_path=run: this run has no checkpoint (last.ckpt is missing; the run has callbacks.checkpoints=null);"
+            " start it again"
+        )
+    )

@@ -50,7 +50,8 @@ BAD_CSV = {
     "a comment only": ("# nothing\n", "is empty; two columns of numbers are needed"),
     "a header only": ("x,y\n", "has 0 rows of data; at least 2 are needed"),
     "one row": ("x,y\n1,2\n", "has 1 row of data; at least 2 are needed"),
-    "one column without a header": ("0.1\n0.3\n", "has no header and 1 column of numbers (0); data.x= and data.y="),
+    "one column without a header": ("0.1\n0.3\n", "has no header, and 1 column of numbers; two are needed, x and y"),
+    "one column": ("x\n1\n2\n", "has no column y in its header, line 1 ('x'), and 1 column of numbers; two are needed"),
     "three columns without a header": ("1,2,3\n4,5,6\n", "has no header and 3 columns of numbers (0, 1, 2); data.x="),
     "no column y": (
         "x,z,w\n1,2,3\n",
@@ -58,7 +59,7 @@ BAD_CSV = {
     ),
     "x twice": ("x,y,x\n1,2,3\n", "has more than one column x in its header, line 1 ('x', 'y', 'x')"),
     "x twice in different case": ("x,y,X\n1,2,3\n", "has more than one column x in its header"),
-    "a header below a title": ("My data\nx,y\n1,2\n", "line 2 has 2 columns and the header 1; equal numbers are"),
+    "a single column below its name": ("Temperature\n1,5\n2,6\n", "line 2 has 2 columns and the header 1; equal"),
     "a wide header": (f"{'a,' * 500}b\n", "('a', 'a', 'a', 'a', 'a', 'a'), and 0 columns of numbers"),
     "a word": ("x,y\n1,2\n3,four\n", "line 3: y is 'four'; a plain number such as 1234.5 is needed"),
     "a word after blank lines": ("\n\nx,y\n\n1,2\nthree,4\n", "line 6: x is 'three'"),
@@ -81,11 +82,16 @@ BAD_CSV = {
     "a field too long for a CSV": (f"x,y\n1,{'a' * 200_000}\n", "is not a CSV file (field larger than field limit"),
     "null characters": ("x,y\n1,\0\n", "line 2: y is '\\x00'"),
 }
+NOT_TEXT = "is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ"
+SPREADSHEET = "is a spreadsheet; save it as 'CSV UTF-8', or as NPZ"
 BAD_BYTES = {
-    "binary junk": bytes(range(256)),
-    "latin-1": "Größe,x,y\n1,2,3\n".encode("latin-1"),
-    "UTF-16": "x,y\n1,2\n3,4\n".encode("utf-16"),
-    "an archive": b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xb5\xe1",
+    "binary junk": (bytes(range(256)), NOT_TEXT),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", NOT_TEXT),
+    "a compressed file": (b"\x1f\x8b\x08\x00abcdef", NOT_TEXT),
+    "a workbook": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xb5\xe1", SPREADSHEET),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(50), SPREADSHEET),
+    "UTF-16 that ends within a character": ("x,y\n1,2\n3,4\n".encode("utf-16")[:-1], NOT_TEXT),
+    "no text in any encoding": (b"x,y\x81\n1,2\n", NOT_TEXT),
 }
 X, Y = np.array([2.0, 0.25, 1.0]), np.array([0.5, -1e-3, 3.0])
 
@@ -123,7 +129,7 @@ GOOD_NPZ = {
 DAMAGED = "is damaged, or no NPZ file of number arrays"
 BAD_NPZ = {
     "no array y": (npz(x=X, z=Y, w=Y), "has no array y ('x', 'z', 'w'), and 3 arrays of numbers; data.x= and data.y="),
-    "no arrays": (npz(), "has no array x and no array y (nothing), and 0 arrays of numbers"),
+    "no arrays": (npz(), "has no array x and no array y (nothing), and 0 arrays of numbers; two are needed"),
     "three arrays without names": (npz(arr_0=X, arr_1=Y, arr_2=Y), "has no array x and no array y ('arr_0', 'arr_1', "),
     "a row": (npz(x=X[None], y=Y), "array x has shape (1, 3); one dimension is needed"),
     "one number": (npz(x=X, y=1.0), "array y has shape (); one dimension is needed"),
@@ -210,10 +216,10 @@ def test_an_invalid_csv_file_is_refused_in_one_line_that_names_the_place(
     assert message in error_message(path)
 
 
-@pytest.mark.parametrize("content", BAD_BYTES.values(), ids=BAD_BYTES.keys())
-def test_a_file_that_is_not_utf_8_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "message"), BAD_BYTES.values(), ids=BAD_BYTES.keys())
+def test_a_file_that_is_no_text_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = write_file(tmp_path / "a.csv", content)
-    assert error_message(path) == f"data.path={path}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ"
+    assert error_message(path) == f"data.path={path}: {message}"
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_NPZ.values(), ids=BAD_NPZ.keys())

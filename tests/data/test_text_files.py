@@ -396,7 +396,7 @@ def test_numbers_that_do_not_suit_the_chosen_mark_are_refused(tmp_path: Path) ->
     assert refusal(tmp_path, "x;y\n1;1.5\n2;3\n", decimal="comma") == (
         "line 2: y is '1.5'; with data.decimal=comma a plain number such as 1234,5 is needed"
     )
-    with pytest.raises(UserError, match=r"^data\.decimal=dot: must be one of comma, point$"):
+    with pytest.raises(UserError, match=r"^data\.decimal=dot: must be one of comma, point, either$"):
         file(write(tmp_path, "x,y\n1,2\n"), decimal="dot")
 
 

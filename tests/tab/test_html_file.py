@@ -137,8 +137,8 @@ def test_a_run_on_scaled_data_is_shown_in_the_users_units(offline: Any, tmp_path
     np.testing.assert_allclose(found["slopeJumps"], run.slope_jump[-1, 0], rtol=1e-12)
     np.testing.assert_allclose(found["net"]["w"], run.input_slope[-1, 0], rtol=1e-15)
     np.testing.assert_allclose(found["net"]["c"], run.output_bias[-1, 0], rtol=1e-15)
-    np.testing.assert_allclose(found["residual"], snapshot.residual[0, 0], rtol=1e-9)
-    np.testing.assert_allclose(found["share"], snapshot.votes.share[0, 0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["residual"], snapshot.residual[0], rtol=1e-9)
+    np.testing.assert_allclose(found["share"], snapshot.votes.share[0], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found["lossTrain"], run.loss()[-1, 0], rtol=1e-12)
     np.testing.assert_allclose(found["lossTest"], run.loss("test")[-1, 0], rtol=1e-12)
     assert found["status"] == [STATUS[code] for code in run.unit_status[-1, 0]]

@@ -46,7 +46,7 @@ def test_the_first_update_is_lr_times_the_recorded_gradient_with_elbows_on_the_p
         moved = (value[0] - value[1]) / RATE
         # the rounding of the parameters and of a sum over 200 points
         tolerance = 4 * rounding * (np.abs(value[0]).max() / RATE + 20 * np.abs(gradient[name]).max())
-        np.testing.assert_allclose(moved, gradient[name][0], rtol=0, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(moved, gradient[name], rtol=0, atol=tolerance, err_msg=name)
     # a gate decided in the other precision would be seen
     if precision == "32-true":
         other = run.snapshot(0)
@@ -54,7 +54,7 @@ def test_the_first_update_is_lr_times_the_recorded_gradient_with_elbows_on_the_p
 
         p = {name: value[0] for name, value in run.parameters.items()}
         wrong = per_sample_gradients("relu", p, run.data.x, run.data.y)["bias"].mean(1)
-        assert np.abs(wrong - other.votes.gradient["bias"][0]).max() > 100 * tolerance
+        assert np.abs(wrong - other.votes.gradient["bias"]).max() > 100 * tolerance
     norm = np.sqrt(sum(np.sum(np.square(value)) for value in gradient.values()))
     assert run.scalars("grad/norm")[1][0] == pytest.approx(norm, rel=1e-6)
 
@@ -68,10 +68,10 @@ def test_explain_says_what_the_first_snapshot_of_the_run_says(
     assert main([*words, "name=run"]) == 0
     (folder,) = Path("logs/run").iterdir()
     first, found = load_run(folder).snapshot(0), explanation(words)
-    assert found["unit_counts"] == {name: int(count[0, 0]) for name, count in first.unit_counts.items()}
+    assert found["unit_counts"] == {name: int(count[0]) for name, count in first.unit_counts.items()}
     for name, value in first.votes.gradient.items():
-        np.testing.assert_allclose(found["gradient"][name], value[0, 0], rtol=1e-12, atol=1e-15)
-    assert found["gradient_norm"] == pytest.approx(float(first.votes.gradient_norm[0, 0]), rel=1e-12)
-    assert found["effective_votes"] == pytest.approx(float(first.votes.effective[0, 0]), rel=1e-12)
-    np.testing.assert_allclose(found["points"]["vote_share"], first.votes.share[0, 0], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found["points"]["contribution_norm"], first.votes.norm[0, 0], rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(found["gradient"][name], value[0], rtol=1e-12, atol=1e-15)
+    assert found["gradient_norm"] == pytest.approx(float(first.votes.gradient_norm[0]), rel=1e-12)
+    assert found["effective_votes"] == pytest.approx(float(first.votes.effective[0]), rel=1e-12)
+    np.testing.assert_allclose(found["points"]["vote_share"], first.votes.share[0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["points"]["contribution_norm"], first.votes.norm[0], rtol=1e-9, atol=1e-15)

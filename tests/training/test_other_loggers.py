@@ -19,7 +19,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
-from reluviz import LinearModule, PiecewiseLinearData, ReLUModule, SineData, SnapshotLogger, UserError
+from reluviz import LinearModule, PiecewiseLinearData, ReLUModule, SineData, SnapshotLogger, UserError, console
 from reluviz.analysis import load_run
 from reluviz.data.schedules import EverySchedule
 from reluviz.record import event_file, tags
@@ -290,24 +290,24 @@ def test_an_error_of_a_logger_ends_the_run(tmp_path) -> None:
 
 
 def test_one_line_says_once_that_nothing_is_recorded(capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     for _ in range(2):
         fitted = trainer(False)
         fitted.fit(network(), data())
-        assert fitted.callbacks[0].latest.updates == (60,)
+        assert fitted.callbacks[0].latest.update == 60
     said = [line for line in capfd.readouterr().err.splitlines() if "SnapshotLogger" in line]
     assert said == ["SnapshotLogger: nothing is recorded, because the trainer has no logger"]
 
 
 def test_a_trial_run_of_lightning_records_nothing_and_says_it(tmp_path, capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     trainer(CSVLogger(str(tmp_path)), pictures=2, fast_dev_run=True).fit(network(), data())
     assert "nothing is recorded" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_logger_that_records_is_not_said_to_record_nothing(tmp_path, capfd) -> None:
-    snapshot_logger._say_that_nothing_is_recorded.cache_clear()
+    console.say_once.cache_clear()
     trainer(CSVLogger(str(tmp_path))).fit(network(), data())
     trainer(RunLogger(str(tmp_path / "tensorboard"))).fit(network(), data())
     assert "nothing is recorded" not in capfd.readouterr().err
@@ -372,6 +372,124 @@ def test_a_new_module_begins_another_run_in_the_same_folder(tmp_path) -> None:
     assert np.array_equal(run.data.y, sine.dataset.y)
 
 
+def fit_again(logger: SnapshotLogger, module: L.LightningModule, points: Any, folder: Path, **arguments: Any) -> Path:
+    silent = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    options = {"accelerator": "cpu", "max_epochs": 1, "log_every_n_steps": 0} | silent
+    loggers = TensorBoardLogger(str(folder), "", "")
+    L.Trainer(logger=loggers, callbacks=[logger], **options).fit(module, points, **arguments)
+    return folder
+
+
+def votes_of(logger: SnapshotLogger) -> tuple[list[int], np.ndarray]:
+    return logger.history.updates, np.array(logger.history.norms)
+
+
+def test_a_logger_that_is_used_again_forgets_the_module_before(tmp_path) -> None:
+    again, once = SnapshotLogger(pictures=2), SnapshotLogger(pictures=2)
+    fit_again(again, LinearModule(seeds=[3]), data(90), tmp_path / "first")
+    folder = fit_again(again, network(width=4), data(60), tmp_path / "again")
+    wanted = fit_again(once, network(width=4), data(60), tmp_path / "once")
+    assert votes_of(again)[0] == UPDATES
+    assert np.array_equal(votes_of(again)[1], votes_of(once)[1])
+    # settings, limits of divergence, pictures: all that is recorded is that of a new logger
+    assert again.settings is None
+    assert load_run(folder).settings == load_run(wanted).settings
+    assert load_run(folder).settings["width"] == 4
+    assert again._queue is not None
+    assert once._queue is not None
+    assert np.array_equal(again._queue.initial_loss, once._queue.initial_loss)
+    assert recorded_pictures(folder) == recorded_pictures(wanted)
+
+
+def recorded_pictures(folder: Path) -> dict[tuple[str, int], bytes]:
+    return {
+        (value.tag, event.step): value.image.encoded_image_string
+        for path in event_file.event_files(folder)
+        for event in event_file.read_events(path)
+        for value in event.summary.value
+        if value.HasField("image")
+    }
+
+
+def test_a_logger_that_is_used_again_forgets_other_points(tmp_path) -> None:
+    module, logger = network(), SnapshotLogger(pictures=0)
+    fit_again(logger, module, data(30), tmp_path / "first")
+    sine = SineData(n=50, updates=60, snapshots=EverySchedule(every=3))
+    fit_again(logger, module, sine, tmp_path / "second")
+    assert logger.history.updates == [update for update in UPDATES if update >= 30]
+    assert {len(norms) for norms in logger.history.norms} == {50}
+
+
+def test_a_logger_that_is_used_again_continues_the_same_module(tmp_path) -> None:
+    module, parts, whole = network(), SnapshotLogger(pictures=0), SnapshotLogger(pictures=0)
+    for updates in (30, 60):
+        fit_again(parts, module, data(updates), tmp_path / "parts")
+    fit_again(whole, network(), data(60), tmp_path / "whole")
+    assert votes_of(parts)[0] == votes_of(whole)[0] == UPDATES
+    assert np.array_equal(votes_of(parts)[1], votes_of(whole)[1])
+    assert parts._queue is not None
+    assert whole._queue is not None
+    assert np.array_equal(parts._queue.initial_loss, whole._queue.initial_loss)
+
+
+def test_a_logger_that_is_used_again_continues_a_checkpoint(tmp_path) -> None:
+    class Save(L.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+            if int(pl_module.updates_done) == 27:
+                trainer.save_checkpoint(tmp_path / "some.ckpt")
+
+    trainer(TensorBoardLogger(str(tmp_path / "whole"), "", ""), callbacks=[Save()]).fit(network(), data())
+    logger = SnapshotLogger(pictures=0)
+    fit_again(logger, network(width=4), data(90), tmp_path / "other")
+    fit_again(logger, network(), data(), tmp_path / "resumed", ckpt_path=tmp_path / "some.ckpt", weights_only=True)
+    assert logger.history.updates == UPDATES
+
+
+REPLICAS = list(range(10))
+
+
+@pytest.mark.parametrize("seeds", [[0], REPLICAS], ids=["one", "ten"])
+def test_a_csv_logger_of_a_resumed_run_holds_every_scalar_of_every_snapshot(tmp_path, seeds) -> None:
+    trainer(RunLogger(str(tmp_path / "whole"))).fit(network(seeds=seeds), data())
+    first = trainer(CSVLogger(str(tmp_path), "csv", 0), callbacks=[SaveAndStop(27, tmp_path / "some.ckpt")])
+    with pytest.raises(SystemExit):
+        first.fit(network(seeds=seeds), data())
+    loggers = [CSVLogger(str(tmp_path), "csv", 1), RunLogger(str(tmp_path / "resumed"))]
+    trainer(loggers).fit(network(seeds=seeds), data(), ckpt_path=tmp_path / "some.ckpt", weights_only=True)
+    parts = [csv_rows(tmp_path / "csv" / f"version_{version}") for version in (0, 1)]
+    wanted = tensorboard_rows(tmp_path / "whole")
+    assert [list(part) for part in parts] == [
+        [update for update in UPDATES if update <= 27],
+        [update for update in UPDATES if update >= 27],
+    ]
+    assert parts[0] | parts[1] == wanted
+    assert parts[1] == tensorboard_rows(tmp_path / "resumed")
+
+
+class SaveAndStop(L.Callback):
+    def __init__(self, update: int, path: Path) -> None:
+        self.update, self.path = update, path
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if int(pl_module.updates_done) == self.update:
+            trainer.save_checkpoint(self.path)
+            raise KeyboardInterrupt
+
+
+def test_a_csv_logger_holds_every_scalar_of_ten_replicas(tmp_path) -> None:
+    loggers = [RunLogger(str(tmp_path / "tensorboard")), CSVLogger(str(tmp_path), "csv", "")]
+    trainer(loggers).fit(network(seeds=REPLICAS), data())
+    found = csv_rows(tmp_path / "csv")
+    assert list(found) == UPDATES
+    assert found == tensorboard_rows(tmp_path / "tensorboard")
+    run = load_run(tmp_path / "tensorboard")
+    for quantile, end in ((0.25, "/q25"), (0.5, ""), (0.75, "/q75")):
+        for which in ("train", "test"):
+            wanted = np.quantile(run.loss(which), quantile, axis=1)
+            logged = [found[update][f"loss/{which}{end}"] for update in UPDATES]
+            np.testing.assert_allclose(logged, wanted, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_trainer_of_pytorch_lightning_is_refused_in_one_line() -> None:
     other = pytest.importorskip("pytorch_lightning")
@@ -401,10 +519,11 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from reluviz import PiecewiseLinearData, ReLUModule, SnapshotLogger
 from reluviz.data.schedules import EverySchedule
 
-loggers = [WandbLogger(offline=True, save_dir="."), *([CSVLogger(".", "csv", "")] if "both" in sys.argv else [])]
+_, which, seeds, checkpoint = sys.argv
+loggers = [WandbLogger(offline=True, save_dir="."), *([CSVLogger(".", "csv", "")] if which == "both" else [])]
 trainer = L.Trainer(accelerator="cpu", max_epochs=1, callbacks=[SnapshotLogger(pictures=2)], logger=loggers)
 data = PiecewiseLinearData(updates=60, snapshots=EverySchedule(every=3))
-trainer.fit(ReLUModule(width=3, seeds=[0]), data)
+trainer.fit(ReLUModule(width=3, seeds=json.loads(seeds)), data, ckpt_path=checkpoint or None, weights_only=True)
 """
 
 
@@ -434,23 +553,30 @@ def wandb_history(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("which", ["alone", "both"])
-def test_wandb_offline_holds_every_scalar_and_picture(tmp_path, which) -> None:
+@pytest.mark.parametrize(
+    ("which", "seeds", "start"), [("alone", [0], 0), ("both", [0], 0), ("both", REPLICAS, 0), ("both", REPLICAS, 27)]
+)
+def test_wandb_offline_holds_every_scalar_and_picture(tmp_path, which, seeds, start) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed")
-    trainer(RunLogger(str(tmp_path / "tensorboard"))).fit(network(), data())
+    checkpoint = tmp_path / "some.ckpt"
+    trainer(RunLogger(str(tmp_path / "tensorboard"))).fit(network(seeds=seeds), data())
+    if start:
+        with pytest.raises(SystemExit):
+            trainer(False, callbacks=[SaveAndStop(start, checkpoint)]).fit(network(seeds=seeds), data())
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONFIG_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", WITH_WANDB, which]
+    command = [sys.executable, "-c", WITH_WANDB, which, json.dumps(seeds), str(checkpoint) if start else ""]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    wanted = tensorboard_rows(tmp_path / "tensorboard")
+    wanted = {update: row for update, row in tensorboard_rows(tmp_path / "tensorboard").items() if update >= start}
+    every_tag = set().union(*wanted.values())
     rows: Rows = {}
     pictures = []
     for entry in wandb_history(path):
         update = entry["trainer/global_step"]
-        rows.setdefault(update, {}).update({tag: value for tag, value in entry.items() if tag in wanted[60]})
+        rows.setdefault(update, {}).update({tag: value for tag, value in entry.items() if tag in every_tag})
         pictures += [(tag, update) for tag in (tags.FIT, tags.VOTES, tags.VOTES_HISTORY) if f"{tag}/filenames" in entry]
     assert rows == wanted
-    both = [(tag, update) for update in (0, 60) for tag in (tags.FIT, tags.VOTES)]
+    both = [(tag, update) for update in (start, 60) for tag in (tags.FIT, tags.VOTES)]
     assert pictures == [*both, (tags.VOTES_HISTORY, 60)]
     assert len(list(path.parent.glob("files/media/images/**/*.png"))) == 5
     if which == "both":

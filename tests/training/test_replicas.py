@@ -81,9 +81,9 @@ def test_the_parameters_of_all_replicas_and_the_votes_of_the_first_are_recorded(
     assert len(np.unique(run.rows[-1], axis=0)) == R
     assert run.votes.shape == (4, MAX_SHOWN_REPLICAS, 3, 200)
     computed = run.snapshot(10).votes
-    assert computed.share.shape == (1, R, 200)
+    assert computed.share.shape == (R, 200)
     for name, recorded in (("residual", run.residual), ("norm", run.norm), ("share", run.vote_share)):
-        np.testing.assert_allclose(getattr(computed, name)[0, :MAX_SHOWN_REPLICAS], recorded[2], rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(getattr(computed, name)[:MAX_SHOWN_REPLICAS], recorded[2], rtol=1e-6, atol=1e-12)
     assert run.contributions(10)["bias"].shape == (R, 200, 8)
 
 

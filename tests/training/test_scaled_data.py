@@ -171,9 +171,9 @@ def test_quantities_in_the_users_units_equal_a_conversion_by_hand(tmp_path: Path
         np.testing.assert_allclose(recorded, np.median(run.loss(which), axis=1), rtol=1e-6)
     np.testing.assert_allclose(run.residual / sy, (f(x) - y) / sy, rtol=0, atol=1e-6)
     snapshot = run.snapshot()
-    np.testing.assert_allclose((snapshot.residual[0] / sy), (f(x)[-1] - y) / sy, **close)
-    np.testing.assert_allclose((snapshot.elbow[0] - x0) / sx, (-b / w)[-1], **close)
-    np.testing.assert_allclose(snapshot.input_slope[0] * sx, w[-1], **close)
+    np.testing.assert_allclose((snapshot.residual / sy), (f(x)[-1] - y) / sy, **close)
+    np.testing.assert_allclose((snapshot.elbow - x0) / sx, (-b / w)[-1], **close)
+    np.testing.assert_allclose(snapshot.input_slope * sx, w[-1], **close)
     # the module predicts in the user's units, and the plain network of torch too
     at = torch.tensor(x_test)
     np.testing.assert_allclose((module(at).numpy(force=True) - f(x_test)[-1]) / sy, 0, **close)
@@ -448,7 +448,7 @@ def test_explain_has_elbows_and_losses_in_the_users_units(here: Path, capsys: py
     np.testing.assert_allclose(found["units"]["elbow"], run.elbow[0, 0], rtol=1e-12)
     np.testing.assert_allclose(found["units"]["input_slope"], run.input_slope[0, 0], rtol=1e-12)
     np.testing.assert_allclose(found["loss/train"], run.loss()[0, 0], rtol=1e-9)
-    np.testing.assert_allclose(found["points"]["residual"], run.snapshot(0).residual[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(found["points"]["residual"], run.snapshot(0).residual[0], rtol=1e-6)
     np.testing.assert_allclose(found["points"]["vote_share"], run.vote_share[0, 0], rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(found["gradient_norm"], run.scalars("grad/norm")[1][0], rtol=1e-5)
     assert "trains on u = (x - 1e+09)" in found["notes"][-1]

@@ -95,7 +95,7 @@ class LatestReader(L.Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         if batch_idx % self.every == 0:
-            self.seen.append((int(pl_module.updates_done), self.logger.latest.updates[0]))
+            self.seen.append((int(pl_module.updates_done), self.logger.latest.update))
 
 
 def train(folder: Path, updates: int = 300, every: int = 3, pictures: int = 2, callbacks=()) -> SnapshotLogger:
@@ -130,7 +130,7 @@ def test_every_snapshot_is_recorded_when_several_are_computed_together(tmp_path,
     logger = train(tmp_path)
     wanted = [0, 1, *range(3, 301, 3)]
     assert load_run(tmp_path).updates.tolist() == wanted
-    assert logger.latest.updates == (300,)
+    assert logger.latest.update == 300
     assert sum(together) == len(wanted)
     # the first snapshot does not wait, because the time of the second is unknown
     assert together[0] == 1

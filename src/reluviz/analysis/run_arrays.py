@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from reluviz.core import elbows
 from reluviz.core.functions import mean_squared_error, user_parameters, user_predict
 from reluviz.core.models import MODELS, Parameters
-from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots, is_large
+from reluviz.core.single_snapshot import Snapshot
+from reluviz.core.snapshot import RawSnapshot, compute_snapshots, is_large
 from reluviz.data.dataset import Array, Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
@@ -221,8 +222,8 @@ class RunArrays:
         nearest = " and ".join(f"{found:,}" for found in known[max(0, index - 1) : index + 1])
         raise UserError(f"update {update:,}: {self.folder} has no snapshot there; nearest: {nearest}")
 
-    def snapshot(self, update: int | None = None) -> Snapshots:
-        """Return all quantities that follow from the parameters at one snapshot, S = 1; by default at the last one.
+    def snapshot(self, update: int | None = None) -> Snapshot:
+        """Return all quantities that follow from the parameters at one snapshot; by default at the last one.
 
         The loss of the minibatch does not follow from the parameters: it is NaN.
 
@@ -239,11 +240,11 @@ class RunArrays:
         (snapshots,) = compute_snapshots(
             self.model, [raw], self.trained, self.data, None, load_compiled_votes, self.precision
         )
-        return snapshots
+        return Snapshot(snapshots)
 
     def contributions(self, update: int | None = None) -> dict[str, Array]:
         """Return c_i = g_i / N of the recorded samples, as trained: trained name -> [R, n] or [R, n, W]."""
-        return {name: value[0] for name, value in self.snapshot(update).contributions().items()}
+        return self.snapshot(update).contributions()
 
     def predict(self, x: ArrayLike, update: int | None = None) -> Array:
         """Return f(x), the learned function of the user's x, [R, len(x)], after `update` updates; by default the last.

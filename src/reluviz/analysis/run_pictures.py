@@ -70,15 +70,15 @@ def _draw(picture: Any, run: "RunArrays", index: int, replica: int) -> bytes:
     from reluviz.plots import FitPicture
 
     snapshot = run.snapshot(int(run.updates[index]))
-    parameters = {name: value[0, replica] for name, value in snapshot.parameters.items()}
+    parameters = {name: value[replica] for name, value in snapshot.parameters.items()}
     png: bytes
     if isinstance(picture, FitPicture):
-        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[0, replica])}
+        losses = {tags.LOSS_TRAIN: float(snapshot.loss_train[replica])}
         if snapshot.loss_test is not None:
-            losses[tags.LOSS_TEST] = float(snapshot.loss_test[0, replica])
-        png = picture.png(parameters, snapshot.updates[0], losses)
+            losses[tags.LOSS_TEST] = float(snapshot.loss_test[replica])
+        png = picture.png(parameters, snapshot.update, losses)
     else:
         votes = (snapshot.votes.share, snapshot.votes.norm, snapshot.residual)
-        shares, norms, residuals = (value[0, replica] for value in votes)
-        png = picture.png(parameters, snapshot.updates[0], shares, norms, residuals, run.data.x[run.recorded])
+        shares, norms, residuals = (value[replica] for value in votes)
+        png = picture.png(parameters, snapshot.update, shares, norms, residuals, run.data.x[run.recorded])
     return png

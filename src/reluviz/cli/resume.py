@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
+from reluviz.data.decimal_marks import EITHER
 from reluviz.errors import UserError
 from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write, typed_path
 from reluviz.record.settings import leaves
@@ -53,11 +54,6 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     checkpoint = place / CHECKPOINTS_FOLDER / "last.ckpt" if place.is_dir() else place
     if not (folder / CONFIG_FOLDER / "config.yaml").is_file():
         raise UserError(f"{setting}: belongs to no run (there is no .hydra/config.yaml in {folder})")
-    if not checkpoint.is_file():
-        raise UserError(
-            f"{setting}: this run has no checkpoint ({checkpoint.name} is missing; the first one is written after a"
-            " second); start it again"
-        )
     try:
         stored = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
         hydra = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra
@@ -68,6 +64,11 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged")
     if config.trained_unscaled(stored):
         stored.data.scale = "none"
+    if not checkpoint.is_file():
+        checkpoints_off = OmegaConf.select(stored, "callbacks.checkpoints") is None
+        why = "the run has callbacks.checkpoints=null" if checkpoints_off else "the first one is written after a second"
+        raise UserError(f"{setting}: this run has no checkpoint ({checkpoint.name} is missing; {why}); start it again")
+    _read_files_as_recorded(stored)
     cfg = stored.copy()
     for override in config.parse(overrides):
         if override.is_sweep_override():
@@ -97,6 +98,12 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
             f"{setting}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"
         )
     return ResumedRun(plan, folder, checkpoint)
+
+
+def _read_files_as_recorded(stored: DictConfig) -> None:
+    """Give the settings of a run of version 0.2.0 or earlier, which have no data.decimal, the marks that it read."""
+    if str(OmegaConf.select(stored, "data._target_")).endswith(".file") and "decimal" not in stored.data:
+        stored.data.decimal = EITHER
 
 
 def store_updates(resumed: ResumedRun) -> None:

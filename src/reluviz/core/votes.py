@@ -239,8 +239,8 @@ class VoteTotals:
         """Return S R replicas as R replicas of S snapshots: [S R, ...] becomes [S, R, ...]."""
         return self._map_arrays(lambda value: value.reshape(snapshots, -1, *value.shape[1:]))
 
-    def subset(self, chosen: slice) -> "VoteTotals":
-        """Return the chosen entries of the first axis."""
+    def subset(self, chosen: slice | int) -> "VoteTotals":
+        """Return the chosen entries of the first axis; without this axis for a single one."""
         return self._map_arrays(lambda value: value[chosen])
 
     def _map_arrays(self, change: Callable[[Array], Array]) -> "VoteTotals":

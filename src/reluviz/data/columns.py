@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from reluviz.data.point_checks import shown
+from reluviz.data.rows_without_numbers import folded
 from reluviz.errors import UserError
 
 Wanted = str | int | None
@@ -16,6 +17,7 @@ def choose(
     where: str,
     place: str,
     noun: str = "column",
+    hint: Callable[[], str] = str,
 ) -> tuple[int, int, str]:
     """Return the numbers of the columns x and y, and a line that says which they are if the user need not know.
 
@@ -28,6 +30,7 @@ def choose(
         where: the file, for error messages.
         place: where the names stand, for error messages.
         noun: what a column is called, for error messages.
+        hint: returns what may be wrong with the other columns, for an error message about too few numbers.
 
     Raises:
         UserError: if there is no such column, or more than one.
@@ -50,6 +53,9 @@ def choose(
         if len(left) != found.count(None) or len(numbers) != 2:
             missing = [f"no {noun} {key}" for key, one in zip("xy", found, strict=True) if one is None]
             kind = f"{len(numbers)} {noun}{'s' * (len(numbers) != 1)} of numbers"
+            if len(numbers) < 2:
+                has = " and ".join(missing) + f"{place} ({shown(list(names))})" if names is not None else "no header"
+                raise UserError(f"{where}: has {has}, and {kind}; two are needed, x and y{hint()}")
             if names is None:
                 raise UserError(
                     f"{where}: has no header and {kind} ({', '.join(map(str, numbers[:6]))}); data.x= and data.y= "
@@ -86,11 +92,7 @@ def _named(names: Sequence[str], width: int, wanted: str | int, where: str) -> i
 
 def _matches(names: Sequence[str], wanted: str) -> list[int]:
     """Return the columns of this name, in any case and with any blanks."""
-    return [place for place, name in enumerate(names) if _folded(name) == _folded(wanted)]
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    return [place for place, name in enumerate(names) if folded(name) == folded(wanted)]
 
 
 def _either(places: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import lightning as L
 import torch
 
+from reluviz.console import say_once
 from reluviz.data.dataset import Dataset
 from reluviz.data.point_checks import check_enough
 from reluviz.data.point_files import file
@@ -85,6 +86,8 @@ class SegmentData(L.LightningDataModule):
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EarlySchedule()
         check_enough(dataset.x, f"data={dataset.name}")
+        if dataset.x_test is not None:
+            check_enough(dataset.x_test, f"data={dataset.name}: x_test", min_rows=1)
         checked_batch(self.sampler, len(dataset.x))
 
     def schedule(self) -> list[int]:
@@ -120,7 +123,10 @@ class SineData(SegmentData):
 
 
 class FileData(SegmentData):
-    """The user's own points; see `reluviz.data.file` and `SegmentData` for the arguments."""
+    """The user's own points; see `reluviz.data.file` and `SegmentData` for the arguments.
+
+    What the user should know about how a file was read is printed once, and stands in `dataset.notes`.
+    """
 
     def __init__(
         self,
@@ -133,3 +139,5 @@ class FileData(SegmentData):
         **segments: Any,
     ) -> None:
         super().__init__(file(path, test_path, x, y, decimal, scale), **segments)
+        for line in self.dataset.notes:
+            say_once(f"FileData: {line}")

@@ -58,7 +58,7 @@ class Dataset:
     def __post_init__(self) -> None:
         where = f"data={self.name}"
         check_value("data.scale", self.scale)
-        pairs = [("x", "y")] if self.x_test is None else [("x", "y"), ("x_test", "y_test")]
+        pairs = [("x", "y")] if self.x_test is None and self.y_test is None else [("x", "y"), ("x_test", "y_test")]
         for names in pairs:
             self._check(names, where)
 

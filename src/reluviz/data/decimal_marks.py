@@ -30,10 +30,22 @@ BITS = {decimal: sum(1 << i for i, one in enumerate(READINGS) if one[0] == decim
 """Decimal mark -> its readings, as bits."""
 EVERY_READING = BITS["point"] | BITS["comma"]
 _PLAIN = {
-    decimal: re.compile(rf"[+-]?(?:1+(?:[{mark}]1*)?|[{mark}]1+)(?:[eE][+-]?1+)?") for decimal, mark in MARKS.items()
+    decimal: re.compile(rf"[+-]?(?:1+(?:[{mark}]1*)?|[{mark}]1+)(?:[eE][+-]?1+|[dD][+-]1+)?")
+    for decimal, mark in MARKS.items()
 }
 _GROUPED = [re.compile(rf"[+-]?1{{1,3}}(?:[{between}]111)+(?:[{MARKS[decimal]}]1*)?") for decimal, between in READINGS]
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+EITHER = "either"
+"""A value of data.decimal: every point and every comma is a decimal mark, as version 0.2.0 read files."""
+_DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?!\d).*|\d{1,2}:\d\d(?!\d).*")
+_NEGATIVE = re.compile(r"\([\d.,]+\)")
+"""As in accounts."""
+_BRACKET = re.compile(r"[\[{(].*\d.*|.*\d\s*[\]})]+")
+"""Of a list as in JSON or Python."""
+_WITH_UNIT = re.compile(
+    r"([$€£¥₹]|[^\W\d_]{1,3})?\s*([+-]?[\d.,]+)\s*([$€£¥₹]|[%‰°]?(?:[^\W\d_]{1,9}(?:/[^\W\d_]{1,9})?)?)"
+)
+"""A currency, a number, and a currency or a unit."""
 _DIGITS = str.maketrans("0123456789" + MINUS, "1111111111-")
 
 
@@ -61,6 +73,23 @@ def is_missing(cell: str) -> bool:
     return cell.lower() in MISSING
 
 
+def remedy(cell: str) -> str:
+    """Return what to do about a cell that is no number; nothing if there is no hint."""
+    if is_missing(cell):
+        return "leave out rows in which a number is missing"
+    if len(cell) > LONGEST_NUMBER:
+        return ""
+    if _DATE.fullmatch(cell):
+        return "give dates and times as numbers, such as years or hours"
+    if _NEGATIVE.fullmatch(cell):
+        return "give negative numbers with -"
+    if _BRACKET.fullmatch(cell):
+        return "give rows such as 1.5,2 without brackets"
+    if (found := _WITH_UNIT.fullmatch(cell)) and readings_of(found[2]) and (found[1] or found[3]):
+        return f"leave out {' and '.join(repr(sign) for sign in (found[1], found[3]) if sign)}"
+    return ""
+
+
 def holds_numbers(cells: Iterable[str]) -> bool:
     """Return whether more than half of the cells that are not missing are numbers, in any reading."""
     given = [readings_of(cell) != 0 for cell in cells if not is_missing(cell)]
@@ -83,13 +112,16 @@ def read_numbers(
         columns: name -> cells, for each column that is read.
         lines: the line of each row in the file.
         where: the file, for error messages.
-        decimal: "point" or "comma", if the user has said so.
+        decimal: "point", "comma" or "either", if the user has said so.
         others: the cells of further columns; they decide only if the columns that are read leave a choice.
         comma_separates: returns whether commas separate columns and none stands within a cell, so none is decimal.
 
     Raises:
         UserError: if a cell is no number, if two cells have no reading in common, or if nothing decides the reading.
     """
+    if decimal == EITHER:
+        columns = {name: [cell.replace(",", ".") for cell in cells] for name, cells in columns.items()}
+        decimal = "point"
     allowed = _common_readings(columns, lines, where, decimal)
     note = ""
     if (place := _undecided(columns, allowed)) is not None:
@@ -132,7 +164,8 @@ def _common_readings(
                 raise UserError(f"{place}{earlier}; a file needs one decimal mark, and one mark between thousands")
             example = f"with data.decimal={decimal} " if decimal and mask else ""
             number = "1234,5" if decimal == "comma" else "1234.5"
-            raise UserError(f"{place}; {example}a plain number such as {number} is needed")
+            more = f" ({remedy(cell)})" if remedy(cell) and not example else ""
+            raise UserError(f"{place}; {example}a plain number such as {number} is needed{more}")
     return allowed
 
 
@@ -155,16 +188,22 @@ def _values(cells: Sequence[str], allowed: int) -> Array:
             return np.array(list(map(float, cells)), dtype=np.float64)
         except ValueError:
             # it has marks between thousands
-            return np.array([_value(cell, "point", allowed) for cell in cells], dtype=np.float64)
-    return np.array([_value(cell, "comma", allowed) for cell in cells], dtype=np.float64)
+            pass
+    plain = _plain_digits("point" if allowed & BITS["point"] else "comma", allowed)
+    return np.array([float(cell.translate(plain)) for cell in cells], dtype=np.float64)
 
 
 def _value(cell: str, decimal: str, allowed: int) -> float:
     """Return a cell's number, read with this decimal mark."""
-    suitable = [marks for i, (one, marks) in enumerate(READINGS) if one == decimal and allowed >> i & 1]
-    thousands = "".join(suitable)
-    text = "".join(character for character in cell if character not in thousands)
-    return float(text.replace(MINUS, "-").replace(MARKS[decimal], "."))
+    return float(cell.translate(_plain_digits(decimal, allowed)))
+
+
+def _plain_digits(decimal: str, allowed: int) -> dict[int, str | None]:
+    """Return the translation of a cell to a number as Python reads it."""
+    thousands = [marks for i, (one, marks) in enumerate(READINGS) if one == decimal and allowed >> i & 1]
+    without: dict[int, str | None] = {ord(mark): None for mark in "".join(thousands)}
+    # Fortran writes 1.5D+03
+    return without | {ord(MARKS[decimal]): ".", ord(MINUS): "-", ord("D"): "e", ord("d"): "e"}
 
 
 def _conflict(columns: Mapping[str, Sequence[str]], lines: Sequence[int], last: int, mask: int) -> str:

@@ -1,5 +1,6 @@
 """The checks of points that are the same for files, for lists on the command line and for arrays in Python."""
 
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -23,16 +24,24 @@ def checked_column(values: Any, name: str, where: str) -> Array:
         UserError: if it holds something else; the message names the place.
     """
     try:
-        column = np.asarray(values)
+        # a tensor with a gradient has values too
+        column = np.asanyarray(values.detach().cpu() if callable(getattr(values, "detach", None)) else values)
     except (ValueError, TypeError, RuntimeError) as error:
-        # lists of lists of different lengths, tensors with a gradient
+        # lists of lists of different lengths, tensors of types that NumPy lacks
         raise UserError(f"{where}: {name} is no column of numbers ({' '.join(str(error).split())[:120]})") from error
+    # NumPy would take what lies below the mask
+    if isinstance(column, np.ma.MaskedArray) and (masked := np.flatnonzero(np.ma.getmaskarray(column))).size:
+        raise UserError(f"{where}: {name}[{masked[0]}] is masked; finite numbers are needed")
+    column = np.asarray(column)
     if column.dtype.kind == "O":
         # columns of tables hold numbers as objects if a value is missing
         for place, value in enumerate(column.ravel()):
-            if not isinstance(value, Real):
+            if not isinstance(value, Real | Decimal):
                 raise UserError(f"{where}: {name}[{place}] is {shown([str(value)])}; finite numbers are needed")
-        column = column.astype(np.float64)
+        try:
+            column = column.astype(np.float64)
+        except OverflowError as error:
+            raise UserError(f"{where}: {name} holds a number beyond float64; finite numbers are needed") from error
     if column.dtype.kind not in "biuf":
         raise UserError(f"{where}: array {name} holds {column.dtype.name}; numbers are needed")
     if column.ndim == 2 and column.shape[1] == 1:

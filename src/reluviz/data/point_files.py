@@ -1,5 +1,6 @@
 """Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
+import functools
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from reluviz.data import columns, decimal_marks, text_table
+from reluviz.data import columns, decimal_marks, rows_without_numbers, text_encoding, text_table
 from reluviz.data.dataset import Array, Dataset
-from reluviz.data.point_checks import check_enough, checked_pair, sorted_points
+from reluviz.data.decimal_marks import is_missing, readings_of
+from reluviz.data.point_checks import check_enough, checked_pair, shown, sorted_points
 from reluviz.data.ranges import check_value
 from reluviz.errors import UserError
 from reluviz.files import typed_path
@@ -37,7 +39,8 @@ def file(
         x: the column (or array) of the inputs, by name or by number from 0; None for the one named x, or for the first
             of two if no others hold numbers.
         y: the column of the outputs, in the same way.
-        decimal: "point" or "comma", for a file in which nothing decides it.
+        decimal: "point" or "comma", for a file in which nothing decides it; "either" if every point and every comma is
+            a decimal mark, as version 0.2.0 read files.
         scale: "auto" to train in units in which step sizes like the course's suit the points; "none" to train in the
             units of the file. See `Dataset`.
 
@@ -152,14 +155,13 @@ def _read_npz(path: Path, where: str, wanted: tuple[columns.Wanted, columns.Want
 def _read_csv(
     path: Path, where: str, wanted: tuple[columns.Wanted, columns.Wanted], decimal: str | None
 ) -> tuple[Array, Array, str]:
-    try:
-        # utf-8-sig: spreadsheets often write a byte-order mark before the first column's name
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}: is not text in UTF-8; save it as 'CSV UTF-8', or as NPZ") from error
-    table = text_table.split(text, where)
+    text, encoding_note = text_encoding.decode(path.read_bytes(), where)
+    usual = {rows_without_numbers.folded(str(name)) for name in wanted if name is not None}
+    table = text_table.split(text, where, {*text_table.USUAL, *usual})
     header = f" in its header, line {table.header_line}"
-    x, y, note = columns.choose(table.names, table.width, table.numeric_columns, wanted, where, header)
+    hint = functools.partial(_hint, table)
+    x, y, note = columns.choose(table.names, table.width, table.numeric_columns, wanted, where, header, hint=hint)
+    note += " beside its index" if note and table.has_index else ""
     cells = {"x": table.column(x), "y": table.column(y)}
 
     def comma_separates() -> bool:
@@ -168,11 +170,32 @@ def _read_csv(
 
     others = (table.column(place) for place in table.numeric_columns() if place not in (x, y))
     found, mark_note = decimal_marks.read_numbers(cells, table.lines, where, decimal, others, comma_separates)
-    notes = [line for line in (note, mark_note) if line]
+    notes = [encoding_note, note, mark_note, *_table_notes(table)]
+    return found[0], found[1], "; ".join(filter(None, notes))
+
+
+def _table_notes(table: text_table.Table) -> list[str]:
+    """Return lines for the user about the parts of a file that were not read as rows."""
+    notes = []
     if table.skipped:
         count, first = len(table.skipped), table.skipped[0]
         notes.append(f"{count} line{'s' * (count > 1)} that begin{'s' * (count == 1)} with # skipped (line {first})")
-    return found[0], found[1], "; ".join(notes)
+    if table.left_out:
+        plural, lines = "s" * (len(table.left_out) > 1), ", ".join(map(str, table.left_out))
+        notes.append(f"line{plural} {lines if len(lines) < 60 else lines[:60] + '...'} without numbers left out")
+    if table.blocks > 1:
+        notes.append(f"{table.blocks} blocks of rows, with blank lines between them, are read as one")
+    return notes
+
+
+def _hint(table: text_table.Table) -> str:
+    """Return, for an error message, what a column holds that is nearly one of numbers; nothing if there is none."""
+    rows = [*([(table.header_line, table.names)] if table.names else []), *zip(table.lines, table.rows, strict=True)]
+    for line, row in rows:
+        for cell in row:
+            if not is_missing(cell) and not readings_of(cell) and (remedy := decimal_marks.remedy(cell)):
+                return f" (line {line} has {shown([cell])}; {remedy})"
+    return ""
 
 
 def _one_line(error: Exception) -> str:

@@ -109,7 +109,7 @@ RULES: dict[str, Rule] = {
     "data.seed": whole_number(0, MAX_SEED),
     "data.x": optional(column),
     "data.y": optional(column),
-    "data.decimal": optional(one_of("comma", "point")),
+    "data.decimal": optional(one_of("comma", "point", "either")),
     "data.points": optional(pairs),
     "data.scale": one_of("auto", "none"),
     "sampler.batch_size": whole_number(1),

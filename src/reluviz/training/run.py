@@ -89,7 +89,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         "pictures": snapshot_logger.picture_seconds,
         "total": time.perf_counter() - started,
     }
-    results = run_metrics(prepared, last, snapshot_logger.not_diverged, status, seconds)
+    results = run_metrics(prepared, last.stacked, snapshot_logger.not_diverged, status, seconds)
     write_json(folder / METRICS_FILE, results)
     return Outcome(status, folder, results, message)
 

@@ -1,8 +1,8 @@
 """The callback that takes snapshots of a run and has their losses, votes and elbows computed and recorded."""
 
-import functools
 import sys
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
-from reluviz.console import Console
+from reluviz.console import say_once
 from reluviz.core.models import MODELS, Array, Parameters
-from reluviz.core.snapshot import RawSnapshot, Snapshots
+from reluviz.core.single_snapshot import Snapshot
+from reluviz.core.snapshot import RawSnapshot
 from reluviz.core.theory import linear
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
@@ -31,6 +32,7 @@ from reluviz.training.snapshot_queue import SnapshotQueue
 from reluviz.training.snapshot_worker import SnapshotOptions
 from reluviz.training.vote_history import VoteHistory
 
+NOTHING_IS_RECORDED = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
 OTHER_LIGHTNING = "pytorch_lightning"
 """A second package with the classes of lightning.pytorch; it does not accept subclasses of those."""
 
@@ -53,7 +55,7 @@ class SnapshotLogger(L.Callback):
     Attributes:
         not_diverged: which replicas have not diverged at the last computed snapshot, [R].
         loss: the training loss at that snapshot, [R]; None before the first.
-        last_computed: that snapshot, S = 1; None before the first.
+        last_computed: that snapshot; None before the first.
         picture_seconds: processor time spent on pictures.
 
     Raises:
@@ -75,6 +77,9 @@ class SnapshotLogger(L.Callback):
         self.most_units = most_units
         self.settings = settings
         self.history = VoteHistory()
+        self._run_settings: Mapping[str, Any] = {}
+        self._last_fit: tuple[weakref.ref[L.LightningModule], Dataset] | None = None
+        self._restored = False
         self._initial_loss: Array | None = None
         self._initial_parameters: Parameters | None = None
         self._writer: RunWriter | None = None
@@ -97,15 +102,16 @@ class SnapshotLogger(L.Callback):
         return super().state_key
 
     @property
-    def latest(self) -> Snapshots | None:
-        """The last snapshot taken, S = 1, computed now if necessary; None before the first."""
+    def latest(self) -> Snapshot | None:
+        """The last snapshot taken, computed now if necessary; None before the first."""
         if self._queue is not None:
             self._queue.compute_pending()
         return self.last_computed
 
     @property
-    def last_computed(self) -> Snapshots | None:  # noqa: D102
-        return None if self._queue is None else self._queue.latest
+    def last_computed(self) -> Snapshot | None:  # noqa: D102
+        found = None if self._queue is None else self._queue.latest
+        return None if found is None else Snapshot(found)
 
     @property
     def loss(self) -> NDArray[np.float64] | None:  # noqa: D102
@@ -132,10 +138,12 @@ class SnapshotLogger(L.Callback):
         initial_loss = state_dict["initial_loss"]
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
+        self._restored = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
         module, data = _module_and_data(trainer, pl_module)
+        self._forget_other_runs(module, data.dataset)
         done, candidates = int(module.updates_done), data.snapshots.picture_candidates(data.updates)
         dataset = replace(data.dataset, scaling=module.scaling)
         logger = _tensorboard_logger(trainer.loggers)
@@ -143,7 +151,7 @@ class SnapshotLogger(L.Callback):
         others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
         other_loggers = OtherLoggers(others) if others else None
         if logger is None and not others:
-            _say_that_nothing_is_recorded()
+            say_once(NOTHING_IS_RECORDED)
         # a module that has been trained before may start another run, or continue the run of this folder
         continues = done > 0 and logger is not None and reader.is_run(Path(logger.log_dir))
         if not continues:
@@ -152,14 +160,14 @@ class SnapshotLogger(L.Callback):
         if self.pictures and (self._writer is not None or (other_loggers is not None and other_loggers.take_pictures)):
             places = np.linspace(0, len(candidates) - 1, min(self.pictures, len(candidates))).round().astype(int)
             picture_updates = {candidates[i] for i in places}
-        if self.settings is None:
-            self.settings = flatten_settings(dict(module.hparams))
+        settings = flatten_settings(dict(module.hparams)) if self.settings is None else self.settings
+        self._run_settings = settings
         if self._writer is not None and not continues:
             test = dataset.x_test is not None
-            self._writer.write_data(dataset, module.trained, module.seeds, self.settings)
+            self._writer.write_data(dataset, module.trained, module.seeds, settings)
             self._writer.write_layout(getattr(module, "width", 1), len(module.seeds), test)
-            self._writer.write_session_start(self.settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
-            self._writer.write_text(hparams.summary_markdown(self.settings, None), 0)
+            self._writer.write_session_start(settings, [tags.LOSS_TRAIN, *([tags.LOSS_TEST] if test else [])])
+            self._writer.write_text(hparams.summary_markdown(settings, None), 0)
         options = SnapshotOptions(
             model=module.model,
             trained=module.trained,
@@ -176,6 +184,20 @@ class SnapshotLogger(L.Callback):
         self._finished = False
         self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
         self._take_snapshot(trainer, module)
+
+    def _forget_other_runs(self, module: RegressionModule, dataset: Dataset) -> None:
+        """Forget the votes and losses of earlier fits, unless this one continues the last fit or a checkpoint."""
+        last, done = self._last_fit, int(module.updates_done)
+        continues = last is not None and last[0]() is module and _have_same_points(last[1], dataset)
+        continues = continues and 0 < done >= max(self.history.updates, default=0)
+        if not continues:
+            self._initial_parameters = None
+        if continues and not self._restored and self._queue is not None:
+            self._initial_loss = self._queue.initial_loss
+        elif not self._restored:
+            self.history, self._initial_loss = VoteHistory(), None
+        self._restored = False
+        self._last_fit = weakref.ref(module), dataset
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -226,15 +248,21 @@ class SnapshotLogger(L.Callback):
             if self.pictures:
                 queue.draw_vote_history()
             queue.finish()
-            if queue.latest is None or self.settings is None:
+            if queue.latest is None:
                 return
             if self._writer is not None:
-                self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
-                self._writer.write_session_end(self.settings)
+                summary = hparams.summary_markdown(self._run_settings, queue.latest)
+                self._writer.write_text(summary, queue.latest.updates[0])
+                self._writer.write_session_end(self._run_settings)
                 self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+
+def _have_same_points(first: Dataset, second: Dataset) -> bool:
+    """Return whether two data sets have the same training points."""
+    return np.array_equal(first.x, second.x) and np.array_equal(first.y, second.y)
 
 
 def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
@@ -244,14 +272,6 @@ def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
         if any(base.__name__ == TensorBoardLogger.__name__ for base in type(logger).__mro__):
             return logger
     return None
-
-
-@functools.cache
-def _say_that_nothing_is_recorded() -> None:
-    """Print a line to standard error, once in a process: a program may train many modules without a logger."""
-    # not with Python's logging, which Hydra switches off
-    line = "SnapshotLogger: nothing is recorded, because the trainer has no logger"
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def _optimum(model: str, dataset: Dataset) -> float | None:
