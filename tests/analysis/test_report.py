@@ -137,8 +137,8 @@ def test_all_files_of_the_table_have_the_same_rows(
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines)]
     assert cells[0] == list(columns)
     for cell, line in zip(cells[1:], zip(*columns.values(), strict=True), strict=True):
-        assert [type(value)(text) for text, value in zip(cell, line, strict=True)] == [
-            pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for value in line
+        assert [type(value)(text or "nan") for text, value in zip(cell, line, strict=True)] == [
+            pytest.approx(value, rel=1e-5, nan_ok=True) if isinstance(value, float) else value for value in line
         ]
 
 

@@ -119,7 +119,7 @@ def test_the_tab_opens_at_the_last_snapshot(open_tab: Any, written: Any) -> None
 
 
 def test_time_moves_by_slider_keys_and_play(open_tab: Any, written: Any) -> None:
-    page, frame = open_tab("runs=a")
+    page, frame = open_tab("runs=a&scale=linear")
     box = frame.locator(".slider").bounding_box()
     page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -147,6 +147,17 @@ def test_time_moves_by_slider_keys_and_play(open_tab: Any, written: Any) -> None
     frame.get_by_role("button", name="log", exact=True).click()
     frame.locator("body").press("Home")
     assert current_state(frame)["scale"] == "log"
+
+
+@FAST_READER_ONLY
+def test_the_time_slider_starts_on_the_log_scale_unless_the_address_says_linear(open_tab: Any) -> None:
+    for address, scale in (("runs=a", "log"), ("runs=a&scale=log", "log"), ("runs=a&scale=linear", "linear")):
+        page, frame = open_tab(f"{address}&step=1500", inside=True)
+        assert current_state(frame)["scale"] == scale
+        pressed = frame.get_by_role("button", name=scale, exact=True)
+        assert "on" in (pressed.get_attribute("class") or "") or pressed.get_attribute("aria-pressed") == "true"
+    # the address keeps what was chosen
+    page.wait_for_function("location.href.includes('scale=linear')")
 
 
 def test_a_unit_and_a_point_are_selected_and_the_address_keeps_them(open_tab: Any) -> None:
