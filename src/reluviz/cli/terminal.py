@@ -3,6 +3,7 @@
 import functools
 import shlex
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
+from reluviz.core.findings import Finding, first_findings, from_plain
 from reluviz.core.models import MODELS
 from reluviz.files import short_path
 from reluviz.record import tags
@@ -21,12 +23,15 @@ from reluviz.training.prepare import Prepared
 FOLDER_KEYS = ("sweep.resume=", "hydra.sweep.dir=")
 """Keys that are left out of the printed command that resumes a sweep; it has a sweep.resume of its own."""
 
+MAX_FINDINGS = 3
+"""The most findings that the end of a run shows; metrics.json has all."""
+
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> None:
-    """Print how a run ended, in five lines: training, losses and reference, time, folder, command.
+    """Print how a run ended: training, losses and reference, what became of it, time, folder, command.
 
     Args:
         outcome: how the run ended.
@@ -51,6 +56,26 @@ def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> 
         del lines["folder"], lines["view"]
     for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line))
+        if label == "loss":
+            _print_findings(outcome)
+
+
+def _print_findings(outcome: Outcome) -> None:
+    """Print the first finding; with several replicas, those that come first for some of them, at most three."""
+    first = first_findings(from_plain(outcome.metrics["findings"]))
+    # the error message has said that the run diverged, and why
+    shown = [finding for finding in first if not (outcome.message and finding.name == "diverged")][:MAX_FINDINGS]
+    for finding in shown:
+        for i, line in enumerate(_wrap(finding)):
+            console.print(Text.assemble(("        " if i else "result  ", "dim"), line))
+
+
+def _wrap(finding: Finding) -> list[str]:
+    """Return a finding as lines that fit next to the label, the advice on a line of its own if it would be broken."""
+    width = max(20, console.width - 8)
+    if len(finding.line) <= width:
+        return [finding.line]
+    return [*textwrap.wrap(finding.sentence, width), *textwrap.wrap(finding.advice, width)]
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -1,16 +1,17 @@
 """The content of metrics.json: the results of a run as plain values."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.distribution import distribution
+from reluviz.core.findings import Finding
 from reluviz.core.functions import PARAMETERS
 from reluviz.core.snapshot import Snapshots
-from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
+from reluviz.core.theory.baselines import Losses, ReferenceValues
 from reluviz.record import tags
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def run_metrics(
-    prepared: "Prepared", last: Snapshots, not_diverged: NDArray[np.bool_], status: str, seconds: dict[str, float]
+    prepared: "Prepared",
+    last: Snapshots,
+    not_diverged: NDArray[np.bool_],
+    reference: ReferenceValues,
+    findings: Sequence[Finding],
+    status: str,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Return the results of a run, ready for JSON.
 
@@ -26,13 +33,14 @@ def run_metrics(
         prepared: the run.
         last: its last snapshot, S = 1.
         not_diverged: which replicas have not diverged, [R].
+        reference: the reference values at that snapshot.
+        findings: what became of the run.
         status: finished, diverged, interrupted or terminated.
         seconds: the duration of each part of the run.
     """
     module = prepared.module
     ridge = getattr(module, "ridge", None)
     parameters = {name: last.parameters[name][0] for name in PARAMETERS[module.model]}
-    reference = reference_values(module.model, parameters, prepared.dataset, ridge)
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
         "status": status,
@@ -41,6 +49,7 @@ def run_metrics(
         "seeds": module.seeds,
         tags.LOSS_TRAIN: last.loss_train[0],
         tags.LOSS_TEST: None if last.loss_test is None else last.loss_test[0],
+        "findings": [finding.plain() for finding in findings],
         "reference": reference_entries(reference, ridge),
     }
     if last.units is not None:

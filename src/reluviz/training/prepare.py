@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from reluviz.core.run_facts import SettingNames
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Full
@@ -53,6 +54,7 @@ class Prepared:
         data: the data module.
         module: the model.
         engine: the name of the engine that makes the updates.
+        setting_names: how advice writes settings.
     """
 
     settings: dict[str, Any]
@@ -60,6 +62,7 @@ class Prepared:
     data: SegmentData
     module: RegressionModule
     engine: str
+    setting_names: SettingNames
 
 
 def prepare(cfg: DictConfig, resumed: bool = False) -> Prepared:
@@ -111,7 +114,7 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     if (logger := settings.get("logger")) is not None:
         find_target(logger, "logger")
     _check_trainer(json.dumps(settings["trainer"]))
-    return Prepared(settings, dataset, data, module, engine)
+    return Prepared(settings, dataset, data, module, engine, plan.setting_names)
 
 
 def warm_up(prepared: Prepared) -> None:

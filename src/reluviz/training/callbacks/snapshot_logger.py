@@ -15,9 +15,13 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
 from reluviz.console import Console
+from reluviz.core.findings import Finding, find
 from reluviz.core.models import MODELS, Array, Parameters
+from reluviz.core.run_facts import SettingNames
 from reluviz.core.snapshot import RawSnapshot, Snapshots
 from reluviz.core.theory import linear
+from reluviz.core.theory.baselines import ReferenceValues, reference_values
+from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
 from reluviz.models.module import RegressionModule
@@ -25,6 +29,8 @@ from reluviz.record import hparams, reader, tags
 from reluviz.record.settings import flatten_settings
 from reluviz.record.writer import RunWriter
 from reluviz.training.divergence import advice
+from reluviz.training.facts import run_facts
+from reluviz.training.loss_history import LossHistory
 from reluviz.training.other_loggers import OtherLoggers
 from reluviz.training.snapshot_queue import SnapshotQueue
 from reluviz.training.snapshot_worker import SnapshotOptions
@@ -53,6 +59,9 @@ class SnapshotLogger(L.Callback):
         loss: the training loss at that snapshot, [R]; None before the first.
         last_computed: that snapshot, S = 1; None before the first.
         picture_seconds: processor time spent on pictures.
+        reference: the reference values at the end of the run; None before.
+        findings: what became of the run, by rank; empty before its end.
+        setting_names: how the advice of findings writes settings.
 
     Raises:
         Diverged: during the fit, if the parameters or losses of a snapshot are not finite or exceed the bounds; the
@@ -73,11 +82,16 @@ class SnapshotLogger(L.Callback):
         self.most_units = most_units
         self.settings = settings
         self.history = VoteHistory()
+        self.loss_history = LossHistory()
+        self.reference: ReferenceValues | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.setting_names = SettingNames()
         self._initial_loss: Array | None = None
         self._initial_parameters: Parameters | None = None
         self._writer: RunWriter | None = None
         self._queue: SnapshotQueue | None = None
         self._finished = False
+        self._divergence_advice = ""
 
     @property
     def state_key(self) -> str:
@@ -118,18 +132,22 @@ class SnapshotLogger(L.Callback):
         return 0.0 if self._queue is None else self._queue.picture_seconds
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run cannot derive: the initial loss and the history of votes."""
+        """Return the state that a resumed run cannot derive: the initial loss and the histories of votes and losses."""
         if self._queue is not None:
             self._queue.finish()
             self._initial_loss = self._queue.initial_loss
         initial_loss = None if self._initial_loss is None else torch.from_numpy(self._initial_loss)
-        return {"initial_loss": initial_loss, "history": self.history.state_dict()}
+        histories = {"history": self.history.state_dict(), "loss_history": self.loss_history.state_dict()}
+        return {"initial_loss": initial_loss, **histories}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
         initial_loss = state_dict["initial_loss"]
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
+        if "loss_history" in state_dict:
+            # versions up to 0.2.0 did not store it
+            self.loss_history.load_state_dict(state_dict["loss_history"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
@@ -170,8 +188,12 @@ class SnapshotLogger(L.Callback):
             contributions=self.contributions and self._writer is not None,
             optimum=_optimum(module.model, data.dataset),
         )
-        self._finished = False
-        self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
+        self._finished, self.findings, self._divergence_advice = False, (), ""
+        # a callback may be used for another training
+        self.loss_history.drop_from(done)
+        self._queue = SnapshotQueue(
+            options, self._writer, self.history, self.loss_history, self._initial_loss, other_loggers
+        )
         self._take_snapshot(trainer, module)
 
     def on_train_batch_end(
@@ -182,11 +204,11 @@ class SnapshotLogger(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record all snapshots and the end of the run."""
-        self._finish()
+        self._finish(*_module_and_data(trainer, pl_module))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Record all snapshots of a run that was interrupted or has diverged, and its end."""
-        self._finish()
+        self._finish(*_module_and_data(trainer, pl_module))
 
     def _take_snapshot(self, trainer: L.Trainer, module: RegressionModule) -> None:
         queue = self._queue
@@ -209,12 +231,13 @@ class SnapshotLogger(L.Callback):
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
             value = float(snapshot.loss_train[0, replica])
             hint = advice(module, dataset, self._initial_parameters, snapshot.precision)
+            self._divergence_advice = hint
             raise Diverged(
                 f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
                 f" ({tags.LOSS_TRAIN} {value:.3g}); {hint}"
             )
 
-    def _finish(self) -> None:
+    def _finish(self, module: RegressionModule, data: SegmentData) -> None:
         """Record everything and end the threads; a second call does what an interruption left undone."""
         queue = self._queue
         if queue is None or self._finished:
@@ -223,15 +246,37 @@ class SnapshotLogger(L.Callback):
             if self.pictures:
                 queue.draw_vote_history()
             queue.finish()
-            if queue.latest is None or self.settings is None:
+            if queue.latest is None or self.settings is None or queue.not_diverged is None:
                 return
+            self._judge(queue.latest, queue.not_diverged, module, data)
             if self._writer is not None:
-                self._writer.write_text(hparams.summary_markdown(self.settings, queue.latest), queue.latest.updates[0])
+                text = hparams.summary_markdown(self.settings, queue.latest, self.findings)
+                self._writer.write_text(text, queue.latest.updates[0])
+                self._writer.write_findings(self.findings, queue.latest.updates[0])
                 self._writer.write_session_end(self.settings)
                 self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+    def _judge(
+        self, last: Snapshots, not_diverged: NDArray[np.bool_], module: RegressionModule, data: SegmentData
+    ) -> None:
+        """Find out what became of the run."""
+        parameters = {name: value[0] for name, value in last.parameters.items()}
+        self.reference = reference_values(module.model, parameters, data.dataset, getattr(module, "ridge", None))
+        facts = run_facts(
+            module,
+            data,
+            self.loss_history,
+            last,
+            not_diverged,
+            self.reference,
+            self._initial_parameters,
+            self._divergence_advice,
+            self.setting_names,
+        )
+        self.findings = find(facts)
 
 
 def _tensorboard_logger(loggers: Sequence[Logger]) -> Any:
@@ -257,7 +302,7 @@ def _optimum(model: str, dataset: Dataset) -> float | None:
     return None if feature is None else float(linear.optimum(feature(dataset.x), dataset.y))
 
 
-def _module_and_data(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, Any]:
+def _module_and_data(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, SegmentData]:
     """Return the module and the data module.
 
     Raises:
