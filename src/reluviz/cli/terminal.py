@@ -5,7 +5,7 @@ import shlex
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,14 @@ def print_job_result(number: int, result: JobResult) -> None:
     line = result.reason or result.status
     if result.status in DONE_STATUSES and result.loss is not None:
         line += f", loss {_median([result.loss])}"
+        line += "".join(f", {finding}" for finding in _count_findings(result.findings))
     console.print(Text.assemble((f"{number + 1:5}. ", "dim"), result.folder.name, ("  " + line, "dim")))
+
+
+def _count_findings(counts: Mapping[str, int]) -> list[str]:
+    """Return what became of replicas, in words: "7 learned"; without the number if there is one replica."""
+    alone = sum(counts.values()) == 1
+    return [label if alone else f"{count:,} {label}" for label, count in counts.items()]
 
 
 def print_best(overrides: Sequence[str], loss: float, trials: int) -> None:
@@ -140,6 +147,13 @@ def print_sweep(
     parts[0] += f" ({done_before:,} of them before)" * bool(done_before)
     line = f"{', '.join(parts)} in {_duration(seconds)}"
     console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + line))
+    became = Counter[str]()
+    for one in results:
+        became.update(one.findings)
+    if len(results) > 1 and became:
+        text = ", ".join(_count_findings(dict(became.most_common())))
+        for i, part in enumerate(textwrap.wrap(text, max(20, console.width - 8))):
+            console.print(Text.assemble(("        " if i else "result  ", "dim"), part))
     for one in results:
         if one.status == "failed":
             errors.print(Text(f"reluviz: {one.folder.name}: {one.reason}"))

@@ -252,7 +252,7 @@ class _Figures:
             return None
 
         def words(rows: Rows) -> tuple[str, str]:
-            text = f"no better than a constant: R^2 = {self._r(rows)}, where {NOTICEABLE} is the least that counts"
+            text = f"no better than a constant: R^2 = {self._r(rows)} is not above {NOTICEABLE}"
             return text, self._learn_something(rows)
 
         return _Verdict(~self.is_diverged & (self.end <= NOTICEABLE), words)
@@ -321,10 +321,8 @@ class _Figures:
         def words(rows: Rows) -> tuple[str, str]:
             text = f"far above least squares on the same elbows: R^2 = {self._r(rows)}, not {_median(best, rows):.3g}"
             missing = self._missing_updates(rows)
-            if missing is not None:
-                text += (
-                    f"; theory expects it to take {f'about {missing:.2g}' if missing < np.inf else 'endless'} updates"
-                )
+            if missing is not None and missing < np.inf:
+                text += f"; in theory about {_rounded(missing)} updates are missing"
             return text, self._reach_least_squares(missing)
 
         return _Verdict(far, words)
@@ -333,7 +331,7 @@ class _Figures:
     def still_falling(self) -> _Verdict:
         def words(rows: Rows) -> tuple[str, str]:
             rise = _median(self.tenth.rise, rows)
-            text = f"still falling: R^2 = {self._r(rows)}, which rose by {rise:.2g} in the last tenth of the run"
+            text = f"still falling: R^2 = {self._r(rows)}, up by {rise:.2g} in the last tenth of the run"
             return text, f"try updates={2 * self.last}"
 
         return _Verdict(self.rising, words)
@@ -397,7 +395,9 @@ class _Figures:
         return enough
 
     def _r(self, rows: Rows) -> str:
-        return f"{_median(self.end, rows):.3g}"
+        value = _median(self.end, rows)
+        # adding 0 turns -0 into 0
+        return f"{round(value, 3) + 0:g}" if abs(value) < 10 else f"{value:.3g}"
 
     def _since(self, holds: NDArray[np.bool_], rows: Rows) -> int:
         return int(_median(first_of_last_stretch(self.facts.updates, holds), rows))
@@ -476,6 +476,9 @@ class _Figures:
     def _reach_least_squares(self, missing: float | None) -> str:
         if self.facts.ridge is not None:
             return self._smaller_ridge()
+        rate, suggested = self.facts.rate, self._suggested_step()
+        if missing is None and rate and suggested and rate >= 2 * suggested:
+            return self._smaller_step()
         if missing is None:
             return self._faster()
         if missing <= self.last:
@@ -486,6 +489,11 @@ class _Figures:
 def _median(values: Array | NDArray[np.int64], rows: Rows) -> float:
     """Return the median over some replicas; of an even number the lower one of the two in the middle."""
     return float(np.percentile(values[rows], 50, method="lower"))
+
+
+def _rounded(value: float) -> str:
+    """Return a number of updates in words, with two significant digits."""
+    return f"{int(float(f'{value:.1e}')):,}" if value < 1e12 else f"{value:.0e}"
 
 
 def _one_digit(value: float) -> float:

@@ -133,12 +133,15 @@ class LastTenth:
 def last_tenth(updates: NDArray[np.int64], curve: Array) -> LastTenth:
     """Return how a curve behaves in the last tenth of the run.
 
-    With at least `MIN_WINDOW` snapshots there, `rise` is that of the least-squares line through them. With fewer,
-    nothing is known about noise, and `rise` is the curve's own rise, interpolated between snapshots. It counts as 0
-    unless the last three snapshots are in order.
+    `rise` is that of the least-squares line through its snapshots, or through the last `MIN_WINDOW` of the run if there
+    are fewer and these lie in its second half. Otherwise nothing is known about noise, and `rise` is the curve's own
+    rise, interpolated between snapshots. It counts as 0 unless the last three snapshots are in order.
     """
-    tenth = (updates[-1] - updates[0]) / 10
+    length = updates[-1] - updates[0]
+    tenth = length / 10
     window = updates >= updates[-1] - tenth
+    if len(updates) > MIN_WINDOW and updates[-MIN_WINDOW] >= updates[-1] - length / 2:
+        window[-MIN_WINDOW:] = True
     count = int(window.sum())
     zero = np.zeros(curve.shape[1])
     with np.errstate(all="ignore"):
