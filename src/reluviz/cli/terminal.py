@@ -5,7 +5,7 @@ import shlex
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
-from reluviz.core.findings import Finding, first_findings, from_plain
+from reluviz.core.findings import Finding, count_labels, first_findings, from_plain
 from reluviz.core.models import MODELS
 from reluviz.files import short_path
 from reluviz.record import tags
@@ -61,11 +61,12 @@ def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> 
 
 
 def _print_findings(outcome: Outcome) -> None:
-    """Print the first finding; with several replicas, those that come first for some of them, at most three."""
+    """Print the first finding; with several replicas, those that come first for most of them, at most three."""
     first = first_findings(from_plain(outcome.metrics["findings"]))
     # the error message has said that the run diverged, and why
-    shown = [finding for finding in first if not (outcome.message and finding.name == "diverged")][:MAX_FINDINGS]
-    for finding in shown:
+    shown = [finding for finding in first if not (outcome.message and finding.name == "diverged")]
+    most = sorted(shown, key=lambda finding: -len(finding.replicas))[:MAX_FINDINGS]
+    for finding in sorted(most, key=lambda finding: finding.rank):
         for i, line in enumerate(_wrap(finding)):
             console.print(Text.assemble(("        " if i else "result  ", "dim"), line))
 
@@ -111,14 +112,13 @@ def print_job_result(number: int, result: JobResult) -> None:
     line = result.reason or result.status
     if result.status in DONE_STATUSES and result.loss is not None:
         line += f", loss {_median([result.loss])}"
-        line += "".join(f", {finding}" for finding in _count_findings(result.findings))
+        line += "".join(f", {became}" for became in _count(result.findings))
     console.print(Text.assemble((f"{number + 1:5}. ", "dim"), result.folder.name, ("  " + line, "dim")))
 
 
-def _count_findings(counts: Mapping[str, int]) -> list[str]:
+def _count(labels: Sequence[str]) -> list[str]:
     """Return what became of replicas, in words: "7 learned"; without the number if there is one replica."""
-    alone = sum(counts.values()) == 1
-    return [label if alone else f"{count:,} {label}" for label, count in counts.items()]
+    return [label if len(labels) == 1 else f"{count:,} {label}" for label, count in count_labels(labels).items()]
 
 
 def print_best(overrides: Sequence[str], loss: float, trials: int) -> None:
@@ -147,11 +147,8 @@ def print_sweep(
     parts[0] += f" ({done_before:,} of them before)" * bool(done_before)
     line = f"{', '.join(parts)} in {_duration(seconds)}"
     console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + line))
-    became = Counter[str]()
-    for one in results:
-        became.update(one.findings)
-    if len(results) > 1 and became:
-        text = ", ".join(_count_findings(dict(became.most_common())))
+    if len(results) > 1 and (became := _count([label for one in results for label in one.findings])):
+        text = ", ".join(became)
         for i, part in enumerate(textwrap.wrap(text, max(20, console.width - 8))):
             console.print(Text.assemble(("        " if i else "result  ", "dim"), part))
     for one in results:

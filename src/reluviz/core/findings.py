@@ -7,6 +7,7 @@ Legend of shapes: S snapshots, R replicas.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -41,7 +42,7 @@ OUTPUT_FRACTION = 1 / 2
 NEAR_ONE = 10.0
 """Step sizes suit values up to this size, with a range of at least its inverse."""
 MAX_THEORY_REPLICAS = 5
-"""The number of missing updates is computed for this many replicas; one takes as long as a thousand updates."""
+"""Theory is asked about this many replicas; one takes as long as a thousand updates."""
 
 ORDER = (
     "unscaled",
@@ -146,6 +147,20 @@ def first_findings(found: Sequence[Finding]) -> tuple[Finding, ...]:
         if rows:
             first.append(Finding(finding.name, finding.text, finding.advice, rows, finding.total))
     return tuple(first)
+
+
+def first_labels(found: Sequence[Finding], total: int) -> tuple[str, ...]:
+    """Return for each of `total` replicas the label of its first finding, empty if it has none."""
+    labels = {r: finding.label for finding in first_findings(found) for r in finding.replicas}
+    return tuple(labels.get(r, "") for r in range(total))
+
+
+def count_labels(labels: Iterable[str]) -> dict[str, int]:
+    """Return how often each label occurs, the most frequent first, then by rank; empty labels are left out."""
+    counts = Counter(filter(None, labels))
+    names = [name.replace("_", " ") for name in ORDER]
+    rank = {label: names.index(label) if label in names else len(names) for label in counts}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], rank[item[0]])))
 
 
 Rows = NDArray[np.int64]
@@ -435,7 +450,7 @@ class _Figures:
     def _faster(self) -> str:
         """Return advice for a run that moves in the right direction, and too slowly."""
         rate, suggested = self.facts.rate, self._suggested_step()
-        if rate is not None and suggested is not None and suggested >= 2 * rate:
+        if rate and suggested and not suggested / 2 < rate < suggested * 2:
             return f"try {self.facts.names.rate}={suggested:g}"
         return f"try updates={10 * self.last}"
 
@@ -476,9 +491,6 @@ class _Figures:
     def _reach_least_squares(self, missing: float | None) -> str:
         if self.facts.ridge is not None:
             return self._smaller_ridge()
-        rate, suggested = self.facts.rate, self._suggested_step()
-        if missing is None and rate and suggested and rate >= 2 * suggested:
-            return self._smaller_step()
         if missing is None:
             return self._faster()
         if missing <= self.last:

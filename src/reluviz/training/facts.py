@@ -5,6 +5,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.core.findings import MAX_THEORY_REPLICAS
 from reluviz.core.functions import features
 from reluviz.core.models import MODELS
 from reluviz.core.run_facts import OutputLayer, RunFacts, SettingNames, neighbour_noise
@@ -58,7 +59,8 @@ def run_facts(
 
     @functools.cache
     def stable_step() -> float | None:
-        known = largest_stable_step(module, data.dataset, start, last.precision)
+        some = None if start is None else {name: value[:MAX_THEORY_REPLICAS] for name, value in start.items()}
+        known = largest_stable_step(module, data.dataset, some, last.precision)
         return None if known is None else known[0]
 
     return RunFacts(

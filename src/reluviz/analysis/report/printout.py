@@ -16,7 +16,7 @@ from reluviz.analysis.report.table_rows import Row
 from reluviz.console import Console
 from reluviz.files import atomic_write, short_path
 
-MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS = 40, 8, 8, 5
+MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS, MAX_BECAME = 40, 8, 8, 5, 12
 """Limits of the terminal output; the files have all."""
 MAX_KEY_COLUMNS = 4
 """If more settings vary, they share one column."""
@@ -25,6 +25,8 @@ HEADINGS = {
     ALIKE: "No difference beyond the seeds' spread",
     UNKNOWN: "Cannot be told",
 }
+
+BECAME_HEADING = "What became of the runs"
 
 console = Console(highlight=False)
 
@@ -40,6 +42,13 @@ def show(groups: Groups, rows: Sequence[Row], found: Sequence[Finding], metric: 
         console.print(_table(groups, shown[:most], str(metric)))
         if len(shown) > most:
             console.print(f"and {len(shown) - most:,} more rows in table.md")
+    if became := _became_lines(groups):
+        console.print()
+        console.print(BECAME_HEADING)
+        for line in became[:MAX_BECAME]:
+            console.print(Text(f"- {line}"))
+        if len(became) > MAX_BECAME:
+            console.print(f"- and {len(became) - MAX_BECAME:,} more in findings.md")
     if found:
         console.print()
         console.print(count_verdicts(found))
@@ -89,6 +98,8 @@ def write_findings(groups: Groups, found: Sequence[Finding], metric: str | None,
     """
     lines = ["# Findings", ""]
     lines += [f"{label.strip().capitalize()}: {line}." for label, line in _header_lines(groups)]
+    if became := _became_lines(groups):
+        lines += ["", f"## {BECAME_HEADING}", "", *(f"- {_escape_markdown(line)}" for line in became)]
     if found:
         lines += ["", f"What is compared is {metric} at the end. {findings.METHOD}", ""]
         lines += [count_verdicts(found)]
@@ -115,6 +126,11 @@ def count_verdicts(found: Sequence[Finding]) -> str:
         enough = findings.seeds_needed(comparisons)
         words += f", {counts[UNKNOWN]:,} that cannot be told ({enough} shared seeds could, in {comparisons:,} together)"
     return f"{words}."
+
+
+def _became_lines(groups: Groups) -> list[str]:
+    """Return a line for each group with recorded findings: `model.width=10: 7 learned, 3 still falling`."""
+    return [f"{group.label}: {group.became}" for group in groups.groups if group.became]
 
 
 def _header_lines(groups: Groups) -> Iterator[tuple[str, str]]:

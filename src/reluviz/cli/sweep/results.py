@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reluviz.core.findings import first_findings, from_plain
+from reluviz.core.findings import first_labels, from_plain
 from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
 from reluviz.training.outcome import median_loss
 
@@ -24,14 +24,14 @@ class JobResult:
             unfinished if it was begun and left neither file; missing if it was not begun.
         reason: why the job failed.
         loss: `median_loss` of the job's metrics; None without metrics.
-        findings: what became of the run, in words -> the number of replicas that it comes first for, by rank.
+        findings: the label of each replica's first finding; empty without metrics.
     """
 
     folder: Path
     status: str
     reason: str = ""
     loss: float | None = None
-    findings: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -50,13 +50,12 @@ def read_result(folder: Path) -> JobResult:
     return JobResult(folder, "unfinished" if (folder / CONFIG_FOLDER).is_dir() else "missing")
 
 
-def _findings(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """Return the first findings of the replicas; empty for runs of versions that recorded none."""
+def _findings(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels of the first findings; none for runs of versions that recorded none."""
     try:
-        first = first_findings(from_plain(metrics.get("findings", ())))
+        return first_labels(from_plain(metrics.get("findings", ())), len(metrics["seeds"]))
     except (LookupError, TypeError, ValueError):
-        return {}
-    return {finding.label: len(finding.replicas) for finding in first}
+        return ()
 
 
 def _load_object(path: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
 from reluviz.console import Console
-from reluviz.core.findings import Finding, find
+from reluviz.core.findings import MAX_THEORY_REPLICAS, Finding, find
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.run_facts import SettingNames
 from reluviz.core.snapshot import RawSnapshot, Snapshots
@@ -132,22 +132,26 @@ class SnapshotLogger(L.Callback):
         return 0.0 if self._queue is None else self._queue.picture_seconds
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run cannot derive: the initial loss and the histories of votes and losses."""
+        """Return the state that a resumed run cannot derive: how it began, and the histories of votes and losses."""
         if self._queue is not None:
             self._queue.finish()
             self._initial_loss = self._queue.initial_loss
         initial_loss = None if self._initial_loss is None else torch.from_numpy(self._initial_loss)
+        start = self._initial_parameters or {}
+        some = {name: torch.from_numpy(value[:MAX_THEORY_REPLICAS]) for name, value in start.items()}
         histories = {"history": self.history.state_dict(), "loss_history": self.loss_history.state_dict()}
-        return {"initial_loss": initial_loss, **histories}
+        return {"initial_loss": initial_loss, "initial_parameters": some, **histories}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
         initial_loss = state_dict["initial_loss"]
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
+        # versions up to 0.2.0 stored neither of these
         if "loss_history" in state_dict:
-            # versions up to 0.2.0 did not store it
             self.loss_history.load_state_dict(state_dict["loss_history"])
+        if start := state_dict.get("initial_parameters"):
+            self._initial_parameters = {name: value.numpy() for name, value in start.items()}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
