@@ -7,7 +7,9 @@ from reluviz.record.event_file import EVENT_FILE_PREFIX, EventFile, event_files
 
 def test_files_of_one_second_follow_each_other_in_the_order_of_their_counts(tmp_path) -> None:
     # the names that TensorBoard's writer gives: second, host, process, count
-    names = [f"{EVENT_FILE_PREFIX}{second}.host-10.77.{count}" for second in (1700000000, 1700000001) for count in (9, 10)]
+    names = [
+        f"{EVENT_FILE_PREFIX}{second}.host-10.77.{count}" for second in (1700000000, 1700000001) for count in (9, 10)
+    ]
     for name in random.Random(1).sample(names, len(names)):
         (tmp_path / name).touch()
     assert [path.name for path in event_files(tmp_path)] == names

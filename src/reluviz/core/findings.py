@@ -462,7 +462,9 @@ class _Figures:
     def _revive(self, since: int) -> str:
         """Return advice for units that are on one side of all points since an update."""
         if since == 0 or not self.facts.hidden_trained:
-            return f"try {self.facts.names.model}elbows=uniform"
+            names = self.facts.names
+            unset = "".join(f" {names.model}{name}={names.none}" for name in self.facts.placed_by)
+            return f"try {names.model}elbows=uniform{unset}"
         return self._smaller_step()
 
     def _learn_something(self, rows: Rows) -> str:

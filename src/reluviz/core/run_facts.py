@@ -27,11 +27,13 @@ class SettingNames:
         rate: the name of the step size.
         model: what precedes the names of the model's settings.
         scaling: the setting that has the data scaled.
+        none: the value that unsets a setting.
     """
 
     rate: str = "lr"
     model: str = ""
     scaling: str = 'FileData(scale="auto")'
+    none: str = "None"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class RunFacts:
         least_squares: the training loss of least squares on the hidden features at the end, [V]; None without it.
         output_layer: returns the output layer of a replica, if it alone is trained, by plain gradient descent with a
             constant rate; None for other runs.
+        placed_by: settings that fix the elbows at the start, and would have to be unset for others.
         rate: the learning rate; None if unknown.
         stable_step: returns the largest stable step size, None where theory knows none. It may take a second.
         divergence_advice: advice for a run that has diverged.
@@ -98,6 +101,7 @@ class RunFacts:
     contraction: float | None = None
     least_squares: Array | None = None
     output_layer: Callable[[int], OutputLayer] | None = None
+    placed_by: tuple[str, ...] = ()
     rate: float | None = None
     stable_step: Callable[[], float | None] = lambda: None
     divergence_advice: str = ""

@@ -81,6 +81,7 @@ def run_facts(
         contraction=linear.contraction_factor(record.feature(x), rate) if record.feature and plain and rate else None,
         least_squares=None if least_squares is None else least_squares.losses.train,
         output_layer=output_layer if plain and not solved and set(module.trained) == set(OUTPUT_LAYER) else None,
+        placed_by=_placed_by(module),
         rate=rate,
         stable_step=stable_step,
         divergence_advice=divergence_advice,
@@ -88,3 +89,12 @@ def run_facts(
         y_range=(float(y.min()), float(y.max())),
         names=names or SettingNames(),
     )
+
+
+def _placed_by(module: RegressionModule) -> tuple[str, ...]:
+    """Return the settings by which a user has placed the elbows."""
+    placed = {
+        "positions": getattr(module, "positions", None) is not None,
+        "init_from": getattr(module, "from_file", False),
+    }
+    return tuple(name for name, given in placed.items() if given)

@@ -60,7 +60,7 @@ def _setting_names(cfg: DictConfig) -> SettingNames:
     """Return how a command line writes settings; `step_size` counts only where the optimiser's `lr` refers to it."""
     optimizer = OmegaConf.to_container(cfg.optimizer, resolve=False)
     refers = isinstance(optimizer, dict) and optimizer.get("lr") == "${step_size}"
-    return SettingNames("step_size" if refers else "optimizer.lr", "model.", "data.scale=auto")
+    return SettingNames("step_size" if refers else "optimizer.lr", "model.", "data.scale=auto", "null")
 
 
 def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:
