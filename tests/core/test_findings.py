@@ -132,7 +132,7 @@ def test_still_falling_is_measured_in_the_last_tenth() -> None:
     straight = 0.5 * UPDATES / UPDATES[-1]
     found = one(facts(straight), "still_falling")
     assert found.text == "still falling: R^2 = 0.5, up by 0.05 in the last tenth of the run"
-    assert found.advice == "try updates=20000"
+    assert found.advice == "try updates=50000"
     assert "still_falling" not in names(facts(0.9 * NOTICEABLE * 10 * UPDATES / UPDATES[-1]))
     assert "still_falling" in names(facts(1.1 * NOTICEABLE * 10 * UPDATES / UPDATES[-1]))
     assert "still_falling" not in names(facts(straight, ridge=1e-5))
@@ -273,7 +273,7 @@ def test_the_way_to_the_optimum_depends_on_the_contraction() -> None:
     assert one(one_parameter(1.0, 1 - 1e-9, rate=1e-9), "far_from_optimum").advice == "try step_size=1"
     assert one(one_parameter(1.0, -1.0, rate=3.0), "far_from_optimum").advice == "try step_size=1"
     assert one(one_parameter(0.1, 0.5, rate=0.8), "far_from_optimum").advice == "try step_size=0.1"
-    assert one(one_parameter(0.1, None, rate=None), "far_from_optimum").advice == "try updates=100000"
+    assert one(one_parameter(0.1, None, rate=None), "far_from_optimum").advice == "try updates=50000"
 
 
 def test_a_diverged_replica_is_told_with_its_advice_and_the_others_were_stopped() -> None:

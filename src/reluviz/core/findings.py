@@ -39,6 +39,9 @@ HIDDEN_FRACTION = 1 / 20
 lower the limit. The course's step size, 0.02, is 1/37 of it at width 20 and 1/26 at width 40."""
 OUTPUT_FRACTION = 1 / 2
 """Of the largest stable step size, for a quadratic loss: one parameter then reaches its optimum in one update."""
+LONGER = 5
+"""Times as many updates, for a run that is still falling: losses fall about like a power of the number of updates, so
+that twice as many change little."""
 NEAR_ONE = 10.0
 """Step sizes suit values up to this size, with a range of at least its inverse."""
 MAX_THEORY_REPLICAS = 5
@@ -347,7 +350,7 @@ class _Figures:
         def words(rows: Rows) -> tuple[str, str]:
             rise = _median(self.tenth.rise, rows)
             text = f"still falling: R^2 = {self._r(rows)}, up by {rise:.2g} in the last tenth of the run"
-            return text, f"try updates={2 * self.last}"
+            return text, self._longer()
 
         return _Verdict(self.rising, words)
 
@@ -448,11 +451,18 @@ class _Figures:
         return f"try {self.facts.names.rate}={suggested:g}"
 
     def _faster(self) -> str:
-        """Return advice for a run that moves in the right direction, and too slowly."""
+        """Return advice for a run that moves in the right direction, but has not come far."""
         rate, suggested = self.facts.rate, self._suggested_step()
-        if rate and suggested and not suggested / 2 < rate < suggested * 2:
+        if rate and suggested and rate >= 2 * suggested:
             return f"try {self.facts.names.rate}={suggested:g}"
-        return f"try updates={10 * self.last}"
+        return self._longer()
+
+    def _longer(self) -> str:
+        """Return advice for a run that needs more updates, or larger ones if theory says that these are safe."""
+        rate, suggested = self.facts.rate, self._suggested_step()
+        if rate and suggested and suggested >= 2 * rate:
+            return f"try {self.facts.names.rate}={suggested:g}"
+        return f"try updates={LONGER * self.last}"
 
     def _smaller_ridge(self) -> str:
         if not self.facts.ridge:
