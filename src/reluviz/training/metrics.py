@@ -49,7 +49,6 @@ def run_metrics(
         "seeds": module.seeds,
         tags.LOSS_TRAIN: last.loss_train[0],
         tags.LOSS_TEST: None if last.loss_test is None else last.loss_test[0],
-        "findings": [finding.plain() for finding in findings],
         "reference": reference_entries(reference, ridge),
     }
     if last.units is not None:
@@ -62,6 +61,7 @@ def run_metrics(
         found |= parameters
         if reference.optimum is not None:
             found[tags.THETA_OPTIMUM] = reference.optimum
+    found["findings"] = [finding.plain() for finding in findings]
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
     losses = {tag: found[tag] for tag in (tags.LOSS_TRAIN, tags.LOSS_TEST)}

@@ -175,7 +175,8 @@ def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: floa
     """
     left, s, _ = np.linalg.svd(phi, full_matrices=False)
     kept = s > _tolerance(phi, s)
-    share = np.square(_project(left, y - phi @ theta)[kept]) / len(y)
+    a = _project(left, y - phi @ theta)[kept]
+    share = a * a / len(y)
     with np.errstate(divide="ignore"):
         # log1p keeps the digits of slow modes, whose rho is close to 1
         step = 2 * lr / len(y) * np.square(s[kept])
