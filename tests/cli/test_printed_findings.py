@@ -105,7 +105,7 @@ def test_a_sweep_counts_the_first_findings_of_its_replicas(capsys: pytest.Captur
     terminal.print_job_result(1, JobResult(tmp_path / "a", "finished", loss=0.5, findings=("learned",)))
     terminal.print_job_result(2, JobResult(tmp_path / "b", "finished", loss=np.pi))
     first, second, third = capsys.readouterr().out.splitlines()
-    assert first.endswith("finished, loss 0.3702, 2 far from optimum")
+    assert first.endswith("finished, loss 0.3596, 2 far from optimum")
     assert second.endswith("finished, loss 0.5, learned")
     assert third.endswith("finished, loss 3.142")
 
