@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from reluviz.core import findings
-from reluviz.core.findings import FAR, MOST, NOTICEABLE, ORDER, SWING, Finding, find, first_findings, from_plain
+from reluviz.core.findings import ORDER, Finding, first_findings, from_plain
 from reluviz.core.run_facts import (
     OutputLayer,
     RunFacts,
@@ -16,7 +16,9 @@ from reluviz.core.run_facts import (
     last_tenth,
     neighbour_noise,
 )
+from reluviz.core.setting_advice import one_digit, two_digits_up
 from reluviz.core.theory import relu
+from reluviz.core.verdicts import FAR, MOST, NOTICEABLE, SWING, find
 
 Array = NDArray[np.float64]
 UPDATES = np.arange(0, 10_001, 100)
@@ -417,5 +419,5 @@ def test_what_is_no_finding_is_refused(value: dict[str, object]) -> None:
     ("value", "down", "up"), [(0.0375, 0.03, 1), (0.02, 0.02, 1), (1.0, 1.0, 1), (12345.0, 1e4, 13000)]
 )
 def test_advice_is_rounded_to_the_safe_side(value: float, down: float, up: int) -> None:
-    assert findings._one_digit(value) == down
-    assert findings._two_digits_up(value) == up
+    assert one_digit(value) == down
+    assert two_digits_up(value) == up

@@ -5,13 +5,13 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.findings import MAX_THEORY_REPLICAS
 from reluviz.core.functions import features
 from reluviz.core.models import MODELS
 from reluviz.core.run_facts import OutputLayer, RunFacts, SettingNames, neighbour_noise
 from reluviz.core.snapshot import ParameterArrays, Snapshots
 from reluviz.core.theory import linear
 from reluviz.core.theory.baselines import ReferenceValues
+from reluviz.core.verdicts import MAX_THEORY_REPLICAS
 from reluviz.data.datamodule import SegmentData
 from reluviz.models.module import RegressionModule
 from reluviz.training.divergence import is_plain, largest_stable_step

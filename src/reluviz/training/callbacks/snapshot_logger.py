@@ -15,12 +15,13 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
 from reluviz.console import Console
-from reluviz.core.findings import MAX_THEORY_REPLICAS, Finding, find
+from reluviz.core.findings import Finding
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.run_facts import SettingNames
 from reluviz.core.snapshot import RawSnapshot, Snapshots
 from reluviz.core.theory import linear
 from reluviz.core.theory.baselines import ReferenceValues, reference_values
+from reluviz.core.verdicts import MAX_THEORY_REPLICAS, find
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
