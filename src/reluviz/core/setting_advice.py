@@ -1,4 +1,4 @@
-"""Advice on the settings of a run, for `verdicts`: step size, number of updates, elbows, penalty of ridge regression."""
+"""Advice on the settings of a run, for `verdicts`: step size, number of updates, elbows, ridge penalty."""
 
 import math
 from functools import cached_property
