@@ -22,7 +22,7 @@ from reluviz.core.theory import relu
 NOTICEABLE = 0.01
 """Of var(y). Smaller differences of R^2 cannot be seen in the picture of the fit, and are ignored."""
 FAR = 0.05
-"""Of var(y): from here on a run is far from least squares. The course's networks of widths 20 and 40 end within 0.01."""
+"""Of var(y): from here on a run is far from least squares. The course's networks of width 20 and 40 end within 0.01."""
 SWING = 0.05
 """Of var(y): a standard deviation above it makes it a matter of luck where the run ends. The course's networks stay
 below 0.03 with the course's step sizes."""
