@@ -24,6 +24,7 @@ from reluviz.analysis.report import main, table_files
 from reluviz.analysis.report.collect import collect
 from reluviz.analysis.report.groups import Groups
 from reluviz.analysis.report.table_rows import Row, rows
+from reluviz.core.findings import count_labels, first_labels, from_plain
 from reluviz.errors import UserError
 
 SHORT = ("replicas=6", "updates=200", "snapshots=linear", "snapshots.every=50", "callbacks=minimal")
@@ -200,13 +201,30 @@ def test_the_output_fits_80_columns_and_names_the_files_and_the_command_that_sho
 def test_findings_name_each_pair_and_say_that_six_seeds_are_too_few(report: tuple[Path, str]) -> None:
     text = (report[0] / "report" / "findings.md").read_text()
     # nine comparisons: three pairs of optimisers at two widths, two widths for three optimisers
-    sentences = [line for line in text.splitlines() if line.startswith("- ")]
+    sentences = [line for line in text.partition("## Cannot be told")[2].splitlines() if line.startswith("- ")]
     assert len(sentences) == 9
     (adam,) = (line for line in sentences if line.startswith("- adam and sgd at model.width=8:"))
     a, b = (np.array(read_metrics(report[0] / f"width-8_optimizer-{name}")["loss/test"]) for name in ("adam", "sgd"))
     assert f"loss/test {np.exp(np.median(np.log(a / b))):.2f}x (median over 6 shared seeds)" in adam
     assert f"smaller in {(a < b).sum()} of 6" in adam
     assert "cannot be told from 6 seeds in 9 comparisons" in adam
+
+
+def test_a_report_counts_what_became_of_the_replicas_of_each_group(report: tuple[Path, str]) -> None:
+    folder, printed = report
+    text = (folder / "report" / "findings.md").read_text()
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    for optimizer in ("sgd", "momentum", "adam"):
+        for width in (5, 8):
+            metrics = read_metrics(folder / f"width-{width}_optimizer-{optimizer}")
+            labels = count_labels(first_labels(from_plain(metrics["findings"]), 6))
+            assert sum(labels.values()) == 6
+            counts = ", ".join(f"{count} {label}" for label, count in labels.items())
+            label = f"model.width={width} optimizer={optimizer}"
+            assert f"- {label}: {counts}\n" in text
+            assert f"<li><b>{label}</b>: {counts}</li>" in page
+            assert f"- {label}: {counts}" in " ".join(printed.split())
+    assert "What became of the runs\n" in printed
 
 
 def test_the_page_has_findings_table_and_pictures(report: tuple[Path, str]) -> None:

@@ -269,6 +269,8 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(signalled: Signalle
     assert ended.metrics is not None
     assert ended.metrics["status"] == "finished"
     assert_same_parameters(ended.metrics, signalled.once.metrics)
+    assert signalled.once.metrics is not None
+    assert ended.metrics["findings"] == signalled.once.metrics["findings"] != []
 
 
 @pytest.mark.long

@@ -465,3 +465,29 @@ def test_bad_arguments_raise_an_error_of_one_line(call: Callable[[], object], me
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("excess", [1e-1, 1e-3, 1e-6])
+def test_the_updates_to_reach_an_excess_are_those_of_the_trajectory(excess: float) -> None:
+    x, y = data()
+    phi = features(network(), x)[0]
+    theta = np.zeros(W + 1)
+    lr = 0.5 * float(relu.largest_stable_step_output(phi))
+    least = np.square(y - phi @ relu.least_squares(phi, y).solution).mean()
+    count = relu.updates_to_reach(phi, y, theta, lr, excess)
+    before, after = relu.output_trajectory(phi, y, theta, lr, [int(count) - 1, int(count)])
+    losses = [np.square(y - phi @ found).mean() - least for found in (before, after)]
+    assert losses[1] <= excess * (1 + 1e-6)
+    # a count of many digits is rounded
+    assert losses[0] > excess * (1 - 1e-6) or count > 1e9
+
+
+def test_an_excess_that_is_reached_already_needs_no_update_and_an_unstable_step_never_reaches_it() -> None:
+    x, y = data()
+    phi = features(network(), x)[0]
+    best = relu.least_squares(phi, y).solution
+    limit = float(relu.largest_stable_step_output(phi))
+    assert relu.updates_to_reach(phi, y, best, 0.5 * limit, 1e-9) == 0
+    assert relu.updates_to_reach(phi, y, 0 * best, 1.01 * limit, 1e-9) == np.inf
+    # one mode, which a step of half its limit removes at once
+    assert relu.updates_to_reach(np.ones((4, 1)), np.arange(4.0), np.zeros(1), 0.5, 1e-9) == 1

@@ -142,7 +142,7 @@ def test_all_scalars_histograms_and_tensors_of_a_snapshot_are_one_event(run, nam
     snapshots = [(step, values) for step, values in run(name).events if "loss/train" in values]
     steps = [step for step, _ in snapshots]
     assert steps == ([0, 1, 2, 3] if name in ("constant", "linear") else [0, 1, 10, 20])
-    once = {"reluviz/data", "custom_scalars__config__", "run/text_summary"}
+    once = {"reluviz/data", "reluviz/findings", "custom_scalars__config__", "run/text_summary"}
     for event in run(name).events:
         if event not in snapshots:
             for tag, value in event[1].items():
@@ -242,7 +242,7 @@ def test_the_parameters_equal_metrics_json_bit_for_bit(run):
 
 
 def test_tensors_have_the_metadata_that_brings_them_to_the_plugin(run):
-    tags = {"reluviz/data", "reluviz/params", "reluviz/replicas", "reluviz/votes"}
+    tags = {"reluviz/data", "reluviz/findings", "reluviz/params", "reluviz/replicas", "reluviz/votes"}
     for name, wanted in (("relu", tags), ("everything", {*tags, "reluviz/contributions"})):
         ours = {tag: series for tag, series in run(name).of("tensor").items() if tag.startswith("reluviz/")}
         assert set(ours) == wanted
@@ -448,7 +448,8 @@ def test_the_text_tab_has_settings_and_results_in_markdown(run):
     assert list(texts) == [0, 20]
     assert re.search(r"^\| `?optimizer\.lr`? \| 0\.02 \|$", texts[0], re.MULTILINE)
     assert "After" not in texts[0]
-    assert texts[20].startswith("### After 20 updates")
+    assert texts[20].startswith("### What became of the run\n\n- no better than a constant: R^2 = ")
+    assert "\n\n### After 20 updates\n" in texts[20]
     loss = run("relu").metrics["loss/train"][0]
     assert re.search(rf"^\| `?loss/train`? \| {loss:.6g} \|$", texts[20], re.MULTILINE)
 

@@ -24,6 +24,7 @@ from reluviz.record.logger import RunLogger
 from reluviz.training import snapshot_queue, snapshot_worker
 from reluviz.training.callbacks import checkpoints
 from reluviz.training.lightning_startup import quiet
+from reluviz.training.loss_history import LossHistory
 from reluviz.training.vote_history import VoteHistory
 
 DATA = piecewise_linear()
@@ -158,7 +159,7 @@ def test_a_snapshot_is_recorded_at_once_if_the_next_one_is_expected_late(tmp_pat
         def write_events(self, events) -> None:
             recorded.extend(Event.FromString(event).step for event in events)
 
-    queue = snapshot_queue.SnapshotQueue(snapshot_options(module), Writer(), VoteHistory())
+    queue = snapshot_queue.SnapshotQueue(snapshot_options(module), Writer(), VoteHistory(), LossHistory())
     for update in range(3):
         queue.add(RawSnapshot(update, 0.0, values_of(module), np.zeros(1)))
         time.sleep(1.5 * snapshot_queue.MAX_DELAY_SECONDS)

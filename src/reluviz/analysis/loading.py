@@ -130,6 +130,7 @@ def _read(folder: Path, name: str) -> Run:
                 for tag, series in recorded_run.scalars.items()
                 if series
             },
+            findings=recorded_run.findings.get(updates[-1], ()),
             damaged=tuple(recorded_run.damaged),
         )
     except (LookupError, TypeError, ValueError) as error:

@@ -33,7 +33,8 @@ def payload(run: "RunArrays", max_snapshots: int | None = None) -> dict[str, byt
         "data": _data(run),
         "params": replace(snapshots, total=count, stride=stride * snapshots.stride).encode(),
         "scalars": series.encode_scalars(
-            {tag: (at.tolist(), at.tolist(), value.tolist()) for tag, (at, value) in run.recorded_scalars.items()}
+            {tag: (at.tolist(), at.tolist(), value.tolist()) for tag, (at, value) in run.recorded_scalars.items()},
+            run.findings,
         ),
     }
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reluviz.core import elbows
+from reluviz.core.findings import Finding
 from reluviz.core.functions import mean_squared_error, user_parameters, user_predict
 from reluviz.core.models import MODELS, Parameters
 from reluviz.core.single_snapshot import Snapshot
@@ -55,6 +56,7 @@ class RunArrays:
         votes: recorded residual, norm of the contribution and vote share, float32 [S, V, 3, n], of the first V
             replicas; `snapshot(update).votes` computes them for every replica.
         recorded_scalars: tag -> (updates, values).
+        findings: what became of the run, by rank; empty while it is training, and for runs of versions up to 0.2.0.
         damaged: event files that could not be read to their end because a record is damaged.
     """
 
@@ -73,6 +75,7 @@ class RunArrays:
     fields: tuple[tuple[str, int], ...]
     votes: NDArray[np.float32]
     recorded_scalars: Mapping[str, tuple[NDArray[np.int64], Array]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     damaged: tuple[Path, ...] = ()
 
     @property

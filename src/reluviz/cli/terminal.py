@@ -3,6 +3,7 @@
 import functools
 import shlex
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from reluviz.cli.sweep.results import DONE_STATUSES, JobResult
 from reluviz.console import Console
+from reluviz.core.findings import Finding, count_labels, first_findings, from_plain
 from reluviz.core.models import MODELS
 from reluviz.files import short_path
 from reluviz.record import tags
@@ -21,12 +23,15 @@ from reluviz.training.prepare import Prepared
 FOLDER_KEYS = ("sweep.resume=", "hydra.sweep.dir=")
 """Keys that are left out of the printed command that resumes a sweep; it has a sweep.resume of its own."""
 
+MAX_FINDINGS = 3
+"""The most findings that the end of a run shows; metrics.json has all."""
+
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> None:
-    """Print how a run ended, in five lines: training, losses and reference, time, folder, command.
+    """Print how a run ended: training, losses and reference, what became of it, time, folder, command.
 
     Args:
         outcome: how the run ended.
@@ -51,6 +56,27 @@ def print_outcome(outcome: Outcome, prepared: Prepared, brief: bool = False) -> 
         del lines["folder"], lines["view"]
     for label, line in lines.items():
         console.print(Text.assemble((f"{label:8}", "dim"), line))
+        if label == "loss":
+            _print_findings(outcome)
+
+
+def _print_findings(outcome: Outcome) -> None:
+    """Print the first finding; with several replicas, those that come first for most of them, at most three."""
+    first = first_findings(from_plain(outcome.metrics["findings"]))
+    # the error message has said that the run diverged, and why
+    shown = [finding for finding in first if not (outcome.message and finding.name == "diverged")]
+    most = sorted(shown, key=lambda finding: -len(finding.replicas))[:MAX_FINDINGS]
+    for finding in sorted(most, key=lambda finding: finding.rank):
+        for i, line in enumerate(_wrap(finding)):
+            console.print(Text.assemble(("        " if i else "result  ", "dim"), line))
+
+
+def _wrap(finding: Finding) -> list[str]:
+    """Return a finding as lines that fit next to the label, the advice on a line of its own if it would be broken."""
+    width = max(20, console.width - 8)
+    if len(finding.line) <= width:
+        return [finding.line]
+    return [*textwrap.wrap(finding.sentence, width), *textwrap.wrap(finding.advice, width)]
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -92,7 +118,13 @@ def print_job_result(number: int, result: JobResult) -> None:
     line = result.reason or result.status
     if result.status in DONE_STATUSES and result.loss is not None:
         line += f", loss {_median([result.loss])}"
+        line += "".join(f", {became}" for became in _count(result.findings))
     console.print(Text.assemble((f"{number + 1:5}. ", "dim"), result.folder.name, ("  " + line, "dim")))
+
+
+def _count(labels: Sequence[str]) -> list[str]:
+    """Return what became of replicas, in words: "7 learned"; without the number if there is one replica."""
+    return [label if len(labels) == 1 else f"{count:,} {label}" for label, count in count_labels(labels).items()]
 
 
 def print_best(overrides: Sequence[str], loss: float, trials: int) -> None:
@@ -121,6 +153,10 @@ def print_sweep(
     parts[0] += f" ({done_before:,} of them before)" * bool(done_before)
     line = f"{', '.join(parts)} in {_duration(seconds)}"
     console.print(Text.assemble("\n", ("sweep   ", "dim"), "stopped: " * stopped + line))
+    if len(results) > 1 and (became := _count([label for one in results for label in one.findings])):
+        text = ", ".join(became)
+        for i, part in enumerate(textwrap.wrap(text, max(20, console.width - 8))):
+            console.print(Text.assemble(("        " if i else "result  ", "dim"), part))
     for one in results:
         if one.status == "failed":
             errors.print(Text(f"reluviz: {one.folder.name}: {one.reason}"))

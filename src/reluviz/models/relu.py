@@ -85,6 +85,11 @@ class ReLUModule(RegressionModule):
             setattr(self, name, stack_replicas([state[name] for state in states]))
             getattr(self, name).requires_grad_(name in TRAINED[train])
 
+    @property
+    def from_file(self) -> bool:
+        """Whether the initial state was read from a file."""
+        return self._file_state is not None
+
     def place_on(self, dataset: Dataset) -> None:
         """Choose the units of training, and complete the initial state where it depends on them or on the data."""
         self._choose_scaling(dataset)

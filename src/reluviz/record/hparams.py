@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as summaries
 
+from reluviz.core.findings import Finding
 from reluviz.core.models import MODELS
 from reluviz.core.snapshot import Snapshots
 from reluviz.record import tags
@@ -63,9 +64,11 @@ def session_end(settings: Mapping[str, Any]) -> list[Any]:
     return list(summaries.hparams(dict(settings), {})[2].value)
 
 
-def summary_markdown(settings: Mapping[str, Any], last: Snapshots | None) -> str:
-    """Return a run's settings and, if a last snapshot is given, its results as Markdown tables."""
+def summary_markdown(settings: Mapping[str, Any], last: Snapshots | None, findings: Sequence[Finding] = ()) -> str:
+    """Return a run's settings and, if a last snapshot is given, its findings and results in Markdown."""
     lines = []
+    if findings:
+        lines += ["### What became of the run", "", *(f"- {finding.line}" for finding in findings), ""]
     if last is not None:
         lines += [f"### After {last.updates[0]:,} updates", "", "| quantity | median over replicas |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in _results(last).items()]

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT
 
+from reluviz.core.findings import Finding
 from reluviz.errors import UserError
 from reluviz.files import METRICS_FILE
 from reluviz.record import event_file, tags
+from reluviz.record.recorded_findings import read_findings
 
 UNIT_SCALARS = tuple(f"{kind}/" for kind in (tags.ELBOW, tags.INPUT_SLOPE, tags.SLOPE_JUMP))
 """Scalars with these tag prefixes, those of single units, are not kept: they follow from the parameters, and would take
@@ -36,6 +38,7 @@ class RecordedEvents:
         votes: update -> [V, 3, n].
         fields: name and count of each parameter, in the order of the last axis of `parameters`.
         scalars: tag -> update -> value, without the scalars of single units.
+        findings: update -> what had become of the run then.
         damaged: event files that end in a damaged record.
     """
 
@@ -46,6 +49,7 @@ class RecordedEvents:
     votes: dict[int, NDArray[Any]] = field(default_factory=dict)
     fields: list[tuple[str, int]] = field(default_factory=list)
     scalars: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    findings: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
     damaged: list[Path] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
@@ -65,6 +69,8 @@ class RecordedEvents:
                     self.fields = [(str(name), int(count)) for name, count in fields]
             elif kind == "tensor" and value.tag == tags.VOTE_SERIES:
                 self.votes[event.step] = _to_array(value.tensor)
+            elif kind == "tensor" and value.tag == tags.FINDINGS:
+                self.findings[event.step] = read_findings(value)
             elif kind == "tensor" and value.tag == tags.DATA:
                 # another run in the same folder begins here
                 self._drop_from(0)
@@ -74,7 +80,8 @@ class RecordedEvents:
 
     def _drop_from(self, step: int) -> None:
         """Delete the values of this update and later ones: the run was resumed there and records them again."""
-        every: list[dict[int, Any]] = [self.wall_times, self.parameters, self.votes, *self.scalars.values()]
+        every: list[dict[int, Any]] = [self.wall_times, self.parameters, self.votes, self.findings]
+        every += self.scalars.values()
         for series in every:
             for late in [update for update in series if update >= step]:
                 del series[late]

@@ -18,8 +18,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from reluviz.core.findings import Finding
 from reluviz.errors import UserError
 from reluviz.record import event_file, tags
+from reluviz.record.recorded_findings import read_findings
 
 TAG_BYTES = 64
 """The tag of an event's first value ends within this many bytes."""
@@ -40,6 +42,7 @@ class ReplicaSeries:
         variance: var(y) of the training points.
         fields: tags of the losses and unit counts.
         series: update -> their values, [R, F]; empty for old runs of several replicas, which recorded only medians.
+        findings: update -> what had become of the run then.
         last: the update of the last snapshot; -1 if there is none.
         complete: whether the last file ends at the end of a record. (Earlier files may be cut off: a run that was
             killed left them, and was resumed.)
@@ -50,6 +53,7 @@ class ReplicaSeries:
     variance: float = np.nan
     fields: tuple[str, ...] = ()
     series: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    findings: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
     last: int = -1
     complete: bool = True
     empty: bool = True
@@ -66,8 +70,10 @@ class ReplicaSeries:
 
     def drop_from(self, step: int) -> None:
         """Delete the values of this update and later ones: the run was resumed there and records them again."""
-        for late in [update for update in self.series if update >= step]:
-            del self.series[late]
+        every: list[dict[int, Any]] = [self.series, self.findings]
+        for series in every:
+            for late in [update for update in series if update >= step]:
+                del series[late]
 
 
 def read_replicas(paths: list[Path]) -> ReplicaSeries:
@@ -139,6 +145,8 @@ def _add(found: ReplicaSeries, data: bytes) -> None:
             found.fields = tuple(map(str, json.loads(value.metadata.plugin_data.content)["fields"]))
         rows = np.frombuffer(value.tensor.tensor_content, "<f8")
         found.series[event.step] = rows.reshape([dim.size for dim in value.tensor.tensor_shape.dim])
+    elif value.tag == tags.FINDINGS:
+        found.findings[event.step] = read_findings(value)
     elif value.tag == tags.DATA:
         # another run in the same folder begins here
         found.drop_from(0)

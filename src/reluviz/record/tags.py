@@ -15,6 +15,8 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that descri
                            quickly, without parsing the rest
     reluviz/votes          each snapshot; float32 [V, 3, n]: residual in the user's units; norm of the contribution and
                            vote share as trained
+    reluviz/findings       at the end of the run; a text, the JSON list of `core.findings.Finding.plain`. It is the only
+                           value of its event
     reluviz/contributions  at selected snapshots; float32 [V, n, P]: g_i / N of the recorded samples, trained
                            parameters only ({"fields": ...} as above)
 
@@ -37,12 +39,13 @@ VOTES_HISTOGRAM = "votes"
 FIT, VOTES, VOTES_HISTORY = "fit", "votes", "votes/history"
 PICTURE_KINDS = (FIT, VOTES)
 """Pictures that can be drawn of any snapshot."""
-DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS = (
+DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS, FINDINGS = (
     "reluviz/data",
     "reluviz/params",
     "reluviz/replicas",
     "reluviz/votes",
     "reluviz/contributions",
+    "reluviz/findings",
 )
 MEDIAN_SCALARS = (LOSS_BATCH, GRAD_NORM, NOISE_SCALE, VOTES_EFFECTIVE, THETA_OPTIMUM)
 """Scalars that `export --csv` takes from the record, since they do not follow from the parameters. A run with several

@@ -9,12 +9,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import summary as summaries
 
 from reluviz.core.elbows import STATUS
+from reluviz.core.findings import Finding
 from reluviz.core.models import MODELS
 from reluviz.core.snapshot import recorded_samples
 from reluviz.data.dataset import Dataset
 from reluviz.data.targets import target_name
 from reluviz.record import hparams, tags
 from reluviz.record.event_file import EventFile
+from reluviz.record.recorded_findings import findings_value
 from reluviz.record.snapshot_events import tensor_value
 
 if TYPE_CHECKING:
@@ -75,6 +77,10 @@ class RunWriter:
     def write_text(self, markdown: str, update: int) -> None:
         """Write the run's summary in Markdown."""
         self._write(summaries.text(tags.TEXT, markdown).value, update)
+
+    def write_findings(self, findings: Sequence[Finding], update: int) -> None:
+        """Write what became of the run."""
+        self._write([findings_value(findings)], update)
 
     def write_session_start(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
         """Write the settings for the HParams tab, which shows the last values of the tags `metrics` as results."""

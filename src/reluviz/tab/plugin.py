@@ -4,7 +4,7 @@
     runs                  the runs that can be shown: model, last update, settings
     data?run=R            the data set of run R
     params?run=R&after=U  its snapshots later than update U, or all
-    scalars?run=R         its losses
+    scalars?run=R         its losses, and what became of it
 
 The plugin reads only through TensorBoard's data provider, which has names of runs and tags and no paths.
 """
@@ -23,7 +23,9 @@ from tensorboard.errors import NotFoundError, PublicError
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
+from reluviz.core.findings import Finding
 from reluviz.record import tags
+from reluviz.record.recorded_findings import parse_findings
 from reluviz.tab import series
 from reluviz.tab.static_files import content_type, static_files
 
@@ -100,6 +102,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
                     "born": tensors[tags.DATA].max_wall_time,
                     "last": last.max_step,
                     "wall": last.max_wall_time,
+                    "found": tensors[tags.FINDINGS].max_wall_time if _has_findings(tensors) else None,
                     "snapshots": cached.total if cached is not None and cached.update[-1:] == [last.max_step] else None,
                 }
             )
@@ -118,7 +121,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return _bytes(request, self._snapshots(request, run, tensors).encode(after))
 
     def _scalars(self, request: Request) -> Response:
-        run, _ = self._requested_run(request)
+        run, tensors = self._requested_run(request)
         found = self._provider.read_scalars(
             plugin_util.context(request.environ),
             experiment_id=plugin_util.experiment_id(request.environ),
@@ -130,7 +133,16 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             tag: ([p.step for p in points], [p.wall_time for p in points], [p.value for p in points])
             for tag, points in found.get(run, {}).items()
         }
-        return _bytes(request, series.encode_scalars(scalars))
+        return _bytes(request, series.encode_scalars(scalars, self._findings(request, run, tensors)))
+
+    def _findings(self, request: Request, run: str, tensors: Mapping[str, Any]) -> tuple[Finding, ...]:
+        """Return what became of a run; empty while it is training."""
+        if not _has_findings(tensors):
+            return ()
+        try:
+            return parse_findings(self._read(request, run, tags.FINDINGS, UNLIMITED)[-1].numpy.item())
+        except (LookupError, TypeError, ValueError):
+            raise series.UnreadableRun("its findings cannot be understood") from None
 
     def _list_tensors(self, request: Request, run: str | None) -> Mapping[str, Mapping[str, Any]]:
         runs = None if run is None else [run]
@@ -138,7 +150,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             plugin_util.context(request.environ),
             experiment_id=plugin_util.experiment_id(request.environ),
             plugin_name=self.plugin_name,
-            run_tag_filter=provider.RunTagFilter(runs=runs, tags=[tags.DATA, tags.PARAMS]),
+            run_tag_filter=provider.RunTagFilter(runs=runs, tags=[tags.DATA, tags.PARAMS, tags.FINDINGS]),
         )
         return found
 
@@ -189,6 +201,12 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             while len(self._cache) > MAX_CACHED_RUNS:
                 self._cache.popitem(last=False)
         return snapshots
+
+
+def _has_findings(tensors: Mapping[str, Any]) -> bool:
+    """Return whether the findings of a run belong to its last snapshot: a run that is prolonged has old ones."""
+    found = tensors.get(tags.FINDINGS)
+    return found is not None and bool(found.max_step == tensors[tags.PARAMS].max_step)
 
 
 def _after(request: Request) -> int | None:

@@ -3,7 +3,7 @@
     data      x, y, target, x_test, y_test (float64), recorded (int32); model, name, domain, trained, seeds, settings,
               and if the run trained on scaled data scaling [x0, s_x, y0, s_y]
     params    update, wall (float64 [S]), values (float32 [S, V, P]); fields [[name, count], ...]
-    scalars   u0, v0, u1, v1, ... (float64, float32); tags
+    scalars   u0, v0, u1, v1, ... (float64, float32); tags, findings [{name, text, advice, replicas, total}, ...]
 
 The view computes votes, elbows and everything else from these.
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.core.findings import Finding
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.record import tags
 from reluviz.tab import wire_format
@@ -194,8 +195,10 @@ def encode_data(values: NDArray[np.float64], content: Mapping[str, Any]) -> byte
     return wire_format.encode(arrays, points=points, test_points=test_points, **header)
 
 
-def encode_scalars(scalars: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]]) -> bytes:
-    """Return scalars, tag -> (steps, wall times, values), as bytes."""
+def encode_scalars(
+    scalars: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]], findings: Sequence[Finding] = ()
+) -> bytes:
+    """Return scalars, tag -> (steps, wall times, values), and what became of the run, as bytes."""
     arrays: dict[str, NDArray[Any]] = {}
     found = [tag for tag in SHOWN_SCALARS if tag in scalars]
     for i, tag in enumerate(found):
@@ -203,7 +206,7 @@ def encode_scalars(scalars: Mapping[str, tuple[Sequence[int], Sequence[float], S
         kept = increasing_steps(step, wall)
         arrays[f"u{i}"] = np.array([step[j] for j in kept], dtype=np.float64)
         arrays[f"v{i}"] = np.array([value[j] for j in kept], dtype=np.float32)
-    return wire_format.encode(arrays, tags=found)
+    return wire_format.encode(arrays, tags=found, findings=[finding.plain() for finding in findings])
 
 
 def json_safe(value: Any) -> Any:

@@ -33,6 +33,12 @@ class TrainedModel(Protocol):
         """Return the parameters, name -> [R] or [R, W]."""
 
 
+def is_plain(settings: Mapping[str, Any], heavy_ball: bool = False) -> bool:
+    """Return whether an optimiser is gradient descent without additions; `heavy_ball` allows that of momentum."""
+    additions = ("nesterov", "dampening", "weight_decay", *(() if heavy_ball else ("momentum",)))
+    return settings["_target_"] == "torch.optim.SGD" and not any(settings.get(key) for key in additions)
+
+
 def largest_stable_step(
     module: TrainedModel, dataset: Dataset, start: Parameters | None = None, precision: str = "float64"
 ) -> tuple[float, str] | None:
@@ -49,10 +55,7 @@ def largest_stable_step(
         precision: the precision in which the run decides on the gates; see `elbows.is_active`.
     """
     settings = module.optimizer_settings
-    is_gradient_descent = settings["_target_"] == "torch.optim.SGD" and not any(
-        settings.get(key) for key in ("nesterov", "dampening", "weight_decay")
-    )
-    if not is_gradient_descent:
+    if not is_plain(settings, heavy_ball=True):
         return None
     momentum = float(settings.get("momentum", 0.0))
     record, points = MODELS[module.model], dataset.as_trained

@@ -1,7 +1,7 @@
 """The content of metrics.json: the results of a run as plain values."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.distribution import distribution
+from reluviz.core.findings import Finding
 from reluviz.core.functions import PARAMETERS, user_parameters
 from reluviz.core.snapshot import Snapshots
-from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
+from reluviz.core.theory.baselines import Losses, ReferenceValues
 from reluviz.record import tags
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def run_metrics(
-    prepared: "Prepared", last: Snapshots, not_diverged: NDArray[np.bool_], status: str, seconds: dict[str, float]
+    prepared: "Prepared",
+    last: Snapshots,
+    not_diverged: NDArray[np.bool_],
+    reference: ReferenceValues,
+    findings: Sequence[Finding],
+    status: str,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Return the results of a run, ready for JSON.
 
@@ -27,13 +34,14 @@ def run_metrics(
         prepared: the run.
         last: its last snapshot, S = 1.
         not_diverged: which replicas have not diverged, [R].
+        reference: the reference values at that snapshot.
+        findings: what became of the run.
         status: finished, diverged, interrupted or terminated.
         seconds: the duration of each part of the run.
     """
     module = prepared.module
     ridge = getattr(module, "ridge", None)
     parameters = {name: last.parameters[name][0] for name in PARAMETERS[module.model]}
-    reference = reference_values(module.model, parameters, last.dataset, ridge)
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
         "status": status,
@@ -56,6 +64,7 @@ def run_metrics(
             found[tags.THETA_OPTIMUM] = reference.optimum
     if not last.dataset.scaling.identity:
         found["scaling"] = asdict(last.dataset.scaling)
+    found["findings"] = [finding.plain() for finding in findings]
     found["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     found["versions"] = dict(_versions())
     losses = {tag: found[tag] for tag in (tags.LOSS_TRAIN, tags.LOSS_TEST)}

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from reluviz.core.models import MODELS
+from reluviz.core.run_facts import SettingNames
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler, checked_batch
 from reluviz.data.schedules import Schedule
@@ -31,6 +32,7 @@ class Plan:
         seeds: one seed for each replica.
         step_given: whether the user has given the step size, so that it is kept.
         notes: lines for the user about the data, and about what `data.scale=auto` has chosen.
+        setting_names: how advice writes settings.
     """
 
     settings: dict[str, Any]
@@ -38,6 +40,7 @@ class Plan:
     sampler: Sampler
     snapshots: Schedule
     seeds: list[int]
+    setting_names: SettingNames
     step_given: bool = True
     notes: tuple[str, ...] = ()
 
@@ -74,7 +77,14 @@ def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     node = settings["model"]
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
-    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), step_given, dataset.notes)
+    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), _setting_names(cfg), step_given, dataset.notes)
+
+
+def _setting_names(cfg: DictConfig) -> SettingNames:
+    """Return how a command line writes settings; `step_size` counts only where the optimiser's `lr` refers to it."""
+    optimizer = OmegaConf.to_container(cfg.optimizer, resolve=False)
+    refers = isinstance(optimizer, dict) and optimizer.get("lr") == "${step_size}"
+    return SettingNames("step_size" if refers else "optimizer.lr", "model.", "data.scale=auto", "null")
 
 
 def _callbacks(nodes: dict[str, Any]) -> dict[str, Any]:

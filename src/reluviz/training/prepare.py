@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from reluviz.core.run_facts import SettingNames
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Full
@@ -54,6 +55,7 @@ class Prepared:
         module: the model.
         engine: the name of the engine that makes the updates.
         notes: lines for the user; see `Plan`.
+        setting_names: how advice writes settings.
     """
 
     settings: dict[str, Any]
@@ -61,6 +63,7 @@ class Prepared:
     data: SegmentData
     module: RegressionModule
     engine: str
+    setting_names: SettingNames
     notes: tuple[str, ...] = ()
 
 
@@ -115,7 +118,7 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     if (logger := settings.get("logger")) is not None:
         find_target(logger, "logger")
     _check_trainer(json.dumps(settings["trainer"]))
-    return Prepared(settings, dataset, data, module, engine, plan.notes)
+    return Prepared(settings, dataset, data, module, engine, plan.setting_names, plan.notes)
 
 
 def warm_up(prepared: Prepared) -> None:

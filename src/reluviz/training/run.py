@@ -56,6 +56,7 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
     snapshot_logger = next(cb for cb in callbacks if isinstance(cb, SnapshotLogger))
     hidden = ("callbacks", "logger", "trainer", "ckpt_path", "sweep")
     snapshot_logger.settings = flatten_settings({key: value for key, value in settings.items() if key not in hidden})
+    snapshot_logger.setting_names = prepared.setting_names
     logger = False
     if (node := settings.get("logger")) is not None:
         # TensorBoard discards what an interrupted run wrote at or after this update, since it is written again. A new
@@ -80,8 +81,8 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
             # Lightning raises it on Ctrl-C and SIGTERM
             status = "terminated" if trainer.received_sigterm else "interrupted"
         fit = time.perf_counter() - fit_started
-    last = snapshot_logger.latest
-    if last is None or snapshot_logger.not_diverged is None:
+    last, reference = snapshot_logger.latest, snapshot_logger.reference
+    if last is None or snapshot_logger.not_diverged is None or reference is None:
         raise KeyboardInterrupt
     seconds = {
         "fit": fit,
@@ -89,7 +90,8 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         "pictures": snapshot_logger.picture_seconds,
         "total": time.perf_counter() - started,
     }
-    results = run_metrics(prepared, last.stacked, snapshot_logger.not_diverged, status, seconds)
+    findings = snapshot_logger.findings
+    results = run_metrics(prepared, last.stacked, snapshot_logger.not_diverged, reference, findings, status, seconds)
     write_json(folder / METRICS_FILE, results)
     return Outcome(status, folder, results, message)
 

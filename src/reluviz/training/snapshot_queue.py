@@ -22,6 +22,7 @@ from reluviz.record import tags
 from reluviz.record.snapshot_events import event_scalars
 from reluviz.record.writer import RunWriter
 from reluviz.training import helper_processes
+from reluviz.training.loss_history import LossHistory
 from reluviz.training.other_loggers import OtherLoggers, Pictures
 from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, Worker
 from reluviz.training.vote_history import VoteHistory
@@ -45,6 +46,7 @@ class SnapshotQueue:
         options: what to compute, record and draw.
         writer: writes the events and pictures to TensorBoard; None to write none.
         vote_history: collects the norms of the contributions at every snapshot.
+        loss_history: collects the training losses and the unit counts at every snapshot.
         initial_loss: the training loss before the first update, [R]; by default the loss of the first snapshot.
         other_loggers: get the scalars and pictures too; None if there are none.
 
@@ -60,6 +62,7 @@ class SnapshotQueue:
         options: SnapshotOptions,
         writer: RunWriter | None,
         vote_history: VoteHistory,
+        loss_history: LossHistory,
         initial_loss: Array | None = None,
         other_loggers: OtherLoggers | None = None,
     ) -> None:
@@ -67,6 +70,7 @@ class SnapshotQueue:
         self.writer = writer
         self.other_loggers = other_loggers
         self.vote_history = vote_history
+        self.loss_history = loss_history
         self.initial_loss = initial_loss
         self.loss: Array | None = None
         self.not_diverged: NDArray[np.bool_] | None = None
@@ -211,6 +215,7 @@ class SnapshotQueue:
             self.vote_history.add(one.update, norms)
             if self.first_diverged is None and not not_diverged.all():
                 self.first_diverged = self._compute_one(one)
+        self.loss_history.add([one.update for one in raw], result.loss_train, result.unit_counts)
         self.not_diverged, self.loss, self._last_raw = result.not_diverged[-1], result.loss_train[-1], raw[-1]
         if self.writer is not None and result.events:
             self.writer.write_events(result.events)

@@ -97,6 +97,7 @@ class WorkerResult:
         events: one for each snapshot; empty without `SnapshotOptions.events`.
         norms: norms of the contributions of the recorded samples to the first replica's gradient, [S, n].
         loss_train: [S, R].
+        unit_counts: numbers of dead, linear and bent units, [S, R, 3]; None for a model without units.
         not_diverged: which replicas have not diverged, [S, R].
         picture_data: the data of each snapshot that gets pictures.
     """
@@ -104,6 +105,7 @@ class WorkerResult:
     events: list[bytes]
     norms: NDArray[np.float32]
     loss_train: Array
+    unit_counts: NDArray[np.int64] | None
     not_diverged: NDArray[np.bool_]
     picture_data: list[PictureData]
 
@@ -195,7 +197,9 @@ class SnapshotWorker:
                 events += self._events.events(snapshots, options.histograms, with_contributions, options.optimum)
         norms = np.concatenate([snapshots.votes.norm[:, 0] for snapshots in batches]).astype(np.float32)
         loss_train = np.concatenate([snapshots.loss_train for snapshots in batches])
-        return WorkerResult(events, norms, loss_train, not_diverged, picture_data)
+        counts = [snapshots.units.counts for snapshots in batches if snapshots.units is not None]
+        unit_counts = np.concatenate(counts) if counts else None
+        return WorkerResult(events, norms, loss_train, unit_counts, not_diverged, picture_data)
 
     def _with_pictures(self, snapshots: Snapshots, not_diverged: NDArray[np.bool_]) -> list[int]:
         """Return the indices of the snapshots that get pictures: the chosen updates, and the first that diverged."""

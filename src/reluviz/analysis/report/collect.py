@@ -115,7 +115,8 @@ def _group(label: Mapping[str, Value], runs: Sequence[RunSummary]) -> tuple[Grou
         Group(
             settings=label,
             replicas=tuple(
-                Replica(run.folder, row, seed, run.status) for seed, (run, row) in zip(order, members, strict=True)
+                Replica(run.folder, row, seed, run.status, run.became[row])
+                for seed, (run, row) in zip(order, members, strict=True)
             ),
             final={
                 metric: np.array([run.final[metric][row] if metric in run.final else np.nan for run, row in members])

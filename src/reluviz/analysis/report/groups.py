@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.distribution import percentiles
+from reluviz.core.findings import count_labels
 
 Value = str | float | int | bool | None
 QUARTILES = (25, 50, 75)
@@ -26,12 +27,14 @@ class Replica:
         row: its index on the replica axis of the run.
         seed: its seed; a group has each seed once.
         status: the status of its run: finished, diverged, interrupted, terminated or unfinished.
+        became: the label of its first finding; empty if its run has not ended, or recorded none.
     """
 
     folder: Path
     row: int
     seed: int
     status: str
+    became: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class Group:
         if not self.final:
             return 0
         return int(np.isinf(np.stack(list(self.final.values()))).any(axis=0).sum())
+
+    @property
+    def became(self) -> str:
+        """What became of the replicas, in words: `7 learned, 3 still falling`; empty if nothing is known."""
+        counts = count_labels(replica.became for replica in self.replicas)
+        return ", ".join(f"{count:,} {label}" for label, count in counts.items())
 
     def quartiles(self, metric: str) -> NDArray[np.float64]:
         """Return q25, the median and q75 of a metric at the end, [3], over the replicas that have it."""

@@ -128,6 +128,7 @@ def render_page(
             for verdict, sentences in verdicts.items()
             if sentences
         ],
+        became=[{"label": group.label, "counts": group.became} for group in groups.groups if group.became],
         headers=_headers(groups.keys, numeric),
         rows=[_cells(groups.keys, numeric, row) for row in rows],
         pictures=[

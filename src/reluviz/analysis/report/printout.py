@@ -16,7 +16,7 @@ from reluviz.analysis.report.table_rows import Row
 from reluviz.console import Console
 from reluviz.files import atomic_write, short_path
 
-MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS = 40, 8, 8, 5
+MAX_ROWS, MAX_TALL_ROWS, MAX_SENTENCES, MAX_LISTED_RUNS, MAX_BECAME = 40, 8, 8, 5, 12
 """Limits of the terminal output; the files have all."""
 MAX_KEY_COLUMNS = 4
 """If more settings vary, they share one column."""
@@ -27,6 +27,7 @@ HEADINGS = {
 }
 
 TOO_FEW = f"n < {statistics.MIN_VALUES}: too few replicas for a {statistics.CONFIDENCE} % interval of the median"
+BECAME_HEADING = "What became of the runs"
 
 console = Console(highlight=False)
 
@@ -44,6 +45,13 @@ def show(groups: Groups, rows: Sequence[Row], found: Sequence[Finding], metric: 
             console.print(f"and {len(shown) - most:,} more rows in table.md")
         if not groups.solved and any(row.n < statistics.MIN_VALUES for row in shown[:most]):
             console.print(TOO_FEW)
+    if became := _became_lines(groups):
+        console.print()
+        console.print(BECAME_HEADING)
+        for line in became[:MAX_BECAME]:
+            console.print(Text(f"- {line}"))
+        if len(became) > MAX_BECAME:
+            console.print(f"- and {len(became) - MAX_BECAME:,} more in findings.md")
     if found:
         console.print()
         console.print(count_verdicts(found))
@@ -93,6 +101,8 @@ def write_findings(groups: Groups, found: Sequence[Finding], metric: str | None,
     """
     lines = ["# Findings", ""]
     lines += [f"{label.strip().capitalize()}: {line}." for label, line in _header_lines(groups)]
+    if became := _became_lines(groups):
+        lines += ["", f"## {BECAME_HEADING}", "", *(f"- {_escape_markdown(line)}" for line in became)]
     if found:
         lines += ["", f"What is compared is {metric} at the end. {findings.METHOD}", ""]
         lines += [count_verdicts(found)]
@@ -119,6 +129,11 @@ def count_verdicts(found: Sequence[Finding]) -> str:
         enough = findings.seeds_needed(comparisons)
         words += f", {counts[UNKNOWN]:,} that cannot be told ({enough} shared seeds could, in {comparisons:,} together)"
     return f"{words}."
+
+
+def _became_lines(groups: Groups) -> list[str]:
+    """Return a line for each group with recorded findings: `model.width=10: 7 learned, 3 still falling`."""
+    return [f"{group.label}: {group.became}" for group in groups.groups if group.became]
 
 
 def _header_lines(groups: Groups) -> Iterator[tuple[str, str]]:

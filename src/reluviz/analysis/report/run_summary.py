@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reluviz.analysis.report import settings
 from reluviz.analysis.report.groups import ListedRun
 from reluviz.analysis.report.settings import Settings
+from reluviz.core.findings import first_labels, from_plain
 from reluviz.core.snapshot import largest_loss
 from reluviz.errors import UserError
 from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
@@ -36,6 +37,7 @@ class RunSummary:
         status: finished, diverged, interrupted, terminated or unfinished.
         seeds: the seeds of its replicas, [R].
         final: metric -> value at the end, [R]; empty if the run has not ended.
+        became: the label of each replica's first finding, [R]; empty where nothing is known.
         stopped: which replicas were stopped only because another one diverged, [R].
         fields: tags of the curves, [F].
         updates: updates of the kept snapshots, [T].
@@ -48,6 +50,7 @@ class RunSummary:
     status: str
     seeds: tuple[int, ...]
     final: Mapping[str, NDArray[np.float64]]
+    became: tuple[str, ...]
     stopped: NDArray[np.bool_]
     fields: tuple[str, ...]
     updates: NDArray[np.int64]
@@ -128,6 +131,7 @@ def _read_run(folder: Path, paths: list[Path], max_values: int) -> tuple[RunSumm
         status=status,
         seeds=seeds,
         final=final,
+        became=_became(metrics, recorded, status, count),
         stopped=~diverged & (status == "diverged"),
         fields=recorded.fields,
         updates=recorded.updates[kept],
@@ -225,6 +229,19 @@ def _final_values(
     if metrics["status"] == "finished" and np.isinf(found[tags.LOSS_TRAIN]).any():
         raise _Damaged("metrics.json does not hold what it should (finished without a loss)")
     return found
+
+
+def _became(
+    metrics: Mapping[str, Any], recorded: replica_reader.ReplicaSeries, status: str, count: int
+) -> tuple[str, ...]:
+    """Return the label of each replica's first finding, from metrics.json or, without the file, the events."""
+    if status == "unfinished":
+        return ("",) * count
+    try:
+        found = from_plain(metrics.get("findings", ())) if metrics else recorded.findings.get(recorded.last, ())
+        return first_labels(found, count)
+    except (LookupError, TypeError, ValueError) as error:
+        raise _Damaged(f"metrics.json does not hold what it should (findings: {_one_line(error)})") from None
 
 
 def _numbers(key: str, value: Any) -> NDArray[np.float64]:

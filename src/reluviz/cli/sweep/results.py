@@ -1,10 +1,12 @@
 """The result of a job, read from its folder. Imports nothing heavy."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reluviz.core.findings import first_labels, from_plain
 from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
 from reluviz.training.outcome import median_loss
 
@@ -22,12 +24,14 @@ class JobResult:
             unfinished if it was begun and left neither file; missing if it was not begun.
         reason: why the job failed.
         loss: `median_loss` of the job's metrics; None without metrics.
+        findings: the label of each replica's first finding; empty without metrics.
     """
 
     folder: Path
     status: str
     reason: str = ""
     loss: float | None = None
+    findings: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -42,8 +46,16 @@ def read_result(folder: Path) -> JobResult:
         return JobResult(folder, "failed", str(failure.get("reason", "")))
     metrics = _load_object(folder / METRICS_FILE)
     if metrics is not None and isinstance(metrics.get("status"), str):
-        return JobResult(folder, metrics["status"], loss=median_loss(metrics))
+        return JobResult(folder, metrics["status"], loss=median_loss(metrics), findings=_findings(metrics))
     return JobResult(folder, "unfinished" if (folder / CONFIG_FOLDER).is_dir() else "missing")
+
+
+def _findings(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels of the first findings; none for runs of versions that recorded none."""
+    try:
+        return first_labels(from_plain(metrics.get("findings", ())), len(metrics["seeds"]))
+    except (LookupError, TypeError, ValueError):
+        return ()
 
 
 def _load_object(path: Path) -> dict[str, Any] | None:

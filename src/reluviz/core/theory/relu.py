@@ -153,6 +153,56 @@ def output_trajectory(phi: Array, y: Array, theta0: Array, lr: float, updates: S
     return found
 
 
+def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: float) -> float:
+    """Return after how many updates of gradient descent on the output layer L - L_min <= excess.
+
+    With a_j = u_j . (y - Phi theta) and rho_j as in `output_trajectory`,
+
+        L_t - L_min = (1/N) sum_j a_j^2 rho_j^(2 t),
+
+    where L_min is the loss of `least_squares`, which leaves out modes that count as 0. For minibatches drawn with
+    replacement it is the loss of the expected parameters.
+
+    Args:
+        phi: features, [N, F].
+        y: targets, [N].
+        theta: output weights and bias now, [F].
+        lr: eta.
+        excess: the largest difference of the losses, above 0.
+
+    Returns:
+        the number, rounded up; 0 if the difference is smaller already, infinity if it is never reached.
+    """
+    left, s, _ = np.linalg.svd(phi, full_matrices=False)
+    kept = s > _tolerance(phi, s)
+    a = _project(left, y - phi @ theta)[kept]
+    share = a * a / len(y)
+    with np.errstate(divide="ignore"):
+        # log1p keeps the digits of slow modes, whose rho is close to 1
+        step = 2 * lr / len(y) * np.square(s[kept])
+        decay = np.where(step < 0.5, np.log1p(-np.minimum(step, 0.5)), np.log(np.abs(1 - step)))
+
+    def left_after(updates: float) -> float:
+        with np.errstate(over="ignore"):
+            # the product of 0 updates and an infinite decay is not defined
+            return float((share * np.exp(2 * updates * decay) if updates else share).sum())
+
+    if left_after(0) <= excess:
+        return 0.0
+    if (decay >= 0).any() and share[decay >= 0].sum() > excess:
+        return np.inf
+    low, high = 0.0, 1.0
+    while left_after(high) > excess:
+        low, high = high, 2 * high
+        if np.isinf(high):
+            return np.inf
+    # all numbers of this search are whole, up to 1e9
+    while high - low > max(1.0, 1e-9 * high):
+        middle = np.floor((low + high) / 2)
+        low, high = (middle, high) if left_after(middle) > excess else (low, middle)
+    return float(high)
+
+
 def largest_stable_step_output(phi: Array, momentum: float = 0.0) -> Array:
     """Return eta = (1 + mu) N / sigma_max(Phi)^2, beyond which gradient descent on the output layer diverges, [R].
 

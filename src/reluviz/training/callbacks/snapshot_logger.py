@@ -16,10 +16,15 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from numpy.typing import NDArray
 
 from reluviz.console import say_once
+from reluviz.core.findings import Finding
 from reluviz.core.models import MODELS, Array, Parameters
+from reluviz.core.run_facts import SettingNames
 from reluviz.core.single_snapshot import Snapshot
-from reluviz.core.snapshot import RawSnapshot
+from reluviz.core.snapshot import RawSnapshot, Snapshots
 from reluviz.core.theory import linear
+from reluviz.core.theory.baselines import ReferenceValues, reference_values
+from reluviz.core.verdicts import MAX_THEORY_REPLICAS, find
+from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
 from reluviz.models.module import RegressionModule
@@ -27,6 +32,8 @@ from reluviz.record import hparams, reader, tags
 from reluviz.record.settings import flatten_settings
 from reluviz.record.writer import RunWriter
 from reluviz.training.divergence import advice
+from reluviz.training.facts import run_facts
+from reluviz.training.loss_history import LossHistory
 from reluviz.training.other_loggers import OtherLoggers
 from reluviz.training.snapshot_queue import SnapshotQueue
 from reluviz.training.snapshot_worker import SnapshotOptions
@@ -57,6 +64,9 @@ class SnapshotLogger(L.Callback):
         loss: the training loss at that snapshot, [R]; None before the first.
         last_computed: that snapshot; None before the first.
         picture_seconds: processor time spent on pictures.
+        reference: the reference values at the end of the run; None before.
+        findings: what became of the run, by rank; empty before its end.
+        setting_names: how the advice of findings writes settings.
 
     Raises:
         Diverged: during the fit, if the parameters or losses of a snapshot are not finite or exceed the bounds; the
@@ -80,11 +90,16 @@ class SnapshotLogger(L.Callback):
         self._run_settings: Mapping[str, Any] = {}
         self._last_fit: tuple[weakref.ref[L.LightningModule], Dataset] | None = None
         self._restored = False
+        self.loss_history = LossHistory()
+        self.reference: ReferenceValues | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.setting_names = SettingNames()
         self._initial_loss: Array | None = None
         self._initial_parameters: Parameters | None = None
         self._writer: RunWriter | None = None
         self._queue: SnapshotQueue | None = None
         self._finished = False
+        self._divergence_advice = ""
 
     @property
     def state_key(self) -> str:
@@ -126,12 +141,15 @@ class SnapshotLogger(L.Callback):
         return 0.0 if self._queue is None else self._queue.picture_seconds
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run cannot derive: the initial loss and the history of votes."""
+        """Return the state that a resumed run cannot derive: how it began, and the histories of votes and losses."""
         if self._queue is not None:
             self._queue.finish()
             self._initial_loss = self._queue.initial_loss
         initial_loss = None if self._initial_loss is None else torch.from_numpy(self._initial_loss)
-        return {"initial_loss": initial_loss, "history": self.history.state_dict()}
+        start = self._initial_parameters or {}
+        some = {name: torch.from_numpy(value[:MAX_THEORY_REPLICAS]) for name, value in start.items()}
+        histories = {"history": self.history.state_dict(), "loss_history": self.loss_history.state_dict()}
+        return {"initial_loss": initial_loss, "initial_parameters": some, **histories}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
@@ -139,6 +157,11 @@ class SnapshotLogger(L.Callback):
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
         self._restored = True
+        # versions up to 0.2.0 stored neither of these
+        if "loss_history" in state_dict:
+            self.loss_history.load_state_dict(state_dict["loss_history"])
+        if start := state_dict.get("initial_parameters"):
+            self._initial_parameters = {name: value.numpy() for name, value in start.items()}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the data set and the settings, and take the snapshot before the next update."""
@@ -181,8 +204,12 @@ class SnapshotLogger(L.Callback):
             contributions=self.contributions and self._writer is not None,
             optimum=_optimum(module.model, dataset),
         )
-        self._finished = False
-        self._queue = SnapshotQueue(options, self._writer, self.history, self._initial_loss, other_loggers)
+        self._finished, self.findings, self._divergence_advice = False, (), ""
+        # a resumed run repeats the snapshot of its checkpoint
+        self.loss_history.drop_from(done)
+        self._queue = SnapshotQueue(
+            options, self._writer, self.history, self.loss_history, self._initial_loss, other_loggers
+        )
         self._take_snapshot(trainer, module)
 
     def _forget_other_runs(self, module: RegressionModule, dataset: Dataset) -> None:
@@ -190,13 +217,13 @@ class SnapshotLogger(L.Callback):
         last, done = self._last_fit, int(module.updates_done)
         continues = last is not None and last[0]() is module and _have_same_points(last[1], dataset)
         continues = continues and 0 < done >= max(self.history.updates, default=0)
-        if not continues:
-            self._initial_parameters = None
-        if continues and not self._restored and self._queue is not None:
+        if self._restored:
+            self._restored = False
+        elif continues and self._queue is not None:
             self._initial_loss = self._queue.initial_loss
-        elif not self._restored:
-            self.history, self._initial_loss = VoteHistory(), None
-        self._restored = False
+        else:
+            self.history, self.loss_history = VoteHistory(), LossHistory()
+            self._initial_loss = self._initial_parameters = None
         self._last_fit = weakref.ref(module), dataset
 
     def on_train_batch_end(
@@ -207,11 +234,11 @@ class SnapshotLogger(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record all snapshots and the end of the run."""
-        self._finish()
+        self._finish(*_module_and_data(trainer, pl_module))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Record all snapshots of a run that was interrupted or has diverged, and its end."""
-        self._finish()
+        self._finish(*_module_and_data(trainer, pl_module))
 
     def _take_snapshot(self, trainer: L.Trainer, module: RegressionModule) -> None:
         queue = self._queue
@@ -234,12 +261,13 @@ class SnapshotLogger(L.Callback):
             where = f" (seed {module.seeds[replica]})" if len(module.seeds) > 1 else ""
             value = float(snapshot.loss_train[0, replica])
             hint = advice(module, snapshot.dataset, self._initial_parameters, snapshot.precision)
+            self._divergence_advice = hint
             raise Diverged(
                 f"diverged{where}: after update {snapshot.updates[0]:,} {parameter} has left every bound"
                 f" ({tags.LOSS_TRAIN} {value:.3g}); {hint}"
             )
 
-    def _finish(self) -> None:
+    def _finish(self, module: RegressionModule, data: SegmentData) -> None:
         """Record everything and end the threads; a second call does what an interruption left undone."""
         queue = self._queue
         if queue is None or self._finished:
@@ -248,16 +276,37 @@ class SnapshotLogger(L.Callback):
             if self.pictures:
                 queue.draw_vote_history()
             queue.finish()
-            if queue.latest is None:
+            if queue.latest is None or queue.not_diverged is None:
                 return
+            self._judge(queue.latest, queue.not_diverged, module, data)
             if self._writer is not None:
-                summary = hparams.summary_markdown(self._run_settings, queue.latest)
-                self._writer.write_text(summary, queue.latest.updates[0])
+                text = hparams.summary_markdown(self._run_settings, queue.latest, self.findings)
+                self._writer.write_text(text, queue.latest.updates[0])
+                self._writer.write_findings(self.findings, queue.latest.updates[0])
                 self._writer.write_session_end(self._run_settings)
                 self._writer.flush()
             self._finished = True
         finally:
             queue.close()
+
+    def _judge(
+        self, last: Snapshots, not_diverged: NDArray[np.bool_], module: RegressionModule, data: SegmentData
+    ) -> None:
+        """Find out what became of the run."""
+        parameters = {name: value[0] for name, value in last.parameters.items()}
+        self.reference = reference_values(module.model, parameters, last.dataset, getattr(module, "ridge", None))
+        facts = run_facts(
+            module,
+            data,
+            self.loss_history,
+            last,
+            not_diverged,
+            self.reference,
+            self._initial_parameters,
+            self._divergence_advice,
+            self.setting_names,
+        )
+        self.findings = find(facts)
 
 
 def _have_same_points(first: Dataset, second: Dataset) -> bool:
@@ -280,7 +329,7 @@ def _optimum(model: str, dataset: Dataset) -> float | None:
     return None if feature is None else float(linear.optimum(feature(dataset.x), dataset.y))
 
 
-def _module_and_data(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, Any]:
+def _module_and_data(trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[RegressionModule, SegmentData]:
     """Return the module and the data module.
 
     Raises:

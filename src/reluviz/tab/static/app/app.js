@@ -136,6 +136,7 @@ export class App {
     const listed = this.state.listing.find((entry) => entry.run === name);
     run.createdAt = listed?.born;
     run.modifiedAt = listed?.wall;
+    run.foundAt = listed?.found ?? null;
     return run;
   }
 
@@ -267,7 +268,7 @@ export class App {
       const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
       if (!listed) continue;
       if (!run) await this.#fetch(name);
-      else if (listed.wall !== run.modifiedAt || listed.last !== run.update[run.S - 1]) await this.#extend(run, listed);
+      else if (listed.wall !== run.modifiedAt || listed.last !== run.update[run.S - 1] || (listed.found ?? null) !== run.foundAt) await this.#extend(run, listed);
     }
   }
 
@@ -284,6 +285,7 @@ export class App {
         return;
       }
       run.modifiedAt = listed.wall;
+      run.foundAt = listed.found ?? null;
       run.setScalars(scalars);
       this.#runsChanged();
     } catch (error) {

@@ -23,6 +23,7 @@ export function report(app) {
     update: state.update,
     snapshots: now ? Array.from(now.run.update) : [],
     total: now?.run.total ?? 0,
+    finding: app.runBar.finding.hidden ? null : app.runBar.finding.textContent,
     stride: now?.run.stride ?? 1,
     following: state.followingLatest,
     playing: state.playing,

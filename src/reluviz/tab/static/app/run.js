@@ -109,8 +109,10 @@ export class Run {
 
   setScalars(buffer) {
     this.scalars = {};
+    this.findings = [];
     if (!buffer) return;
     const { header, arrays } = decode(buffer);
+    this.findings = header.findings ?? [];
     header.tags.forEach((tag, i) => {
       this.scalars[tag] = { update: arrays[`u${i}`].data, value: arrays[`v${i}`].data };
     });
@@ -188,6 +190,11 @@ export class Run {
   /** A value of y as text. */
   placeY(y) {
     return place(y, this.yRange);
+  }
+
+  /** What became of a replica: the finding that comes first for it; null while the run is training. */
+  finding(r) {
+    return this.findings.find(({ replicas }) => replicas.includes(r)) ?? null;
   }
 
   /** The step size in the settings of the run; 0.1 if there is none. */

@@ -18,7 +18,8 @@ export class RunBar {
     this.replica = h("select", { "aria-label": "Replica in focus", onchange: () => app.state.change({ replica: Number(this.replica.value), whatIf: null }) });
     this.replicaBox = h("label.replica", {}, "replica ", this.replica);
     this.model = h("span.model");
-    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.replicaBox);
+    this.finding = h("p.finding");
+    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.replicaBox, this.finding);
     document.addEventListener("pointerdown", (event) => {
       if (!this.list.hidden && !this.list.parentElement.contains(event.target)) this.open(false);
     });
@@ -82,6 +83,7 @@ export class RunBar {
     const scaled = run && !run.scaling.identity;
     setText(this.model, run ? run.model.words.title + units + (scaled ? ", scaled data" : "") : "");
     this.model.title = scaled ? scalingNote(run.scaling) : "";
+    this.#finding(run);
     setVisible(this.replicaBox, Boolean(run && run.R > 1));
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;
@@ -93,6 +95,16 @@ export class RunBar {
       }
       this.replica.value = String(Math.min(state.replica, run.R - 1));
     }
+  }
+
+  /** Show what became of the replica in focus. */
+  #finding(run) {
+    const found = run?.finding(Math.min(this.app.state.replica, run.R - 1)) ?? null;
+    setVisible(this.finding, found !== null);
+    if (found === null) return;
+    const line = ({ text, advice }) => [text, advice].filter(Boolean).join("; ");
+    setText(this.finding, `${found.total > 1 ? `${count(found.replicas.length)} of ${count(found.total)} replicas: ` : ""}${line(found)}`);
+    this.finding.title = run.findings.map(line).join("\n");
   }
 
   #chips() {
