@@ -42,7 +42,7 @@ def results(lines: list[str]) -> list[str]:
 def test_the_end_of_a_run_names_its_first_finding_and_the_advice(capsys: pytest.CaptureFixture[str]) -> None:
     lines, errors = printed(capsys, *DEAD.split())
     assert results(lines) == [
-        "result  all 20 units are dead since update 1,000, so that f is a constant",
+        "result  all 20 units are dead since update 501, so that f is a constant",
         "        try step_size=0.03",
     ]
     assert errors == ""

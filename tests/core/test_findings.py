@@ -334,7 +334,7 @@ def test_in_python_advice_names_arguments() -> None:
     assert one(facts(grown(0.5), names=names_in_python), "learned_in_part").advice == "try width=16"
     assert one(facts(-grown(3.0), names=names_in_python), "higher_than_at_start").advice == "try lr=0.004"
     far = facts(0.0, names=names_in_python, x_range=(0.0, 100.0))
-    assert one(far, "unscaled").advice == 'try FileData(scale="auto")'
+    assert one(far, "unscaled").advice == 'try scale="auto" for the data set'
 
 
 def test_equal_y_leave_nothing_to_measure_by() -> None:

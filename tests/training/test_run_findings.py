@@ -195,7 +195,8 @@ def test_data_far_from_one_are_to_blame_where_nothing_was_learned_and_scaling_he
         "nothing was learned, and x goes from 1500 to 1600 and y goes from 19500.9 to 20499.6,"
         " where step sizes suit values of about 1"
     )
-    scaled = Dataset("scaled", (x - 1500) / 100, (y - y.mean()) / y.std(), (0.0, 1.0))
+    assert callback.findings[0].advice == 'try scale="auto" for the data set'
+    scaled = Dataset("years", x, y, (1500.0, 1600.0), scale="auto")
     fit(callback, ReLUModule(), SegmentData(scaled, updates=20_000))
     assert names(callback) == ["learned"]
 
@@ -229,7 +230,9 @@ def test_the_facts_of_theory_are_given_only_where_theory_holds() -> None:
         fit(callback, module, data)
         assert callback.latest is not None
         assert callback.reference is not None
-        facts = run_facts(module, data, callback.loss_history, callback.latest, np.array([True]), callback.reference)
+        facts = run_facts(
+            module, data, callback.loss_history, callback.latest.stacked, np.array([True]), callback.reference
+        )
         return facts.contraction is not None, facts.output_layer is not None
 
     data = PiecewiseLinearData(updates=2)
@@ -251,15 +254,42 @@ def test_the_output_layer_of_the_facts_is_that_of_the_run() -> None:
     assert callback.latest is not None
     assert callback.reference is not None
     history = callback.loss_history
-    facts = run_facts(module, data, history, callback.latest, np.array([True, True]), callback.reference)
+    facts = run_facts(module, data, history, callback.latest.stacked, np.array([True, True]), callback.reference)
     assert facts.output_layer is not None
     for r in (0, 1):
         layer = facts.output_layer(r)
         loss = np.square(layer.phi @ layer.theta - layer.y).mean()
-        assert loss == pytest.approx(callback.latest.loss_train[0, r], rel=1e-12)
+        assert loss == pytest.approx(callback.latest.loss_train[r], rel=1e-12)
     assert facts.dead is not None
     assert facts.linear is not None
-    np.testing.assert_array_equal(facts.dead[-1], callback.latest.unit_counts["dead"][0])
-    np.testing.assert_array_equal(facts.linear[-1], callback.latest.unit_counts["linear"][0])
-    assert facts.updates.tolist() == [0, 1, 50]
+    np.testing.assert_array_equal(facts.dead[-1], callback.latest.unit_counts["dead"])
+    np.testing.assert_array_equal(facts.linear[-1], callback.latest.unit_counts["linear"])
+    assert facts.updates.tolist() == data.schedule()
     assert facts.variance == pytest.approx(np.var(data.dataset.y))
+
+
+def test_the_facts_of_a_run_on_scaled_data_have_its_output_layer_and_limits_in_the_units_of_training() -> None:
+    x = np.linspace(1.5e3, 1.6e3, 80)
+    dataset = Dataset("years", x, 2e4 + 500 * np.sin(x / 10), (1.5e3, 1.6e3), scale="auto")
+    found = []
+    for one in (dataset, Dataset("by hand", dataset.chosen_scaling().trained_x(x), by_hand(dataset), (0.0, 1.0))):
+        module, data, callback = ReLUModule(train="output"), SegmentData(one, updates=50), SnapshotLogger(pictures=0)
+        fit(callback, module, data)
+        assert callback.latest is not None
+        assert callback.reference is not None
+        stacked = callback.latest.stacked
+        facts = run_facts(module, data, callback.loss_history, stacked, np.array([True]), callback.reference)
+        assert facts.output_layer is not None
+        found.append((facts, facts.output_layer(0)))
+    (facts, layer), (plain, plain_layer) = found
+    assert (facts.scaled, plain.scaled) == (True, False)
+    for name in ("phi", "y", "theta"):
+        np.testing.assert_array_equal(getattr(layer, name), getattr(plain_layer, name))
+    assert facts.stable_step() == plain.stable_step()
+    np.testing.assert_allclose(facts.r_squared, plain.r_squared, rtol=1e-9, atol=1e-12)
+    assert facts.x_range == (1.5e3, 1.6e3)
+
+
+def by_hand(dataset: Dataset) -> np.ndarray:
+    """Return the outputs in the units of training."""
+    return (dataset.y - dataset.chosen_scaling().y_offset) / dataset.chosen_scaling().y_scale

@@ -32,7 +32,7 @@ class SettingNames:
 
     rate: str = "lr"
     model: str = ""
-    scaling: str = 'FileData(scale="auto")'
+    scaling: str = 'scale="auto" for the data set'
     none: str = "None"
 
 
