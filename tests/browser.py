@@ -129,6 +129,8 @@ def running_tensorboard(folder: Path, fast: bool = True) -> Iterator[str]:
                 break
         else:
             pytest.fail(f"TensorBoard did not start: {output}")
+        # only the start is limited: the tests of a file share a server for longer
+        kill_timer.cancel()
         yield address[0]
     finally:
         kill_timer.cancel()
