@@ -154,23 +154,28 @@ def test_info_shows_where_the_settings_come_from_and_creates_nothing(tmp_path):
 # what is printed at the end
 
 
-def five_lines(text):
-    """Return the five lines of a run, label -> text."""
-    lines = text.splitlines()
-    assert [line.split()[0] for line in lines] == ["trained", "loss", "time", "folder", "view"]
-    return {line.split()[0]: line[8:] for line in lines}
+LABELS = ["trained", "loss", "result", "time", "folder", "view"]
 
 
-def test_a_process_without_a_terminal_prints_five_lines_and_nothing_else(finished_process):
+def printed_end(text):
+    """Return the end of a run as printed, label -> text; lines of a result that follow its first are left out."""
+    lines = [line for line in text.splitlines() if not line.startswith(" " * 8)]
+    # replicas may have several results; the first one counts
+    found = {line.split()[0]: line[8:] for line in reversed(lines)}
+    assert list(dict.fromkeys(line.split()[0] for line in lines)) == LABELS
+    return found
+
+
+def test_a_process_without_a_terminal_prints_how_the_run_ended_and_nothing_else(finished_process):
     done, _ = finished_process
     assert (done.returncode, done.stderr) == (0, "")
-    five_lines(done.stdout)
+    printed_end(done.stdout)
     assert "\x1b" not in done.stdout
 
 
-def test_the_five_lines_agree_with_metrics_json(finished_process):
+def test_the_printed_end_agrees_with_metrics_json(finished_process):
     done, ran_in = finished_process
-    printed = five_lines(done.stdout)
+    printed = printed_end(done.stdout)
     folder = ran_in / printed["folder"]
     assert printed["view"] == f"python -m reluviz view {printed['folder']}"
     assert re.fullmatch(r"logs/relu/[0-9_-]+", printed["folder"])
@@ -184,11 +189,13 @@ def test_the_five_lines_agree_with_metrics_json(finished_process):
     train, test, best_train, best_test = (f"{value:.4g}" for value in medians)
     assert printed["loss"] == f"train {train}, test {test}; least squares: train {best_train}, test {best_test}"
     assert printed["time"].startswith(f"{metrics['seconds']['total']:.1f} s, ")
+    first = metrics["findings"][0]
+    assert first["text"].startswith(printed["result"].partition("replicas: ")[2][:40])
 
 
-def test_the_five_lines_of_a_one_parameter_model_name_the_optimum(logs, capsys):
+def test_the_printed_end_of_a_one_parameter_model_names_the_optimum(logs, capsys):
     metrics = metrics_of(train_one(logs, "+exp=linear", "callbacks=minimal"))
-    printed = five_lines(capsys.readouterr().out)
+    printed = printed_end(capsys.readouterr().out)
     assert printed["trained"] == "y = theta x: 50 updates by SGD, lr 0.2 (engine exact)"
     theta, star = metrics["theta"][0], metrics["theta/optimum"][0]
     best = metrics["reference"]["loss/train"][0]
@@ -222,7 +229,7 @@ def in_a_terminal(*words, columns=80):
 
 @pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
-def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_lines():
+def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_how_the_run_ended():
     status, text = in_a_terminal(
         # the reference engine, because the fast ones finish before the bar is drawn again
         "train",
@@ -244,8 +251,8 @@ def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_l
     assert {500, 1000} <= set(done)
     assert re.search(r"loss \d\.\d{3}e-\d\d", bars[-1])
     assert not re.search("batch|it/s|epoch", plain, re.IGNORECASE)
-    assert [line.split()[0] for line in lines if line not in bars] == ["trained", "loss", "time", "folder", "view"]
-    # the line of the bar is erased before the five lines
+    assert [line.split()[0] for line in lines if line not in bars and line[:1] != " "] == LABELS
+    # the line of the bar is erased before these lines
     assert text.index("\x1b[2K", text.rindex("of 1,500")) < text.index("trained")
 
 
@@ -255,7 +262,7 @@ def test_a_terminal_shows_updates_and_loss_in_lines_of_its_width_and_then_five_l
 @pytest.mark.parametrize("name", ["relu", "constant", "linear"])
 def test_metrics_have_the_documented_keys_and_a_value_for_each_replica(name, logs):
     metrics = metrics_of(train_one(logs, f"+exp={name}", *SHORT, "replicas=3", "seed=5"))
-    assert list(metrics) == [*COMMON, *MODEL_KEYS[name], "seconds", "versions", "distribution"]
+    assert list(metrics) == [*COMMON, *MODEL_KEYS[name], "findings", "seconds", "versions", "distribution"]
     assert metrics["name"] == name
     assert metrics["status"] == "finished"
     assert metrics["engine"] == {"relu": "fused"}.get(name, "exact")
@@ -326,7 +333,7 @@ def test_the_folder_of_a_run_can_be_chosen(tmp_path, capsys):
     assert reluviz("train", "+exp=linear", *SHORT, "hydra.run.dir=mine/first") == 0
     assert metrics_of(tmp_path / "mine/first")["updates"] == 4
     assert not (tmp_path / "logs").exists()
-    assert five_lines(capsys.readouterr().out)["view"] == "python -m reluviz view mine/first"
+    assert printed_end(capsys.readouterr().out)["view"] == "python -m reluviz view mine/first"
     assert reluviz("train", "+exp=linear", *SHORT, "hydra.run.dir=mine/first") == 2
 
 
@@ -383,7 +390,8 @@ def test_a_grid_makes_a_folder_for_each_combination(logs, capsys):
     assert err == ""
     assert out.splitlines()[-1] == f"view    python -m reluviz view logs/sweeps/{sweep.name}"
     assert out.splitlines()[-2] == f"report  python -m reluviz report logs/sweeps/{sweep.name}"
-    assert re.fullmatch(r"sweep   4 finished in \d+\.\d s", out.splitlines()[-3])
+    assert re.fullmatch(r"sweep   4 finished in \d+\.\d s", out.splitlines()[-4])
+    assert out.splitlines()[-3].startswith("result  4 ")
 
 
 def test_a_job_with_a_bad_value_fails_in_one_line_and_the_other_jobs_run(logs, capsys):

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.errors import UserError
@@ -181,9 +181,12 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return rest
 
 
-def step_is_given(overrides: Sequence[str]) -> bool:
-    """Return whether overrides set the step size."""
-    return any(override.key_or_group in STEP_KEYS for override in parse(overrides))
+def step_is_given(overrides: Sequence[str] | ListConfig) -> bool:
+    """Return whether the overrides in a configuration's node hydra.overrides.task set the step size."""
+    # a value may refer to a key that does not exist, which is refused elsewhere
+    lines = OmegaConf.to_container(overrides, resolve=False) if isinstance(overrides, ListConfig) else overrides
+    assert isinstance(lines, Sequence)
+    return any(override.key_or_group in STEP_KEYS for override in parse(lines))
 
 
 def trained_unscaled(stored: Any) -> bool:

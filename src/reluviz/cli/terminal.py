@@ -26,6 +26,8 @@ FOLDER_KEYS = ("sweep.resume=", "hydra.sweep.dir=")
 MAX_FINDINGS = 3
 """The most findings that the end of a run shows; metrics.json has all."""
 
+NO_BREAK_EQUALS = "\u00a0=\u00a0"
+
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -76,7 +78,10 @@ def _wrap(finding: Finding) -> list[str]:
     width = max(20, console.width - 8)
     if len(finding.line) <= width:
         return [finding.line]
-    return [*textwrap.wrap(finding.sentence, width), *textwrap.wrap(finding.advice, width)]
+    # no line break within "R^2 = 0.95"
+    sentence = finding.sentence.replace(" = ", NO_BREAK_EQUALS)
+    lines = [*textwrap.wrap(sentence, width), *textwrap.wrap(finding.advice, width)]
+    return [line.replace(NO_BREAK_EQUALS, " = ") for line in lines]
 
 
 def print_notes(notes: Sequence[str]) -> None:
