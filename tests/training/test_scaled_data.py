@@ -289,7 +289,8 @@ def test_a_subclass_with_another_function_is_trained_in_scaled_units(tmp_path: P
 
 
 def r_squared(module: Any, x: Array, y: Array) -> float:
-    f = module(torch.tensor(x)).numpy(force=True)[0]
+    at = torch.tensor(x, dtype=torch.float32 if module.scaling.identity else torch.float64)
+    f = module(at).numpy(force=True)[0].astype(np.float64)
     return float(1 - np.square(f - y).mean() / y.var())
 
 
