@@ -325,6 +325,19 @@ def test_data_are_far_from_one_by_size_or_by_a_small_range(low: float, high: flo
         assert ("unscaled" in names(replace(facts(0.0), **{name: (low, high)}))) == far
 
 
+def test_equal_y_are_not_told_to_scale_unless_the_run_diverges() -> None:
+    rising = replace(facts(0.0, x_range=(0.0, 100.0)), variance=0.0, loss=np.linspace(1, 2, S)[:, None])
+    assert names(rising) == ["higher_than_at_start", "all_y_equal"]
+    assert names(replace(rising, diverged=np.array([True])))[0] == "unscaled"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1"), (0.9994, "0.999"), (0.9995123, "0.999512"), (0.9999999, "0.99999"), (0.95, "0.95")]
+)
+def test_only_a_perfect_fit_has_an_r_squared_of_1(value: float, text: str) -> None:
+    assert one(facts(value), "learned").text == f"learned: R^2 = {text} on the training points"
+
+
 def test_a_run_that_learned_is_not_told_to_scale() -> None:
     assert names(facts(grown(0.95), x_range=(0.0, 1e9), y_range=(0.0, 1e9))) == ["learned"]
 

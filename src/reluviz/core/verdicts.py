@@ -105,6 +105,9 @@ class _Figures:
         for verdict in failures:
             if verdict is not None:
                 failed |= verdict.holds
+        if facts.variance == 0:
+            # there is nothing to learn, in any units
+            failed &= self.is_diverged
         text = f"nothing was learned, and {' and '.join(far)}, where step sizes suit values of about 1"
         return _Verdict(failed, lambda rows: (text, f"try {facts.names.scaling}"))
 
@@ -297,6 +300,9 @@ class _Figures:
 
     def _r(self, rows: Rows) -> str:
         value = _median(self.end, rows)
+        if 1 > value > 0.9995:
+            # not 1, which is a perfect fit
+            return f"{math.floor(value * 1e6) / 1e6:g}" if value < 0.99999 else "0.99999"
         # adding 0 turns -0 into 0
         return f"{round(value, 3) + 0:g}" if abs(value) < 10 else f"{value:.3g}"
 

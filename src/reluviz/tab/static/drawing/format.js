@@ -56,6 +56,7 @@ const tickDigits = (size, step) => Math.min(15, Math.floor(Math.log10(size)) - M
 export function formatTick(value, step) {
   if (value === 0) return "0";
   const size = Math.abs(value);
+  if (size >= 1e13) return number(value, 2);
   if (size >= 1e4) {
     for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
       if (size >= unit) return (Number((value / unit).toPrecision(Math.max(4, tickDigits(size, step)))) + letter).replace("-", MINUS);
