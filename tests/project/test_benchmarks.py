@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reluviz.data.schedules import EarlySchedule
 from reluviz.training import helper_processes
 
 ROOT = Path(__file__).parents[2]
@@ -191,8 +192,8 @@ def test_whole_runs_of_many_replicas_are_compared_with_the_engine_alone(outputs)
     assert found["whole run / (cores x engine alone)"] == pytest.approx(whole / threads / alone, rel=0.02)
     assert found["whole run / (cores x engine that draws)"] == pytest.approx(whole / threads / drawing, rel=0.02)
     assert found["whole run / (cores x seconds.engine)"] == pytest.approx(whole / threads / engine_of_one, rel=0.02)
-    # in MB: the parameters and votes of three snapshots in float32
-    assert 3 * 4 * (100 * 121 + 50 * 600) / 1e6 < found["event files"] < 5
+    # in MB: at least the parameters and votes of three snapshots in float32
+    assert 3 * 4 * (100 * 121 + 50 * 600) / 1e6 < found["event files"] < 20
     assert 100 < found["peak memory"] < 2000
 
 
@@ -210,8 +211,11 @@ def test_the_parts_of_a_snapshot_add_up_to_its_time(outputs):
     total = sum(numbers(milliseconds[part])[0] for part in parts)
     assert total == pytest.approx(numbers(milliseconds["**a snapshot**"])[0], rel=0.02)
     assert sum(float(seconds[part]) for part in parts) == pytest.approx(float(seconds["**a snapshot**"]), abs=0.01)
-    for part in ("parameters copied", "handed over", "history of votes", "**a snapshot**"):
-        assert calls[part] == "32"
+    snapshots = len(EarlySchedule(500).schedule(15_000))
+    for part in ("handed over", "history of votes", "**a snapshot**"):
+        assert calls[part] == str(snapshots)
+    # the findings at the end of a run may read the parameters once more
+    assert int(calls["parameters copied"]) in (snapshots, snapshots + 1)
     assert {calls[part] for part in ("picture fit", "picture votes")} == {"10"}
     assert (calls["picture votes/history"], calls["pictures encoded"]) == ("1", "21")
     # one call computes several snapshots
