@@ -437,6 +437,16 @@ def test_the_command_line_records_and_exports_the_users_units(here: Path) -> Non
         assert archive["scaling"].tolist() == run.data.scaling.numbers()
 
 
+def test_a_line_says_that_no_given_elbow_lies_within_the_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y, *_ = in_units((100.0, 50.0, 0.0, 1.0))
+    write_csv(here / "points.csv", x, y)
+    settings = ["+exp=relu", "data=file", "data.path=points.csv", "model.width=2", "model.elbows=given", "updates=1"]
+    line = f"no elbow of model.positions lies within the data, where x goes from {x[0]:.6g} to {x[-1]:.6g}"
+    for positions, told in (("[0.2,0.5]", True), ("[0.2,120]", False)):
+        assert train(*settings, f"model.positions={positions}") == 0
+        assert (line in capsys.readouterr().out) == told
+
+
 def test_explain_has_elbows_and_losses_in_the_users_units(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y, *_ = in_units(UNITS[3])
     write_csv(here / "points.csv", x, y)

@@ -77,7 +77,20 @@ def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     node = settings["model"]
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")
-    return Plan(settings, dataset, sampler, snapshots, seeds_of(cfg), _setting_names(cfg), step_given, dataset.notes)
+    return Plan(
+        settings, dataset, sampler, snapshots, seeds_of(cfg), _setting_names(cfg), step_given, _notes(node, dataset)
+    )
+
+
+def _notes(model: dict[str, Any], dataset: Dataset) -> tuple[str, ...]:
+    """Return lines about how the points were read, and about elbows that the user has placed far from them."""
+    positions, low, high = model.get("positions"), float(dataset.x.min()), float(dataset.x.max())
+    if model.get("elbows") != "given" or not positions or any(low <= beta <= high for beta in positions):
+        return dataset.notes
+    return (
+        *dataset.notes,
+        f"no elbow of model.positions lies within the data, where x goes from {low:.6g} to {high:.6g}",
+    )
 
 
 def _setting_names(cfg: DictConfig) -> SettingNames:
