@@ -150,12 +150,12 @@ def step_size_hint(overrides: Sequence[str], cfg: DictConfig) -> str | None:
     """
     given = {override.key_or_group: override for override in parse(overrides)}
     chosen = given.get("model.train")
-    if chosen is None or given.keys() & {"regime", "step_size", "optimizer.lr"}:
+    if chosen is None or given.keys() & {"regime", *STEP_KEYS}:
         return None
     values = list(chosen.sweep_string_iterator()) if chosen.is_sweep_override() else [chosen.value()]
     wanted = _load(conf_folder() / "regime" / "output.yaml")["step_size"]
     varied = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    by_default = OmegaConf.is_interpolation(cfg.optimizer, "lr") and not varied.keys() & {"regime", "step_size"}
+    by_default = OmegaConf.is_interpolation(cfg.optimizer, "lr") and not varied.keys() & {"regime", *STEP_KEYS}
     if "output" not in values or not by_default or cfg.step_size >= wanted:
         return None
     return (
