@@ -282,8 +282,8 @@ def test_a_subclass_with_another_function_is_trained_in_scaled_units(tmp_path: P
     path = write_csv(tmp_path / "points.csv", x, y)
     module = Doubled(width=6, engine="reference")
     data = FileData(str(path), updates=2000, sampler=samplers.Full())
-    trainer = L.Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_progress_bar=False, callbacks=[])
-    trainer.fit(module, data)
+    silent = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    L.Trainer(accelerator="cpu", max_epochs=1, **silent).fit(module, data)
     after = float((module(torch.tensor(x)).detach() - torch.tensor(y)).square().mean())
     assert after < 0.5 * y.var()
 
@@ -308,6 +308,7 @@ def test_defaults_learn_data_in_any_units(
     y = shape(x) + 0.05 * random.normal(size=100)
     module, trained_by_hand = ReLUModule(), ReLUModule()
     quiet_trainer = {"accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_progress_bar": False}
+    quiet_trainer |= {"enable_checkpointing": False}
     mine = write_csv(tmp_path / "points.csv", offset + scale * x, offset + y * scale)
     L.Trainer(**quiet_trainer, enable_model_summary=False).fit(module, FileData(str(mine)))
     dataset = Dataset("by hand", (x - x.min()) / (x.max() - x.min()), (y - y.mean()) / y.std(), (0.0, 1.0))
