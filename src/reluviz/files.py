@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from reluviz.errors import UserError
+from reluviz.folder_lock import check_held
 
 EVENT_FILE_PREFIX = "events.out.tfevents."
 """The beginning of the name of an event file."""
 CONFIG_FOLDER, CHECKPOINTS_FOLDER = ".hydra", "checkpoints"
 """In a run's folder: its configuration, its checkpoints."""
+LAST_CHECKPOINT = "last.ckpt"
+"""In `CHECKPOINTS_FOLDER`: the newest checkpoint."""
+CONFIG_FILE = "config.yaml"
+"""In `CONFIG_FOLDER`: the run's settings. It is written after the other files there."""
 METRICS_FILE, FAILURE_FILE = "metrics.json", "failure.json"
 """In a run's folder: its results, or why it could not be run."""
 SWEEP_FILE = "multirun.yaml"
@@ -57,8 +62,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     So a reader sees the old file or the whole new one. The folder is created if it does not exist.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: if it cannot be written, or this process has lost the lock of a folder above it.
     """
+    check_held(path)
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

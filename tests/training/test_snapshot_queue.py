@@ -159,7 +159,7 @@ def test_a_snapshot_is_recorded_at_once_if_the_next_one_is_expected_late(tmp_pat
         def write_events(self, events) -> None:
             recorded.extend(Event.FromString(event).step for event in events)
 
-    queue = snapshot_queue.SnapshotQueue(snapshot_options(module), Writer(), VoteHistory(), LossHistory())
+    queue = snapshot_queue.SnapshotQueue(snapshot_options(module), Writer(), VoteHistory(), LossHistory(), {})
     for update in range(3):
         queue.add(RawSnapshot(update, 0.0, values_of(module), np.zeros(1)))
         time.sleep(1.5 * snapshot_queue.MAX_DELAY_SECONDS)

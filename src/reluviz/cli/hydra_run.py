@@ -9,9 +9,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra.core.utils
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -25,8 +27,10 @@ from omegaconf.errors import OmegaConfBaseException
 from reluviz.cli import config
 from reluviz.cli.sweep.job import FULL_ERROR_VARIABLE, set_hydra_full_error
 from reluviz.errors import UserError
-from reluviz.files import conf_folder
+from reluviz.files import CONFIG_FILE, atomic_write, conf_folder
 
+LAST_SETTINGS_FILE = "overrides.yaml"
+"""The file of a run's settings that Hydra writes last."""
 MAX_CACHED_CONFIGS = 32
 """Of one sweep. A sweep may vary more than plain values, and then each job has a configuration to cache."""
 
@@ -208,8 +212,32 @@ def _raising_errors(overrides: Sequence[str], job: Any) -> Iterator[Any]:
             os.environ[FULL_ERROR_VARIABLE] = "1"
 
     try:
-        yield wrapped
+        with _settings_written_atomically():
+            yield wrapped
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(config.composition_error(list(overrides), error)) from error
     finally:
         set_hydra_full_error(before)
+
+
+@contextmanager
+def _settings_written_atomically() -> Iterator[None]:
+    """Have Hydra write each file of a run's settings as a whole, and config.yaml last.
+
+    A process may be killed meanwhile. A folder that has config.yaml has all the settings of its run.
+    """
+    texts: dict[str, str] = {}
+
+    def save(cfg: DictConfig, filename: str, output_dir: Path) -> None:
+        texts[filename] = OmegaConf.to_yaml(cfg)
+        if filename == LAST_SETTINGS_FILE:
+            for one in sorted(texts, key=lambda one: one == CONFIG_FILE):
+                with atomic_write(output_dir / one) as partial:
+                    partial.write_text(texts[one], encoding="utf-8")
+
+    before = hydra.core.utils._save_config
+    hydra.core.utils._save_config = save
+    try:
+        yield
+    finally:
+        hydra.core.utils._save_config = before

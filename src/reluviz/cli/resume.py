@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
+from reluviz.cli.sweep import results
 from reluviz.data.decimal_marks import EITHER
 from reluviz.errors import UserError
-from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FOLDER, atomic_write, typed_path
+from reluviz.files import CHECKPOINTS_FOLDER, CONFIG_FILE, CONFIG_FOLDER, LAST_CHECKPOINT, atomic_write, typed_path
 from reluviz.record.settings import leaves
 from reluviz.training.instantiate import find_target
 from reluviz.training.plan import Plan, plan_run
@@ -28,12 +29,29 @@ class ResumedRun:
     Attributes:
         plan: the parts of the run that need no torch, with the new number of updates.
         folder: the run's folder.
-        checkpoint: the file from which to resume.
+        checkpoint: the file from which to resume; None to start anew, since the run has none.
+        complete: whether the run has made all its updates and written its results.
     """
 
     plan: Plan
     folder: Path
-    checkpoint: Path
+    checkpoint: Path | None
+    complete: bool
+
+
+def run_folder(path: str) -> Path:
+    """Return the folder of the run that `ckpt_path` names.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    setting, place = f"ckpt_path={path}", typed_path(path)
+    if not os.path.exists(place):
+        raise UserError(f"{setting}: no such file or folder")
+    folder = place if place.is_dir() else place.resolve().parent.parent
+    if not (folder / CONFIG_FOLDER / CONFIG_FILE).is_file():
+        raise UserError(f"{setting}: belongs to no run (there is no .hydra/config.yaml in {folder})")
+    return folder
 
 
 def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
@@ -47,15 +65,10 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         UserError: if there is no such run, if its checkpoint does not fit, or if an override differs.
     """
     setting = f"ckpt_path={path}"
-    place = typed_path(path)
-    if not os.path.exists(place):
-        raise UserError(f"{setting}: no such file or folder")
-    folder = place if place.is_dir() else place.resolve().parent.parent
-    checkpoint = place / CHECKPOINTS_FOLDER / "last.ckpt" if place.is_dir() else place
-    if not (folder / CONFIG_FOLDER / "config.yaml").is_file():
-        raise UserError(f"{setting}: belongs to no run (there is no .hydra/config.yaml in {folder})")
+    folder, place = run_folder(path), typed_path(path)
+    checkpoint = _newest_checkpoint(folder / CHECKPOINTS_FOLDER) if place.is_dir() else place
     try:
-        stored = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
+        stored = OmegaConf.load(folder / CONFIG_FOLDER / CONFIG_FILE)
         hydra = OmegaConf.load(folder / CONFIG_FOLDER / "hydra.yaml").hydra
         choices, step_given = hydra.runtime.choices, config.step_is_given(hydra.overrides.task)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, AttributeError) as error:
@@ -64,10 +77,6 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
         raise UserError(f"{setting}: the run's settings in {folder / CONFIG_FOLDER} are damaged")
     if config.trained_unscaled(stored):
         stored.data.scale = "none"
-    if not checkpoint.is_file():
-        checkpoints_off = OmegaConf.select(stored, "callbacks.checkpoints") is None
-        why = "the run has callbacks.checkpoints=null" if checkpoints_off else "the first one is written after a second"
-        raise UserError(f"{setting}: this run has no checkpoint ({checkpoint.name} is missing; {why}); start it again")
     _read_files_as_recorded(stored)
     cfg = stored.copy()
     for override in config.parse(overrides):
@@ -92,12 +101,16 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     plan = plan_run(cfg, step_given)
     module_class = find_target(plan.settings["model"], "model")
     plan_for_model = plan.for_model(getattr(module_class, "model", ""))
-    done = _check_checkpoint(setting, checkpoint, plan_for_model)
-    if cfg.updates <= done:
-        raise UserError(
-            f"{setting}: has made its {done:,} updates; a larger number prolongs it, as in updates={2 * done}"
-        )
-    return ResumedRun(plan, folder, checkpoint)
+    done = 0 if checkpoint is None else _check_checkpoint(setting, checkpoint, plan_for_model)
+    if cfg.updates < done:
+        raise UserError(f"{setting}: has made {done:,} updates; a larger number prolongs it, as in updates={2 * done}")
+    return ResumedRun(plan, folder, checkpoint, results.finished_updates(folder) == done == cfg.updates)
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """Return last.ckpt, or without it the checkpoint after the most updates; None if there is none."""
+    kept = sorted(folder.glob("update-*.ckpt"), key=lambda path: (len(path.name), path.name))
+    return next((path for path in (folder / LAST_CHECKPOINT, *reversed(kept)) if path.is_file()), None)
 
 
 def _read_files_as_recorded(stored: DictConfig) -> None:
@@ -113,7 +126,7 @@ def store_updates(resumed: ResumedRun) -> None:
 
 def store_setting(folder: Path, key: str, value: object) -> None:
     """Change one setting in the configuration file of a run's folder, atomically."""
-    target = folder / CONFIG_FOLDER / "config.yaml"
+    target = folder / CONFIG_FOLDER / CONFIG_FILE
     stored = OmegaConf.load(target)
     OmegaConf.update(stored, key, value)
     with atomic_write(target) as partial:

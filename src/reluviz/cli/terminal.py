@@ -84,6 +84,18 @@ def _wrap(finding: Finding) -> list[str]:
     return [line.replace(NO_BREAK_EQUALS, " = ") for line in lines]
 
 
+def print_complete(folder: Path, updates: int) -> None:
+    """Print that a run needs no resuming."""
+    line = f"finished: all {updates:,} updates are made; a larger number prolongs it, as in updates={2 * updates}"
+    console.print(Text.assemble(("result  ", "dim"), line))
+    console.print(Text.assemble(("view    ", "dim"), f"python -m reluviz view {shlex.quote(short_path(folder))}"))
+
+
+def print_anew(folder: Path) -> None:
+    """Print that a run without a checkpoint starts anew."""
+    console.print(Text.assemble(("resume  ", "dim"), f"{short_path(folder)} has no checkpoint: it starts anew"))
+
+
 def print_notes(notes: Sequence[str]) -> None:
     """Print how the points were read."""
     for note in notes:

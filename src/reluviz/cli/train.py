@@ -6,9 +6,8 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -18,10 +17,22 @@ from reluviz.analysis import last
 from reluviz.cli import command_line, config, hydra_run
 from reluviz.cli.sweep import launchers
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, SWEEP_FILE, typed_path
+from reluviz.files import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    CONFIG_FOLDER,
+    EVENT_FILE_PREFIX,
+    METRICS_FILE,
+    SWEEP_FILE,
+    typed_path,
+)
+from reluviz.folder_lock import FolderLock
 from reluviz.training import helper_processes
 from reluviz.training.lightning_startup import without_gc
 from reluviz.training.outcome import Outcome
+
+if TYPE_CHECKING:
+    from reluviz.training.prepare import Prepared
 
 
 def main(argv: list[str]) -> int:
@@ -92,7 +103,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
     terminal.print_hint(config.step_size_hint(overrides, cfg))
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
-    folder = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
+    folder, lock = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
     outcomes: list[Outcome | Exception] = []
 
     def job(_: DictConfig) -> None:
@@ -103,10 +114,11 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
             outcomes.append(error)
 
     overrides = [*overrides, f"hydra.run.dir={_quoted(folder)}"]
-    if args.flags:
-        hydra_run.run_entry_point(args.flags, overrides, job)
-    else:
-        hydra_run.run_single(cfg, overrides, job)
+    with lock:
+        if args.flags:
+            hydra_run.run_entry_point(args.flags, overrides, job)
+        else:
+            hydra_run.run_single(cfg, overrides, job)
     outcome = outcomes[0]
     if isinstance(outcome, Exception):
         raise outcome
@@ -115,17 +127,24 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
 
 
 def _resume(checkpoint: str, overrides: list[str]) -> int:
-    """Resume one run, and return the exit status."""
+    """Complete or prolong one run, and return the exit status."""
     with _training_imports():
         from reluviz.cli import resume, terminal
         from reluviz.training import prepare, run
 
-    resumed = resume.find_run(checkpoint, overrides)
-    prepared = prepare.prepare_plan(resumed.plan, resumed=True)
-    terminal.print_notes(prepared.notes)
-    resume.store_updates(resumed)
-    prepare.warm_up(prepared)
-    outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
+    with FolderLock(resume.run_folder(checkpoint), f"ckpt_path={checkpoint}"):
+        resumed = resume.find_run(checkpoint, overrides)
+        updates = resumed.plan.settings["updates"]
+        if resumed.complete:
+            terminal.print_complete(resumed.folder, updates)
+            return 0
+        prepared = prepare.prepare_plan(resumed.plan, resumed=resumed.checkpoint is not None)
+        terminal.print_notes(prepared.notes)
+        if resumed.checkpoint is None:
+            terminal.print_anew(resumed.folder)
+        resume.store_updates(resumed)
+        prepare.warm_up(prepared)
+        outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
     terminal.print_outcome(outcome, prepared)
     return outcome.exit_status
 
@@ -142,25 +161,40 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
     with _training_imports(in_this_process=launcher == "none"):
         from reluviz.cli import terminal
-        from reluviz.cli.sweep.job import hydra_full_error
-        from reluviz.cli.sweep.sweep import Sweep
         from reluviz.training import prepare
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.notes)
     terminal.print_hint(config.step_size_hint(overrides, cfg))
-    settings = prepared.settings["sweep"]
-    resuming = settings["resume"] is not None
-    if resuming:
-        folder = _stopped_sweep(settings["resume"])
+    if (stopped := prepared.settings["sweep"]["resume"]) is not None:
+        folder, lock = _stopped_sweep(stopped)
     else:
         user_named = _sets_key(overrides, "hydra.sweep.dir")
-        folder = _create_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named)
+        folder, lock = _create_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named)
+    with lock:
+        return _run_sweep(args, overrides, cfg, sweeps, prepared, folder)
+
+
+def _run_sweep(
+    args: command_line.CommandLine,
+    overrides: list[str],
+    cfg: DictConfig,
+    sweeps: Sequence[Any],
+    prepared: "Prepared",
+    folder: Path,
+) -> int:
+    """Train the runs of a sweep in its folder, which this process has locked, and return the exit status."""
+    from reluviz.cli import terminal
+    from reluviz.cli.sweep.job import hydra_full_error
+    from reluviz.cli.sweep.sweep import Sweep
+    from reluviz.training import prepare
+
+    settings = prepared.settings["sweep"]
     sweep = Sweep(
         folder=folder.resolve(),
         fixed_keys=_fixed_keys(overrides, cfg, sweeps),
-        launcher_name=launcher,
-        resuming=resuming,
+        launcher_name=str(cfg.hydra.runtime.choices.get("launcher")),
+        resuming=settings["resume"] is not None,
         hydra_full_error=hydra_full_error(),
         trials=settings["trials"],
         parallel_trials=settings["together"],
@@ -231,23 +265,22 @@ def _fixed_keys(overrides: Sequence[str], cfg: DictConfig, sweeps: Sequence[Any]
     return sorted({one.get_key_element().lstrip("+~") for one in config.parse(overrides)} - varying)
 
 
-def _stopped_sweep(name: str) -> Path:
-    """Return the folder of the sweep to resume.
+def _stopped_sweep(name: str) -> tuple[Path, FolderLock]:
+    """Return the folder of the sweep to resume, and its lock.
 
     Raises:
-        UserError: if the folder does not exist or holds no sweep.
+        UserError: if the folder does not exist, holds no sweep, or another process is writing to it.
     """
     folder = typed_path(last.sweep_folder(name))
     if not os.path.isdir(folder):
         raise UserError(f"sweep.resume={name}: there is no such folder")
     if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")
-    _try_writing(folder)
-    return folder
+    return folder, FolderLock(folder, f"sweep.resume={name}")
 
 
-def _create_folder(folder: Path, key: str, user_named: bool) -> Path:
-    """Create a new folder for a run or a sweep, and return its path.
+def _create_folder(folder: Path, key: str, user_named: bool) -> tuple[Path, FolderLock]:
+    """Create a new folder for a run or a sweep, and return its path and its lock.
 
     Args:
         folder: its path; a number is appended if the path exists already and the user did not choose it.
@@ -255,16 +288,18 @@ def _create_folder(folder: Path, key: str, user_named: bool) -> Path:
         user_named: whether the user chose the path; then the folder may exist, but must not hold a run.
 
     Raises:
-        UserError: if the folder cannot be created, or holds a run already.
+        UserError: if the folder cannot be created, holds a run already, or another process is writing to it.
     """
+    what = f"{key}={folder}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if user_named:
             folder.mkdir(exist_ok=True)
-            if (folder / CONFIG_FOLDER).exists() or (folder / SWEEP_FILE).exists():
-                raise UserError(f"{key}={folder}: holds a run already; ckpt_path={folder} resumes it")
-            _try_writing(folder)
-            return folder
+            lock = FolderLock(folder, what)
+            if _holds_run(folder):
+                lock.release()
+                raise UserError(f"{what}: holds a run already; ckpt_path={folder} resumes it")
+            return folder, lock
         for number in range(1, 10_000):
             # two runs may begin in the same second
             free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -274,17 +309,23 @@ def _create_folder(folder: Path, key: str, user_named: bool) -> Path:
                 if not free.parent.is_dir():
                     raise
                 continue
-            return free
+            return free, FolderLock(free, what)
     except OSError as error:
-        raise UserError(f"{key}={folder}: cannot be written to ({error.strerror or error})") from error
-    raise UserError(f"{key}={folder}: exists already, like all numbered names for it")
+        raise UserError(f"{what}: cannot be written to ({error.strerror or error})") from error
+    raise UserError(f"{what}: exists already, like all numbered names for it")
 
 
-def _try_writing(folder: Path) -> None:
-    """Create and remove a file; raises OSError if the folder cannot be written to."""
-    probe = folder / f".{datetime.now():%H%M%S%f}"
-    probe.touch()
-    probe.unlink()
+def _holds_run(folder: Path) -> bool:
+    """Return whether a folder holds a run or a sweep: its settings, or something that it wrote.
+
+    A process that was killed while Hydra wrote the settings, of which config.yaml is the last, leaves no run.
+    """
+    names = {path.name for path in folder.iterdir()}
+    return (
+        bool(names & {SWEEP_FILE, METRICS_FILE, CHECKPOINTS_FOLDER})
+        or any(name.startswith(EVENT_FILE_PREFIX) for name in names)
+        or (folder / CONFIG_FOLDER / CONFIG_FILE).exists()
+    )
 
 
 def _sets_key(overrides: Sequence[str], key: str) -> bool:

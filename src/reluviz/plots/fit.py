@@ -1,6 +1,6 @@
 """The picture `fit`: the learned function with the training data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reluviz.core.models import MODELS
@@ -48,14 +48,20 @@ class FitPicture:
         self.title.seed = seed
         self.artists.reset()
 
-    def png(self, parameters: Parameters, update: int, losses: Mapping[str, float]) -> bytes:
+    def png(
+        self, parameters: Parameters, update: int, losses: Mapping[str, float], earlier: Sequence[float] | None = None
+    ) -> bytes:
         """Return the picture of one snapshot as the bytes of a PNG file.
 
         Args:
             parameters: of one replica as trained: theta (), or input_slope, bias, output_weight [W], output_bias ().
             update: number of updates done.
             losses: name to value, written in the title in this order, from its last slash on.
+            earlier: values of theta in earlier pictures, which stay on the parabola; by default those of the pictures
+                that this object has drawn. A network has none.
         """
+        if earlier is not None and isinstance(self.artists, ParabolaArtists):
+            self.artists.earlier = list(earlier)
         self._update(parameters, update, losses)
         return self.canvas.png()
 

@@ -86,15 +86,21 @@ class ParabolaArtists:
         self._set_range(self.default_half_range)
 
     def reset(self) -> None:
-        """Forget the values and the range of an earlier run."""
+        """Forget the values of an earlier run."""
         self.earlier = []
-        if self.half_range != self.default_half_range:
-            self._set_range(self.default_half_range)
 
     def loss(self, theta: float) -> float:
         """Return L(theta)."""
         distance = theta - self.best
         return self.min_loss + self.curvature * (distance * distance)  # distance**2 would raise OverflowError
+
+    def _choose_range(self, first: float) -> None:
+        """Choose the range for a run whose first value is `first`: one that is far from theta* widens it."""
+        half_range = 1.15 * abs(first - self.best)
+        if not self.default_half_range < half_range < 100 * self.default_half_range:
+            half_range = self.default_half_range
+        if half_range != self.half_range:
+            self._set_range(half_range)
 
     def _set_range(self, half_range: float) -> None:
         """Show theta from best - half_range to best + half_range, and draw the parabola there."""
@@ -119,14 +125,11 @@ class ParabolaArtists:
         x, f = curves.learned_function(self.model, parameters, self.background.low, self.background.high)
         if not np.isfinite(f).all():
             return False
-        first = not self.earlier
-        distance = abs(theta - self.best)
-        if first and self.half_range < 1.15 * distance < 100 * self.half_range:
-            # a run that starts far from theta* widens the range for all its pictures
-            self._set_range(1.15 * distance)
+        self._choose_range(self.earlier[0] if self.earlier else theta)
         self.learned_function.update(x, f)
-        self.trail.set_data(self.earlier, [self.loss(each) for each in self.earlier])
-        self.earlier = [*self.earlier, theta][-MAX_TRAIL:]
+        shown = self.earlier[-MAX_TRAIL:]
+        self.trail.set_data(shown, [self.loss(each) for each in shown])
+        self.earlier.append(theta)
         self._place_marker(theta)
         return True
 

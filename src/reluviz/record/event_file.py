@@ -21,6 +21,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from reluviz.errors import UserError
 from reluviz.files import EVENT_FILE_PREFIX as EVENT_FILE_PREFIX
+from reluviz.folder_lock import check_held, file_identity
 
 _file_numbers = itertools.count()
 
@@ -45,7 +46,8 @@ class EventFile:
         folder: where the file is created; the folder is created if it does not exist.
 
     Raises:
-        UserError: if the file cannot be created, or (from a later call) cannot be written to.
+        UserError: if the file cannot be created, or (from a later call) cannot be written to, has been removed or
+            replaced, or this process has lost the lock of its folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -56,6 +58,7 @@ class EventFile:
         name = f"{EVENT_FILE_PREFIX}{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_file_numbers):04d}"
         self.path = Path(folder) / name
         self._file: BinaryIO | None = None
+        self._identity: tuple[int, int] | None = None
         self.reopen()
         self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
@@ -71,6 +74,8 @@ class EventFile:
         """Append events that are already serialized."""
         self.reopen()
         assert self._file is not None
+        if file_identity(self.path) != self._identity:
+            raise self._was_removed()
         parts = []
         for data in events:
             length = struct.pack("<Q", len(data))
@@ -87,12 +92,19 @@ class EventFile:
 
     def reopen(self) -> None:
         """Open the file again if it was closed."""
+        check_held(self.path)
         if self._file is None:
+            if self._identity is not None and file_identity(self.path) != self._identity:
+                raise self._was_removed()
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("ab")
             except OSError as error:
                 raise UserError(f"{self.path}: cannot be written to ({error.strerror or error})") from error
+            self._identity = file_identity(self.path)
+
+    def _was_removed(self) -> UserError:
+        return UserError(f"{self.path}: was removed or replaced while this process wrote to it")
 
     def close(self) -> None:
         """Close the file."""

@@ -1,13 +1,19 @@
 """Trains one run in its folder, from the start or from a checkpoint."""
 
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import lightning as L
 import torch
 
 from reluviz.errors import Diverged
 from reluviz.files import CHECKPOINTS_FOLDER, METRICS_FILE, write_json
+from reluviz.folder_lock import locked
 from reluviz.record.settings import flatten_settings
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.instantiate import build
@@ -28,6 +34,10 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
         prepared: the run.
         folder: the run's folder, which exists.
         checkpoint: the checkpoint to resume from; None to start anew.
+
+    Raises:
+        UserError: if another process is writing into the folder, or if the folder or something that the run wrote
+            there is removed or replaced meanwhile.
     """
     started = time.perf_counter()
     threads = torch.get_num_threads()
@@ -36,10 +46,36 @@ def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> O
     # the fused engine has its own threads and leaves torch little to do
     if prepared.engine == "fused" or activations < MIN_ACTIVATIONS_FOR_THREADS:
         torch.set_num_threads(1)
+
+    def updates_are_made() -> bool:
+        return int(prepared.module.updates_done) >= prepared.data.updates
+
     try:
-        return _train(prepared, folder, checkpoint, started)
+        with locked(folder), _interrupts_ignored_if(updates_are_made):
+            return _train(prepared, folder, checkpoint, started)
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def _interrupts_ignored_if(complete: Callable[[], bool]) -> Iterator[None]:
+    """Ignore Ctrl-C within this context once a function returns True: what is left of the run takes a moment."""
+    if threading.current_thread() is not threading.main_thread() or (
+        # a process in the background ignores it anyway
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not complete():
+            signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: float) -> Outcome:
@@ -62,10 +98,13 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         # TensorBoard discards what an interrupted run wrote at or after this update, since it is written again. A new
         # run needs the mark too, since TensorBoard takes the first such mark for the start of the run
         logger = build(node, "logger", folder=str(folder), purge_step=updates)
+    left = len(data.remaining(updates))
+    if not left:
+        callbacks.append(RecordEnd(snapshot_logger))
     with quiet():
         trainer = make_trainer(
             settings["trainer"],
-            max_steps=steps + len(data.remaining(updates)),
+            max_steps=steps + left,
             logger=logger,
             callbacks=callbacks,
             enable_progress_bar=any(isinstance(cb, L.pytorch.callbacks.ProgressBar) for cb in callbacks),
@@ -79,7 +118,8 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
             status, message = "diverged", str(error)
         except SystemExit:
             # Lightning raises it on Ctrl-C and SIGTERM
-            status = "terminated" if trainer.received_sigterm else "interrupted"
+            if int(module.updates_done) < data.updates:
+                status = "terminated" if trainer.received_sigterm else "interrupted"
         fit = time.perf_counter() - fit_started
     last, reference = snapshot_logger.latest, snapshot_logger.reference
     if last is None or snapshot_logger.not_diverged is None or reference is None:
@@ -94,6 +134,18 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
     results = run_metrics(prepared, last.stacked, snapshot_logger.not_diverged, reference, findings, status, seconds)
     write_json(folder / METRICS_FILE, results)
     return Outcome(status, folder, results, message)
+
+
+class RecordEnd(L.Callback):
+    """Records the end of a run whose updates were all made before, in which Lightning starts no training."""
+
+    def __init__(self, snapshot_logger: SnapshotLogger) -> None:
+        self.snapshot_logger = snapshot_logger
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Record the last snapshot again, with its pictures, and what became of the run."""
+        self.snapshot_logger.on_train_start(trainer, pl_module)
+        self.snapshot_logger.on_train_end(trainer, pl_module)
 
 
 def _position(checkpoint: Path) -> tuple[int, int]:

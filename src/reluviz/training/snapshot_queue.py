@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,6 +48,8 @@ class SnapshotQueue:
         writer: writes the events and pictures to TensorBoard; None to write none.
         vote_history: collects the norms of the contributions at every snapshot.
         loss_history: collects the training losses and the unit counts at every snapshot.
+        trail: collects theta of the first replica at the snapshots with pictures, update -> theta; they show the
+            earlier values.
         initial_loss: the training loss before the first update, [R]; by default the loss of the first snapshot.
         other_loggers: get the scalars and pictures too; None if there are none.
 
@@ -63,6 +66,7 @@ class SnapshotQueue:
         writer: RunWriter | None,
         vote_history: VoteHistory,
         loss_history: LossHistory,
+        trail: dict[int, float],
         initial_loss: Array | None = None,
         other_loggers: OtherLoggers | None = None,
     ) -> None:
@@ -71,6 +75,7 @@ class SnapshotQueue:
         self.other_loggers = other_loggers
         self.vote_history = vote_history
         self.loss_history = loss_history
+        self.trail = trail
         self.initial_loss = initial_loss
         self.loss: Array | None = None
         self.not_diverged: NDArray[np.bool_] | None = None
@@ -220,13 +225,23 @@ class SnapshotQueue:
         if self.writer is not None and result.events:
             self.writer.write_events(result.events)
         drawings = {
-            data.update: self._submit(self._drawing_thread, self._draw, worker, data) for data in result.picture_data
+            data.update: self._submit(self._drawing_thread, self._draw, worker, self._with_trail(data))
+            for data in result.picture_data
         }
         self._drawings.extend(drawings.values())
         if self.other_loggers is not None:
             for one, event in zip(raw, result.events, strict=True):
                 self.other_loggers.add(one.update, event_scalars(event), drawings.get(one.update))
         self._wait_for_drawings(MAX_PENDING_PICTURES)
+
+    def _with_trail(self, data: PictureData) -> PictureData:
+        """Return the data of a picture with the values of theta in the earlier pictures, and remember its own."""
+        if MODELS[self.options.model].feature is None:
+            return data
+        earlier = tuple(theta for update, theta in self.trail.items() if update < data.update)
+        if np.isfinite(theta := float(data.parameters["theta"])):
+            self.trail[data.update] = theta
+        return replace(data, earlier_theta=earlier)
 
     def _compute_one(self, raw: RawSnapshot) -> Snapshots:
         options = self.options

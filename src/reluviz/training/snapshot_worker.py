@@ -69,6 +69,7 @@ class PictureData:
         shares: vote shares of the recorded samples [n].
         norms: norms of their contributions [n].
         residuals: f(x_i) - y_i [n].
+        earlier_theta: theta in the earlier pictures of the run, in their order; empty for a network.
     """
 
     update: int
@@ -77,6 +78,7 @@ class PictureData:
     shares: Array
     norms: Array
     residuals: Array
+    earlier_theta: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, snapshots: Snapshots, s: int) -> "PictureData":
@@ -217,7 +219,7 @@ class SnapshotWorker:
             fit, votes = self._pictures
             parameters, update = picture_data.parameters, picture_data.update
             values = (picture_data.shares, picture_data.norms, picture_data.residuals)
-            fit_png = fit.png(parameters, update, picture_data.losses)
+            fit_png = fit.png(parameters, update, picture_data.losses, picture_data.earlier_theta)
             return fit_png, votes.png(parameters, update, *values, self._recorded_x())
 
     def draw_vote_history(self, updates: Array, norms: Array) -> bytes:  # noqa: D102

@@ -21,6 +21,7 @@ class VoteHistory:
         norms: the norms at each kept snapshot, S arrays [n].
         stride: 1, 2, 4, ...: the step between kept snapshots, counted in snapshots.
         seen: the number of added snapshots, kept or not.
+        last: the number of updates at the last added snapshot; -1 before the first.
     """
 
     def __init__(self) -> None:
@@ -28,15 +29,16 @@ class VoteHistory:
         self.norms: list[NDArray[np.float32]] = []
         self.stride = 1
         self.seen = 0
+        self.last = -1
 
     def add(self, update: int, norms: NDArray[np.float32]) -> None:
         """Add the norms [n] at one snapshot.
 
-        A resumed run repeats the snapshot of its checkpoint. A snapshot at or before the last kept one is ignored. A
-        repeated snapshot after the last kept one is counted in `seen` again, and may be kept.
+        A resumed run repeats the snapshot of its checkpoint. It is ignored, like all before it.
         """
-        if self.updates and update <= self.updates[-1]:
+        if update <= self.last:
             return
+        self.last = update
         if self.seen % self.stride == 0:
             self.updates.append(update)
             self.norms.append(norms)
@@ -56,9 +58,12 @@ class VoteHistory:
             "norms": torch.from_numpy(norms.astype(np.float32)),
             "stride": self.stride,
             "seen": self.seen,
+            "last": self.last,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
         self.updates, self.norms = list(state["updates"]), list(state["norms"].numpy())
         self.stride, self.seen = state["stride"], state["seen"]
+        # versions up to 0.2.0 did not store it
+        self.last = state.get("last", self.updates[-1] if self.updates else -1)

@@ -4,6 +4,6 @@ The state of a job is read from its folder alone, so that any process on any mac
 
     metrics.json     the job has ended: finished, diverged, or stopped by a signal
     failure.json     the job could not be run, and why
-    .pulse           the job is running now: the number inside grows every second
+    .lock            the process that runs the job now
     none of these    the job was killed, or has not begun
 """

@@ -15,9 +15,10 @@ from reluviz.cli import config
 from reluviz.cli.interrupts import raise_ignored_interrupts
 from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
-from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat
+from reluviz.cli.sweep.parent_process import exit_with_parent
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.files import CONFIG_FILE, CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.folder_lock import FolderLocked, locked
 from reluviz.record.settings import TARGET
 
 if TYPE_CHECKING:
@@ -75,11 +76,25 @@ class Job:
             return float("inf") if earlier.loss is None else earlier.loss
         if self.in_this_process:
             terminal.print_job(HydraConfig.get().job.num, folder)
-        (folder / FAILURE_FILE).unlink(missing_ok=True)
         set_hydra_full_error(self.hydra_full_error)
         try:
-            with heartbeat(folder):
-                outcome, prepared = self._train(cfg, folder)
+            with locked(folder):
+                return self._run(cfg, folder)
+        except FolderLocked as error:
+            # the folder belongs to the other process, which writes the result
+            if self.in_this_process:
+                terminal.print_failure(one_line(error))
+            return float("inf")
+        finally:
+            set_hydra_full_error("1" if self.in_this_process else self.hydra_full_error)
+
+    def _run(self, cfg: DictConfig, folder: Path) -> float:
+        """Train in the folder, which is locked; the rest as for `__call__`."""
+        from reluviz.cli import terminal
+
+        (folder / FAILURE_FILE).unlink(missing_ok=True)
+        try:
+            outcome, prepared = self._train(cfg, folder)
         except Exception as error:
             if self.in_this_process and self.hydra_full_error == "1" and not isinstance(error, UserError):
                 raise
@@ -89,8 +104,6 @@ class Job:
             if self.in_this_process:
                 terminal.print_failure(reason)
             return float("inf")
-        finally:
-            set_hydra_full_error("1" if self.in_this_process else self.hydra_full_error)
         if self.in_this_process:
             terminal.print_outcome(outcome, prepared, brief=True)
         if outcome.exit_status >= 128 and (self.in_this_process or os.getpid() == self.parent):
@@ -109,7 +122,7 @@ class Job:
             # the same initial weights, and draws the same minibatches.
             with suppress(UserError):
                 resumed = resume.find_run(str(folder), [])
-        if resumed is not None:
+        if resumed is not None and resumed.checkpoint is not None:
             prepared, checkpoint = prepare.prepare_plan(resumed.plan, resumed=True), resumed.checkpoint
         else:
             step_given = config.step_is_given(HydraConfig.get().overrides.task)
@@ -139,7 +152,7 @@ def stored_defaults(folders: Iterable[Path]) -> dict[str, str]:
     """Return the values of `KEPT_KEYS` in the first configuration that one of the jobs' folders holds."""
     for folder in folders:
         try:
-            stored = yaml.safe_load((folder / CONFIG_FOLDER / "config.yaml").read_text(encoding="utf-8"))
+            stored = yaml.safe_load((folder / CONFIG_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))
             kept = {SCHEDULE: str(stored["snapshots"][TARGET])}
             return kept | ({SCALE: "none"} if config.trained_unscaled(stored) else {})
         except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reluviz.cli.sweep import heartbeat, results
+from reluviz.cli.sweep import results
 from reluviz.cli.sweep.results import JobResult
+from reluviz.folder_lock import is_locked
 
 POLL_SECONDS = 0.5
+SETTLED_SECONDS = 15.0
+"""When nothing has changed for this long and no folder is locked, no further job will end."""
 
 
 class Monitor(threading.Thread):
@@ -31,7 +34,6 @@ class Monitor(threading.Thread):
         self.report = report
         self.queued = queued
         self._stopped = threading.Event()
-        self._beats: dict[int, str | None] = {}
         self._last_change = time.monotonic()
         self._lock = threading.Lock()
 
@@ -51,24 +53,23 @@ class Monitor(threading.Thread):
         with self._lock:
             for number, folder in list(self.pending.items()):
                 result = results.read_result(folder)
-                beat = heartbeat.last_beat(folder)
-                if result.status not in ("unfinished", "missing") and beat is None:
+                running = is_locked(folder)
+                ended = result.status not in ("unfinished", "missing") and not running
+                if running or ended:
+                    self._last_change = time.monotonic()
+                if ended:
                     del self.pending[number]
-                    self._last_change = time.monotonic()
                     self.report(number, result)
-                elif beat is not None and beat != self._beats.get(number):
-                    self._beats[number] = beat
-                    self._last_change = time.monotonic()
 
     def settled(self) -> bool:
-        """Return True if all jobs have ended, or if the rest have no heartbeat and are not queued."""
+        """Return True if all jobs have ended, or if the rest neither run nor are queued."""
         if not self.pending:
             return True
         if self.queued is not None and self.queued():
             with self._lock:
                 self._last_change = time.monotonic()
             return False
-        return time.monotonic() - self._last_change > heartbeat.TIMEOUT_SECONDS
+        return time.monotonic() - self._last_change > SETTLED_SECONDS
 
     def wait_until_settled(self) -> None:
         """Wait until no further job will end."""

@@ -50,6 +50,13 @@ def read_result(folder: Path) -> JobResult:
     return JobResult(folder, "unfinished" if (folder / CONFIG_FOLDER).is_dir() else "missing")
 
 
+def finished_updates(folder: Path) -> int | None:
+    """Return the number of updates after which the run in a folder has finished; None if it has not."""
+    metrics = _load_object(folder / METRICS_FILE)
+    finished = metrics is not None and metrics.get("status") == "finished"
+    return metrics.get("updates") if metrics is not None and finished else None
+
+
 def _findings(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the labels of the first findings; none for runs of versions that recorded none."""
     try:

@@ -15,15 +15,18 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from reluviz.cli import config
-from reluviz.cli.sweep import heartbeat, results, slurm
+from reluviz.cli.sweep import results, slurm
 from reluviz.cli.sweep.job import Job, one_line, stored_defaults
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
 from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.folder_lock import LOCK_FILE, is_locked, refusal
 
 SWEEP_KEY_PREFIXES = ("launcher", "sweeper", "sweep.")
 """Prefixes of the keys that say how a sweep is run. They are no part of a run's name or identity."""
+CANCEL_SECONDS = 15.0
+"""The longest time for which a stopped sweep waits for its jobs in other processes to end."""
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Sweep:
         """
         queue = slurm.SweepJobs(self.folder)
         if self.resuming and queue.can_query() and queue.has_jobs():
-            # jobs that wait in the queue have no heartbeat
+            # jobs that wait in the queue have no lock
             ids = " ".join(queue.job_ids())
             raise UserError(f"sweep.resume={self.folder}: Slurm still has jobs of it, {ids}; wait, or scancel them")
 
@@ -183,9 +186,9 @@ class Sweep:
 
             ray.shutdown()
         folders = list(self.jobs)
-        end = time.monotonic() + heartbeat.TIMEOUT_SECONDS
-        while time.monotonic() < end and heartbeat.running_folders(folders):
-            pass  # running_folders sleeps
+        end = time.monotonic() + CANCEL_SECONDS
+        while time.monotonic() < end and any(map(is_locked, folders)):
+            time.sleep(0.2)
 
     @contextmanager
     def _signals_as_interrupts(self) -> Iterator[None]:
@@ -236,9 +239,10 @@ class Sweep:
                 # the same runs would be trained again in folders with other names
                 reason = f"{folder.name} is of a sweep over other keys"
                 raise UserError(f"sweep.resume={self.folder}: {reason}; resume with the same command")
-        if running := heartbeat.running_folders(jobs):
+        if running := list(filter(is_locked, jobs)):
             raise UserError(
-                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {running[0].name}"
+                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {running[0].name}:"
+                f" {refusal(running[0])}"
             )
 
     def _varying_keys(self, overrides: Sequence[str]) -> set[str]:
@@ -256,7 +260,7 @@ def _stored_overrides(folder: Path) -> list[str] | None:
     Hydra does not write them atomically: a process that is killed meanwhile leaves an incomplete or empty file.
     """
     try:
-        if {path.name for path in folder.iterdir()} <= {CONFIG_FOLDER, heartbeat.FILE_NAME}:
+        if {path.name for path in folder.iterdir()} <= {CONFIG_FOLDER, LOCK_FILE}:
             return None
         stored = yaml.safe_load((folder / CONFIG_FOLDER / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -91,6 +91,7 @@ class SnapshotLogger(L.Callback):
         self._last_fit: tuple[weakref.ref[L.LightningModule], Dataset] | None = None
         self._restored = False
         self.loss_history = LossHistory()
+        self._trail: dict[int, float] = {}
         self.reference: ReferenceValues | None = None
         self.findings: tuple[Finding, ...] = ()
         self.setting_names = SettingNames()
@@ -149,7 +150,8 @@ class SnapshotLogger(L.Callback):
         start = self._initial_parameters or {}
         some = {name: torch.from_numpy(value[:MAX_THEORY_REPLICAS]) for name, value in start.items()}
         histories = {"history": self.history.state_dict(), "loss_history": self.loss_history.state_dict()}
-        return {"initial_loss": initial_loss, "initial_parameters": some, **histories}
+        trail = {"updates": list(self._trail), "theta": list(self._trail.values())}
+        return {"initial_loss": initial_loss, "initial_parameters": some, "trail": trail, **histories}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
@@ -157,7 +159,9 @@ class SnapshotLogger(L.Callback):
         self._initial_loss = None if initial_loss is None else initial_loss.numpy()
         self.history.load_state_dict(state_dict["history"])
         self._restored = True
-        # versions up to 0.2.0 stored neither of these
+        # versions up to 0.2.0 stored none of these
+        trail = state_dict.get("trail", {"updates": [], "theta": []})
+        self._trail = dict(zip(trail["updates"], trail["theta"], strict=True))
         if "loss_history" in state_dict:
             self.loss_history.load_state_dict(state_dict["loss_history"])
         if start := state_dict.get("initial_parameters"):
@@ -208,7 +212,7 @@ class SnapshotLogger(L.Callback):
         # a resumed run repeats the snapshot of its checkpoint
         self.loss_history.drop_from(done)
         self._queue = SnapshotQueue(
-            options, self._writer, self.history, self.loss_history, self._initial_loss, other_loggers
+            options, self._writer, self.history, self.loss_history, self._trail, self._initial_loss, other_loggers
         )
         self._take_snapshot(trainer, module)
 
@@ -222,7 +226,7 @@ class SnapshotLogger(L.Callback):
         elif continues and self._queue is not None:
             self._initial_loss = self._queue.initial_loss
         else:
-            self.history, self.loss_history = VoteHistory(), LossHistory()
+            self.history, self.loss_history, self._trail = VoteHistory(), LossHistory(), {}
             self._initial_loss = self._initial_parameters = None
         self._last_fit = weakref.ref(module), dataset
 
