@@ -1,9 +1,10 @@
 """Kills runs, resumes them, and compares them with an undisturbed run, bit for bit. POSIX only.
 
 Each model is killed at random moments, at every write into its folder (each file opened, event written, rename, link
-and removal), and after every checkpoint; the helper processes of a run are killed too, and Ctrl-C is pressed. The same
-command, or `ckpt_path=`, then completes the run. Compared are all values that TensorBoard shows: parameters, votes,
-scalars, histograms, pictures and texts; and metrics.json without its times.
+and removal), which includes every checkpoint; the helper processes of a run are killed too, and Ctrl-C is pressed. The
+same command, or `ckpt_path=`, then completes the run. Compared are all values that TensorBoard shows: parameters,
+votes, scalars, histograms, pictures and texts; and metrics.json without its times. Then pairs of processes run the same
+command in the same folder: one is refused in one line, or comes after the other, and nothing is lost.
 """
 
 import sys
@@ -24,7 +25,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, NoReturn
 
 SHORT = ["updates=400", "snapshots.every=20", "callbacks.checkpoints.seconds=0", "callbacks.snapshots.pictures=4"]
@@ -77,8 +78,20 @@ def content(folder: Path) -> dict[str, str]:
     return values | {f"metrics.json {key}": json.dumps(value) for key, value in metrics.items()}
 
 
-def start(arguments: list[str], prepare: Callable[[], object] = lambda: None, helpers: bool = False) -> int:
-    """Start a run in a child of this process, where all packages are imported already, and return the child's id."""
+def start(
+    words: list[str],
+    prepare: Callable[[], object] = lambda: None,
+    helpers: bool = False,
+    errors: Path | None = None,
+) -> int:
+    """Start a command in a child of this process, where all packages are imported, and return the child's id.
+
+    Args:
+        words: the command line, from the verb on.
+        prepare: called in the child before the command.
+        helpers: whether the command may have helper processes.
+        errors: a file for the messages of the command.
+    """
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -87,14 +100,14 @@ def start(arguments: list[str], prepare: Callable[[], object] = lambda: None, he
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        os.dup2(nowhere if errors is None else os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from reluviz import __main__
         from reluviz.training import helper_processes
 
         if not helpers:
             helper_processes.processors = lambda: 1
-        sys.argv = ["reluviz", "train", *arguments]
+        sys.argv = ["reluviz", *words]
         prepare()
         status = __main__.main()
     finally:
@@ -172,8 +185,8 @@ def helper_ids(pid: int) -> list[int]:
 def complete(folder: Path, arguments: list[str]) -> int | None:
     """Complete a run that was killed, as its user would, and return the exit status."""
     if (folder / ".hydra" / "config.yaml").is_file():
-        return wait(start([f"ckpt_path={folder}"]))
-    return wait(start([*arguments, f"hydra.run.dir={folder}"]))
+        return wait(start(["train", f"ckpt_path={folder}"]))
+    return wait(start(["train", *arguments, f"hydra.run.dir={folder}"]))
 
 
 class Model:
@@ -205,8 +218,8 @@ class Model:
         return self.base / f"run-{self.number}"
 
     def command(self, folder: Path) -> list[str]:
-        """Return the arguments of a new run."""
-        return [*self.arguments, f"hydra.run.dir={folder}"]
+        """Return the command line of a new run."""
+        return ["train", *self.arguments, f"hydra.run.dir={folder}"]
 
     def check(self, kind: str, what: str, folder: Path, status: int | None, hit: bool) -> None:
         """Complete a run if it has to be, and compare it with the undisturbed one.
@@ -242,7 +255,7 @@ class Model:
             os.kill(pid, signal.SIGKILL)
             status = wait(pid)
             if self.random.random() < 0.2 and (folder / ".hydra" / "config.yaml").is_file():
-                pid = start([f"ckpt_path={folder}"])
+                pid = start(["train", f"ckpt_path={folder}"])
                 time.sleep(self.random.uniform(0, self.seconds))
                 os.kill(pid, signal.SIGKILL)
                 status = wait(pid)
@@ -287,11 +300,140 @@ class Model:
             self.check("signals", f"{number.name} after {delay:.3f} s", folder, status, status != 0)
 
 
+class Verb:
+    """Pairs of processes that run the same command in the same folder.
+
+    Args:
+        name: the name of the command.
+        base: a folder for what they write.
+        seed: of the random moments.
+    """
+
+    LEARN = ("updates=100", "snapshots.every=20", "callbacks.snapshots.pictures=2", "callbacks.checkpoints.every=1")
+
+    def __init__(self, name: str, base: Path, seed: int) -> None:
+        self.random = random.Random(f"{name} {seed}")
+        self.base = base
+        self.number = self.refused = self.one_after_the_other = 0
+        self.lost: list[str] = []
+        self.make_template, self.words, self.content = {
+            "train": (self.nothing, self.train, content),
+            "train ckpt_path=": (self.stopped_run, self.resume, content),
+            "train -m": (self.nothing, self.sweep, self.all_runs),
+            "train -m sweep.resume=": (self.stopped_sweep, self.resume_sweep, self.all_runs),
+            "export": (self.finished_run, self.export, self.files),
+            "report": (self.finished_run, self.report, self.files),
+        }[name]
+        self.run = base / "run"
+        if wait(start(self.train(self.run))) != 0:
+            raise SystemExit(f"{name}: the undisturbed run failed")
+        self.template = base / "template"
+        self.make_template(self.template)
+        whole = self.new_folder()
+        started = time.monotonic()
+        if wait(start(self.words(whole))) != 0:
+            raise SystemExit(f"{name}: the undisturbed command failed")
+        self.seconds = time.monotonic() - started
+        self.wanted = self.content(whole)
+
+    def new_folder(self) -> Path:
+        """Return a new folder, as the command expects it."""
+        self.number += 1
+        folder = self.base / f"folder-{self.number}"
+        if self.template.exists():
+            shutil.copytree(self.template, folder)
+        return folder
+
+    def nothing(self, folder: Path) -> None:
+        """Make no template: the command creates its folder."""
+
+    def finished_run(self, folder: Path) -> None:
+        """Make an empty folder: the command reads the undisturbed run."""
+
+    def stopped_run(self, folder: Path) -> None:
+        """Make a run that stopped after 40 updates."""
+        shutil.copytree(self.run, folder)
+        (folder / "metrics.json").unlink()
+        shutil.copy(folder / "checkpoints" / "update-000000040.ckpt", folder / "checkpoints" / "last.ckpt")
+
+    def stopped_sweep(self, folder: Path) -> None:
+        """Make a sweep with one finished run and one that stopped."""
+        if wait(start(self.sweep(folder))) != 0:
+            raise SystemExit("the undisturbed sweep failed")
+        (folder / "seed-1" / "metrics.json").unlink()
+
+    def train(self, folder: Path) -> list[str]:
+        """Return the command that trains a new run."""
+        return ["train", "+exp=linear", *self.LEARN, f"hydra.run.dir={folder}"]
+
+    def resume(self, folder: Path) -> list[str]:
+        """Return the command that completes a run."""
+        return ["train", f"ckpt_path={folder}"]
+
+    def sweep(self, folder: Path) -> list[str]:
+        """Return the command that trains a new sweep."""
+        return ["train", "-m", "+exp=linear", *self.LEARN, "seed=0,1", f"hydra.sweep.dir={folder}"]
+
+    def resume_sweep(self, folder: Path) -> list[str]:
+        """Return the command that completes a sweep."""
+        return ["train", "-m", "+exp=linear", *self.LEARN, "seed=0,1", f"sweep.resume={folder}"]
+
+    def export(self, folder: Path) -> list[str]:
+        """Return the command that exports the undisturbed run."""
+        return ["export", str(self.run), "--gif", "--csv", "--force", "--out", str(folder)]
+
+    def report(self, folder: Path) -> list[str]:
+        """Return the command that reports on the undisturbed run."""
+        return ["report", str(self.run), "--out", str(folder)]
+
+    def all_runs(self, folder: Path) -> dict[str, str]:
+        """Return the content of the runs of a sweep."""
+        runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
+        return {f"{run.name} {key}": value for run in runs for key, value in content(run).items()}
+
+    def files(self, folder: Path) -> dict[str, str]:
+        """Return the names of all files, and digests of those without a time in them."""
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            if path.suffix in (".gif", ".csv", ".png")
+            else ""
+            for path in paths
+        }
+
+    def collide(self, times: int) -> None:
+        """Run the command twice in one folder, the second time after a random delay."""
+        for _ in range(times):
+            folder, delay = self.new_folder(), self.random.uniform(0, 0.8 * self.seconds)
+            files = [self.base / "first", self.base / "second"]
+            for file in files:
+                file.unlink(missing_ok=True)
+            first = start(self.words(folder), errors=files[0])
+            time.sleep(delay)
+            second = start(self.words(folder), errors=files[1])
+            statuses = [wait(pid) for pid in (first, second)]
+            texts = [file.read_text(encoding="utf-8") for file in files]
+            lines = [text for status, text in zip(statuses, texts, strict=True) if status == 2]
+            self.refused += len(lines)
+            self.one_after_the_other += statuses == [0, 0]
+            good = sorted(statuses, key=str) in ([0, 2], [0, 0]) and all(text.count("\n") == 1 for text in lines)
+            if not good or self.content(folder) != self.wanted:
+                self.lost.append(f"after {delay:.3f} s: statuses {statuses}, {texts}")
+            else:
+                shutil.rmtree(folder)
+
+
+VERBS = ("train", "train ckpt_path=", "train -m", "train -m sweep.resume=", "export", "report")
+
+
 @contextlib.contextmanager
 def packages_imported() -> Iterator[None]:
     """Import everything that training needs, so that a child process trains at once."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    import reluviz.analysis.export.output_files
+    import reluviz.analysis.report.page
     import reluviz.cli.resume
+    import reluviz.cli.sweep.sweep
     import reluviz.cli.terminal
     import reluviz.cli.train
     import reluviz.plots
@@ -307,15 +449,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200, help="kills of each model at random moments (default: 200)")
     parser.add_argument("--stride", type=int, default=1, help="kill at every STRIDE-th write (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
-    parser.add_argument("--model", choices=MODELS, action="append", help="only this model; may be repeated")
+    parser.add_argument("--model", choices=[*MODELS, "none"], action="append", help="only this model; may be repeated")
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of processes for each verb (default: 20)")
     parser.add_argument("--keep", type=Path, help="keep the folders of runs that differ below this folder")
     options = parser.parse_args(argv)
     failed = 0
     with TemporaryDirectory() as temporary, packages_imported():
         base = options.keep or Path(temporary)
+        base.mkdir(parents=True, exist_ok=True)
         print("| model | kills at random | at writes | of helpers | signals | not completed | unequal |")
         print("|---|--:|--:|--:|--:|--:|--:|")
-        for name in options.model or MODELS:
+        for name in [] if options.model == ["none"] else options.model or MODELS:
             folder = base / name.replace(", ", "-").replace(" ", "-")
             folder.mkdir(parents=True, exist_ok=True)
             model = Model(name, folder, options.seed)
@@ -330,6 +474,17 @@ def main(argv: list[str] | None = None) -> int:
             for line in (*counts.incomplete, *counts.unequal):
                 print(f"{name}: {line}", file=sys.stderr, flush=True)
             failed += len(counts.incomplete) + len(counts.unequal)
+        if options.pairs:
+            print("\n| verb | pairs of processes | refused | one after the other | lost |")
+            print("|---|--:|--:|--:|--:|")
+        for name in VERBS if options.pairs else ():
+            verb = Verb(name, Path(mkdtemp(dir=base)), options.seed)
+            verb.collide(options.pairs)
+            numbers = [options.pairs, verb.refused, verb.one_after_the_other, len(verb.lost)]
+            print(f"| {name} | {' | '.join(map(str, numbers))} |", flush=True)
+            for line in verb.lost:
+                print(f"{name}: {line}", file=sys.stderr, flush=True)
+            failed += len(verb.lost)
     return 1 if failed else 0
 
 

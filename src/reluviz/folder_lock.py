@@ -6,13 +6,14 @@ younger than `LAPSE_SECONDS` by the clock of the file system. `flock` is no alte
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,11 @@ RENEWAL_SECONDS = 10.0
 """Between two renewals of a lock."""
 LAPSE_SECONDS = 60.0
 """Without a renewal for this long, a lock of another machine has lapsed."""
+GUARD_SECONDS = 0.01
+"""The wait for another process that removes an old lock."""
 MAX_LOCK_BYTES = 4096
+PROC = Path("/proc")
+"""Linux describes each process here."""
 
 _held: dict[str, "FolderLock"] = {}
 """The locks of this process: real path of the folder -> lock."""
@@ -115,12 +120,16 @@ class FolderLock:
         """
         if file_identity(self.folder) != self._identity:
             raise UserError(f"{self.folder}: was removed or replaced while this process wrote to it")
-        holder = read_holder(self.file)
-        if holder is None and not self.file.exists():
-            raise UserError(f"{self.file}: was removed while this process wrote to its folder")
-        if holder is None or holder.token != self._holder.token:
+        if not self._is_mine():
+            holder = read_holder(self.file)
+            if holder is None and not self.file.exists():
+                raise UserError(f"{self.file}: was removed while this process wrote to its folder")
             by = "another process" if holder is None else f"process {holder.pid} on {holder.machine}"
             raise UserError(f"{self.folder}: {by} has taken over this folder, since its lock was not renewed in time")
+
+    def _is_mine(self) -> bool:
+        holder = read_holder(self.file)
+        return holder is not None and holder.token == self._holder.token
 
     def release(self) -> None:
         """Give the lock up; a lock that another process has taken over stays."""
@@ -134,42 +143,16 @@ class FolderLock:
             self.file.unlink()
 
     def _take(self) -> None:
-        """Create the lock file, after removing one that does not count any more."""
-        while True:
-            try:
-                if self._create():
-                    break
-                found = _State.of(self.file)
-                if found is not None:
-                    if found.counts:
-                        raise FolderLocked(f"{self.what}: {found.refusal()}")
-                    found.remove()
-            except OSError as error:
-                raise UserError(f"{self.what}: cannot be written to ({error.strerror or error})") from error
+        try:
+            found = _take_file(self.file, self._holder.text())
+        except OSError as error:
+            raise UserError(f"{self.what}: cannot be written to ({error.strerror or error})") from error
+        if found is not None:
+            raise FolderLocked(f"{self.what}: {found.refusal()}")
         # what processes left that were killed while they took the lock
         for stale in self.folder.glob(f"{self.file.name}.*"):
             with contextlib.suppress(OSError):
                 stale.unlink()
-
-    def _create(self) -> bool:
-        """Create the lock file with its content in one step; return False if it exists."""
-        complete = self.file.with_name(f"{self.file.name}.{self._holder.token}")
-        complete.write_bytes(self._holder.text())
-        try:
-            os.link(complete, self.file)
-        except (FileExistsError, FileNotFoundError):
-            # FileNotFoundError: another process has tidied up
-            return False
-        except OSError:
-            # a file system without hard links
-            try:
-                with self.file.open("xb") as file:
-                    file.write(self._holder.text())
-            except FileExistsError:
-                return False
-        finally:
-            complete.unlink(missing_ok=True)
-        return True
 
     def _keep_renewing(self) -> None:
         while not self._released.wait(RENEWAL_SECONDS):
@@ -234,18 +217,53 @@ class _State:
         left = min(LAPSE_SECONDS, max(1.0, LAPSE_SECONDS - self.age))
         return f"{who} is writing to it; its lock lapses in {left:.0f} s unless that process renews it"
 
-    def remove(self) -> None:
-        """Remove the lock file; of several processes that try to, one removes this lock and none a newer one."""
-        aside = self.file.with_name(f"{self.file.name}.{secrets.token_hex(8)}")
-        try:
-            os.rename(self.file, aside)
-        except FileNotFoundError:
+    def remove(self, text: bytes) -> None:
+        """Remove the lock file, but not a newer one; `text` is the content of this process's lock files.
+
+        Of several processes that found this lock one at a time gets here, since a second lock guards the removal.
+        """
+        guard = self.file.with_name(f"{self.file.name}.{hashlib.sha256(self.content).hexdigest()[:16]}")
+        if _take_file(guard, text) is not None:
+            time.sleep(GUARD_SECONDS)
             return
-        with contextlib.suppress(OSError):
-            if aside.read_bytes() != self.content:
-                # the lock of a process that was faster
-                os.link(aside, self.file)
-        aside.unlink(missing_ok=True)
+        try:
+            now = _State.of(self.file)
+            if now is not None and now.content == self.content:
+                self.file.unlink()
+        finally:
+            guard.unlink(missing_ok=True)
+
+
+def _take_file(file: Path, text: bytes) -> _State | None:
+    """Create a lock file, after removing one that does not count any more; return the lock that counts, if any."""
+    while not _create(file, text):
+        found = _State.of(file)
+        if found is not None:
+            if found.counts:
+                return found
+            found.remove(text)
+    return None
+
+
+def _create(file: Path, text: bytes) -> bool:
+    """Create a lock file with its content in one step; return False if it exists."""
+    complete = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    complete.write_bytes(text)
+    try:
+        os.link(complete, file)
+    except (FileExistsError, FileNotFoundError):
+        # FileNotFoundError: another process has tidied up
+        return False
+    except OSError:
+        # a file system without hard links
+        try:
+            with file.open("xb") as created:
+                created.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        complete.unlink(missing_ok=True)
+    return True
 
 
 def check_held(path: Path) -> None:
@@ -266,19 +284,14 @@ def holds(folder: Path) -> bool:
     return str(folder.resolve() / LOCK_FILE) in _held
 
 
-@contextlib.contextmanager
-def locked(folder: Path, what: str = "") -> Iterator[None]:
-    """Hold the lock of a folder within this context, unless this process holds it already.
+def locked(folder: Path, what: str = "") -> contextlib.AbstractContextManager[object]:
+    """Return a new lock of a folder; a context that does nothing if this process holds it already.
 
     Raises:
         FolderLocked: if another process holds it.
         UserError: if the folder cannot be written to.
     """
-    if holds(folder):
-        yield
-        return
-    with FolderLock(folder, what):
-        yield
+    return contextlib.nullcontext() if holds(folder) else FolderLock(folder, what)
 
 
 def is_locked(folder: Path) -> bool:
@@ -287,7 +300,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def refusal(folder: Path) -> str | None:
-    """Return who is writing to a folder, and when the lock lapses; None if nobody is."""
+    """Return who is writing to a folder, and when the lock lapses; None if none is."""
     found = _state_or_none(folder)
     return found.refusal() if found is not None and found.counts else None
 
@@ -303,9 +316,9 @@ def read_holder(file: Path) -> Holder | None:
 
 def process_start(pid: int) -> str | None:
     """Return when a process started, in a form that only its machine can compare; None if it does not run."""
-    if os.path.exists("/proc/self/stat"):
+    if (PROC / "self" / "stat").exists():
         try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            with open(PROC / str(pid) / "stat", encoding="ascii", errors="replace") as file:
                 # after the name in brackets, which may hold anything: the state, and in the 20th place the start
                 words = file.read().rpartition(")")[2].split()
         except OSError:

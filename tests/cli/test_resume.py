@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from benchmarks import crash
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
@@ -27,6 +29,9 @@ from reluviz.__main__ import main
 from reluviz.analysis import load_run
 from reluviz.core.functions import PARAMETERS
 from reluviz.data import EarlySchedule
+from reluviz.record.event_file import event_files, read_events
+from reluviz.training.callbacks import Checkpoints
+from reluviz.training.snapshot_queue import SnapshotQueue
 
 COMMON = ["engine=reference", "callbacks=minimal", "trainer.precision=64-true"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="sends the signals of POSIX")
@@ -336,9 +341,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["seed=1"], "seed=1: the run in .* has 0; only updates can change"),
         (["+model.depth=3"], "model.depth=3: the run in .* has no such key; only updates can change"),
         (["~optimizer.lr"], "~optimizer.lr: the run in .*; only updates can change"),
-        (["updates=2"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
-        (["updates=4"], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
-        ([], "has made its 4 updates; a larger number prolongs it, as in updates=8"),
+        (["updates=2"], "has made 4 updates; a larger number prolongs it, as in updates=8"),
         (["updates=8.5"], "updates=8.5: must be a whole number of at least 1"),
         (["updates=lots"], "updates=lots: must be a whole number of at least 1"),
         (["updates=8,12"], "updates=8,12: holds several values; ckpt_path resumes a single run"),
@@ -445,10 +448,6 @@ def test_a_path_that_is_not_a_run_is_refused(
     alone = tmp_path / "alone.ckpt"
     shutil.copy(make_run("relu", "exp=relu") / "checkpoints" / "last.ckpt", alone)
     assert "belongs to no run" in refused(alone)
-    folder = tmp_path / "run"
-    shutil.copytree(make_run("relu", "exp=relu"), folder)
-    (folder / "checkpoints" / "last.ckpt").unlink()
-    assert "this run has no checkpoint (last.ckpt is missing" in refused(folder, "updates=8")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml"])
@@ -499,17 +498,169 @@ def test_a_run_of_0_2_0_on_numbers_like_1_234_is_resumed_with_the_numbers_that_i
     np.testing.assert_array_equal(run.rows[-1], whole.rows[-1])
 
 
-def test_a_run_without_checkpoints_says_that_they_were_off(
-    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", [[], ["updates=4"]])
+def test_a_finished_run_needs_no_resuming(
+    make_run: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["+exp=constant", "updates=5", "callbacks.checkpoints=null", "hydra.run.dir=run", *COMMON]
-    assert train_here(monkeypatch, *words) == 0
-    assert (
-        refused(Path("run"), "updates=8")
-        .rstrip()
-        .endswith(
-            "ckpt_path=run: this run has no checkpoint (last.ckpt is missing; the run has callbacks.checkpoints=null);"
-            " start it again"
-        )
-    )
+    folder = make_run("relu", "exp=relu")
+    before = contents(folder)
+    assert train_here(monkeypatch, f"ckpt_path={folder}", *words) == 0
+    out, err = capsys.readouterr()
+    assert "finished: all 4 updates are made; a larger number prolongs it, as in updates=8" in out
+    assert err == ""
+    assert contents(folder) == before
+
+
+COMPLETED = {
+    "constant": ["exp=constant"],
+    "linear": ["exp=linear"],
+    "relu": ["exp=relu"],
+    "ridge": ["exp=relu", "model.train=ridge"],
+}
+
+
+@pytest.mark.parametrize("name", COMPLETED)
+def test_a_run_that_was_killed_before_its_metrics_were_written_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    words = [*COMPLETED[name], "updates=40", "snapshots.every=10", "callbacks.snapshots.pictures=3"]
+    assert train_here(monkeypatch, *words, f"hydra.run.dir={whole}") == 0
+    shutil.copytree(whole, killed)
+    wanted = json.loads((killed / "metrics.json").read_text())
+    (killed / "metrics.json").unlink()
+    assert train_here(monkeypatch, f"ckpt_path={killed}") == 0
+    found = json.loads((killed / "metrics.json").read_text())
+    del wanted["seconds"], found["seconds"]
+    assert found == wanted
+    assert found["status"] == "finished"
+    assert crash.content(killed) == crash.content(whole)
+
+
+def test_a_run_without_a_checkpoint_starts_anew_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    words = ["+exp=relu", "updates=40", "snapshots.every=10", "callbacks.checkpoints=null", "model.width=3"]
+    assert train_here(monkeypatch, *words, f"hydra.run.dir={whole}") == 0
+    shutil.copytree(whole, run)
+    (run / "metrics.json").unlink()
+    capsys.readouterr()
+    assert train_here(monkeypatch, f"ckpt_path={run}") == 0
+    assert re.search("resume +.*run has no checkpoint: it starts anew", capsys.readouterr().out)
+    assert crash.content(run) == crash.content(whole)
+
+
+def test_without_last_ckpt_a_run_is_resumed_from_the_checkpoint_after_the_most_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["+exp=relu", "updates=40", "snapshots.every=10", "callbacks.checkpoints.every=1", "model.width=3"]
+    assert train_here(monkeypatch, *words, f"hydra.run.dir={run}") == 0
+    wanted = crash.content(run)
+    for name in ("metrics.json", "checkpoints/last.ckpt", "checkpoints/update-000000040.ckpt"):
+        (run / name).unlink()
+    capsys.readouterr()
+    assert train_here(monkeypatch, f"ckpt_path={run}") == 0
+    assert "starts anew" not in capsys.readouterr().out
+    assert crash.content(run) == wanted
+    # it made only the updates after the newest checkpoint
+    events = read_events(event_files(run)[-1])
+    assert [event.step for event in events if event.HasField("session_log")] == [30]
+
+
+def test_a_folder_whose_settings_are_incomplete_can_be_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+) -> None:
+    """Hydra writes config.yaml last, so a folder without it holds no run yet."""
+    run = tmp_path / "run"
+    (run / ".hydra").mkdir(parents=True)
+    (run / ".hydra" / "hydra.yaml").write_text("hydra: {}")
+    assert "belongs to no run (there is no .hydra/config.yaml" in refused(run)
+    assert train_here(monkeypatch, "+exp=constant", "updates=5", f"hydra.run.dir={run}") == 0
+    assert main() == 2
+
+
+def test_config_yaml_is_the_last_of_the_settings_and_each_file_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    replace = os.replace
+
+    def record(source: Any, target: Any) -> None:
+        order.append(Path(target).name)
+        if Path(target).suffix == ".yaml":
+            assert yaml.safe_load(Path(source).read_text()) is not None
+        replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.replace", record)
+        assert train_here(monkeypatch, "+exp=constant", "updates=5", f"hydra.run.dir={tmp_path / 'run'}") == 0
+    assert order[:3] == ["hydra.yaml", "overrides.yaml", "config.yaml"]
+
+
+@POSIX
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_last_update_ends_the_run_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    def interrupted_compute(self: SnapshotQueue) -> None:
+        if self._last_raw is not None and self._last_raw.update == 40:
+            os.kill(os.getpid(), sent)
+        draw(self)
+
+    draw = SnapshotQueue.draw_vote_history
+    monkeypatch.setattr(SnapshotQueue, "draw_vote_history", interrupted_compute)
+    with not_ignored(signal.SIGINT):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            assert train_here(monkeypatch, "+exp=relu", "updates=40", f"hydra.run.dir={tmp_path / 'run'}") == 0
+        finally:
+            signal.signal(signal.SIGINT, before)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["status"] == "finished"
+
+
+REMOVED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "the folder": (shutil.rmtree, "run: was removed or replaced"),
+    "the folder, replaced": (lambda run: (run.rename(run.with_name("old")), run.mkdir()), "run: was removed or rep"),
+    "event files": (lambda run: [path.unlink() for path in event_files(run)], "events.*: was removed or replaced"),
+    "event files, replaced": (
+        lambda run: [(path.unlink(), path.touch()) for path in event_files(run)],
+        "events.*: was removed or replaced",
+    ),
+    "checkpoints": (lambda run: shutil.rmtree(run / "checkpoints"), "last.ckpt: was removed or replaced"),
+    "checkpoint, replaced": (
+        lambda run: (run / "checkpoints" / "last.ckpt").write_bytes(b"x"),
+        "last.ckpt: was removed or replaced",
+    ),
+    "the lock": (lambda run: (run / ".lock").unlink(), r"\.lock: was removed"),
+}
+
+
+@pytest.mark.parametrize("what", REMOVED)
+def test_a_run_whose_files_are_removed_or_replaced_meanwhile_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    remove, message = REMOVED[what]
+    run, snapshots = tmp_path / "run", 0
+    save = Checkpoints._save
+
+    def save_and_remove(self: Checkpoints, trainer: Any, name: str) -> None:
+        nonlocal snapshots
+        save(self, trainer, name)
+        snapshots += 1
+        if snapshots == 3:
+            remove(run)
+
+    monkeypatch.setattr(Checkpoints, "_save", save_and_remove)
+    words = ["+exp=relu", "updates=400", "snapshots.every=10", "callbacks.checkpoints.seconds=0", "model.width=3"]
+    capsys.readouterr()
+    assert train_here(monkeypatch, *words, f"hydra.run.dir={run}") == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(rf"reluviz: .*{message}.*\n", err)
+    if what == "the folder":
+        assert not run.exists()
+    assert not (run / "metrics.json").exists()

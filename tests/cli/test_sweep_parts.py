@@ -12,12 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from reluviz.cli.sweep import heartbeat, launchers, results, slurm
+from reluviz.cli.sweep import launchers, results, slurm
+from reluviz.cli.sweep import monitor as monitor_module
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.cli.sweep.sweep import Sweep, run_overrides
 from reluviz.errors import UserError
+from reluviz.folder_lock import LOCK_FILE, FolderLock, is_locked
 from reluviz.training.outcome import median_loss
+
+LOCK_AND_DIE = (
+    "import os, signal, sys; from pathlib import Path; from reluviz.folder_lock import FolderLock;"
+    "FolderLock(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+)
 
 
 def write(folder, name, content):
@@ -63,20 +70,7 @@ def test_the_median_of_an_even_number_of_replicas_lies_between_the_middle_two():
     assert median_loss({"loss/test": None, "loss/train": [None]}) == math.inf
 
 
-# heartbeats
-
-
-def test_a_heartbeat_beats_within_its_context_and_leaves_no_file(tmp_path):
-    with heartbeat.heartbeat(tmp_path):
-        assert heartbeat.running_folders([tmp_path, tmp_path / "none"]) == [tmp_path]
-    assert heartbeat.last_beat(tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.long
-def test_a_heartbeat_file_of_a_killed_process_does_not_count_as_running(tmp_path):
-    (tmp_path / heartbeat.FILE_NAME).write_text("7")
-    assert heartbeat.running_folders([tmp_path]) == []
+# jobs in other processes
 
 
 @pytest.mark.long
@@ -85,9 +79,10 @@ def test_a_job_exits_when_its_sweep_is_killed(tmp_path):
     child = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from reluviz.cli.sweep.heartbeat import exit_with_parent, heartbeat\n"
+        "from reluviz.cli.sweep.parent_process import exit_with_parent\n"
+        "from reluviz.folder_lock import FolderLock\n"
         "exit_with_parent(int(sys.argv[2]))\n"
-        "with heartbeat(Path(sys.argv[1])):\n"
+        "with FolderLock(Path(sys.argv[1])):\n"
         "    time.sleep(60)\n"
     )
     parent = (
@@ -100,13 +95,13 @@ def test_a_job_exits_when_its_sweep_is_killed(tmp_path):
     with started:
         assert started.stdout is not None
         started.stdout.readline()
-        while heartbeat.last_beat(tmp_path) is None:
+        while not is_locked(tmp_path):
             time.sleep(0.05)
         started.kill()
-    assert heartbeat.running_folders([tmp_path], 3 * heartbeat.INTERVAL_SECONDS) == []
-
-
-# following jobs in other processes
+    deadline = time.monotonic() + 20
+    while is_locked(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_locked(tmp_path)
 
 
 def test_a_monitor_reports_each_job_once_and_knows_when_all_have_ended(tmp_path):
@@ -124,13 +119,15 @@ def test_a_monitor_reports_each_job_once_and_knows_when_all_have_ended(tmp_path)
 
 @pytest.mark.long
 def test_a_monitor_waits_for_a_running_job_and_not_for_a_dead_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 2.5)
+    monkeypatch.setattr(monitor_module, "SETTLED_SECONDS", 2.5)
     running, dead = tmp_path / "running", tmp_path / "dead"
-    write(dead, heartbeat.FILE_NAME, "4")
+    dead.mkdir()
+    assert subprocess.run([sys.executable, "-c", LOCK_AND_DIE, str(dead)]).returncode == -9
+    assert (dead / LOCK_FILE).exists()
     running.mkdir()
 
     def job():
-        with heartbeat.heartbeat(running):
+        with FolderLock(running):
             time.sleep(3.5)
             write(running, "metrics.json", {"status": "finished", "loss/test": [1.0]})
 
@@ -147,7 +144,7 @@ def test_a_monitor_waits_for_a_running_job_and_not_for_a_dead_one(tmp_path, monk
 
 
 def test_a_monitor_waits_while_the_scheduler_has_jobs(tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(monitor_module, "SETTLED_SECONDS", 0.2)
     answers = [True, True, True, False]
     monitor = Monitor({0: tmp_path}, lambda number, result: None, lambda: answers.pop(0) if answers else False)
     monitor.wait_until_settled()

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from reluviz.__main__ import main
 from reluviz.analysis import load_run
-from reluviz.cli.sweep import heartbeat
+from reluviz.folder_lock import LOCK_FILE, FolderLock
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.outcome import median_loss
 
@@ -220,7 +220,7 @@ def test_a_sweep_that_is_stopped_and_resumed_has_the_same_results_as_an_uninterr
     assert len(list(sweep.glob("seed-0/events*"))) == 1
     assert len(list(sweep.glob("seed-1/events*"))) == len(events) + 1
     assert load_run(sweep / "seed-1").updates.tolist() == load_run(sweep / "seed-0").updates.tolist()
-    assert not list(sweep.glob(f"*/{heartbeat.FILE_NAME}"))
+    assert not list(sweep.glob(f"*/{LOCK_FILE}"))
 
 
 def test_a_resumed_sweep_runs_the_missing_and_the_failed_jobs(tmp_path, capsys):
@@ -313,7 +313,7 @@ def test_a_sweep_cannot_be_resumed_while_it_is_running(tmp_path, capsys):
     assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1") == 0
     sweep = sweep_of(tmp_path)
     capsys.readouterr()
-    with heartbeat.heartbeat(sweep / "seed-1"):
+    with FolderLock(sweep / "seed-1"):
         assert reluviz("train", "-m", "+exp=linear", *TINY, "seed=0,1", f"sweep.resume={sweep}") == 2
     assert "1 of its jobs are still running, such as seed-1" in capsys.readouterr().err
 
@@ -380,7 +380,7 @@ def test_a_search_that_was_killed_and_resumed_has_the_same_number_of_trials(tmp_
     for ended in (1, 3):
         where = ["sweep.resume=search"] if sweep.exists() else ["hydra.sweep.dir=search"]
         with start(tmp_path, *words, *where) as process:
-            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{heartbeat.FILE_NAME}")))
+            wait_for(lambda ended=ended: len(results(sweep)) >= ended and list(sweep.glob(f"*/{LOCK_FILE}")))
             process.kill()
             process.communicate()
     before = results(sweep)

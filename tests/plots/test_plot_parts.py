@@ -377,3 +377,13 @@ def test_a_network_that_overflows_does_not_change_the_pictures_of_the_next_run()
     data = dataset()
     reused_pictures("relu", data, 0, network([1e200], [0], [1e200]))
     assert reused_pictures("relu", data, 1, UNITS) == new_pictures("relu", data, 1, UNITS)
+
+
+@pytest.mark.parametrize("first", [0.1, 3.0])
+def test_a_new_picture_with_given_earlier_values_equals_one_that_drew_them(first):
+    data = dataset(name="trail")
+    drawn, new = (FitPicture("constant", data, seed=0) for _ in range(2))
+    for update, theta in enumerate((first, 0.5, 0.2)):
+        png = drawn.png({"theta": np.array(theta)}, update, LOSSES)
+    assert visible(new.png({"theta": np.array(0.2)}, 2, LOSSES, (first, 0.5))) == visible(png)
+    assert visible(new.png({"theta": np.array(0.2)}, 2, LOSSES, ())) != visible(png)

@@ -27,3 +27,18 @@ def test_a_history_restored_from_a_checkpoint_equals_an_uninterrupted_one() -> N
         after.add(update, np.array([float(update)]))
     np.testing.assert_array_equal(after.arrays()[0], whole.arrays()[0])
     np.testing.assert_array_equal(after.arrays()[1], whole.arrays()[1])
+
+
+def test_the_repeated_snapshot_of_a_checkpoint_does_not_change_which_later_ones_are_kept() -> None:
+    whole, resumed = VoteHistory(), VoteHistory()
+    for update in range(2000):
+        whole.add(update, np.full(2, update, np.float32))
+        resumed.add(update, np.full(2, update, np.float32))
+        if update in (777, 1400, 1801):
+            restored = VoteHistory()
+            restored.load_state_dict(resumed.state_dict())
+            resumed = restored
+            resumed.add(update, np.full(2, update, np.float32))
+    assert resumed.updates == whole.updates
+    assert whole.stride == 4
+    np.testing.assert_array_equal(resumed.arrays()[1], whole.arrays()[1])

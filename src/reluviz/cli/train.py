@@ -318,7 +318,7 @@ def _create_folder(folder: Path, key: str, user_named: bool) -> tuple[Path, Fold
 def _holds_run(folder: Path) -> bool:
     """Return whether a folder holds a run or a sweep: its settings, or something that it wrote.
 
-    A process that was killed while Hydra wrote the settings, of which config.yaml is the last, leaves no run.
+    config.yaml is written last, so a process that was killed while it wrote the settings leaves no run.
     """
     names = {path.name for path in folder.iterdir()}
     return (

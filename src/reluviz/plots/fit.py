@@ -61,7 +61,7 @@ class FitPicture:
                 that this object has drawn. A network has none.
         """
         if earlier is not None and isinstance(self.artists, ParabolaArtists):
-            self.artists.earlier = list(earlier)
+            self.artists.show_earlier(earlier)
         self._update(parameters, update, losses)
         return self.canvas.png()
 

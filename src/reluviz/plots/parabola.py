@@ -6,6 +6,7 @@ phi = 1 for the constant, phi = x for the linear model.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,13 @@ class ParabolaArtists:
         self._set_range(self.default_half_range)
 
     def reset(self) -> None:
-        """Forget the values of an earlier run."""
-        self.earlier = []
+        """Forget the values and the range of an earlier run."""
+        self.show_earlier([])
+
+    def show_earlier(self, thetas: Sequence[float]) -> None:
+        """Show these values of theta, the first ones of the run, on the parabola."""
+        self.earlier = list(thetas)
+        self._choose_range(self.earlier[0] if self.earlier else self.best)
 
     def loss(self, theta: float) -> float:
         """Return L(theta)."""

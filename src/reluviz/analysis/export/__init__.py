@@ -12,15 +12,18 @@ def main(argv: list[str]) -> int:
     Arguments, runs and file names are checked first, so that a refused export writes nothing.
 
     Raises:
-        UserError: if an argument, a run or a file name is wrong, or a file cannot be written.
+        UserError: if an argument, a run or a file name is wrong, a file cannot be written, or another export is writing
+            to the folder.
     """
     options = parse(argv)
     _check_ffmpeg(options)
     # imported late, because it imports torch, which takes seconds
-    from reluviz.analysis.export.output_files import plan, write
+    from reluviz.analysis.export.output_files import output_lock, plan, write
 
-    for output in plan(options):
-        print(write(output), flush=True)
+    outputs = plan(options)
+    with output_lock(options):
+        for output in outputs:
+            print(write(output), flush=True)
     return 0
 
 

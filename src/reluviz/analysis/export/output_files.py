@@ -13,9 +13,12 @@ from reluviz.analysis.export.arguments import ANIMATION_FORMATS, PICTURE_FORMATS
 from reluviz.analysis.progress import Progress, progress_line
 from reluviz.errors import UserError
 from reluviz.files import atomic_write
+from reluviz.folder_lock import FolderLock
 from reluviz.tab import html_file
 
 Writer = Callable[[Path, Progress], None]
+EXPORT_LOCK_FILE = ".export.lock"
+"""In a folder that an export writes to."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,20 @@ def plan(options: Arguments) -> list[OutputFile]:
         if output.path.exists() and not options.force:
             raise UserError(f"{output.path}: exists already; --force overwrites it, --out names another place")
     return outputs
+
+
+def output_lock(options: Arguments) -> FolderLock:
+    """Return the lock of the folder that an export writes to. A run may be trained there at the same time.
+
+    Raises:
+        UserError: if another export is writing to the folder, or it cannot be written to.
+    """
+    folder = options.out.parent if options.out_is_file else options.out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {options.out}: cannot be written to ({error.strerror or error})") from error
+    return FolderLock(folder, f"--out {options.out}", EXPORT_LOCK_FILE)
 
 
 def write(output: OutputFile) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reluviz.errors import UserError
+from reluviz.folder_lock import FolderLock
 
 if TYPE_CHECKING:
     from reluviz.analysis.report.arguments import Arguments
@@ -20,7 +21,8 @@ def main(argv: list[str]) -> int:
     All arguments and folders are checked first, so that a refused report writes nothing.
 
     Raises:
-        UserError: if an argument is wrong, a folder cannot be used, or there are no runs.
+        UserError: if an argument is wrong, a folder cannot be used, there are no runs, or another report is writing to
+            the folder.
     """
     from reluviz.analysis.report import (
         aggregate,
@@ -46,10 +48,11 @@ def main(argv: list[str]) -> int:
     found = findings.compare(groups, metric) if metric and not groups.solved else []
 
     output_folder.mark_as_report(options.out)
-    written = table_files.write_tables(rows, groups.keys, options.out)
-    written.append(printout.write_findings(groups, found, metric, options.out / "findings.md"))
-    bands = aggregate.write(groups, options.aggregate)
-    written = [*_write_page(groups, rows, found, options), *written]
+    with FolderLock(options.out, f"--out {options.out}"):
+        written = table_files.write_tables(rows, groups.keys, options.out)
+        written.append(printout.write_findings(groups, found, metric, options.out / "findings.md"))
+        bands = aggregate.write(groups, options.aggregate)
+        written = [*_write_page(groups, rows, found, options), *written]
     printout.show(groups, rows, found, metric)
     printout.show_files(options, written, bands, len(groups.groups))
     if not any(path.suffix == ".parquet" for path in written):

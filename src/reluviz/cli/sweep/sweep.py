@@ -260,7 +260,7 @@ def _stored_overrides(folder: Path) -> list[str] | None:
     Hydra does not write them atomically: a process that is killed meanwhile leaves an incomplete or empty file.
     """
     try:
-        if {path.name for path in folder.iterdir()} <= {CONFIG_FOLDER, LOCK_FILE}:
+        if all(path.name == CONFIG_FOLDER or path.name.startswith(LOCK_FILE) for path in folder.iterdir()):
             return None
         stored = yaml.safe_load((folder / CONFIG_FOLDER / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

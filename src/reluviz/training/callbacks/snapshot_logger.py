@@ -4,6 +4,7 @@ import sys
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from reluviz.core.verdicts import MAX_THEORY_REPLICAS, find
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.errors import Diverged, UserError
+from reluviz.folder_lock import locked
 from reluviz.models.module import RegressionModule
 from reluviz.record import hparams, reader, tags
 from reluviz.record.settings import flatten_settings
@@ -71,6 +73,7 @@ class SnapshotLogger(L.Callback):
     Raises:
         Diverged: during the fit, if the parameters or losses of a snapshot are not finite or exceed the bounds; the
             snapshot is recorded first.
+        UserError: at the start of the fit, if another process is writing into the folder of the TensorBoardLogger.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class SnapshotLogger(L.Callback):
         self._queue: SnapshotQueue | None = None
         self._finished = False
         self._divergence_advice = ""
+        self._lock = ExitStack()
 
     @property
     def state_key(self) -> str:
@@ -174,6 +178,8 @@ class SnapshotLogger(L.Callback):
         done, candidates = int(module.updates_done), data.snapshots.picture_candidates(data.updates)
         dataset = replace(data.dataset, scaling=module.scaling)
         logger = _tensorboard_logger(trainer.loggers)
+        if logger is not None:
+            self._lock_folder(str(logger.log_dir))
         self._writer = None if logger is None else RunWriter(logger.experiment, module.model)
         others = [found for found in trainer.loggers if found is not logger and not isinstance(found, DummyLogger)]
         other_loggers = OtherLoggers(others) if others else None
@@ -215,6 +221,14 @@ class SnapshotLogger(L.Callback):
             options, self._writer, self.history, self.loss_history, self._trail, self._initial_loss, other_loggers
         )
         self._take_snapshot(trainer, module)
+
+    def _lock_folder(self, folder: str) -> None:
+        """Keep other processes from writing into the run's folder until its end."""
+        self._lock.close()
+        # a logger may also write to an object store, which has no locks
+        if "://" not in folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._lock.enter_context(locked(Path(folder)))
 
     def _forget_other_runs(self, module: RegressionModule, dataset: Dataset) -> None:
         """Forget the votes and losses of earlier fits, unless this one continues the last fit or a checkpoint."""
@@ -291,7 +305,10 @@ class SnapshotLogger(L.Callback):
                 self._writer.flush()
             self._finished = True
         finally:
-            queue.close()
+            try:
+                queue.close()
+            finally:
+                self._lock.close()
 
     def _judge(
         self, last: Snapshots, not_diverged: NDArray[np.bool_], module: RegressionModule, data: SegmentData
