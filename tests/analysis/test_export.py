@@ -375,7 +375,7 @@ def test_a_failed_write_keeps_the_existing_file_and_leaves_no_partial_file(
     assert [path.name for path in tmp_path.iterdir()] == ["linear.csv"]
     assert (tmp_path / "linear.csv").read_text() == "mine"
     (tmp_path / "file").write_text("")
-    assert error_of(folder("linear"), "--npz", "--out", "file").startswith("file/linear.npz: cannot be written (")
+    assert error_of(folder("linear"), "--npz", "--out", "file").startswith("--out file: cannot be written to (")
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "diverged", "not_finite", "dead", "replicas"])

@@ -430,6 +430,7 @@ def test_a_resumed_sweep_keeps_the_snapshot_schedule_it_started_with(tmp_path, w
     for job in ("seed-1", "seed-2"):
         stored = OmegaConf.load(sweep / job / ".hydra" / "config.yaml")
         assert stored.snapshots == {"_target_": f"reluviz.data.{expected}", "every": 20}
-        assert load_run(sweep / job).settings["snapshots"] == expected
+        assert json.loads((sweep / job / "metrics.json").read_text())["status"] == "finished"
+    assert load_run(sweep / "seed-2").settings["snapshots"] == expected
     schedule = {"Linear": [0, 1, 20, 40], "Early": [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 40]}[expected]
     assert load_run(sweep / "seed-2").updates.tolist() == schedule
