@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
+from reluviz import folder_lock
 from reluviz.__main__ import main
 from reluviz.analysis import load_run
 from reluviz.core.functions import PARAMETERS
@@ -547,8 +548,10 @@ def test_a_run_without_a_checkpoint_starts_anew_in_its_folder(
     words = ["+exp=relu", "updates=40", "snapshots.every=10", "callbacks.checkpoints=null", "model.width=3"]
     assert train_here(monkeypatch, *words, f"hydra.run.dir={whole}") == 0
     shutil.copytree(whole, run)
-    (run / "metrics.json").unlink()
     capsys.readouterr()
+    assert train_here(monkeypatch, f"ckpt_path={run}") == 0
+    assert "finished: all 40 updates are made" in capsys.readouterr().out
+    (run / "metrics.json").unlink()
     assert train_here(monkeypatch, f"ckpt_path={run}") == 0
     assert re.search("resume +.*run has no checkpoint: it starts anew", capsys.readouterr().out)
     assert crash.content(run) == crash.content(whole)
@@ -588,13 +591,13 @@ def test_config_yaml_is_the_last_of_the_settings_and_each_file_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    replace = os.replace
+    rename = os.replace
 
     def record(source: Any, target: Any) -> None:
         order.append(Path(target).name)
         if Path(target).suffix == ".yaml":
             assert yaml.safe_load(Path(source).read_text()) is not None
-        replace(source, target)
+        rename(source, target)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.replace", record)
@@ -635,6 +638,10 @@ REMOVED: dict[str, tuple[Callable[[Path], object], str]] = {
     "checkpoint, replaced": (
         lambda run: (run / "checkpoints" / "last.ckpt").write_bytes(b"x"),
         "last.ckpt: was removed or replaced",
+    ),
+    "the lock, taken over": (
+        lambda run: (run / ".lock").write_bytes(replace(folder_lock.Holder.this_process(), pid=7).text()),
+        "run: process 7 on .* has taken over this folder",
     ),
     "the lock": (lambda run: (run / ".lock").unlink(), r"\.lock: was removed"),
 }

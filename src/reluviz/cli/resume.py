@@ -104,7 +104,9 @@ def find_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     done = 0 if checkpoint is None else _check_checkpoint(setting, checkpoint, plan_for_model)
     if cfg.updates < done:
         raise UserError(f"{setting}: has made {done:,} updates; a larger number prolongs it, as in updates={2 * done}")
-    return ResumedRun(plan, folder, checkpoint, results.finished_updates(folder) == done == cfg.updates)
+    # an earlier checkpoint that the user names is resumed also if the run has finished
+    complete = results.finished_updates(folder) == cfg.updates and (place.is_dir() or done == cfg.updates)
+    return ResumedRun(plan, folder, checkpoint, complete)
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
