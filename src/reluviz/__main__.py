@@ -18,8 +18,10 @@ VERBS = {
     "explain": ("reluviz.cli.explain", "show equations and numbers behind an experiment, without training"),
 }
 
-CANNOT_WRITE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
-"""Error numbers for a full disk, an exceeded quota and a read-only file system."""
+CANNOT_WRITE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS, errno.EFBIG)
+"""Error numbers for a full disk, an exceeded quota, a read-only file system and an exceeded size of files."""
+THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+"""Environment variables that numba and OpenMP read when they are imported, and refuse with a traceback."""
 
 
 def main() -> int:
@@ -39,7 +41,10 @@ def main() -> int:
 
         near = difflib.get_close_matches(verb, [*VERBS, "--help", "--version"], 1)
         suggestion = f"; did you mean {near[0]}?" if near else ""
-        print(f"reluviz: {verb}: must be one of {', '.join(VERBS)}{suggestion}", file=sys.stderr)
+        print(f"reluviz: {' '.join(verb.split())}: must be one of {', '.join(VERBS)}{suggestion}", file=sys.stderr)
+        return 2
+    if problem := _environment_problem():
+        print(f"reluviz: {problem}", file=sys.stderr)
         return 2
     from reluviz.errors import UserError
     from reluviz.training.lightning_startup import without_gc
@@ -71,6 +76,20 @@ def main() -> int:
     except KeyboardInterrupt:
         print("reluviz: interrupted", file=sys.stderr)
         return 130
+
+
+def _environment_problem() -> str | None:
+    """Return what makes every verb impossible: a working folder that is gone, or a variable with a wrong value."""
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder does not exist any more; change to another"
+    for name in THREAD_VARIABLES:
+        # OpenMP takes a list, a number for each level
+        values = os.environ.get(name, "1").split("," if name.startswith("OMP") else None)
+        if not all(value.strip().isdecimal() and int(value) > 0 for value in values):
+            return f"{name}={os.environ[name]}: must be a whole number of at least 1 (an environment variable)"
+    return None
 
 
 def usage() -> str:

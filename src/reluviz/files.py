@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ CONFIG_FILE = "config.yaml"
 """In `CONFIG_FOLDER`: the run's settings. It is written after the other files there."""
 METRICS_FILE, FAILURE_FILE = "metrics.json", "failure.json"
 """In a run's folder: its results, or why it could not be run."""
+RESULTS = {METRICS_FILE, FAILURE_FILE}
+"""The files that tell what became of a run."""
 SWEEP_FILE = "multirun.yaml"
 """In a sweep's folder: its configuration."""
 REPORT_MARKER = ".reluviz-report"
@@ -81,6 +84,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON atomically."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def remove_unless_recorded(paths: Sequence[Path]) -> None:
+    """Remove files and folders if no run has recorded anything in them: no events, checkpoints or results."""
+    names = {path.name for path in paths}
+    names |= {name for path in paths for _, _, files in os.walk(path) for name in files}
+    if any(name.startswith(EVENT_FILE_PREFIX) or name.endswith(".ckpt") for name in names) or names & RESULTS:
+        return
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 class FolderWalk:

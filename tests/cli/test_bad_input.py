@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from reluviz.__main__ import main
 from reluviz.core.models import MODELS
 from reluviz.data import piecewise_linear
+from reluviz.errors import UserError
 
 NAMES = ", ".join(sorted(MODELS))
 
@@ -29,6 +31,9 @@ FILES = {
     "header.csv": "x,y\n",
     "short.csv": "x,y\n0,1\n2\n",
     "text.npz": "x,y\n0,1\n",
+    "tiny.csv": "x,y\n1e-310,2e-310\n3e-310,1e-310\n",
+    "tiny_y.csv": "x,y\n0,2e-310\n1,1e-310\n",
+    "large.csv": "x,y\n0,2\n1e50,1\n",
 }
 
 # id: the words after `train` (IN is the folder of inputs), and parts of the one line of output
@@ -213,11 +218,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "ckpt_missing": ("ckpt_path=IN/none", "ckpt_path=IN/none: no such file or folder"),
     "ckpt_no_run": ("ckpt_path=IN/folder", "ckpt_path=IN/folder: belongs to no run"),
     "ckpt_file_of_no_run": ("ckpt_path=IN/good.csv", "ckpt_path=IN/good.csv: belongs to no run"),
-    "ckpt_not_yet": ("ckpt_path=IN/early", "ckpt_path=IN/early: this run has no checkpoint"),
     "ckpt_damaged": ("ckpt_path=IN/damaged updates=9", "ckpt_path=IN/damaged: last.ckpt is not a checkpoint"),
     "ckpt_of_another_model": ("ckpt_path=IN/mixed updates=9", "ckpt_path=IN/mixed: holds a relu model"),
-    "ckpt_done": ("ckpt_path=IN/linear", "ckpt_path=IN/linear: has made its 2 updates", "updates=4"),
-    "ckpt_fewer": ("ckpt_path=IN/linear updates=1", "ckpt_path=IN/linear: has made its 2 updates"),
+    "ckpt_fewer": ("ckpt_path=IN/linear updates=1", "ckpt_path=IN/linear: has made 2 updates", "updates=4"),
     "ckpt_other_lr": ("ckpt_path=IN/linear updates=9 optimizer.lr=3", "optimizer.lr=3: ", "has 0.2; only updates"),
     "ckpt_other_exp": ("ckpt_path=IN/linear updates=9 +exp=relu", "+exp=relu: ", "has linear; only updates"),
     "ckpt_sweep_without_m": ("ckpt_path=IN/linear updates=5,6", "updates=5,6: "),
@@ -242,6 +245,56 @@ CASES: dict[str, tuple[str, ...]] = {
     "accelerator": ("trainer.accelerator=nope", "trainer"),
     "devices": ("trainer.devices=0", "trainer"),
     "key_that_the_logger_lacks": ("+logger.foo=1", "logger.foo"),
+    # what Hydra cannot compose, or only after it has made its folder
+    "callback_by_a_word": (
+        *("callbacks.snapshots=log", "callbacks.snapshots=log: must be null (none) or have "),
+        "callbacks.snapshots._target_",
+    ),
+    "group_by_numbers": ("scheduler=[1,2]", "scheduler=[1,2]: must be one of cosine, exponential, none, step"),
+    "package_group_by_numbers": ("regime=[0,0]", "regime=[0,0]: must be one of all, output, ridge"),
+    "deletion_of_a_number": ("~exp=1", "~exp=1: must be one of batch, constant,"),
+    "hydra_group_by_a_number": ("hydra/job_logging=1", "hydra/job_logging=1: ", "must be a string or a list"),
+    "hydra_node_by_a_list": ("hydra.job.env_copy=[1,2]", "hydra.job.env_copy=[1,2]: "),
+    "sweep_of_no_value": ("-m model.width=range(0)", "model.width=range(0): holds no value"),
+    "sweep_of_too_many_values": ("-m seed=range(1000000000)", "seed=range(1000000000): holds more than 100,000 values"),
+    "glob_over_a_key": ("-m seed=glob(*)", "seed=glob(*): glob takes choices of a group"),
+    "glob_without_a_match": ("-m sampler=glob(z*)", "sampler=glob(z*): holds no value"),
+    "sweeper_by_a_word": ("-m hydra.sweeper=x", "hydra.sweeper=x: has no _target_; choose one by sweeper="),
+    "launcher_by_a_word": ("-m hydra.launcher=x seed=0,1", "hydra.launcher=x: has no _target_"),
+    "sweep_over_hydra": ("-m hydra.verbose=choice(1,2)", "hydra.verbose=choice(1,2): is for the sweep as a whole"),
+    "setting_of_logging": ("hydra.job_logging.version=%s", "hydra: its settings are refused: Unsupported version: %s"),
+    "flags_that_exclude_each_other": ("--run -m updates=3", "--run -m: only one of these can be given"),
+    "flag_without_its_other": ("--resolve updates=3", "--resolve: goes with --cfg"),
+    "rerun_of_nothing": ("--experimental-rerun none", "--experimental-rerun: reads a pickle"),
+    "completion_of_nothing": ("--shell-completion updates=3", "hydra: its settings are refused: ", "'install'"),
+    # the trainer
+    "accumulation": ("+trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches=2: ", "sampler.batch_size"),
+    "clipping": ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1: gradients are not clipped"),
+    "limited_batches": ("+trainer.limit_train_batches=2", "trainer.limit_train_batches=2: it would count the segments"),
+    "overfitting": ("+trainer.overfit_batches=1", "trainer.overfit_batches=1: it would count the segments"),
+    "fast_dev_run": ("+trainer.fast_dev_run=true", "trainer.fast_dev_run=True: it would record nothing; updates sets"),
+    "validation": ("+trainer.val_check_interval=2", "trainer.val_check_interval=2: there is no validation; loss/test"),
+    "bare": ("+trainer.barebones=true", "trainer.barebones=True: a run is recorded by a logger"),
+    # numbers whose powers leave floating point
+    "tiny_points": ("data=file data.path=IN/tiny.csv", "the largest x is 3e-310, below 1e-60;", "use other units"),
+    "tiny_points_of_linear": ("model=linear data=file data.path=IN/tiny.csv", "the largest x is 3e-310, below 1e-60"),
+    "tiny_y": ("data=file data.path=IN/tiny_y.csv", "the largest y is 2e-310, below 1e-60;", "use other units"),
+    "large_noise": ("data.noise=1e200", "data.noise=1e+200: must be a finite number of at least 0", "at most 1e+60"),
+    "large_position": (
+        *("model.width=1 model.elbows=given model.positions=[1e300]", "model.positions=[1e+300]: must be a finite"),
+        "at most 1e+60",
+    ),
+    "position_beyond_float32": (
+        *("model.width=2 model.elbows=given model.positions=[1e59,0.1]", "model: bias is beyond float32 at the start"),
+    ),
+    "start_beyond_float32": ("model=linear model.start=1e39", "model: theta is beyond float32 at the start"),
+    "points_beyond_float32": (
+        *("model=linear data=file data.path=IN/large.csv", "large.csv: x goes up to 1e+50, beyond float32"),
+        "use other units",
+    ),
+    # files that unpack to more than they hold
+    "bomb": ("data=file data.path=IN/bomb.npz", "bomb.npz: array x would unpack from 0.3 MB to 320 MB"),
+    "device": ("data=file data.path=/dev/zero", "data.path=/dev/zero: is a device; give a CSV or NPZ file"),
     "sweep_of_one_value_in_two_spellings": ("-m seed=1,1.0 updates=1 callbacks=minimal", "seed=1,1.0: "),
 }
 
@@ -264,6 +317,12 @@ def inputs(tmp_path_factory):
     for name, text in FILES.items():
         (folder / name).write_text(text)
     np.savez(folder / "objects.npz", x=np.array([{}, 1], dtype=object), y=np.arange(2.0))
+    with zipfile.ZipFile(folder / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as x:
+        np.lib.format.write_array_header_1_0(x, {"descr": "<f8", "fortran_order": False, "shape": (40_000_000,)})
+        for _ in range(40):
+            x.write(bytes(8_000_000))
+    with zipfile.ZipFile(folder / "bomb.npz", "a") as archive, archive.open("y.npy", "w") as y:
+        np.lib.format.write_array(y, np.arange(5.0))
     network = nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 1))
     torch.save(network.state_dict(), folder / "five.pt")
     torch.save(nn.Linear(1, 1).state_dict(), folder / "line.pt")
@@ -301,6 +360,45 @@ def test_bad_input_gives_one_line_and_status_2_and_creates_nothing(case, inputs,
         assert part in err
     assert list(tmp_path.iterdir()) == []
     assert files_below(inputs) == before
+
+
+@pytest.mark.parametrize("words", ["seed=0", "-m seed=0,1"])
+def test_a_run_that_fails_before_its_first_record_leaves_nothing(words, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise UserError("model.width=20: no")
+
+    monkeypatch.setattr("reluviz.cli.hydra_run.run_single", fail)
+    monkeypatch.setattr("reluviz.cli.hydra_run.run_multirun", fail)
+    (tmp_path / "mine").mkdir()
+    for place in ("", "mine", "new/run"):
+        key = "hydra.sweep.dir" if "-m" in words else "hydra.run.dir"
+        given = [f"{key}={place}"] if place else []
+        assert reluviz("train", *words.split(), "updates=3", *given) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "x"), ("OMP_NUM_THREADS", "2,x")]
+)
+@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report"])
+def test_a_wrong_number_of_threads_is_named(name, value, verb, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert reluviz(verb) == 2
+    line = f"reluviz: {name}={value}: must be a whole number of at least 1 (an environment variable)\n"
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the folder of a process")
+@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report"])
+def test_a_removed_working_folder_is_refused(verb, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"import os, sys; os.rmdir({str(gone)!r}); sys.argv = ['reluviz', {verb!r}]; import reluviz.__main__ as m"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; sys.exit(m.main())"], cwd=gone, capture_output=True, text=True, check=False
+    )
+    line = "reluviz: the current folder does not exist any more; change to another\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
 @pytest.mark.parametrize("word", ["name=a\nb", "foo=a\nb"])
@@ -410,3 +508,16 @@ def test_a_replica_that_diverges_is_named_by_its_seed(tmp_path, capsys):
     words = "+exp=relu optimizer.lr=50 updates=500 seeds=[7,8] snapshots.every=10 callbacks=minimal"
     _, metrics = diverge(words, tmp_path, capsys, seed=" (seed 7)")
     assert metrics["seeds"] == [7, 8]
+
+
+def test_a_whole_number_may_be_written_with_a_point(tmp_path):
+    few = ["updates=3.0", "replicas=2.0", "callbacks=minimal", "hydra.run.dir=run"]
+    assert reluviz("train", *few) == 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["seeds"] == [0, 1]
+
+
+def test_a_verb_with_a_line_break_is_refused_in_one_line(capsys):
+    assert reluviz("tr\nain") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("reluviz: tr ain: must be one of train, view, export, report, explain")
+    assert err.count("\n") == 1

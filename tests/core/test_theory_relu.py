@@ -491,3 +491,11 @@ def test_an_excess_that_is_reached_already_needs_no_update_and_an_unstable_step_
     assert relu.updates_to_reach(phi, y, 0 * best, 1.01 * limit, 1e-9) == np.inf
     # one mode, which a step of half its limit removes at once
     assert relu.updates_to_reach(np.ones((4, 1)), np.arange(4.0), np.zeros(1), 0.5, 1e-9) == 1
+
+
+def test_the_sharpness_is_infinite_where_the_hessian_is_not_finite() -> None:
+    p, (x, y) = network(), data()
+    with np.errstate(all="ignore"):
+        broken = {name: np.where(name == "bias", np.inf, value) for name, value in p.items()}
+        assert np.isinf(relu.hessian_sharpness(broken, x, y, TRAINED["all"])).all()
+    assert np.isfinite(relu.hessian_sharpness(p, x, y, TRAINED["all"])).all()

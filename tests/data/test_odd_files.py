@@ -1,7 +1,10 @@
 """Files as programs, devices and people leave them: each is read right, with a line if it is needed, or refused."""
 
+import io
 import random
 import time
+import tracemalloc
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -394,3 +397,56 @@ def test_file_data_prints_once_how_a_file_was_read(tmp_path: Path, capsys: pytes
     assert data.dataset.notes == (lines[0].removeprefix("FileData: "),)
     FileData(write(tmp_path, "x,y\n0.5,2\n1.5,4\n"), updates=5)
     assert capsys.readouterr().err == ""
+
+
+def array_file(header: dict[str, Any], body: bytes) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + body
+
+
+@pytest.mark.parametrize(
+    ("descr", "fortran", "shape", "body", "message"),
+    [
+        ("<f8", False, (10**15,), b"1234", "is damaged, or no NPZ file of number arrays"),
+        ("<f8", False, (10**6,), b"1234", "is damaged, or no NPZ file of number arrays"),
+        ("<f8", False, (-5,), b"1234", "is damaged, or no NPZ file of number arrays"),
+        ("<f8", False, (10**5, 10**5), b"1234", "array x has shape (100000, 100000); one dimension is needed"),
+        ("<f8", False, (), b"12345678", "array x has shape (); one dimension is needed"),
+        ("<U100000000", False, (5,), b"", "is damaged, or no NPZ file of number arrays"),
+        ("|O", False, (5,), b"", "is damaged, or no NPZ file of number arrays"),
+        ("<c16", False, (5,), bytes(80), "array x holds complex128; numbers are needed"),
+        ("<f8", False, (40_000_000,), bytes(320_000_000), "array x would unpack from 0.3 MB to 320 MB; save it"),
+        ("<f8", True, (5, 1), np.arange(5.0).tobytes(), ""),
+    ],
+)
+def test_an_archive_is_judged_by_its_header_before_it_is_unpacked(
+    tmp_path: Path, descr: str, fortran: bool, shape: tuple[int, ...], body: bytes, message: str
+) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", array_file({"descr": descr, "fortran_order": fortran, "shape": shape}, body))
+        archive.writestr("y.npy", array_file({"descr": "<f8", "fortran_order": False, "shape": (5,)}, bytes(40)))
+    tracemalloc.start()
+    points, found = attempt(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    if message:
+        assert points is None
+        assert found.startswith(f"data.path={path}: {message}")
+    else:
+        assert points == [(x, 0.0) for x in range(5)]
+
+
+def test_an_archive_whose_member_is_no_array_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(100_000_000))
+        archive.writestr("y.npy", b"")
+    tracemalloc.start()
+    _, found = attempt(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == f"data.path={path}: array x holds no array; numbers are needed"
+    assert peak < 10_000_000

@@ -226,3 +226,10 @@ def test_values_that_are_not_finite_or_too_large_are_not_counted() -> None:
     assert found is not None
     assert (found.num, found.min, found.max, found.sum) == (2, 1.0, 2.0, 3.0)
     assert histograms(np.array([[np.nan, np.inf]])) == [None]
+
+
+@pytest.mark.parametrize("value", [1e20, -1e100, 1e-300])
+def test_equal_values_of_any_size_have_a_histogram(value):
+    [found] = histograms(np.full(3, value)[None])
+    assert sum(found.bucket) == 3
+    assert found.bucket_limit[0] < value < found.bucket_limit[-1]

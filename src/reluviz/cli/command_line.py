@@ -29,6 +29,19 @@ FLAGS = {
     "--experimental-rerun": 1,
 }
 """Hydra's flags -> the number of their values."""
+EXCLUSIVE_FLAGS = {
+    "-m": "--multirun",
+    "--multirun": "--multirun",
+    "-r": "--run",
+    "--run": "--run",
+    "-c": "--cfg",
+    "--cfg": "--cfg",
+    "-i": "--info",
+    "--info": "--info",
+    "-sc": "--shell-completion",
+    "--shell-completion": "--shell-completion",
+}
+"""Flags that exclude each other -> their long names."""
 INFO_VALUES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CFG_VALUES = ("job", "hydra", "all")
 PRINTING_FLAGS = {
@@ -98,4 +111,19 @@ def split(argv: Sequence[str]) -> CommandLine:
             flags.append(words.pop(0))
         if flag in ("--cfg", "-c") and (value := flags[-1].rpartition("=")[2]) not in CFG_VALUES:
             raise UserError(f"{flag} {value}: must be one of {', '.join(CFG_VALUES)}")
+    _check_together([flag.partition("=")[0] for flag in flags], flags)
     return CommandLine(flags, overrides)
+
+
+def _check_together(names: Sequence[str], flags: Sequence[str]) -> None:
+    """Refuse flags that Hydra does not take together, or not alone.
+
+    Args:
+        names: of the flags.
+        flags: with their values.
+    """
+    exclusive = [name for name in names if name in EXCLUSIVE_FLAGS]
+    if len({EXCLUSIVE_FLAGS[name] for name in exclusive}) > 1:
+        raise UserError(f"{' '.join(exclusive)}: only one of these can be given")
+    if "--resolve" in names and not {"--cfg", "-c", "--help", "-h"} & set(names):
+        raise UserError("--resolve: goes with --cfg")

@@ -6,20 +6,23 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, Sweep
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from reluviz.errors import UserError
 from reluviz.files import conf_folder, typed_path
+from reluviz.models.target_nodes import ARGUMENT_ERRORS
 from reluviz.record.settings import leaves
 
 PATH_KEYS = ("data.path", "data.test_path", "ckpt_path", "sweep.resume", "model.init_from")
@@ -32,6 +35,10 @@ UNSCALED_TARGETS = (".file", ".points")
 """The data sets of users, which versions up to 0.2.0 did not scale."""
 FILE_WORDS = ("data.file", "data.csv", "data.filename", "file", "csv", "path")
 """Keys that do not exist, but by which people try to name their file."""
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, *ARGUMENT_ERRORS, AssertionError, YAMLError)
+"""What Hydra raises for overrides that it cannot compose; not all of it is meant as a message."""
+MOST_JOBS = 100_000
+"""The largest number of values of an override."""
 UPDATE_WORDS = ("epochs", "max_epochs", "num_epochs", "epoch", "steps", "max_steps", "iterations")
 """Keys that do not exist, but by which people try to say how long to train."""
 
@@ -129,16 +136,28 @@ def compose_checked(overrides: Sequence[str]) -> DictConfig:
     parsed = parse(overrides)
     for override in parsed:
         group = override.key_or_group
-        if group in groups() and not (override.is_delete() or isinstance(override.value(), str | list | Sweep)):
+        if group in groups() and not (
+            _is_choice(override.value()) or (override.is_delete() and override.value() is None)
+        ):
             hint = "; ~logger leaves it out" if group == "logger" else ""
             raise UserError(f"{override.input_line}: must be one of {', '.join(choices(group))}{hint}")
     first = [_with_first_value(override) for override in parsed]
+    try:
+        return _compose(first)
+    except COMPOSITION_ERRORS as error:
+        raise UserError(composition_error(first, error)) from error
+
+
+def _is_choice(value: Any) -> bool:
+    """Return whether a value may name choices of a group: a word, a list of words, or several values of a sweep."""
+    return isinstance(value, str | Sweep | Glob) or (
+        isinstance(value, list) and all(isinstance(one, str) for one in value)
+    )
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
     with initialized_hydra():
-        try:
-            cfg = compose("config", first, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(composition_error(first, error)) from error
-    return cfg
+        return compose("config", list(overrides), return_hydra_config=True)
 
 
 def step_size_hint(overrides: Sequence[str], cfg: DictConfig) -> str | None:
@@ -152,7 +171,7 @@ def step_size_hint(overrides: Sequence[str], cfg: DictConfig) -> str | None:
     chosen = given.get("model.train")
     if chosen is None or given.keys() & {"regime", *STEP_KEYS}:
         return None
-    values = list(chosen.sweep_string_iterator()) if chosen.is_sweep_override() else [chosen.value()]
+    values = sweep_words(chosen) if chosen.is_sweep_override() else [chosen.value()]
     wanted = _load(conf_folder() / "regime" / "output.yaml")["step_size"]
     varied = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
     by_default = OmegaConf.is_interpolation(cfg.optimizer, "lr") and not varied.keys() & {"regime", *STEP_KEYS}
@@ -201,7 +220,31 @@ def _with_first_value(override: Override) -> str:
     value = override.value()
     if isinstance(value, IntervalSweep):
         return f"{override.get_key_element()}={value.start}"
-    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+    return f"{override.get_key_element()}={sweep_words(override)[0]}"
+
+
+def sweep_words(override: Override) -> list[str]:
+    """Return the values of an override with several values, as text.
+
+    Raises:
+        UserError: if it has none, or more than `MOST_JOBS`.
+    """
+    value: Any = override.value()
+    if isinstance(value, Glob):
+        group = override.key_or_group
+        if group not in groups():
+            raise UserError(f"{override.input_line}: glob takes choices of a group, and {group} is a key; list values")
+        found = value.filter(choices(group))
+    else:
+        try:
+            found = list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+        except COMPOSITION_ERRORS as error:
+            raise UserError(f"{override.input_line}: {' '.join(str(error).split())}") from error
+    if not found:
+        raise UserError(f"{override.input_line}: holds no value")
+    if len(found) > MOST_JOBS:
+        raise UserError(f"{override.input_line}: holds more than {MOST_JOBS:,} values; a sweep needs a folder for each")
+    return found
 
 
 def composition_error(overrides: list[str], error: Exception) -> str:
@@ -221,7 +264,20 @@ def composition_error(overrides: list[str], error: Exception) -> str:
         return _unknown_key(key, override, overrides)
     if found := re.search(r"Multiple values for (\S+?)\.", text):
         return f"{found[1]}: is chosen twice; give it once, without +"
-    return " ".join(text.split())
+    reason = " ".join(text.split()) or type(error).__name__
+    return f"{culprit}: {reason}" if (culprit := _culprit(overrides)) and culprit not in reason else reason
+
+
+def _culprit(overrides: Sequence[str]) -> str | None:
+    """Return the one override without which the others can be composed; None if there is none."""
+    with suppress(*COMPOSITION_ERRORS):
+        _compose(overrides)
+        return None
+    for place, override in enumerate(overrides):
+        with suppress(*COMPOSITION_ERRORS):
+            _compose([*overrides[:place], *overrides[place + 1 :]])
+            return override
+    return None
 
 
 def _unknown_key(key: str, override: str, overrides: list[str]) -> str:

@@ -200,11 +200,13 @@ def _set_override_dirname(cfg: DictConfig, task: list[Override]) -> None:
 @contextmanager
 def _raising_errors(overrides: Sequence[str], job: Any) -> Iterator[Any]:
     """Make Hydra raise its errors instead of printing them; the job sees the user's own HYDRA_FULL_ERROR."""
-    before = os.environ.get(FULL_ERROR_VARIABLE)
+    before, jobs = os.environ.get(FULL_ERROR_VARIABLE), 0
     os.environ[FULL_ERROR_VARIABLE] = "1"
 
     @functools.wraps(job)
     def wrapped(cfg: DictConfig) -> Any:
+        nonlocal jobs
+        jobs += 1
         set_hydra_full_error(before)
         try:
             return job(cfg)
@@ -216,6 +218,11 @@ def _raising_errors(overrides: Sequence[str], job: Any) -> Iterator[Any]:
             yield wrapped
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(config.composition_error(list(overrides), error)) from error
+    except config.COMPOSITION_ERRORS as error:
+        if jobs or isinstance(error, UserError):
+            raise
+        # such as Python's logging, which Hydra configures
+        raise UserError(f"hydra: its settings are refused: {' '.join(str(error).split())}") from error
     finally:
         set_hydra_full_error(before)
 

@@ -5,7 +5,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from reluviz.files import (
     EVENT_FILE_PREFIX,
     METRICS_FILE,
     SWEEP_FILE,
+    remove_unless_recorded,
     typed_path,
 )
 from reluviz.folder_lock import FolderLock
@@ -42,6 +43,8 @@ def main(argv: list[str]) -> int:
         UserError: for bad input, before any folder or file is created.
     """
     args = command_line.split(argv)
+    if any(flag.startswith("--experimental-rerun") for flag in args.flags):
+        raise UserError("--experimental-rerun: reads a pickle, which can run code; ckpt_path resumes a run")
     overrides = config.as_typed(args.overrides, args.multirun)
     if args.prints_only:
         # the reader of the output may stop reading, as in: --info | head
@@ -49,8 +52,13 @@ def main(argv: list[str]) -> int:
         try:
             hydra_run.run_entry_point(args.flags, overrides, lambda cfg: None)
         except SystemExit as done:
-            # Hydra exits so after --help
-            return int(done.code or 0)
+            # Hydra exits so after --help, and with 1 for a package that does not exist
+            return 2 if done.code else 0
+        except (UserError, OSError):
+            raise
+        except Exception as error:
+            # Hydra's own, of any kind: nothing of reluviz runs here
+            raise UserError(f"{' '.join(args.flags)}: {' '.join(str(error).split())}") from error
         return 0
     parsed = config.parse(overrides)
     by_key = {override.key_or_group: override for override in parsed}
@@ -103,7 +111,6 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
     terminal.print_hint(config.step_size_hint(overrides, cfg))
     prepare.warm_up(prepared)
     user_named = _sets_key(overrides, "hydra.run.dir")
-    folder, lock = _create_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named)
     outcomes: list[Outcome | Exception] = []
 
     def job(_: DictConfig) -> None:
@@ -113,15 +120,15 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
             # raised below, because Hydra would add messages of its own
             outcomes.append(error)
 
-    overrides = [*overrides, f"hydra.run.dir={_quoted(folder)}"]
-    with lock:
+    with _new_folder(Path(cfg.hydra.run.dir), "hydra.run.dir", user_named) as folder:
+        overrides = [*overrides, f"hydra.run.dir={_quoted(folder)}"]
         if args.flags:
             hydra_run.run_entry_point(args.flags, overrides, job)
         else:
             hydra_run.run_single(cfg, overrides, job)
-    outcome = outcomes[0]
-    if isinstance(outcome, Exception):
-        raise outcome
+        outcome = outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
     terminal.print_outcome(outcome, prepared)
     return outcome.exit_status
 
@@ -162,16 +169,19 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
     with _training_imports(in_this_process=launcher == "none"):
         from reluviz.cli import terminal
         from reluviz.training import prepare
+    for part in ("sweeper", "launcher"):
+        if "_target_" not in (cfg.hydra[part] or {}):
+            raise UserError(f"hydra.{part}={cfg.hydra[part]}: has no _target_; choose one by {part}=")
     _check_sweep(overrides, sweeps, str(cfg.hydra.runtime.choices.get("sweeper")))
     prepared = prepare.prepare(config.without_hydra(cfg), step_given=config.step_is_given(cfg.hydra.overrides.task))
     terminal.print_notes(prepared.notes)
     terminal.print_hint(config.step_size_hint(overrides, cfg))
     if (stopped := prepared.settings["sweep"]["resume"]) is not None:
         folder, lock = _stopped_sweep(stopped)
-    else:
-        user_named = _sets_key(overrides, "hydra.sweep.dir")
-        folder, lock = _create_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named)
-    with lock:
+        with lock:
+            return _run_sweep(args, overrides, cfg, sweeps, prepared, folder)
+    user_named = _sets_key(overrides, "hydra.sweep.dir")
+    with _new_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named) as folder:
         return _run_sweep(args, overrides, cfg, sweeps, prepared, folder)
 
 
@@ -243,11 +253,13 @@ def _check_sweep(overrides: Sequence[str], sweeps: Sequence[Any], sweeper: str) 
         group = sweep.key_or_group
         if group.startswith(SWEEP_KEY_PREFIXES):
             raise UserError(f"{sweep.input_line}: is for the sweep as a whole; give it one value")
+        if group.partition("/")[0].partition(".")[0] == "hydra":
+            raise UserError(f"{sweep.input_line}: is for the sweep as a whole; give it one value")
         if not sweep.is_discrete_sweep():
             if sweeper != "optuna":
                 raise UserError(f"{sweep.input_line}: an interval needs sweeper=optuna")
             continue
-        words = list(sweep.sweep_string_iterator())
+        words = config.sweep_words(sweep)
         values = [config.parse([f"key={text}"])[0].value() for text in words]
         if any(value in values[:i] for i, value in enumerate(values)):
             raise UserError(f"{sweep.input_line}: holds a value twice; each would be the same run")
@@ -277,6 +289,35 @@ def _stopped_sweep(name: str) -> tuple[Path, FolderLock]:
     if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"sweep.resume={name}: holds no sweep (no multirun.yaml)")
     return folder, FolderLock(folder, f"sweep.resume={name}")
+
+
+@contextmanager
+def _new_folder(folder: Path, key: str, user_named: bool) -> Iterator[Path]:
+    """Create and lock a folder as `_create_folder` does, and yield its path.
+
+    If an error comes before a run has recorded anything there, what is new is removed.
+    """
+    missing = [path for path in folder.parents if not os.path.exists(path)]
+    is_new = not user_named or not os.path.exists(folder)
+    created = folder
+    try:
+        created, lock = _create_folder(folder, key, user_named)
+        with lock:
+            earlier = set(os.listdir(created))
+            try:
+                yield created
+            except Exception:
+                with suppress(OSError, UserError):
+                    # another process may have taken the folder over
+                    lock.check()
+                    remove_unless_recorded([created / name for name in set(os.listdir(created)) - earlier])
+                raise
+    except Exception:
+        with suppress(OSError):
+            for path in [created] * is_new + missing:
+                # only where nothing is in it
+                path.rmdir()
+        raise
 
 
 def _create_folder(folder: Path, key: str, user_named: bool) -> tuple[Path, FolderLock]:

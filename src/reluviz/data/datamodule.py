@@ -16,6 +16,7 @@ from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
 from reluviz.data.schedules import EarlySchedule, Schedule
 from reluviz.data.segments import Segment
 from reluviz.data.targets import piecewise_linear, sine
+from reluviz.data.trainer_limits import say_limits
 
 
 class TrainedModule(Protocol):
@@ -101,7 +102,10 @@ class SegmentData(L.LightningDataModule):
     def train_dataloader(self) -> SegmentLoader:
         """Return a loader of the remaining segments of the trainer's module."""
         assert self.trainer is not None
-        return SegmentLoader(self, self.trainer.lightning_module)  # type: ignore[arg-type]
+        loader = SegmentLoader(self, self.trainer.lightning_module)  # type: ignore[arg-type]
+        done = int(loader.module.updates_done)
+        say_limits(self.trainer, done, self.remaining(done))
+        return loader
 
     def transfer_batch_to_device(self, batch: Segment, device: torch.device, dataloader_idx: int) -> Segment:
         """Return the segment unchanged: the module moves the data set's points to its device."""

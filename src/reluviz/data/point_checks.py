@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.data.ranges import LARGEST
 from reluviz.errors import UserError
 
 Array = NDArray[np.float64]
+SMALLEST = 1 / LARGEST
+"""The smallest one of a column's largest absolute value, unless all are 0."""
 
 
 def checked_column(values: Any, name: str, where: str) -> Array:
@@ -52,6 +55,10 @@ def checked_column(values: Any, name: str, where: str) -> Array:
     if not np.isfinite(column).all():
         place = int(np.flatnonzero(~np.isfinite(column))[0])
         raise UserError(f"{where}: {name}[{place}] is {column[place]}; finite numbers are needed")
+    largest = float(np.abs(column).max(initial=0))
+    if largest and not SMALLEST <= largest <= LARGEST:
+        size = f"is {largest:g}, above {LARGEST:g}" if largest > 1 else f"is {largest:g}, below {SMALLEST:g}"
+        raise UserError(f"{where}: the largest {name} {size}; its powers leave floating point; use other units")
     return column
 
 

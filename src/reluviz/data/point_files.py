@@ -1,7 +1,9 @@
 """Read the user's points from CSV or NPZ files. Files are data: nothing in them is ever executed."""
 
 import functools
+import math
 import os
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from reluviz.data.ranges import check_value
 from reluviz.errors import UserError
 from reluviz.files import typed_path
 
+MAX_UNPACKED_BYTES, MAX_RATIO = 2**28, 100
+"""An array of an NPZ file that is larger than the one must not be more than so many times its compressed size."""
 MAX_OFFSET = 1e6
 """Up to this many times their range, numbers may be away from 0 without a loss that a run could show."""
 
@@ -117,6 +121,8 @@ def read_points(
         raise UserError(f"{where}: no such file")
     if place.is_dir():
         raise UserError(f"{where}: is a folder; give a CSV or NPZ file")
+    if place.is_char_device() or place.is_block_device():
+        raise UserError(f"{where}: is a device; give a CSV or NPZ file")
     try:
         if path.lower().endswith(".npz"):
             inputs, outputs, note = _read_npz(place, where, (x, y))
@@ -138,6 +144,8 @@ def _read_npz(path: Path, where: str, wanted: tuple[columns.Wanted, columns.Want
             with archive:
                 names = archive.files
                 chosen = columns.choose(names, len(names), lambda: list(range(len(names))), wanted, where, "", "array")
+                for name, place in zip("xy", chosen[:2], strict=True):
+                    _check_header(archive.zip, names[place], f"{where}: array {name}")
                 x, y = (archive[names[place]] for place in chosen[:2])
     except (UserError, OSError):
         raise
@@ -146,10 +154,39 @@ def _read_npz(path: Path, where: str, wanted: tuple[columns.Wanted, columns.Want
         raise UserError(
             f"{where}: is damaged, or no NPZ file of number arrays (objects, which can run code, are not read)"
         ) from error
-    for name, column in (("x", x), ("y", y)):
-        if not isinstance(column, np.ndarray):
-            raise UserError(f"{where}: array {name} holds no array; numbers are needed")
     return *checked_pair(x, y, where), chosen[2]
+
+
+def _check_header(archive: zipfile.ZipFile, name: str, where: str) -> None:
+    """Check an array of an archive by its header, before it is unpacked.
+
+    Args:
+        archive: the open archive.
+        name: the array's name.
+        where: what to call the array in messages.
+
+    Raises:
+        UserError: if it holds no column of numbers, or unpacks to far more than it takes in the file.
+        ValueError: if its header does not fit its size.
+    """
+    member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    magic = np.lib.format.MAGIC_PREFIX
+    with archive.open(member) as stream:
+        if stream.read(len(magic)) != magic:
+            raise UserError(f"{where} holds no array; numbers are needed")
+        stream.seek(0)
+        first = np.lib.format.read_magic(stream) == (1, 0)
+        # 3.0 differs from 2.0 in the encoding of names, which columns of numbers lack
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.kind in "biuf" and not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+        raise UserError(f"{where} has shape {shape}; one dimension is needed")
+    size = math.prod(shape) * dtype.itemsize
+    if dtype.kind != "O" and size > member.file_size:
+        raise ValueError("the header promises more than the file holds")
+    if size > MAX_UNPACKED_BYTES and size > MAX_RATIO * member.compress_size:
+        packed = f"{member.compress_size / 1e6:,.1f} MB"
+        raise UserError(f"{where} would unpack from {packed} to {size / 1e6:,.0f} MB; save it with numpy.savez")
 
 
 def _read_csv(

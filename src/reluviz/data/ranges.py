@@ -11,6 +11,8 @@ Rule = Callable[[Any], Any]
 """Returns a valid value as the plain type it means; raises a ValueError that says what the value must be."""
 MAX_SEED = 2**32 - 1
 """NumPy's generators accept no larger seed."""
+LARGEST = 1e60
+"""The largest size of a coordinate: fourth powers, as in squared gradients, are within floating point."""
 LONGEST_VALUE = 200
 """Characters of a value in an error message."""
 
@@ -31,8 +33,8 @@ def whole_number(least: int, most: float = math.inf) -> Rule:
     return rule
 
 
-def number(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Rule:
-    """Return a rule for finite numbers."""
+def number(least: float = -math.inf, above: float = -math.inf, below: float = math.inf, size: float = math.inf) -> Rule:
+    """Return a rule for finite numbers whose absolute value is at most `size`."""
     expected = "a finite number"
     expected += f" of at least {least:g}" if least > -math.inf else ""
     expected += f" above {above:g}" if above > -math.inf else ""
@@ -43,6 +45,8 @@ def number(least: float = -math.inf, above: float = -math.inf, below: float = ma
             raise ValueError(expected)
         if value < least or value <= above or value >= below:
             raise ValueError(expected)
+        if abs(value) > size:
+            raise ValueError(f"{expected}, of size at most {size:g}")
         return float(value)
 
     return rule
@@ -68,7 +72,7 @@ def numbers(value: Any) -> list[float]:
     """Accept a list of finite numbers."""
     if not isinstance(value, list) or not value:
         raise ValueError("a list of numbers, as in [0.1,0.5]")
-    return [number()(item) for item in value]
+    return [number(size=LARGEST)(item) for item in value]
 
 
 def column(value: Any) -> str | int:
@@ -105,7 +109,7 @@ def different_seeds(most: float = math.inf) -> Rule:
 RULES: dict[str, Rule] = {
     "updates": whole_number(1),
     "data.n": whole_number(2, 1e8),
-    "data.noise": number(least=0),
+    "data.noise": number(least=0, size=LARGEST),
     "data.seed": whole_number(0, MAX_SEED),
     "data.x": optional(column),
     "data.y": optional(column),

@@ -23,6 +23,7 @@ from reluviz.data.ranges import different_seeds
 from reluviz.data.samplers import Sampler
 from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.data.segments import Segment
+from reluviz.data.trainer_limits import check_world
 from reluviz.engines.choose import choose
 from reluviz.engines.engine import Engine, ModelState
 from reluviz.engines.predict import TensorParameters
@@ -117,13 +118,18 @@ class RegressionModule(L.LightningModule):
         """The offsets and scales between the user's units and those of training, from the first data trained on."""
         return Scaling(*self.offsets_and_scales.tolist())
 
+    @property
+    def scalable(self) -> bool:
+        """Whether the model can be trained in scaled units: a model that is not only reparametrised by them cannot."""
+        return MODELS[self.model].in_user_units is not None
+
     def place_on(self, dataset: Dataset) -> None:
         """Prepare for training on a data set from the start: choose the units of training."""
         self._choose_scaling(dataset)
 
     def _choose_scaling(self, dataset: Dataset) -> None:
         """Choose the units of training before the first update, as the data set says, if the model can be scaled."""
-        scaling = dataset.chosen_scaling() if MODELS[self.model].in_user_units is not None else IDENTITY
+        scaling = dataset.chosen_scaling() if self.scalable else IDENTITY
         self.offsets_and_scales.copy_(torch.tensor(scaling.numbers(), dtype=torch.float64))
         self._cached_points = None
 
@@ -212,7 +218,15 @@ class RegressionModule(L.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        """Choose the engine, and change to the trainer's precision before a checkpoint is loaded."""
+        """Choose the engine, and change to the trainer's precision before a checkpoint is loaded.
+
+        Raises:
+            UserError: if the trainer has several devices, the engine does not support the run, or the module was
+                compiled: torch's compiler would read what a segment does, and not only what a model computes.
+        """
+        if getattr(self, "_compiler_ctx", None) is not None:
+            raise UserError("torch.compile(module): leave it out; the engine that makes the updates is compiled anyway")
+        check_world(self.trainer)
         if self.trainer.precision == "64-true":
             self.double()
         if stage == "fit":

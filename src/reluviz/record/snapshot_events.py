@@ -202,7 +202,9 @@ def histograms(values: Array) -> list[HistogramProto | None]:
         return [histograms(row[None])[0] if len(row) else None for row in kept]
     total, squares = rows.sum(-1), np.einsum("sn,sn->s", rows, rows)
     equal = high - low <= 1e-300
-    edges = np.linspace(np.where(equal, low - 0.5, low), np.where(equal, high + 0.5, high), BINS + 1, axis=-1)
+    # 0.5 is lost beside a large number
+    half = np.maximum(0.5, 1e-6 * np.abs(low))
+    edges = np.linspace(np.where(equal, low - half, low), np.where(equal, high + half, high), BINS + 1, axis=-1)
     found = []
     for s, row in enumerate(rows):
         # `numpy.histogram` takes several times as long, because it compares every value with the edges next to it

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from reluviz.core import theory
 from reluviz.core.functions import features
 from reluviz.core.models import MODELS, Array, Parameters
@@ -81,7 +83,8 @@ def largest_stable_step(
 def advice(module: TrainedModel, dataset: Dataset, start: Parameters | None = None, precision: str = "float64") -> str:
     """Return advice on the step size, for an error message; arguments as for `largest_stable_step`."""
     rate = module.optimizer_settings.get("lr")
-    stable = largest_stable_step(module, dataset, start, precision)
+    with np.errstate(all="ignore"):
+        stable = largest_stable_step(module, dataset, start, precision)
     if stable is None:
         return f"try a smaller optimizer.lr than {rate}"
     limit, formula = stable

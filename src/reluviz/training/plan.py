@@ -67,7 +67,8 @@ def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     Raises:
         UserError: if the run could not be trained.
     """
-    settings: dict[str, Any] = plain(check(cfg))
+    cfg = check(cfg)
+    settings: dict[str, Any] = plain(cfg)
     settings.setdefault("scheduler", None)
     settings["callbacks"] = _callbacks(settings["callbacks"])
     dataset = build(settings["data"], "data")

@@ -5,7 +5,7 @@ import functools
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -17,7 +17,9 @@ from reluviz.core.run_facts import SettingNames
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Full
+from reluviz.data.scaling import IDENTITY
 from reluviz.data.segments import Piece
+from reluviz.data.trainer_limits import UNSUPPORTED
 from reluviz.engines.choose import choose
 from reluviz.errors import UserError
 from reluviz.models.module import RegressionModule
@@ -99,6 +101,7 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
             node["init_from"] = None
     module = build(node, "model", **extra)
     check_points(module.model, dataset)
+    _check_finite(module, dataset, settings["trainer"].get("precision"), resumed)
     engine = choose(module.engine_name, module.requirements(data.sampler)).name
     # built only to raise errors early: the trainer later has the module build its own
     optimizer = build_optimizer(
@@ -112,6 +115,8 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
         if name not in trainer_arguments or reserved:
             why = "is set by reluviz itself" if reserved else "is no argument of Lightning's Trainer"
             raise UserError(f"trainer.{name}: {why}; leave it out")
+        if name in UNSUPPORTED and (value := settings["trainer"][name]) not in (None, trainer_arguments[name].default):
+            raise UserError(f"trainer.{name}={value}: {UNSUPPORTED[name]}; leave it out")
     check_callbacks(settings)
     for name, node in settings["callbacks"].items():
         build(node, f"callbacks.{name}")
@@ -119,6 +124,34 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
         find_target(logger, "logger")
     _check_trainer(json.dumps(settings["trainer"]))
     return Prepared(settings, dataset, data, module, engine, plan.setting_names, plan.notes)
+
+
+def _check_finite(module: RegressionModule, dataset: Dataset, precision: Any, resumed: bool) -> None:
+    """Check that the first parameters, and the points as trained, are finite in the numbers of the engine.
+
+    Args:
+        module: the model before its first update.
+        dataset: the points.
+        precision: the trainer's.
+        resumed: whether the parameters come from a checkpoint, and are not checked.
+
+    Raises:
+        UserError: if one of them is not.
+    """
+    placed = copy.deepcopy(module)
+    if not resumed:
+        placed.place_on(dataset)
+    for name, value in placed.named_parameters():
+        if not bool(value.isfinite().all()):
+            raise UserError(f"model: {name} is beyond float32 at the start; choose smaller numbers")
+    dtype = np.float64 if precision == "64-true" else np.float32
+    points = replace(dataset, scaling=dataset.chosen_scaling() if module.scalable else IDENTITY).as_trained
+    for axis, values in (("x", points.x), ("y", points.y)):
+        if (largest := float(np.abs(values).max())) > float(np.finfo(dtype).max):
+            hint = "trainer.precision=64-true or data.scale=auto" if dataset.scale == "none" else "other units"
+            raise UserError(
+                f"data={dataset.name}: {axis} goes up to {largest:.3g}, beyond {dtype.__name__}; use {hint}"
+            )
 
 
 def warm_up(prepared: Prepared) -> None:

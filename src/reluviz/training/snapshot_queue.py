@@ -243,6 +243,7 @@ class SnapshotQueue:
             self.trail[data.update] = theta
         return replace(data, earlier_theta=earlier)
 
+    @np.errstate(all="ignore")
     def _compute_one(self, raw: RawSnapshot) -> Snapshots:
         options = self.options
         (snapshots,) = compute_snapshots(

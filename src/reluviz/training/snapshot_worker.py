@@ -169,6 +169,8 @@ class SnapshotWorker:
 
             self._pictures = for_run(self.options.model, self.options.dataset, self.options.seed, self.options.dtype)
 
+    # what has diverged overflows
+    @np.errstate(all="ignore")
     def compute(  # noqa: D102
         self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array
     ) -> WorkerResult:

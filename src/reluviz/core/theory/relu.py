@@ -282,10 +282,14 @@ def hessian(p: Parameters, x: Array, y: Array, trained: Sequence[str], precision
 def hessian_sharpness(p: Parameters, x: Array, y: Array, trained: Sequence[str], precision: str = "float64") -> Array:
     """Return lambda_max(H), [R]: gradient descent is unstable where eta lambda_max / 2 > 1.
 
-    It costs O(P^3). Arguments and errors are those of `hessian`. The term sharpness is from J. Cohen et al., Gradient
-    Descent on Neural Networks Typically Occurs at the Edge of Stability, 2021.
+    It costs O(P^3), and is infinite where H is not finite. Arguments and errors are those of `hessian`. The term
+    sharpness is from J. Cohen et al., Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability,
+    2021.
     """
-    found: Array = np.linalg.eigvalsh(hessian(p, x, y, trained, precision))[..., -1].astype(np.float64)
+    h = hessian(p, x, y, trained, precision)
+    finite = np.isfinite(h.sum((-1, -2), keepdims=True))
+    largest = np.linalg.eigvalsh(np.where(finite, h, 0))[..., -1].astype(np.float64)
+    found: Array = np.where(finite[..., 0, 0], largest, np.inf)
     return found
 
 
