@@ -1,9 +1,9 @@
-"""Files and folders: names on disk, the path of conf/, short paths for messages, atomic writing, the walk for runs."""
+"""Files and folders: names on disk, conf/, short paths, atomic writing, the walk for runs, JSON and YAML."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ RESULTS = {METRICS_FILE, FAILURE_FILE}
 """The files that tell what became of a run."""
 SWEEP_FILE = "multirun.yaml"
 """In a sweep's folder: its configuration."""
+MAX_DEPTH = 50
+"""JSON and YAML that is nested more deeply than this is refused: what reads it calls itself at each level."""
+MAX_YAML_BYTES = 2**22
+"""A larger YAML file is refused: its parser needs some 200 bytes of memory a byte."""
+MAX_REFERENCES = 32
+"""YAML with more references `${key}` is refused: each can hold several others, and so on."""
 REPORT_MARKER = ".reluviz-report"
 """A folder with a file of this name was written by `report`: it holds no runs, and a new report may replace it."""
 
@@ -97,6 +103,60 @@ def remove_unless_recorded(paths: Sequence[Path]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def parse_json(text: bytes | str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return what a JSON text of unknown origin holds.
+
+    Args:
+        text: the text.
+        parse_constant: as for `json.loads`.
+
+    Raises:
+        ValueError: if it is not JSON, or is nested more deeply than `MAX_DEPTH`.
+    """
+    try:
+        found = json.loads(text, parse_constant=parse_constant)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    level = [found]
+    for _ in range(MAX_DEPTH):
+        inside = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [one for values in inside if isinstance(values, list | ValuesView) for one in values]
+        if not level:
+            return found
+    raise ValueError("is nested too deeply")
+
+
+def read_plain_yaml(path: Path) -> bytes:
+    """Return the text of a YAML file of unknown origin that no reader can expand to much more than its length.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no file, is not YAML or too long, has aliases (whose content can grow exponentially) or too
+            many references, or is nested more deeply than `MAX_DEPTH`.
+    """
+    import yaml
+
+    if not path.is_file():
+        # reading from a pipe would block
+        raise ValueError("is no file")
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ValueError(f"is longer than {MAX_YAML_BYTES:,} bytes")
+    text = path.read_bytes()
+    depth = 0
+    try:
+        for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("has YAML aliases")
+            if depth > MAX_DEPTH:
+                raise ValueError("is nested too deeply")
+    except yaml.YAMLError:
+        raise ValueError("is damaged") from None
+    if text.count(b"${") > MAX_REFERENCES:
+        raise ValueError("has too many references")
+    return text
 
 
 class FolderWalk:

@@ -671,3 +671,24 @@ def test_a_run_whose_files_are_removed_or_replaced_meanwhile_says_so(
     if what == "the folder":
         assert not run.exists()
     assert not (run / "metrics.json").exists()
+
+
+def test_code_that_stored_settings_name_is_not_run(
+    make_run: Callable[..., Path], refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(make_run("relu", "exp=relu"), folder)
+    (tmp_path / "mine.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = folder / ".hydra" / "config.yaml"
+    for target in ("mine.Network", "os.system", "reluviz.files.write_json", "reluviz.__main__.main"):
+        lines = settings.read_text().replace("reluviz.data.piecewise_linear", target)
+        (folder / ".hydra" / "config.yaml").write_text(lines)
+        line = refused(folder, "updates=8")
+        assert f"code that is not reluviz's; if you trust it, add data._target_={target}" in line
+        settings.write_text(lines.replace(target, "reluviz.data.piecewise_linear"))
+    assert not (tmp_path / "ran").exists()
+    # named on the command line, it is the user's own
+    settings.write_text(settings.read_text().replace("reluviz.data.piecewise_linear", "mine.Network"))
+    assert "there is no such class" in refused(folder, "updates=8", "data._target_=mine.Network")
+    assert (tmp_path / "ran").exists()

@@ -214,7 +214,8 @@ def test_help_describes_every_argument(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    assert text.startswith("usage: reluviz view [-h] [--port N] [--host H] [FOLDER]")
+    assert text.startswith("usage: reluviz view [-h] [--port N] [--host H] [--allow-host NAME] [FOLDER]")
+    assert "such as Jupyter's" in text
     assert all(default in text for default in ("(default: logs)", "(default: 6006)", "(default: localhost)"))
 
 

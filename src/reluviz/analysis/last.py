@@ -145,6 +145,9 @@ def _first_event_time(path: str) -> float | None:
 
 def _beginning(path: str, count: int) -> bytes:
     """Return the first bytes of a file; none if it cannot be read."""
+    if not os.path.isfile(path):
+        # reading from a pipe would block
+        return b""
 
     def read() -> bytes:
         with open(path, "rb") as file:

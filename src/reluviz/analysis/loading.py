@@ -16,6 +16,8 @@ from reluviz.files import EVENT_FILE_PREFIX, FolderWalk
 from reluviz.record import event_file, reader, tags
 from reluviz.record.recorded_data import recorded_dataset
 
+MIN_VOTE_BYTES = 2**26
+"""Votes that snapshots lack are filled with NaN up to this size; beyond it, most snapshots must have votes."""
 TIME_STAMP = re.compile(r"\d{4}-\d\d-\d\d[_T]\d\d[-.]\d\d[-.]\d\d")
 """The name that `train` gives to a run's folder."""
 
@@ -105,7 +107,14 @@ def _read(folder: Path, name: str) -> Run:
         counts = map(len, recorded_run.votes.values())
         shown = min([len(seeds), *counts] if recorded_run.votes else [len(seeds), MAX_SHOWN_REPLICAS])
         no_votes = np.full((shown, 3, len(recorded)), np.nan, np.float32)
-        votes = np.stack([recorded_run.votes.get(update, no_votes)[:shown] for update in updates])
+        held = max([MIN_VOTE_BYTES, 2 * sum(one.nbytes for one in recorded_run.votes.values())])
+        if recorded_run.votes and len(updates) * no_votes.nbytes > held:
+            raise ValueError(f"most snapshots have no {tags.VOTE_SERIES}")
+        votes = (
+            np.stack([recorded_run.votes.get(update, no_votes)[:shown] for update in updates])
+            if recorded_run.votes
+            else np.broadcast_to(no_votes, (len(updates), *no_votes.shape))
+        )
         parameters = {parameter for parameter, _ in recorded_run.fields}
         size = sum(count for _, count in recorded_run.fields)
         if rows.shape[1:] != (len(seeds), size) or parameters != set(PARAMETERS[content["model"]]):
@@ -133,6 +142,6 @@ def _read(folder: Path, name: str) -> Run:
             findings=recorded_run.findings.get(updates[-1], ()),
             damaged=tuple(recorded_run.damaged),
         )
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = " ".join(str(error).split())
         raise UserError(f"{folder}: holds a run that this version of reluviz cannot read ({what})") from error

@@ -16,9 +16,11 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 from reluviz.analysis import last
+from reluviz.cli.host_names import allowed_name, only_accepted
 from reluviz.errors import UserError
 from reluviz.files import EVENT_FILE_PREFIX, FolderWalk
 
@@ -69,6 +71,15 @@ def _parser() -> _Parser:
         default="localhost",
         help="address to listen on; 0.0.0.0 accepts other machines, without a password (default: localhost)",
     )
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a further name to answer to, as the browser's address line has it; localhost, IP addresses and the name "
+        "given to --host are always answered (with 0.0.0.0 also this machine's names). Repeat it for several names; "
+        "* answers to every name, as a proxy such as Jupyter's needs it",
+    )
     return parser
 
 
@@ -114,7 +125,7 @@ def _bind_error(host: str, port: int) -> OSError | None:
     return OSError(errno.EADDRINUSE, "in use") if answers else None
 
 
-def _check_address(folder: str, host: str, port: int) -> None:
+def _check_address(folder: str, host: str, port: int, allowed: Sequence[str]) -> None:
     error = _bind_error(host, port)
     if error is None:
         return
@@ -124,6 +135,7 @@ def _check_address(folder: str, host: str, port: int) -> None:
         command = ["reluviz", "view", folder, "--port", str(free)]
         if host != "localhost":
             command += ["--host", host]
+        command += [word for name in allowed for word in ("--allow-host", name)]
         raise UserError(
             f"port {port} is in use, perhaps by another TensorBoard; the next free one: "
             f"{subprocess.list2cmdline(command)}"
@@ -133,8 +145,10 @@ def _check_address(folder: str, host: str, port: int) -> None:
     raise UserError(f"cannot listen on host {host!r}: {error.strerror}; the usual host is localhost")
 
 
-def _serve(folder: str, host: str, port: int) -> str:
+def _serve(folder: str, host: str, port: int, allowed: Sequence[str]) -> str:
     """Start TensorBoard in a thread of this process, and return its address.
+
+    It answers only to the host names that `host_names` accepts.
 
     Its data server is a child process, which ends when this process ends in any way.
     """
@@ -152,7 +166,12 @@ def _serve(folder: str, host: str, port: int) -> str:
     logging.basicConfig(level=logging.ERROR)
 
     # the page opens on the first plugin that has data
-    board = program.TensorBoard([ReLULoader, *(other for other in default.get_plugins() if other is not ReLULoader)])
+    board = program.TensorBoard(
+        [ReLULoader, *(other for other in default.get_plugins() if other is not ReLULoader)],
+        server_class=lambda application, flags: program.create_port_scanning_werkzeug_server(
+            only_accepted(application, host, allowed), flags
+        ),
+    )
     board.configure(
         logdir=os.path.abspath(folder),
         host=host,
@@ -175,13 +194,14 @@ def main(argv: list[str]) -> int:
         UserError: if there are no runs, or if the address cannot be used.
     """
     options = _parser().parse_args(argv)
+    allowed = [allowed_name(text) for text in options.allow_host]
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         folder = last.run_folder(options.folder)
         _check_folder(folder)
-        _check_address(folder, options.host, options.port)
-        address = _serve(folder, options.host, options.port)
+        _check_address(folder, options.host, options.port, allowed)
+        address = _serve(folder, options.host, options.port, allowed)
         shown = f" shows the last run, {folder}" if folder != options.folder else ""
         print(f"reluviz: TensorBoard on {address}{shown} (Ctrl-C stops it)", flush=True)
         while True:

@@ -5,9 +5,11 @@ Legend of shapes: R replicas, K updates of a segment, N samples, G parameter gro
 
 import copy
 import inspect
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning as L
@@ -31,6 +33,7 @@ from reluviz.engines.support import Requirements
 from reluviz.errors import UserError
 from reluviz.models.automatic_step import automatic_step
 from reluviz.models.optimizers import build_optimizer, build_scheduler
+from reluviz.models.torch_files import difference, load_torch_file, state_difference
 
 
 class RegressionModule(L.LightningModule):
@@ -221,12 +224,20 @@ class RegressionModule(L.LightningModule):
         """Choose the engine, and change to the trainer's precision before a checkpoint is loaded.
 
         Raises:
-            UserError: if the trainer has several devices, the engine does not support the run, or the module was
-                compiled: torch's compiler would read what a segment does, and not only what a model computes.
+            UserError: if the checkpoint is damaged, the trainer has several devices, the engine does not support the
+                run, or the module was compiled: torch's compiler would read what a segment does, and not only what a
+                model computes.
         """
         if getattr(self, "_compiler_ctx", None) is not None:
             raise UserError("torch.compile(module): leave it out; the engine that makes the updates is compiled anyway")
         check_world(self.trainer)
+        # Lightning reads this file next, and would restore a part of it before it met another one that is damaged
+        path = self.trainer.ckpt_path
+        if stage == "fit" and path is not None and os.path.isfile(path):
+            try:
+                load_torch_file(path)
+            except ValueError as error:
+                raise UserError(f"{path}: is not a checkpoint, or is damaged ({error})") from error
         if self.trainer.precision == "64-true":
             self.double()
         if stage == "fit":
@@ -237,11 +248,38 @@ class RegressionModule(L.LightningModule):
             self.engine = choose(self.engine_name, self.requirements(data.sampler if data is not None else None))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Change to the checkpoint's precision before its parameters are loaded."""
+        """Change to the checkpoint's precision before its parameters are loaded.
+
+        Raises:
+            UserError: if the checkpoint is not of such a model.
+        """
+        state = checkpoint.get("state_dict")
+        if (wrong := difference(state, {"batch_loss": self.batch_loss.to(_dtype_in(state))}, "state_dict")) is not None:
+            raise UserError(f"the checkpoint does not fit this model ({wrong})")
         # versions up to 0.2.0 trained in the user's units
         checkpoint["state_dict"].setdefault("offsets_and_scales", torch.tensor(IDENTITY.numbers(), dtype=torch.float64))
         if checkpoint["state_dict"]["batch_loss"].dtype == torch.float64:
             self.double()
+        if type(self).state_dict is RegressionModule.state_dict and not self._modules:
+            # a subclass may have further parts, and may load them in a way of its own
+            wrong = state_difference(checkpoint["state_dict"], self)
+        if wrong is not None:
+            raise UserError(f"the checkpoint does not fit this model ({wrong})")
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return a module from a checkpoint, as Lightning does; a file is checked first.
+
+        Raises:
+            UserError: if the file is damaged, or does not fit the model.
+        """
+        if not isinstance(checkpoint_path, str | os.PathLike) or not os.path.isfile(checkpoint_path):
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        try:
+            load_torch_file(checkpoint_path)
+            return super().load_from_checkpoint(Path(checkpoint_path), *args, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{checkpoint_path}: cannot be loaded ({' '.join(str(error).split())})") from error
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the trained parameters, and the scheduler if there is one.
@@ -365,6 +403,12 @@ class RegressionModule(L.LightningModule):
 
 # Lightning asks for the signature at each segment; storing it here avoids computing it every time
 setattr(RegressionModule.training_step, "__signature__", inspect.signature(RegressionModule.training_step))  # noqa: B010
+
+
+def _dtype_in(state: Any) -> torch.dtype:
+    """Return the type of the losses in a state_dict; float32 if it has none."""
+    loss = state.get("batch_loss") if isinstance(state, dict) else None
+    return torch.float64 if isinstance(loss, Tensor) and loss.dtype == torch.float64 else torch.float32
 
 
 def _can_be_viewed(value: Tensor) -> bool:

@@ -2,11 +2,11 @@
 
 import os
 
-import torch
 from torch import Tensor, nn
 
 from reluviz.errors import UserError
 from reluviz.files import typed_path
+from reluviz.models.torch_files import load_torch_file
 
 
 def read_sequential(path: str, width: int) -> dict[str, Tensor]:
@@ -20,10 +20,9 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     if not os.path.isfile(place):
         raise UserError(f"{where}: no such file")
     try:
-        loaded = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # a damaged file may raise any exception in torch's reader
-        raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file)") from error
+        loaded = load_torch_file(place)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file) ({error})") from error
     shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
     if not isinstance(loaded, dict) or set(loaded) != set(shapes):
         keys = ", ".join(repr(key)[:40] for key in list(loaded)[:6]) if isinstance(loaded, dict) else ""

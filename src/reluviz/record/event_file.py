@@ -145,10 +145,14 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     try:
         with path.open("rb") as file:
+            size = path.stat().st_size
             while len(head := file.read(12)) == 12:
                 (length,) = struct.unpack_from("<Q", head)
                 if masked_checksum(head[:8]) != head[8:]:
                     raise DamagedRecord
+                if file.tell() + length + 4 > size:
+                    # read() would reserve memory for all of a length that the file does not have
+                    return
                 data = file.read(length)
                 tail = file.read(4)
                 if len(tail) < 4:

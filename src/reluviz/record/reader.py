@@ -1,6 +1,5 @@
 """Read a run's event files back into one record of its snapshots."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT
 
 from reluviz.core.findings import Finding
 from reluviz.errors import UserError
-from reluviz.files import METRICS_FILE
+from reluviz.files import METRICS_FILE, parse_json
 from reluviz.record import event_file, tags
 from reluviz.record.recorded_findings import read_findings
 
@@ -65,7 +64,7 @@ class RecordedEvents:
                 self.parameters[event.step] = _to_array(value.tensor)
                 self.wall_times[event.step] = event.wall_time
                 if not self.fields:
-                    fields = json.loads(value.metadata.plugin_data.content)["fields"]
+                    fields = parse_json(value.metadata.plugin_data.content)["fields"]
                     self.fields = [(str(name), int(count)) for name, count in fields]
             elif kind == "tensor" and value.tag == tags.VOTE_SERIES:
                 self.votes[event.step] = _to_array(value.tensor)
@@ -76,7 +75,7 @@ class RecordedEvents:
                 self._drop_from(0)
                 self.fields = []
                 self.values = _to_array(value.tensor)
-                self.content = json.loads(value.metadata.plugin_data.content)
+                self.content = parse_json(value.metadata.plugin_data.content)
 
     def _drop_from(self, step: int) -> None:
         """Delete the values of this update and later ones: the run was resumed there and records them again."""
@@ -104,7 +103,7 @@ def read_run(folder: Path) -> RecordedEvents:
                     found.add(event)
             except event_file.DamagedRecord:
                 found.damaged.append(path)
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{folder}: holds a {tags.PLUGIN} run that this version cannot read") from error
@@ -137,7 +136,8 @@ def read_metrics(folder: Path, last: int) -> dict[str, Any] | None:
         last: the update of the last snapshot.
     """
     try:
-        found = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        # reading from a pipe would block
+        found = parse_json((folder / METRICS_FILE).read_bytes()) if (folder / METRICS_FILE).is_file() else None
     except (OSError, ValueError):
         return None
     stale = not isinstance(found, dict) or not isinstance(found.get("updates"), int) or found["updates"] < last
@@ -145,5 +145,13 @@ def read_metrics(folder: Path, last: int) -> dict[str, Any] | None:
 
 
 def _to_array(tensor: Any) -> NDArray[Any]:
+    """Return a tensor as an array that shares its bytes.
+
+    Raises:
+        LookupError, ValueError: if it has another type, or its shape is not that of its bytes.
+    """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if min(shape, default=1) < 0:
+        # reshape() would work it out
+        raise ValueError(f"a tensor has the shape {shape}")
     return np.frombuffer(tensor.tensor_content, NUMPY_TYPES[tensor.dtype]).reshape(shape)

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from reluviz.core.findings import Finding, from_plain
+from reluviz.files import parse_json
 from reluviz.record import tags
 
 
@@ -42,4 +43,4 @@ def parse_findings(text: bytes | str) -> tuple[Finding, ...]:
     Raises:
         LookupError, TypeError, ValueError: if it holds something else.
     """
-    return from_plain(json.loads(text))
+    return from_plain(parse_json(text))

@@ -6,7 +6,6 @@ its event, so the first few bytes of a record show whether the record is worth p
 Legend of shapes: R replicas, T snapshots, F fields.
 """
 
-import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from reluviz.core.findings import Finding
 from reluviz.errors import UserError
+from reluviz.files import parse_json
 from reluviz.record import event_file, tags
 from reluviz.record.recorded_findings import read_findings
 
@@ -142,7 +142,7 @@ def _add(found: ReplicaSeries, data: bytes) -> None:
     value = event.summary.value[0]
     if value.tag == tags.REPLICAS:
         if not found.fields:
-            found.fields = tuple(map(str, json.loads(value.metadata.plugin_data.content)["fields"]))
+            found.fields = tuple(map(str, parse_json(value.metadata.plugin_data.content)["fields"]))
         rows = np.frombuffer(value.tensor.tensor_content, "<f8")
         found.series[event.step] = rows.reshape([dim.size for dim in value.tensor.tensor_shape.dim])
     elif value.tag == tags.FINDINGS:
@@ -151,8 +151,8 @@ def _add(found: ReplicaSeries, data: bytes) -> None:
         # another run in the same folder begins here
         found.drop_from(0)
         found.fields = ()
-        found.content = json.loads(value.metadata.plugin_data.content)
-        (_, inputs), (_, outputs), *_ = json.loads(value.metadata.plugin_data.content)["fields"]
+        found.content = parse_json(value.metadata.plugin_data.content)
+        (_, inputs), (_, outputs), *_ = parse_json(value.metadata.plugin_data.content)["fields"]
         values = np.frombuffer(value.tensor.tensor_content, "<f8")
         found.variance = float(np.var(values[inputs : inputs + outputs]))
 

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from grpc import RpcError  # type: ignore[import-untyped]
 from tensorboard import plugin_util
 from tensorboard.backend import http_util
 from tensorboard.data import provider
@@ -27,6 +28,7 @@ from reluviz.core.findings import Finding
 from reluviz.record import tags
 from reluviz.record.recorded_findings import parse_findings
 from reluviz.tab import series
+from reluviz.tab.damaged_runs import contain_damage
 from reluviz.tab.static_files import content_type, static_files
 
 ENTRY = "/app/index.js"
@@ -54,6 +56,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     plugin_name = tags.PLUGIN
 
     def __init__(self, context: base_plugin.TBContext) -> None:
+        contain_damage()
         self._provider = context.data_provider
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[str, str], tuple[Any, series.SnapshotSeries]] = OrderedDict()
@@ -91,20 +94,25 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             last = tensors[tags.PARAMS]
             with self._lock:
                 cached = next((s for (_, name), (_, s) in self._cache.items() if name == run), None)
+            # a record may hold numbers that JSON does not have, also in place of a name or a time
             found.append(
-                {
-                    "run": run,
-                    "model": data.get("model"),
-                    "data": data.get("name"),
-                    "seeds": data.get("seeds"),
-                    "parameters": sum(count for _, count in params["fields"]),
-                    "settings": series.json_safe(data.get("settings")),
-                    "born": tensors[tags.DATA].max_wall_time,
-                    "last": last.max_step,
-                    "wall": last.max_wall_time,
-                    "found": tensors[tags.FINDINGS].max_wall_time if _has_findings(tensors) else None,
-                    "snapshots": cached.total if cached is not None and cached.update[-1:] == [last.max_step] else None,
-                }
+                series.json_safe(
+                    {
+                        "run": run,
+                        "model": data.get("model"),
+                        "data": data.get("name"),
+                        "seeds": data.get("seeds"),
+                        "parameters": sum(count for _, count in params["fields"]),
+                        "settings": data.get("settings"),
+                        "born": tensors[tags.DATA].max_wall_time,
+                        "last": last.max_step,
+                        "wall": last.max_wall_time,
+                        "found": tensors[tags.FINDINGS].max_wall_time if _has_findings(tensors) else None,
+                        "snapshots": cached.total
+                        if cached is not None and cached.update[-1:] == [last.max_step]
+                        else None,
+                    }
+                )
             )
         body = json.dumps({"runs": found}, allow_nan=False)
         return _respond(request, body, "application/json")
@@ -141,7 +149,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             return ()
         try:
             return parse_findings(self._read(request, run, tags.FINDINGS, UNLIMITED)[-1].numpy.item())
-        except (LookupError, TypeError, ValueError):
+        except series.UNREADABLE:
             raise series.UnreadableRun("its findings cannot be understood") from None
 
     def _list_tensors(self, request: Request, run: str | None) -> Mapping[str, Mapping[str, Any]]:
@@ -234,6 +242,10 @@ def _answer_errors(route: Route) -> Route:
             return _plain(request, 404, "there is no such run")
         except PublicError as error:
             return _plain(request, error.http_code, " ".join(str(error).split())[:300])
+        except (*series.UNREADABLE, MemoryError):
+            return _plain(request, 422, "this run cannot be shown: its record cannot be understood")
+        except RpcError:
+            return _plain(request, 503, "TensorBoard's data server does not answer this; perhaps the run is too large")
 
     return answer
 

@@ -12,7 +12,6 @@ Legend of shapes: S snapshots, R replicas, P parameters, N points, V replicas th
 """
 
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from reluviz.core.findings import Finding
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
+from reluviz.files import parse_json
 from reluviz.record import tags
 from reluviz.tab import wire_format
 
@@ -31,10 +31,16 @@ MAX_VALUES = 2**24
 """The view gets at most this many parameter values of a run: 64 MB."""
 MAX_READ_BYTES = 2**27
 """At most this many bytes of a tag are read at once: TensorBoard's own reader fails at 256 MiB."""
+MAX_COUNT = 2**40
+"""No field has more numbers than this."""
 MAX_POINTS = 2_000
 MAX_TEST_POINTS = 4_000
 SCALARS = (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.LOSS_BATCH, tags.THETA_OPTIMUM)
 SHOWN_SCALARS = (*SCALARS, *(f"{tag}/{q}" for tag in SCALARS[:3] for q in tags.QUARTILES))
+
+
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a damaged record may raise."""
 
 
 class UnreadableRun(ValueError):
@@ -90,9 +96,11 @@ def parse_content(raw: bytes) -> dict[str, Any]:
         UnreadableRun: if reluviz did not write it.
     """
     try:
-        found = json.loads(raw)
+        found = parse_json(raw)
         fields = [[str(name), int(count)] for name, count in found["fields"]]
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError):
+        if not all(0 <= int(count) <= MAX_COUNT for _, count in found["fields"]):
+            raise ValueError
+    except UNREADABLE:
         raise UnreadableRun("its tensors lack a valid list of their fields") from None
     return {**found, "fields": fields}
 

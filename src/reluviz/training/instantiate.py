@@ -31,7 +31,7 @@ def find_target(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
     Raises:
         UserError: if there is no such target, or it has no such argument.
     """
-    node = _with_current_name(node)
+    node = _withcurrent_name(node)
     found = target_nodes.find_target(node, key)
     target_nodes.check_argument_names(found, node, key)
     return found
@@ -39,15 +39,15 @@ def find_target(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
 
 def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
     """Call the `_target_` of a node; see `target_nodes.build`. `_target_` may be a name of version 0.1.0."""
-    return target_nodes.build(_with_current_name(node), key, **extra)
+    return target_nodes.build(_withcurrent_name(node), key, **extra)
 
 
-def _with_current_name(node: Mapping[str, Any]) -> dict[str, Any]:
+def _withcurrent_name(node: Mapping[str, Any]) -> dict[str, Any]:
     """Return a node with the current name of its `_target_`."""
-    return {**node, "_target_": _current_name(str(node.get("_target_")))}
+    return {**node, "_target_": current_name(str(node.get("_target_")))}
 
 
-def _current_name(target: str) -> str:
+def current_name(target: str) -> str:
     """Return the current name of a class or function that may have its name of version 0.1.0."""
     parts = target.split(".")
     for end in range(len(parts), 1, -1):

@@ -16,6 +16,7 @@ from reluviz.files import CHECKPOINTS_FOLDER, METRICS_FILE, write_json
 from reluviz.folder_lock import locked
 from reluviz.record.settings import flatten_settings
 from reluviz.training.callbacks import SnapshotLogger
+from reluviz.training.checkpoint_file import read_checkpoint
 from reluviz.training.instantiate import build
 from reluviz.training.lightning_startup import quiet
 from reluviz.training.metrics import run_metrics
@@ -150,5 +151,5 @@ class RecordEnd(L.Callback):
 
 def _position(checkpoint: Path) -> tuple[int, int]:
     """Return the number of updates, and of Lightning's steps, made before a checkpoint."""
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    loaded = read_checkpoint(checkpoint)
     return int(loaded["state_dict"]["updates_done"]), int(loaded["global_step"])

@@ -3,7 +3,6 @@
 Legend of shapes: R replicas, T snapshots, F fields.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from reluviz.analysis.report.settings import Settings
 from reluviz.core.findings import first_labels, from_plain
 from reluviz.core.snapshot import largest_loss
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE, parse_json
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EVENT_FILE_PREFIX
 
@@ -270,8 +269,8 @@ def _json(path: Path) -> dict[str, Any]:
         # reading from a pipe would block
         raise _Damaged(f"{path.name} is no file")
     try:
-        found = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        found = parse_json(path.read_bytes(), _refuse_constant)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise _Damaged(f"{path.name} is {'empty' if path.stat().st_size == 0 else 'damaged'}")

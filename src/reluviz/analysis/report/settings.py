@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reluviz.analysis.report.groups import Value
-from reluviz.files import conf_folder
+from reluviz.files import conf_folder, read_plain_yaml
 from reluviz.record.settings import TARGET, leaves
 
 # the C parser is ten times as fast, if PyYAML was built with it
@@ -122,17 +122,18 @@ def _parsed_choices(block: str) -> tuple[tuple[str, str | None], ...]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():
-        # reading from a pipe would block
-        raise ValueError(f"{path.parent.name}/{path.name} is no file")
+    name = f"{path.parent.name}/{path.name}"
     try:
-        text = path.read_bytes()
+        text = read_plain_yaml(path) if path.exists() else path.read_bytes()
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+    try:
         # a file that is cut off in the middle of a line can still be a valid mapping
         found = yaml.load(text, LOADER) if text.endswith(b"\n") else None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError):
         found = None
     if not isinstance(found, dict) or not found:
-        raise ValueError(f"{path.parent.name}/{path.name} is {'empty' if not path.stat().st_size else 'damaged'}")
+        raise ValueError(f"{name} is {'damaged' if text else 'empty'}")
     return found
 
 

@@ -17,7 +17,7 @@ from reluviz.cli.lazy_imports import install_lazy_imports
 from reluviz.cli.sweep import results
 from reluviz.cli.sweep.parent_process import exit_with_parent
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FILE, CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.files import CONFIG_FILE, CONFIG_FOLDER, FAILURE_FILE, read_plain_yaml, write_json
 from reluviz.folder_lock import FolderLocked, locked
 from reluviz.record.settings import TARGET
 
@@ -121,7 +121,7 @@ class Job:
             # The run may have been killed before its first checkpoint or after its last one. It starts again then, from
             # the same initial weights, and draws the same minibatches.
             with suppress(UserError):
-                resumed = resume.find_run(str(folder), [])
+                resumed = resume.find_run(str(folder), [], cfg)
         if resumed is not None and resumed.checkpoint is not None:
             prepared, checkpoint = prepare.prepare_plan(resumed.plan, resumed=True), resumed.checkpoint
         else:
@@ -152,10 +152,10 @@ def stored_defaults(folders: Iterable[Path]) -> dict[str, str]:
     """Return the values of `KEPT_KEYS` in the first configuration that one of the jobs' folders holds."""
     for folder in folders:
         try:
-            stored = yaml.safe_load((folder / CONFIG_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))
+            stored = yaml.safe_load(read_plain_yaml(folder / CONFIG_FOLDER / CONFIG_FILE))
             kept = {SCHEDULE: str(stored["snapshots"][TARGET])}
             return kept | ({SCALE: "none"} if config.trained_unscaled(stored) else {})
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
             # a process that was killed while Hydra wrote the file leaves an incomplete one
             continue
     return {}

@@ -1,13 +1,12 @@
 """The result of a job, read from its folder. Imports nothing heavy."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reluviz.core.findings import first_labels, from_plain
-from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, METRICS_FILE, parse_json
 from reluviz.training.outcome import median_loss
 
 DONE_STATUSES = ("finished", "diverged")
@@ -68,7 +67,7 @@ def _findings(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 def _load_object(path: Path) -> dict[str, Any] | None:
     """Return a JSON object, or None if the file is missing, damaged or holds something else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

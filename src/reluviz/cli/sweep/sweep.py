@@ -20,7 +20,7 @@ from reluviz.cli.sweep.job import Job, one_line, stored_defaults
 from reluviz.cli.sweep.monitor import Monitor
 from reluviz.cli.sweep.results import JobResult
 from reluviz.errors import UserError
-from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, write_json
+from reluviz.files import CONFIG_FOLDER, FAILURE_FILE, read_plain_yaml, write_json
 from reluviz.folder_lock import LOCK_FILE, is_locked, refusal
 
 SWEEP_KEY_PREFIXES = ("launcher", "sweeper", "sweep.")
@@ -262,7 +262,7 @@ def _stored_overrides(folder: Path) -> list[str] | None:
     try:
         if all(path.name == CONFIG_FOLDER or path.name.startswith(LOCK_FILE) for path in folder.iterdir()):
             return None
-        stored = yaml.safe_load((folder / CONFIG_FOLDER / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        stored = yaml.safe_load(read_plain_yaml(folder / CONFIG_FOLDER / "overrides.yaml"))
+    except (OSError, ValueError, yaml.YAMLError):
         return None
     return [str(one) for one in stored or []]
