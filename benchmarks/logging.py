@@ -49,6 +49,7 @@ SNAPSHOT = {
     "the rest of it": [
         "reluviz.training.snapshot_worker:SnapshotWorker.compute",
         "reluviz.training.snapshot_queue:SnapshotQueue._compute",
+        "reluviz.training.snapshot_queue:SnapshotQueue._compute_together",
     ],
 }
 """Parts of a snapshot -> their functions."""

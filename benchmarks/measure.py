@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SECTIONS = ("course", "optimizers", "first", "engines", "replicas", "logging", "report", "launchers", "mechanisms")
+SECTIONS = (
+    "course",
+    "optimizers",
+    "first",
+    "engines",
+    "replicas",
+    "logging",
+    "report",
+    "launchers",
+    "memory",
+    "mechanisms",
+)
 """The sections of RESULTS.md, in their order."""
 INTRODUCTION = """\
 # How fast

@@ -139,8 +139,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "both expressions have the same value at 0.5",
     (
         "core/theory/relu.py",
-        "v = _combine(right, shrink * _project(left, y - np.expand_dims(level, -1)))",
-        "v = _combine(right, shrink * _project(left, y + np.expand_dims(level, -1)))",
+        "v = penalized(phi_hidden - np.expand_dims(centre, -2), y - np.expand_dims(level, -1), lam)",
+        "v = penalized(phi_hidden - np.expand_dims(centre, -2), y + np.expand_dims(level, -1), lam)",
     ): "the left singular vectors of centred features are orthogonal to constants",
     (
         "core/theory/baselines.py",

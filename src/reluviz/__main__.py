@@ -8,6 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
+from reluviz.cli import wall_clock
 from reluviz.cli.interrupts import raise_ignored_interrupts
 
 VERBS = {
@@ -68,8 +69,10 @@ def main() -> int:
         # not every such error names the file
         print(f"reluviz: {error.filename or 'a file'}: cannot be written to ({error.strerror})", file=sys.stderr)
         return 2
-    except MemoryError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    except (MemoryError, RuntimeError) as error:
+        from reluviz.training.memory import is_out_of_memory
+
+        if not is_out_of_memory(error) or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"reluviz: not enough memory ({' '.join(str(error).split())})", file=sys.stderr)
         return 2
@@ -115,6 +118,7 @@ options:
 
 def process() -> NoReturn:
     """Run `main` in a process of its own: with lazy imports, and with an exit that skips Python's cleanup (0.3 s)."""
+    wall_clock.begin()
     status: list[int] = []
 
     def exit_without_cleanup() -> None:

@@ -216,7 +216,8 @@ def test_far_above_least_squares_begins_at_its_threshold() -> None:
 def output_layer(lr: float) -> OutputLayer:
     random = np.random.default_rng(3)
     phi = np.append(random.uniform(size=(50, 3)) * [1, 0.1, 0.01], np.ones((50, 1)), axis=1)
-    return OutputLayer(phi, phi @ [1.0, 10.0, 100.0, 0.5], np.zeros(4), lr)
+    y = phi @ [1.0, 10.0, 100.0, 0.5]
+    return OutputLayer(phi, y, len(y), float(np.var(y)), np.zeros(4), lr)
 
 
 def test_far_above_least_squares_counts_the_missing_updates_where_theory_can() -> None:

@@ -1,9 +1,12 @@
 """Minibatches are reproducible and have the right distribution; pieces and schedules."""
 
+import bisect
+import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -21,8 +24,12 @@ from reluviz.data import (
 )
 from reluviz.data import samplers as samplers_module
 from reluviz.data import segments as segments_module
+from reluviz.data.datamodule import PiecewiseLinearData
 from reluviz.data.samplers import Minibatches, RandomFill, ThreadBuffer, checked_batch, uniform
 from reluviz.errors import UserError
+from reluviz.models import ReLUModule
+from reluviz.training.callbacks import SnapshotLogger
+from reluviz.training.lightning_startup import quiet
 
 UPDATES, SAMPLES = 60, 30
 POLICIES = {
@@ -301,6 +308,53 @@ def test_the_course_run_has_178_snapshots_26_more_before_update_1000() -> None:
     more = [2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 63, 79, 100, 126, 158, 200, 251, 316, 398, 501, 631, 794]
     assert schedule == [0, 1, *more, *range(1000, 150_001, 1000)]
     assert len(schedule) == 178
+
+
+@pytest.mark.parametrize("snapshots", [EarlySchedule(), EverySchedule(), LogSchedule()], ids=repr)
+def test_the_schedule_of_100_thousand_million_updates_is_no_list(snapshots) -> None:
+    updates = 10**11
+    tracemalloc.start()
+    schedule = snapshots.schedule(updates)
+    data = PiecewiseLinearData(updates=updates, snapshots=snapshots)
+    remaining = data.remaining(54_321)
+    assert schedule[0] == 0
+    assert schedule[-1] == updates == remaining[-1][1]
+    assert remaining[0] == (54_321, schedule[bisect.bisect_right(schedule, 54_321)])
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+    if not isinstance(snapshots, LogSchedule):
+        assert (schedule[-3:], remaining[1]) == ([updates - 2000, updates - 1000, updates], (55_000, 56_000))
+        assert len(remaining) == 99_999_946
+
+
+def test_a_run_of_100_thousand_million_updates_starts_at_once() -> None:
+    module = ReLUModule(width=3)
+    data = PiecewiseLinearData(updates=10**11)
+    settings = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    tracemalloc.start()
+    with quiet():
+        L.Trainer(max_steps=5, callbacks=[SnapshotLogger()], enable_model_summary=False, **settings).fit(module, data)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert int(module.updates_done) == data.schedule()[5] == 5
+
+
+@pytest.mark.parametrize("updates", [10**15 + 1, 10**30, 1e300])
+def test_more_updates_than_can_be_counted_are_refused(updates: float) -> None:
+    with pytest.raises(UserError, match=r"^updates=.*at most 1,000,000,000,000,000$"):
+        PiecewiseLinearData(updates=updates)
+    assert PiecewiseLinearData(updates=10**15, snapshots=EverySchedule(1)).schedule()[-2] == 10**15 - 1
+
+
+def test_a_schedule_is_a_sequence_with_slices_and_items_from_the_end() -> None:
+    schedule = EverySchedule(4).schedule(10)
+    assert (list(schedule), schedule[1:4], schedule[-2]) == ([0, 1, 4, 8, 10], [1, 4, 8], 8)
+    assert schedule != [0, 1, 4, 8]
+    assert schedule != 5
+    assert hash(schedule) == hash(EverySchedule(4).schedule(10))
+    assert repr(schedule) == "<ScheduledUpdates of 5: 0, 1, 4, ...>"
+    with pytest.raises(IndexError):
+        schedule[5]
 
 
 def test_a_schedule_without_picture_candidates_of_its_own_spreads_the_pictures_over_all_its_snapshots() -> None:

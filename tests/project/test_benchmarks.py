@@ -26,6 +26,7 @@ COMMANDS = {
     "logging": ["logging.py"],
     "report": ["report.py"],
     "launchers": ["launchers.py"],
+    "memory": ["memory.py"],
     "mechanisms": ["mechanisms.py", "--only=isal for PNG files"],
 }
 MAX_COLUMNS = 84

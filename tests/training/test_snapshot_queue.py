@@ -2,6 +2,8 @@
 
 import threading
 import time
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -165,6 +167,78 @@ def test_a_snapshot_is_recorded_at_once_if_the_next_one_is_expected_late(tmp_pat
         time.sleep(1.5 * snapshot_queue.MAX_DELAY_SECONDS)
         assert recorded == list(range(update + 1))
     queue.close()
+
+
+def raw_snapshots(count: int, module: ReLUModule) -> list[RawSnapshot]:
+    replicas = len(module.seeds)
+    return [RawSnapshot(update, 0.0, values_of(module), np.zeros(replicas)) for update in range(count)]
+
+
+@pytest.mark.parametrize(("width", "replicas"), [(20, 1), (20, 50), (3000, 2)])
+def test_the_bytes_of_a_waiting_snapshot_are_those_that_it_takes(width: int, replicas: int) -> None:
+    module = ReLUModule(width=width, seeds=range(replicas))
+    tracemalloc.start()
+    kept = raw_snapshots(100, module)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken == pytest.approx(sum(raw.nbytes for raw in kept), rel=0.3)
+
+
+def test_the_bytes_of_results_are_those_that_they_take() -> None:
+    for replicas in (1, 20):
+        module = ReLUModule(width=20, seeds=range(replicas))
+        options = replace(snapshot_options(module), contributions=True, picture_updates=frozenset(range(20)))
+        raw = raw_snapshots(20, module)
+        result = snapshot_worker.SnapshotWorker(options).compute(raw, [True] * 20, np.ones(replicas))
+        taken = sum(map(len, result.events)) + result.norms.nbytes
+        assert taken < 20 * snapshot_worker.result_bytes(options, raw[0]) < 3 * taken
+
+
+def test_the_snapshots_that_wait_and_their_results_are_bounded_in_bytes(monkeypatch) -> None:
+    module = ReLUModule(width=20)
+    options = snapshot_options(module)
+    (raw,) = raw_snapshots(1, module)
+    assert snapshot_queue.MAX_PENDING_BYTES == 2**24
+    # as in a long run, with fewer snapshots
+    monkeypatch.setattr(snapshot_queue, "MAX_PENDING_BYTES", 100 * raw.nbytes)
+    monkeypatch.setattr(snapshot_queue, "MAX_RESULT_BYTES", 7 * snapshot_worker.result_bytes(options, raw))
+    original, together, computed = snapshot_worker.SnapshotWorker.compute, [], []
+
+    def slow_compute(self, raw, *args):
+        time.sleep(0.005)
+        together.append(len(raw))
+        computed.extend(raw)
+        return original(self, raw, *args)
+
+    monkeypatch.setattr(snapshot_worker.SnapshotWorker, "compute", slow_compute)
+    queue = snapshot_queue.SnapshotQueue(options, None, VoteHistory(), LossHistory(), {})
+    waiting = 0
+    for added, raw in enumerate(raw_snapshots(1500, module), 1):
+        queue.add(raw)
+        waiting = max(waiting, added - len(computed))
+    queue.close()
+    # those that are being computed, and those that wait for them
+    assert 101 < waiting <= 2 * 101
+    assert max(together) == 7
+    assert [raw.update for raw in computed] == list(range(1500))
+
+
+def test_many_snapshots_are_worked_out_in_the_memory_of_a_few(monkeypatch) -> None:
+    module = ReLUModule(width=20)
+    worker, raw = snapshot_worker.SnapshotWorker(snapshot_options(module)), raw_snapshots(600, module)
+    peaks = []
+    for count in (60, 600):
+        tracemalloc.start()
+        result = worker.compute(raw[:count], [True] * count, np.ones(1))
+        peaks.append(tracemalloc.get_traced_memory()[1] - sum(map(len, result.events)) - result.norms.nbytes)
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_the_history_of_votes_keeps_no_more_than_its_own_rows() -> None:
+    history = VoteHistory()
+    history.add(0, np.ones((100, 50), np.float32)[3])
+    assert history.norms[0].base is None
 
 
 def test_an_event_file_that_cannot_be_written_ends_the_run_in_one_line(tmp_path, monkeypatch) -> None:

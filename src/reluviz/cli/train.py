@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from reluviz.analysis import last
-from reluviz.cli import command_line, config, hydra_run
+from reluviz.cli import command_line, config, hydra_run, wall_clock
 from reluviz.cli.sweep import launchers
 from reluviz.errors import UserError
 from reluviz.files import (
@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
     Raises:
         UserError: for bad input, before any folder or file is created.
     """
+    started = wall_clock.command_start()
     args = command_line.split(argv)
     if any(flag.startswith("--experimental-rerun") for flag in args.flags):
         raise UserError("--experimental-rerun: reads a pickle, which can run code; ckpt_path resumes a run")
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
     if checkpoint is not None:
         if args.multirun:
             raise UserError(f"ckpt_path={checkpoint}: resumes a single run; leave out -m")
-        return _resume(last.run_folder(str(checkpoint)), overrides)
+        return _resume(last.run_folder(str(checkpoint)), overrides, started)
     for group in ("launcher", "sweeper"):
         # Hydra's own message would only say that it does not know the plugin
         if group in by_key and (message := launchers.missing_package(group, str(by_key[group].value()))):
@@ -79,8 +80,8 @@ def main(argv: list[str]) -> int:
     if not multirun:
         if (resume := OmegaConf.select(cfg, "sweep.resume")) is not None:
             raise UserError(f"sweep.resume={resume}: resumes a sweep, and needs -m; ckpt_path resumes a single run")
-        return _train_single(args, overrides, cfg)
-    return _train_sweep(args, overrides, cfg, sweeps)
+        return _train_single(args, overrides, cfg, started)
+    return _train_sweep(args, overrides, cfg, sweeps, started)
 
 
 @contextmanager
@@ -101,8 +102,15 @@ def _training_imports(in_this_process: bool = True) -> Iterator[None]:
         compile_listeners[:] = [terminal.print_compiling]
 
 
-def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig) -> int:
-    """Train one run from its start, and return the exit status."""
+def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig, started: float) -> int:
+    """Train one run from its start, and return the exit status.
+
+    Args:
+        args: the command line.
+        overrides: all overrides of the command line.
+        cfg: the composed configuration.
+        started: when the command started, as `time.perf_counter` counts.
+    """
     with _training_imports():
         from reluviz.cli import terminal
         from reluviz.training import prepare, run
@@ -115,7 +123,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
 
     def job(_: DictConfig) -> None:
         try:
-            outcomes.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir)))
+            outcomes.append(run.train(prepared, Path(HydraConfig.get().runtime.output_dir), started=started))
         except Exception as error:
             # raised below, because Hydra would add messages of its own
             outcomes.append(error)
@@ -133,7 +141,7 @@ def _train_single(args: command_line.CommandLine, overrides: list[str], cfg: Dic
     return outcome.exit_status
 
 
-def _resume(checkpoint: str, overrides: list[str]) -> int:
+def _resume(checkpoint: str, overrides: list[str], started: float) -> int:
     """Complete or prolong one run, and return the exit status."""
     with _training_imports():
         from reluviz.cli import resume, terminal
@@ -151,12 +159,14 @@ def _resume(checkpoint: str, overrides: list[str]) -> int:
             terminal.print_anew(resumed.folder)
         resume.store_updates(resumed)
         prepare.warm_up(prepared)
-        outcome = run.train(prepared, resumed.folder, resumed.checkpoint)
+        outcome = run.train(prepared, resumed.folder, resumed.checkpoint, started)
     terminal.print_outcome(outcome, prepared)
     return outcome.exit_status
 
 
-def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any]) -> int:
+def _train_sweep(
+    args: command_line.CommandLine, overrides: list[str], cfg: DictConfig, sweeps: Sequence[Any], started: float
+) -> int:
     """Train the runs of a sweep, and return the exit status.
 
     Args:
@@ -164,6 +174,7 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
         overrides: all overrides of the command line.
         cfg: composed with the first value of each override that holds several.
         sweeps: the parsed overrides that hold several values.
+        started: when the command started, as `time.perf_counter` counts.
     """
     launcher = str(cfg.hydra.runtime.choices.get("launcher"))
     with _training_imports(in_this_process=launcher == "none"):
@@ -179,10 +190,10 @@ def _train_sweep(args: command_line.CommandLine, overrides: list[str], cfg: Dict
     if (stopped := prepared.settings["sweep"]["resume"]) is not None:
         folder, lock = _stopped_sweep(stopped)
         with lock:
-            return _run_sweep(args, overrides, cfg, sweeps, prepared, folder)
+            return _run_sweep(args, overrides, cfg, sweeps, prepared, folder, started)
     user_named = _sets_key(overrides, "hydra.sweep.dir")
     with _new_folder(Path(cfg.hydra.sweep.dir), "hydra.sweep.dir", user_named) as folder:
-        return _run_sweep(args, overrides, cfg, sweeps, prepared, folder)
+        return _run_sweep(args, overrides, cfg, sweeps, prepared, folder, started)
 
 
 def _run_sweep(
@@ -192,8 +203,9 @@ def _run_sweep(
     sweeps: Sequence[Any],
     prepared: "Prepared",
     folder: Path,
+    started: float,
 ) -> int:
-    """Train the runs of a sweep in its folder, which this process has locked, and return the exit status."""
+    """Train the runs of a sweep in its folder, which this process has locked; the rest as for `_train_sweep`."""
     from reluviz.cli import terminal
     from reluviz.cli.sweep.job import hydra_full_error
     from reluviz.cli.sweep.sweep import Sweep
@@ -221,7 +233,6 @@ def _run_sweep(
         f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, sweep.fixed_keys))}]",
     ]
     stopped = False
-    started = time.perf_counter()
     try:
         if set(args.flags) <= {"-m", "--multirun"} and cfg.hydra.mode != RunMode.RUN:
             hydra_run.run_multirun(overrides, hydra_overrides, job, None if sweeps else cfg)

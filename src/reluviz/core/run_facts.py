@@ -41,14 +41,18 @@ class OutputLayer:
     """The output layer of one replica, as gradient descent on it alone sees it, in the units of training.
 
     Attributes:
-        phi: features, the column of ones last, [N, F].
-        y: targets, [N].
+        phi: features, the column of ones last, or rows that stand for them, [M, F]; see `theory.output_problem`.
+        y: targets, or what stands for them, [M].
+        samples: N.
+        variance: var(y).
         theta: output weights and bias at the end, [F].
         lr: the constant learning rate.
     """
 
     phi: Array
     y: Array
+    samples: int
+    variance: float
     theta: Array
     lr: float
 

@@ -28,6 +28,8 @@ MIN_COMPILED_ACTIVATIONS = 2**21
 """From this many hidden activations per snapshot, compiled code computes the losses and votes; see `is_large`."""
 MAX_ACTIVATIONS_TOGETHER = 2**20
 """Snapshots are computed together up to about this many hidden activations: more would not fit in the cache."""
+OBJECT_BYTES = 100
+"""About what an array, a dictionary or another object of a raw snapshot takes beside its numbers."""
 DIVERGENCE_FACTOR = 1e6
 """A replica has diverged if its loss exceeds this many times the larger of the initial loss and var(y)."""
 
@@ -50,6 +52,12 @@ class RawSnapshot:
     time: float
     parameters: ParameterArrays
     loss_batch: Array
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of memory that it takes: its numbers, and the objects that hold them."""
+        arrays = (*self.parameters.values(), self.loss_batch)
+        return OBJECT_BYTES * (3 + len(arrays)) + sum(value.nbytes for value in arrays)
 
     def cannot_have_diverged(self, model: str, largest_input: float, max_y: float, bound: Array) -> bool:
         """Return True if no replica can have diverged, by a bound that needs no data; False means unknown.

@@ -316,8 +316,8 @@ class _Figures:
         counts = []
         for r in rows[:MAX_THEORY_REPLICAS].tolist():
             layer = self.facts.output_layer(r)
-            goal = FAR / 2 * float(np.var(layer.y))
-            counts.append(relu.updates_to_reach(layer.phi, layer.y, layer.theta, layer.lr, goal))
+            goal = FAR / 2 * layer.variance
+            counts.append(relu.updates_to_reach(layer.phi, layer.y, layer.theta, layer.lr, goal, layer.samples))
         return float(np.percentile(counts, 50, method="higher"))
 
     # advice

@@ -1,7 +1,6 @@
 """The LightningDataModules: a data set, a sampling policy and a snapshot schedule, as segments."""
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import lightning as L
@@ -13,7 +12,7 @@ from reluviz.data.point_checks import check_enough
 from reluviz.data.point_files import file
 from reluviz.data.ranges import check_value
 from reluviz.data.samplers import Sampler, WithReplacement, checked_batch
-from reluviz.data.schedules import EarlySchedule, Schedule
+from reluviz.data.schedules import EarlySchedule, Schedule, Steps, UpdatesFrom
 from reluviz.data.segments import Segment
 from reluviz.data.targets import piecewise_linear, sine
 from reluviz.data.trainer_limits import say_limits
@@ -69,6 +68,9 @@ class SegmentData(L.LightningDataModule):
         sampler: which points each update uses.
         snapshots: after which updates a snapshot is taken; a segment lies between two snapshots.
 
+    Attributes:
+        says_limits: whether to say what the trainer was told and cannot do here; see `trainer_limits`.
+
     Raises:
         UserError: if `updates` or the batch size is below 1, or a batch without replacement is larger than the
             data set, or the data set has fewer than two different x.
@@ -86,25 +88,27 @@ class SegmentData(L.LightningDataModule):
         self.updates: int = check_value("updates", updates)
         self.sampler = sampler or WithReplacement()
         self.snapshots = snapshots or EarlySchedule()
+        self.says_limits = True
         check_enough(dataset.x, f"data={dataset.name}")
         if dataset.x_test is not None:
             check_enough(dataset.x_test, f"data={dataset.name}: x_test", min_rows=1)
         checked_batch(self.sampler, len(dataset.x))
 
-    def schedule(self) -> list[int]:
+    def schedule(self) -> Sequence[int]:
         """Return the updates after which a snapshot is taken."""
         return self.snapshots.schedule(self.updates)
 
-    def remaining(self, done: int) -> list[tuple[int, int]]:
+    def remaining(self, done: int) -> Sequence[tuple[int, int]]:
         """Return (start, stop) of each segment that remains after `done` updates."""
-        return list(pairwise([done, *(stop for stop in self.schedule() if stop > done)]))
+        return Steps(UpdatesFrom(done, self.schedule()))
 
     def train_dataloader(self) -> SegmentLoader:
         """Return a loader of the remaining segments of the trainer's module."""
         assert self.trainer is not None
         loader = SegmentLoader(self, self.trainer.lightning_module)  # type: ignore[arg-type]
         done = int(loader.module.updates_done)
-        say_limits(self.trainer, done, self.remaining(done))
+        if self.says_limits:
+            say_limits(self.trainer, done, self.remaining(done))
         return loader
 
     def transfer_batch_to_device(self, batch: Segment, device: torch.device, dataloader_idx: int) -> Segment:

@@ -10,7 +10,6 @@ from reluviz.data.point_checks import Array as Array
 from reluviz.data.point_checks import checked_pair, sorted_points
 from reluviz.data.ranges import check_value
 from reluviz.data.scaling import IDENTITY, Scaling
-from reluviz.errors import UserError
 
 TARGET_CURVE_POINTS = 1001
 """Number of points of the curve that pictures show of the true function."""
@@ -70,17 +69,8 @@ class Dataset:
             object.__setattr__(self, name, column)
 
     def chosen_scaling(self) -> Scaling:
-        """Return the units in which a network trains on these points, as `scale` says.
-
-        Raises:
-            UserError: if the points are so far from each other that their range overflows.
-        """
-        if self.scale == "none":
-            return IDENTITY
-        try:
-            return Scaling.of(self.x, self.y)
-        except ValueError as error:
-            raise UserError(f"data={self.name}: the numbers are too large to compute with; use other units") from error
+        """Return the units in which a network trains on these points, as `scale` says."""
+        return IDENTITY if self.scale == "none" else Scaling.of(self.x, self.y)
 
     @cached_property
     def as_trained(self) -> "Dataset":

@@ -13,6 +13,8 @@ MAX_SEED = 2**32 - 1
 """NumPy's generators accept no larger seed."""
 LARGEST = 1e60
 """The largest size of a coordinate: fourth powers, as in squared gradients, are within floating point."""
+MAX_UPDATES = 1e15
+"""Larger numbers of updates are not exact in float64, which schedulers and pictures use; no run makes as many."""
 LONGEST_VALUE = 200
 """Characters of a value in an error message."""
 
@@ -107,7 +109,7 @@ def different_seeds(most: float = math.inf) -> Rule:
 
 
 RULES: dict[str, Rule] = {
-    "updates": whole_number(1),
+    "updates": whole_number(1, MAX_UPDATES),
     "data.n": whole_number(2, 1e8),
     "data.noise": number(least=0, size=LARGEST),
     "data.seed": whole_number(0, MAX_SEED),
@@ -118,7 +120,7 @@ RULES: dict[str, Rule] = {
     "data.scale": one_of("auto", "none"),
     "sampler.batch_size": whole_number(1),
     "snapshots.every": whole_number(1),
-    "snapshots.per_decade": whole_number(1),
+    "snapshots.per_decade": whole_number(1, 1e4),
 }
 """Key -> rule, of the settings of data sets, data modules, samplers and schedules."""
 

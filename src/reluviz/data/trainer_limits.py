@@ -1,5 +1,6 @@
 """What Lightning's Trainer is told and cannot do here: batches are segments, and there is no validation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from reluviz.console import say_once
@@ -44,7 +45,7 @@ def check_world(trainer: Any) -> None:
         )
 
 
-def say_limits(trainer: Any, done: int, remaining: list[tuple[int, int]]) -> None:
+def say_limits(trainer: Any, done: int, remaining: Sequence[tuple[int, int]]) -> None:
     """Print a line if the trainer will end the run early, or was told to validate.
 
     Args:

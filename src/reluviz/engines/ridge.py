@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from reluviz.core.functions import features
-from reluviz.core.theory.relu import ridge
+from reluviz.core.theory.output_problem import OutputProblem
 from reluviz.data.segments import Piece
 from reluviz.engines.engine import ModelState
+
+MAX_ACTIVATIONS = 2**22
+"""The most hidden activations that are held at a time."""
 
 
 class Ridge:
@@ -30,11 +32,16 @@ class Ridge:
     ) -> Tensor:
         """Write the solution into the output layer; it does not depend on the number of updates. See `Engine.run`."""
         with torch.no_grad():
-            loss_before: Tensor = (state.predict(x) - y).square().mean(-1)
+            # in parts, since the prediction holds the activations of all its points
+            step = max(1, MAX_ACTIVATIONS // max(value.numel() for value in state.parameters.values()))
+            parts = zip(x.split(step), y.split(step), strict=True)
+            squares = torch.cat([(state.predict(some_x) - some_y).square() for some_x, some_y in parts], dim=-1)
+            loss_before: Tensor = squares.mean(-1)
             p = {name: value.numpy(force=True).astype(np.float64) for name, value in state.parameters.items()}
             inputs, outputs = (values.numpy(force=True).astype(np.float64) for values in (x, y))
-            for r, phi in enumerate(features(p, inputs)):
-                v, c = ridge(phi[:, :-1], outputs, state.ridge)
+            for r in range(state.replicas):
+                problem = OutputProblem.of({name: value[[r]] for name, value in p.items()}, inputs, outputs)
+                v, c = problem.ridge(state.ridge)
                 state.parameters["output_weight"][r] = torch.from_numpy(v).to(y)
                 state.parameters["output_bias"][r] = float(c)
         return loss_before

@@ -328,18 +328,18 @@ class RegressionModule(L.LightningModule):
         """Make the updates of a segment and return the sum of the replicas' last batch losses."""
         assert self.engine is not None
         optimizer = self._optimizer()
-        rates = self._learning_rates(len(segment))
-        rates_after = [group["lr"] for group in optimizer.param_groups]
         x, y = self.training_points(segment.dataset)
         state = self.model_state()
         for piece in segment.pieces(self.engine.by_replica):
-            piece_rates = rates[piece.start - segment.start : piece.stop - segment.start]
+            # of one piece, since a segment may be too long for a list of its rates
+            rates = self._learning_rates(len(piece))
+            rates_after = [group["lr"] for group in optimizer.param_groups]
             started = time.perf_counter()
-            self.batch_loss.copy_(self.engine.run(state, optimizer, piece, piece_rates, x, y))
+            self.batch_loss.copy_(self.engine.run(state, optimizer, piece, rates, x, y))
             self.engine_seconds += time.perf_counter() - started
+            for group, rate in zip(optimizer.param_groups, rates_after, strict=True):
+                group["lr"] = rate
             self.progress_callback(piece.stop)
-        for group, rate in zip(optimizer.param_groups, rates_after, strict=True):
-            group["lr"] = rate
         values = self.parameters() if self._modules else self._parameters.values()
         if any(value is not None and value.grad is not None for value in values):
             optimizer.zero_grad(set_to_none=True)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from reluviz.core import theory
-from reluviz.core.functions import features
 from reluviz.core.models import MODELS, Array, Parameters
+from reluviz.core.theory.output_problem import OutputProblem
 from reluviz.data.dataset import Dataset
 
 MAX_TANGENT_ENTRIES = 2**22
@@ -69,9 +69,13 @@ def largest_stable_step(
         return None
     p = module.parameter_copies()
     if module.trained == ("output_weight", "output_bias"):
-        limits = theory.relu.largest_stable_step_output(features(p, x), momentum)
+        problems = (
+            OutputProblem.of({name: value[[r]] for name, value in p.items()}, x, points.y)
+            for r in range(len(p["bias"]))
+        )
+        limits = [theory.relu.largest_stable_step_output(one.phi, momentum, one.samples) for one in problems]
         formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
-        return float(limits.min()), f"{formula} of the hidden features"
+        return float(np.min(limits)), f"{formula} of the hidden features"
     parameters = 3 * p["input_slope"].shape[1]
     if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None

@@ -5,12 +5,12 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.functions import features
 from reluviz.core.models import MODELS
 from reluviz.core.run_facts import OutputLayer, RunFacts, SettingNames, neighbour_noise
 from reluviz.core.snapshot import ParameterArrays, Snapshots
 from reluviz.core.theory import linear
 from reluviz.core.theory.baselines import ReferenceValues
+from reluviz.core.theory.output_problem import OutputProblem
 from reluviz.core.verdicts import MAX_THEORY_REPLICAS
 from reluviz.data.datamodule import SegmentData
 from reluviz.models.module import RegressionModule
@@ -55,7 +55,9 @@ def run_facts(
     def output_layer(r: int) -> OutputLayer:
         p = {name: value[0, r : r + 1] for name, value in last.parameters.items()}
         theta = np.append(p["output_weight"][0], p["output_bias"])
-        return OutputLayer(features(p, points.x)[0], points.y, theta, float(settings["lr"]))
+        problem = OutputProblem.of(p, points.x, points.y)
+        variance = float(np.var(points.y))
+        return OutputLayer(problem.phi, problem.y, problem.samples, variance, theta, float(settings["lr"]))
 
     @functools.cache
     def stable_step() -> float | None:

@@ -14,6 +14,7 @@ from reluviz.data.schedules import Schedule
 from reluviz.errors import UserError
 from reluviz.models.automatic_step import STEP_FRACTION, automatic_step
 from reluviz.training.instantiate import build
+from reluviz.training.memory import check_memory
 from reluviz.training.validation import check, plain, seeds_of
 
 SCALED_NOTE = "trains with x scaled to [0, 1] and y to mean 0 and deviation 1"
@@ -71,10 +72,12 @@ def plan_run(cfg: DictConfig, step_given: bool = True) -> Plan:
     settings: dict[str, Any] = plain(cfg)
     settings.setdefault("scheduler", None)
     settings["callbacks"] = _callbacks(settings["callbacks"])
+    check_memory(settings)
     dataset = build(settings["data"], "data")
     sampler = build(settings["sampler"], "sampler")
     snapshots = build(settings["snapshots"], "snapshots")
     checked_batch(sampler, len(dataset.x))
+    check_memory(settings, len(dataset.x))
     node = settings["model"]
     if "train" in node and "positions" in node and node["elbows"] != "given" and node["positions"] is not None:
         raise UserError(f"model.positions={node['positions']}: goes with model.elbows=given, not {node['elbows']}")

@@ -26,6 +26,7 @@ from reluviz.models.module import RegressionModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
 from reluviz.training.instantiate import build, find_target
 from reluviz.training.lightning_startup import quiet, without_gc
+from reluviz.training.memory import check_memory
 from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
 
 RESERVED_TRAINER_ARGUMENTS = (
@@ -103,6 +104,8 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     check_points(module.model, dataset)
     _check_finite(module, dataset, settings["trainer"].get("precision"), resumed)
     engine = choose(module.engine_name, module.requirements(data.sampler)).name
+    # once more, since `engine=auto` may mean PyTorch itself
+    check_memory({**settings, "engine": engine}, len(dataset.x))
     # built only to raise errors early: the trainer later has the module build its own
     optimizer = build_optimizer(
         settings["optimizer"], {name: getattr(module, name) for name in module.trained}, len(module.seeds)

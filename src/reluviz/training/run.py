@@ -28,19 +28,21 @@ MIN_ACTIVATIONS_FOR_THREADS = 2**20
 fifty times the time of the work waiting for each other."""
 
 
-def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None) -> Outcome:
+def train(prepared: Prepared, folder: Path, checkpoint: Path | None = None, started: float | None = None) -> Outcome:
     """Train a prepared run in its folder, from the start or from a checkpoint.
 
     Args:
         prepared: the run.
         folder: the run's folder, which exists.
         checkpoint: the checkpoint to resume from; None to start anew.
+        started: the time, as `time.perf_counter` counts, from which the results' `seconds.total` is measured: when the
+            command started; now by default, as for the jobs of a sweep.
 
     Raises:
         UserError: if another process is writing into the folder, or if the folder or something that the run wrote
             there is removed or replaced meanwhile.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     threads = torch.get_num_threads()
     points = len(prepared.module.seeds) * prepared.data.sampler.batch(len(prepared.dataset.x))
     activations = points * getattr(prepared.module, "width", 1)
@@ -100,6 +102,8 @@ def _train(prepared: Prepared, folder: Path, checkpoint: Path | None, started: f
         # run needs the mark too, since TensorBoard takes the first such mark for the start of the run
         logger = build(node, "logger", folder=str(folder), purge_step=updates)
     left = len(data.remaining(updates))
+    # the settings of the command line are checked, and this run sets the number of steps itself
+    data.says_limits = False
     if not left:
         callbacks.append(RecordEnd(snapshot_logger))
     with quiet():

@@ -25,7 +25,7 @@ from reluviz.record.writer import RunWriter
 from reluviz.training import helper_processes
 from reluviz.training.loss_history import LossHistory
 from reluviz.training.other_loggers import OtherLoggers, Pictures
-from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, Worker
+from reluviz.training.snapshot_worker import PictureData, SnapshotOptions, Worker, result_bytes
 from reluviz.training.vote_history import VoteHistory
 
 T = TypeVar("T")
@@ -34,8 +34,10 @@ SNAPSHOTS_TOGETHER = 8
 """How many pending snapshots are computed together, unless the first would wait for too long."""
 MAX_DELAY_SECONDS = 0.2
 """The longest time that a snapshot waits for the next ones, if they come at a steady pace."""
-MAX_PENDING_PARAMETERS = 2**22
-"""The most parameters that pending snapshots may hold: 32 MB."""
+MAX_PENDING_BYTES = 2**24
+"""The most memory that snapshots take before their computation begins: 16 MB. As much again may be computed."""
+MAX_RESULT_BYTES = 2**23
+"""About the most memory that results take before they are recorded: 8 MB."""
 MAX_PENDING_PICTURES = 50
 """The most snapshots that may wait for their pictures."""
 
@@ -87,6 +89,7 @@ class SnapshotQueue:
         self._max_y = float(np.abs(points.y).max())
         self._loss_bound: Array | None = None
         self._pending: list[tuple[RawSnapshot, bool]] = []
+        self._pending_bytes = 0
         self._oldest_added = self._last_added = -np.inf
         self._computing_thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._computation: Future[None] | None = None
@@ -128,15 +131,14 @@ class SnapshotQueue:
         bound = options.dataset.scaling.trained_loss(self._loss_bound)
         known_not_diverged = raw.cannot_have_diverged(options.model, self._largest_input, self._max_y, bound)
         self._pending.append((raw, known_not_diverged))
+        self._pending_bytes += raw.nbytes
         # the next snapshot is expected after the same time as this one
         next_expected = now + (now - self._last_added)
         self._last_added = now
-        parameters = sum(value.size for value in raw.parameters.values())
-        if len(self._pending) * parameters > MAX_PENDING_PARAMETERS:
-            self.compute_pending()
-        elif self._is_idle() and (
-            len(self._pending) >= SNAPSHOTS_TOGETHER or next_expected - self._oldest_added > MAX_DELAY_SECONDS
-        ):
+        waits_long = next_expected - self._oldest_added > MAX_DELAY_SECONDS
+        enough = len(self._pending) >= SNAPSHOTS_TOGETHER or waits_long
+        # beyond the bound the training waits until the snapshots before these are recorded
+        if self._pending_bytes > MAX_PENDING_BYTES or (self._is_idle() and enough):
             self._start_computation()
         if self.other_loggers is not None:
             self.other_loggers.pass_on()
@@ -207,10 +209,16 @@ class SnapshotQueue:
         if self._computation is not None:
             # raises the error of the last computation, if it failed
             self._computation.result()
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
         self._computation = self._submit(self._computing_thread, self._compute, pending)
 
     def _compute(self, pending: Sequence[tuple[RawSnapshot, bool]]) -> None:
+        """Compute and record snapshots, as many at a time as `MAX_RESULT_BYTES` allows."""
+        together = max(1, MAX_RESULT_BYTES // result_bytes(self.options, pending[0][0]))
+        for first in range(0, len(pending), together):
+            self._compute_together(pending[first : first + together])
+
+    def _compute_together(self, pending: Sequence[tuple[RawSnapshot, bool]]) -> None:
         assert self._worker is not None
         assert self._loss_bound is not None
         worker = self._worker.result()

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from reluviz.core.models import Array
 from reluviz.core.models.relu import MODEL as RELU
-from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, RawSnapshot, Snapshots, compute_snapshots, recorded_samples
+from reluviz.core.snapshot import (
+    MAX_RECORDED_SAMPLES,
+    MAX_SHOWN_REPLICAS,
+    RawSnapshot,
+    Snapshots,
+    compute_snapshots,
+    recorded_samples,
+)
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.record import tags
@@ -25,6 +32,9 @@ from reluviz.record.snapshot_events import SnapshotEvents
 
 if TYPE_CHECKING:
     from reluviz.plots import FitPicture, VotesPicture
+
+SCALAR_BYTES = 2**14
+"""About what the scalars and histograms of a snapshot take in its event."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,20 @@ class SnapshotOptions:
     picture_updates: frozenset[int]
     contributions: bool
     optimum: float | None
+
+
+def result_bytes(options: SnapshotOptions, raw: RawSnapshot) -> int:
+    """Return about how many bytes the results of a snapshot take: its event, and what pictures and histories need.
+
+    Args:
+        options: what is computed.
+        raw: the snapshot.
+    """
+    recorded = min(len(options.dataset.x), MAX_RECORDED_SAMPLES)
+    shown = min(len(raw.loss_batch), MAX_SHOWN_REPLICAS)
+    parameters = sum(value[0].size for value in raw.parameters.values()) if options.contributions else 0
+    # in float32: residual, norm and share, contributions, and the norms of the first replica
+    return SCALAR_BYTES + 2 * raw.nbytes + (12 + 4 * parameters) * recorded * shown + 4 * recorded
 
 
 @dataclass(frozen=True)
@@ -175,35 +199,33 @@ class SnapshotWorker:
         self, raw: Sequence[RawSnapshot], known_not_diverged: Sequence[bool], loss_bound: Array
     ) -> WorkerResult:
         options = self.options
-        batches = list(
-            compute_snapshots(
-                options.model,
-                raw,
-                options.trained,
-                options.dataset,
-                MAX_SHOWN_REPLICAS,
-                load_compiled_votes,
-                options.dtype,
-            )
+        # one after another, since a computed snapshot takes a hundred times the memory of its results
+        batches = compute_snapshots(
+            options.model, raw, options.trained, options.dataset, MAX_SHOWN_REPLICAS, load_compiled_votes, options.dtype
         )
         events: list[bytes] = []
         not_diverged = np.ones((len(raw), len(loss_bound)), np.bool_)
         picture_data: list[PictureData] = []
+        norms, losses, counts = [], [], []
         stop = 0
         for snapshots in batches:
             batch = slice(stop, stop + len(snapshots))
             stop = batch.stop
             if not all(known_not_diverged[batch]):
                 not_diverged[batch] = snapshots.not_diverged(loss_bound)
-            picture_data += [PictureData.of(snapshots, s) for s in self._with_pictures(snapshots, not_diverged[batch])]
+            with_pictures = self._with_pictures(snapshots, not_diverged[batch])
+            picture_data += [PictureData.of(snapshots, s) for s in with_pictures]
             if options.events:
                 with_contributions = [data.update for data in picture_data] if options.contributions else ()
                 events += self._events.events(snapshots, options.histograms, with_contributions, options.optimum)
-        norms = np.concatenate([snapshots.votes.norm[:, 0] for snapshots in batches]).astype(np.float32)
-        loss_train = np.concatenate([snapshots.loss_train for snapshots in batches])
-        counts = [snapshots.units.counts for snapshots in batches if snapshots.units is not None]
+            norms.append(snapshots.votes.norm[:, 0].astype(np.float32))
+            losses.append(snapshots.loss_train)
+            if snapshots.units is not None:
+                counts.append(snapshots.units.counts)
         unit_counts = np.concatenate(counts) if counts else None
-        return WorkerResult(events, norms, loss_train, unit_counts, not_diverged, picture_data)
+        return WorkerResult(
+            events, np.concatenate(norms), np.concatenate(losses), unit_counts, not_diverged, picture_data
+        )
 
     def _with_pictures(self, snapshots: Snapshots, not_diverged: NDArray[np.bool_]) -> list[int]:
         """Return the indices of the snapshots that get pictures: the chosen updates, and the first that diverged."""

@@ -41,7 +41,8 @@ class VoteHistory:
         self.last = update
         if self.seen % self.stride == 0:
             self.updates.append(update)
-            self.norms.append(norms)
+            # a copy, since a row of a larger array would keep all of it
+            self.norms.append(norms.copy())
             if len(self.updates) > MAX_SNAPSHOTS:
                 self.updates, self.norms, self.stride = self.updates[::2], self.norms[::2], 2 * self.stride
         self.seen += 1

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reluviz.core.functions import features, mean_squared_error
+from reluviz.core.functions import mean_squared_error
 from reluviz.core.models import MODELS, Array, Parameters
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.core.theory import linear, relu
+from reluviz.core.theory.output_problem import OutputProblem
 from reluviz.data.dataset import Dataset
 
 
@@ -84,17 +85,19 @@ def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge
         optimum_losses = _losses(model, {"theta": optimum}, dataset)
     shown = {name: value[:MAX_SHOWN_REPLICAS] for name, value in parameters.items()}
     if record.has_units and all(np.isfinite(value).all() for value in shown.values()):
-        phi = features(shown, points.x)
-        solved = [relu.least_squares(phi_r, points.y) for phi_r in phi]
+        problems = [
+            OutputProblem.of({name: value[[r]] for name, value in shown.items()}, points.x, points.y)
+            for r in range(len(shown["bias"]))
+        ]
+        solved = [problem.least_squares() for problem in problems]
         solutions = np.stack([fit.solution for fit in solved])
         least_squares = LeastSquaresReference(
             _losses(model, shown | {"output_weight": solutions[:, :-1], "output_bias": solutions[:, -1]}, dataset),
             [int(fit.rank) for fit in solved],
-            relu.effective_condition_number(phi),
+            np.array([problem.condition_number() for problem in problems]),
         )
         if ridge is not None:
-            pairs = [relu.ridge(phi_r[:, :-1], points.y, ridge) for phi_r in phi]
-            v, c = (np.stack(part) for part in zip(*pairs, strict=True))
+            v, c = (np.stack(part) for part in zip(*(problem.ridge(ridge) for problem in problems), strict=True))
             ridge_losses = _losses(model, shown | {"output_weight": v, "output_bias": c}, dataset)
     noise, noise_train, noise_test = dataset.noise, None, None
     if noise is not None:

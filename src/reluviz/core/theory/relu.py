@@ -29,14 +29,19 @@ class LeastSquares:
     rank: NDArray[np.int64]
 
 
-def least_squares(phi: Array, y: Array) -> LeastSquares:
+def least_squares(phi: Array, y: Array, samples: int | None = None) -> LeastSquares:
     """Return theta = Phi^+ y, the minimiser of |Phi theta - y|^2 with the smallest norm, and the rank of Phi.
 
     Singular values up to max(N, F) eps sigma_max count as 0 (G. H. Golub, C. F. Van Loan, Matrix
     Computations, section 5.5). If Phi is badly conditioned, the norm of the solution can be very large.
+
+    Args:
+        phi: features, or the rows that stand for them; see `output_problem`.
+        y: targets, or what stands for them.
+        samples: N, if it is not the number of rows of phi; so in the other functions of this module.
     """
     left, s, right = np.linalg.svd(phi, full_matrices=False)
-    kept = s > _tolerance(phi, s)
+    kept = s > _tolerance(phi, s, samples)
     inverse = np.divide(1.0, s, out=np.zeros_like(s), where=kept)
     return LeastSquares(_combine(right, inverse * _project(left, y)), kept.sum(-1))
 
@@ -60,15 +65,19 @@ def ridge(phi_hidden: Array, y: Array, lam: float) -> tuple[Array, Array]:
     if lam < 0:
         raise ValueError(f"lambda must not be negative, not {lam}")
     centre, level = phi_hidden.mean(-2), y.mean(-1)
-    centred = phi_hidden - np.expand_dims(centre, -2)
-    left, s, right = np.linalg.svd(centred, full_matrices=False)
-    kept = s > _tolerance(centred, s)
-    shrink = np.divide(s, np.square(s) + lam, out=np.zeros_like(s), where=kept)
-    v = _combine(right, shrink * _project(left, y - np.expand_dims(level, -1)))
+    v = penalized(phi_hidden - np.expand_dims(centre, -2), y - np.expand_dims(level, -1), lam)
     return v, level - (v * centre).sum(-1)
 
 
-def effective_condition_number(phi: Array) -> Array:
+def penalized(centred: Array, y: Array, lam: float, samples: int | None = None) -> Array:
+    """Return v = V s / (s^2 + lambda) U^T y for centred features U s V^T and centred y; see `ridge`, [R, W]."""
+    left, s, right = np.linalg.svd(centred, full_matrices=False)
+    kept = s > _tolerance(centred, s, samples)
+    shrink = np.divide(s, np.square(s) + lam, out=np.zeros_like(s), where=kept)
+    return _combine(right, shrink * _project(left, y))
+
+
+def effective_condition_number(phi: Array, samples: int | None = None) -> Array:
     """Return sigma_max / sigma_min over the singular values above the rank tolerance of `least_squares`, [R].
 
     The speed of gradient descent on the output layer depends on the Hessian (2/N) Phi^T Phi. Its condition number is
@@ -77,7 +86,7 @@ def effective_condition_number(phi: Array) -> Array:
     that of the Hessian already ranges from 4e3 to 2e10, because two elbows close together suffice to make it large.
     """
     s = np.linalg.svd(phi, compute_uv=False).astype(np.float64, copy=False)
-    found: Array = s[..., 0] / np.where(s > _tolerance(phi, s), s, np.inf).min(-1)
+    found: Array = s[..., 0] / np.where(s > _tolerance(phi, s, samples), s, np.inf).min(-1)
     return found
 
 
@@ -153,7 +162,7 @@ def output_trajectory(phi: Array, y: Array, theta0: Array, lr: float, updates: S
     return found
 
 
-def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: float) -> float:
+def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: float, samples: int | None = None) -> float:
     """Return after how many updates of gradient descent on the output layer L - L_min <= excess.
 
     With a_j = u_j . (y - Phi theta) and rho_j as in `output_trajectory`,
@@ -169,17 +178,19 @@ def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: floa
         theta: output weights and bias now, [F].
         lr: eta.
         excess: the largest difference of the losses, above 0.
+        samples: see `least_squares`.
 
     Returns:
         the number, rounded up; 0 if the difference is smaller already, infinity if it is never reached.
     """
+    samples = samples or len(y)
     left, s, _ = np.linalg.svd(phi, full_matrices=False)
-    kept = s > _tolerance(phi, s)
+    kept = s > _tolerance(phi, s, samples)
     a = _project(left, y - phi @ theta)[kept]
-    share = a * a / len(y)
+    share = a * a / samples
     with np.errstate(divide="ignore"):
         # log1p keeps the digits of slow modes, whose rho is close to 1
-        step = 2 * lr / len(y) * np.square(s[kept])
+        step = 2 * lr / samples * np.square(s[kept])
         decay = np.where(step < 0.5, np.log1p(-np.minimum(step, 0.5)), np.log(np.abs(1 - step)))
 
     def left_after(updates: float) -> float:
@@ -203,14 +214,14 @@ def updates_to_reach(phi: Array, y: Array, theta: Array, lr: float, excess: floa
     return float(high)
 
 
-def largest_stable_step_output(phi: Array, momentum: float = 0.0) -> Array:
+def largest_stable_step_output(phi: Array, momentum: float = 0.0, samples: int | None = None) -> Array:
     """Return eta = (1 + mu) N / sigma_max(Phi)^2, beyond which gradient descent on the output layer diverges, [R].
 
     Heavy-ball momentum mu as in `linear.largest_stable_step`.
     """
     s = np.linalg.svd(phi, compute_uv=False).astype(np.float64, copy=False)
     with np.errstate(divide="ignore"):
-        found: Array = (1 + momentum) * phi.shape[-2] / np.square(s[..., 0])
+        found: Array = (1 + momentum) * (samples or phi.shape[-2]) / np.square(s[..., 0])
         return found
 
 
@@ -298,9 +309,9 @@ def _jacobian(features: Mapping[str, Array]) -> Array:
     return np.concatenate([value.reshape(*value.shape[:2], -1) for value in features.values()], axis=-1)
 
 
-def _tolerance(phi: Array, s: Array) -> Array:
+def _tolerance(phi: Array, s: Array, samples: int | None = None) -> Array:
     """Return the largest singular value that counts as 0."""
-    found: Array = max(phi.shape[-2:]) * float(np.finfo(phi.dtype).eps) * s[..., :1]
+    found: Array = max(samples or 0, *phi.shape[-2:]) * float(np.finfo(phi.dtype).eps) * s[..., :1]
     return found
 
 

@@ -27,6 +27,7 @@ from reluviz.core.theory.baselines import ReferenceValues, reference_values
 from reluviz.core.verdicts import MAX_THEORY_REPLICAS, find
 from reluviz.data.datamodule import SegmentData
 from reluviz.data.dataset import Dataset
+from reluviz.data.schedules import UpdatesFrom
 from reluviz.errors import Diverged, UserError
 from reluviz.folder_lock import locked
 from reluviz.models.module import RegressionModule
@@ -188,11 +189,11 @@ class SnapshotLogger(L.Callback):
         # a module that has been trained before may start another run, or continue the run of this folder
         continues = done > 0 and logger is not None and reader.is_run(Path(logger.log_dir))
         if not continues:
-            candidates = [done, *(update for update in candidates if update > done)]
+            candidates = UpdatesFrom(done, candidates)
         picture_updates: set[int] = set()
         if self.pictures and (self._writer is not None or (other_loggers is not None and other_loggers.take_pictures)):
             places = np.linspace(0, len(candidates) - 1, min(self.pictures, len(candidates))).round().astype(int)
-            picture_updates = {candidates[i] for i in places}
+            picture_updates = {candidates[i] for i in places.tolist()}
         settings = flatten_settings(dict(module.hparams)) if self.settings is None else self.settings
         self._run_settings = settings
         if self._writer is not None and not continues:
