@@ -180,7 +180,7 @@ def test_the_folder_of_checkpoints_is_named_once_beside_the_callback_of_that_nam
         # aggregate.py replaces a folder as a whole
         ("os.replace", {"reluviz/files.py": 1, "reluviz/analysis/report/aggregate.py": 2}),
         ("os.rename", {}),
-        ("os.walk", {"reluviz/files.py": 1}),
+        ("os.walk", {"reluviz/files.py": 2}),
     ],
 )
 def test_only_files_py_renames_files_and_walks_folders(call: str, wanted: dict[str, int]) -> None:

@@ -289,9 +289,9 @@ def test_report_describes_the_last_sweep(capfd: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.usefixtures("in_trained")
 def test_train_resumes_the_last_run_and_the_last_sweep(capfd: pytest.CaptureFixture[str]) -> None:
-    assert reluviz("train", "ckpt_path=last") == 2
     folder = str(Path("logs/relu/a"))
-    assert capfd.readouterr().err.startswith(f"reluviz: ckpt_path={folder}: has made its 20 updates")
+    assert reluviz("train", "ckpt_path=last", "updates=1") == 2
+    assert capfd.readouterr().err.startswith(f"reluviz: ckpt_path={folder}: has made 20 updates")
     assert reluviz("train", "ckpt_path=last", "updates=40") == 0
     assert re.search(rf"^folder +{re.escape(folder)}$", capfd.readouterr().out, re.M)
     assert load_run("last").updates[-1] == 40

@@ -401,7 +401,7 @@ def test_a_prolonged_run_ends_with_the_results_of_a_longer_run(home: Path, name:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ckpt_path=relu"], "has made its 300 updates; a larger number prolongs it, as in updates=600"),
+        (["ckpt_path=relu", "updates=299"], "has made 300 updates; a larger number prolongs it, as in updates=600"),
         (["ckpt_path=killed", "optimizer.lr=0.5"], "optimizer.lr=0.5: the run in killed has 0.01; only updates can"),
         (["ckpt_path=killed", "model=linear"], "model=linear: the run in killed has relu; only updates can"),
     ],

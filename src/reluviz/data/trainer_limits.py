@@ -7,7 +7,7 @@ from reluviz.console import say_once
 from reluviz.errors import UserError
 
 LENGTH = "updates sets the length of a run"
-NO_VALIDATION = "there is no validation; loss/test is recorded at every snapshot"
+NO_VALIDATION = "there is no validation; the test error is recorded at every snapshot"
 UNSUPPORTED = {
     "accumulate_grad_batches": "an update has the gradient of one minibatch; sampler.batch_size sets its size",
     "barebones": "a run is recorded by a logger and callbacks; callbacks=minimal records the least",
