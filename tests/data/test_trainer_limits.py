@@ -81,7 +81,7 @@ def test_a_run_whose_updates_are_made_says_so(capsys):
 @pytest.mark.parametrize("arguments", [{"val_check_interval": 2}, {"check_val_every_n_epoch": 2}])
 def test_a_line_says_that_there_is_no_validation(arguments, capsys):
     fit(ReLUModule(width=3), **arguments)
-    line = "Trainer: there is no validation; loss/test is recorded at every snapshot, so val_check_interval"
+    line = "Trainer: there is no validation; the test error is recorded at every snapshot, so val_check_interval"
     assert line in capsys.readouterr().err
 
 
