@@ -23,7 +23,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, NoReturn
@@ -426,21 +426,20 @@ class Verb:
 VERBS = ("train", "train ckpt_path=", "train -m", "train -m sweep.resume=", "export", "report")
 
 
-@contextlib.contextmanager
-def packages_imported() -> Iterator[None]:
-    """Import everything that training needs, so that a child process trains at once."""
+def prepare_children() -> None:
+    """Import all packages, and load fonts and compiled code by short runs, so that a child process trains at once."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    import reluviz.analysis.export.output_files
-    import reluviz.analysis.report.page
-    import reluviz.cli.resume
-    import reluviz.cli.sweep.sweep
-    import reluviz.cli.terminal
-    import reluviz.cli.train
-    import reluviz.plots
-    import reluviz.training.prepare
-    import reluviz.training.run  # noqa: F401
+    from reluviz import __main__
+    from reluviz.training import helper_processes
 
-    yield
+    processors, helper_processes.processors = helper_processes.processors, lambda: 1
+    argv = sys.argv
+    with TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for number, arguments in enumerate(MODELS.values()):
+            sys.argv = ["reluviz", "train", *arguments, f"hydra.run.dir={folder}/{number}"]
+            with contextlib.redirect_stdout(nowhere):
+                __main__.main()
+    sys.argv, helper_processes.processors = argv, processors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -454,7 +453,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="keep the folders of runs that differ below this folder")
     options = parser.parse_args(argv)
     failed = 0
-    with TemporaryDirectory() as temporary, packages_imported():
+    prepare_children()
+    with TemporaryDirectory() as temporary:
         base = options.keep or Path(temporary)
         base.mkdir(parents=True, exist_ok=True)
         print("| model | kills at random | at writes | of helpers | signals | not completed | unequal |")
