@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and CONTRIBUTING.md name files and definitions that exist."""
+"""ARCHITECTURE.md, CONTRIBUTING.md and SECURITY.md name files, definitions and tests that exist."""
 
 import re
 from pathlib import Path
@@ -34,3 +34,14 @@ def test_every_definition_that_is_named_stands_in_the_source(page: str) -> None:
 def test_the_rooms_are_those_of_the_package() -> None:
     table = re.findall(r"^\| `(\w+)/` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.M)
     assert sorted(table) == sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] != "_")
+
+
+def test_every_test_and_program_that_security_names_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    files = re.findall(r"(?:tests|benchmarks)/[\w/]+\.py", text)
+    assert len(files) > 10
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = re.findall(r"`(test_\w+)`", text)
+    assert len(tests) >= 3
+    assert [name for name in tests if f"def {name}(" not in source] == []
