@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -465,3 +466,14 @@ def contents(folder: Path) -> dict[str, bytes | str]:
         else:
             found[name] = path.read_bytes() if path.is_file() else f"mode {path.lstat().st_mode}"
     return found
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has taken so far, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)

@@ -5,7 +5,6 @@ RELUVIZ_FUZZ_SEED chooses other ones.
 
 import os
 import random
-import resource
 import shutil
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import contents, damage_checkpoint, damage_run
+from damage import contents, damage_checkpoint, damage_run, peak_memory
 
 from reluviz.__main__ import main
 from reluviz.analysis import load_run
@@ -67,10 +66,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Any:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     yield
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert unit * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < MOST_MEMORY
+    assert peak_memory() - before < MOST_MEMORY
 
 
 def test_damaged_checkpoints_are_refused_or_go_on(
