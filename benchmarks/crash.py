@@ -23,7 +23,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, NoReturn
@@ -426,7 +426,7 @@ class Verb:
 VERBS = ("train", "train ckpt_path=", "train -m", "train -m sweep.resume=", "export", "report")
 
 
-def prepare_children() -> None:
+def prepare_children(models: Sequence[str]) -> None:
     """Import all packages, and load fonts and compiled code by short runs, so that a child process trains at once."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from reluviz import __main__
@@ -435,7 +435,7 @@ def prepare_children() -> None:
     processors, helper_processes.processors = helper_processes.processors, lambda: 1
     argv = sys.argv
     with TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
-        for number, arguments in enumerate(MODELS.values()):
+        for number, arguments in enumerate(MODELS[name] for name in models):
             sys.argv = ["reluviz", "train", *arguments, f"hydra.run.dir={folder}/{number}"]
             with contextlib.redirect_stdout(nowhere):
                 __main__.main()
@@ -453,13 +453,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="keep the folders of runs that differ below this folder")
     options = parser.parse_args(argv)
     failed = 0
-    prepare_children()
+    models = [] if options.model == ["none"] else options.model or list(MODELS)
+    prepare_children(models or ["linear"])
     with TemporaryDirectory() as temporary:
         base = options.keep or Path(temporary)
         base.mkdir(parents=True, exist_ok=True)
         print("| model | kills at random | at writes | of helpers | signals | not completed | unequal |")
         print("|---|--:|--:|--:|--:|--:|--:|")
-        for name in [] if options.model == ["none"] else options.model or MODELS:
+        for name in models:
             folder = base / name.replace(", ", "-").replace(" ", "-")
             folder.mkdir(parents=True, exist_ok=True)
             model = Model(name, folder, options.seed)

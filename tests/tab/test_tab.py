@@ -254,8 +254,8 @@ def test_runs_are_compared_with_one_slider(open_tab: Any, written: Any) -> None:
     assert (found["selected"], found["focus"]) == (["a", "deep/b"], "a")
     frame.get_by_label("Filter runs").press("Escape")
     frame.get_by_role("button", name="deep/b", exact=True).click()
-    found = current_state(frame)
-    assert found["focus"] == "deep/b"
+    # its data may still be on the way
+    found = wait_for_state(frame, "s => s.focus === 'deep/b' && s.elbows")
     assert_shows(found, parameters(written[1]["deep/b"][5, 0]))
     frame.get_by_role("button", name="side by side").click()
     page.wait_for_function("location.hash.includes('mode=side')")
