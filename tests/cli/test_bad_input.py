@@ -273,7 +273,10 @@ CASES: dict[str, tuple[str, ...]] = {
     "limited_batches": ("+trainer.limit_train_batches=2", "trainer.limit_train_batches=2: it would count the segments"),
     "overfitting": ("+trainer.overfit_batches=1", "trainer.overfit_batches=1: it would count the segments"),
     "fast_dev_run": ("+trainer.fast_dev_run=true", "trainer.fast_dev_run=True: it would record nothing; updates sets"),
-    "validation": ("+trainer.val_check_interval=2", "trainer.val_check_interval=2: there is no validation; the test error"),
+    "validation": (
+        "+trainer.val_check_interval=2",
+        "trainer.val_check_interval=2: there is no validation; the test error",
+    ),
     "bare": ("+trainer.barebones=true", "trainer.barebones=True: a run is recorded by a logger"),
     # numbers whose powers leave floating point
     "tiny_points": ("data=file data.path=IN/tiny.csv", "the largest x is 3e-310, below 1e-60;", "use other units"),

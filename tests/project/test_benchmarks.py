@@ -219,8 +219,8 @@ def test_the_parts_of_a_snapshot_add_up_to_its_time(outputs):
     assert int(calls["parameters copied"]) in (snapshots, snapshots + 1)
     assert {calls[part] for part in ("picture fit", "picture votes")} == {"10"}
     assert (calls["picture votes/history"], calls["pictures encoded"]) == ("1", "21")
-    # one call computes several snapshots
-    assert int(calls["the rest of it"]) < 32
+    # one call computes several snapshots; how many depends on how busy the machine is
+    assert int(calls["the rest of it"]) < snapshots
 
 
 @pytest.mark.long

@@ -1,7 +1,6 @@
 """Killed runs are completed and equal undisturbed ones, and two processes share no folder: a small `crash.py`."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,33 +10,35 @@ import pytest
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "crash.py"
 
 
-def crash(*options: str) -> list[list[str]]:
-    """Run the benchmark, which must find nothing wrong, and return the cells of its tables' rows."""
+MODELS = ("constant", "relu", "relu, 3 replicas, exact")
+VERBS = ("train", "train ckpt_path=", "train -m", "train -m sweep.resume=", "export", "report")
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[int]]:
+    """The numbers in the tables of the benchmark, which must find nothing wrong."""
+    options = ["--kills", "3", "--stride", "61", "--pairs", "2", "--seed", "1"]
+    options += [word for model in MODELS for word in ("--model", model)]
     done = subprocess.run([sys.executable, PROGRAM, *options], capture_output=True, text=True, timeout=280)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
-    return [row for row in rows if len(row) > 1 and re.fullmatch(r"\d+", row[1])]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    return {row[0]: [int(cell) for cell in row[1:]] for row in cells if len(row) > 1 and row[1].isdecimal()}
 
 
 @pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="forks, and sends the signals of POSIX")
-@pytest.mark.parametrize("model", ["constant", "relu", "relu, 3 replicas, exact"])
-def test_a_killed_run_is_completed_and_equals_an_undisturbed_one(model: str) -> None:
-    ((name, _, at_writes, _, _, incomplete, unequal),) = crash(
-        "--model", model, "--kills", "4", "--stride", "61", "--pairs", "0", "--seed", "1"
-    )
-    assert name == model
-    assert int(at_writes) >= 4
-    assert (incomplete, unequal) == ("0", "0")
+@pytest.mark.parametrize("model", MODELS)
+def test_a_killed_run_is_completed_and_equals_an_undisturbed_one(rows: dict[str, list[int]], model: str) -> None:
+    _, at_writes, _, _, incomplete, unequal = rows[model]
+    assert at_writes >= 4
+    assert (incomplete, unequal) == (0, 0)
 
 
 @pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="forks")
-def test_of_two_processes_in_one_folder_one_is_refused_and_nothing_is_lost() -> None:
-    rows = crash("--model", "none", "--pairs", "2")
-    assert [row[0] for row in rows] == [
-        "train", "train ckpt_path=", "train -m", "train -m sweep.resume=", "export", "report"
-    ]  # fmt: skip
-    for _, pairs, refused, one_after_the_other, lost in rows:
-        assert (int(pairs), int(refused) + int(one_after_the_other), int(lost)) == (2, 2, 0)
-    assert sum(int(row[2]) for row in rows) > 6
+@pytest.mark.parametrize("verb", VERBS)
+def test_of_two_processes_in_one_folder_one_is_refused_and_nothing_is_lost(
+    rows: dict[str, list[int]], verb: str
+) -> None:
+    pairs, refused, one_after_the_other, lost = rows[verb]
+    assert (pairs, refused + one_after_the_other, lost) == (2, 2, 0)
