@@ -19,7 +19,7 @@ from reluviz.tab.static_files import static_files
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 SEED = int(os.environ.get("RELUVIZ_FUZZ_SEED", "0"))
-REQUESTS = {"data_server": 10_000, "python": 1_000}
+REQUESTS = {"data_server": 10_000, "python": 2_000}
 """For each of TensorBoard's readers."""
 ON_DAMAGED_RUNS = 500
 MORE_MEMORY = 150e6
