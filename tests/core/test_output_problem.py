@@ -1,6 +1,5 @@
 """The output layer's least-squares problem of many points, from one pass in bounded memory, is that of all points."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -78,14 +77,10 @@ def test_the_updates_to_reach_and_the_largest_stable_step_are_those_of_all_point
     assert counts[0] > 10
 
 
-def test_the_reference_values_of_a_million_points_take_a_second_of_processor_time_and_little_memory() -> None:
+def test_the_reference_values_of_a_million_points_take_little_memory() -> None:
     data = piecewise_linear(n=10**6)
     p = start(20, 0)
-    started = time.process_time()
-    found = reference_values("relu", p, data, None)
-    # twice what it takes, because the processor may be shared
-    assert time.process_time() - started < 2
-    assert found.least_squares.rank == [21]
+    assert reference_values("relu", p, data, None).least_squares.rank == [21]
     tracemalloc.start()
     problem = OutputProblem.of(p, data.x, data.y)
     assert tracemalloc.get_traced_memory()[1] < 4e6

@@ -118,8 +118,8 @@ class Job:
         resumed = None
         if self.resuming:
             self._keep_defaults(cfg, folder)
-            # The run may have been killed before its first checkpoint or after its last one. It starts again then, from
-            # the same initial weights, and draws the same minibatches.
+            # A run that was killed before its first checkpoint, or whose checkpoint is damaged, starts again from the
+            # same initial weights, and draws the same minibatches.
             with suppress(UserError):
                 resumed = resume.find_run(str(folder), [], cfg)
         if resumed is not None and resumed.checkpoint is not None:

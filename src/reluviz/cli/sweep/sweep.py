@@ -239,10 +239,10 @@ class Sweep:
                 # the same runs would be trained again in folders with other names
                 reason = f"{folder.name} is of a sweep over other keys"
                 raise UserError(f"sweep.resume={self.folder}: {reason}; resume with the same command")
-        if running := list(filter(is_locked, jobs)):
+        if running := {folder.name: who for folder in jobs if (who := refusal(folder)) is not None}:
+            name, who = next(iter(running.items()))
             raise UserError(
-                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {running[0].name}:"
-                f" {refusal(running[0])}"
+                f"sweep.resume={self.folder}: {len(running)} of its jobs are still running, such as {name}: {who}"
             )
 
     def _varying_keys(self, overrides: Sequence[str]) -> set[str]:
