@@ -249,6 +249,7 @@ def test_an_event_file_that_cannot_be_written_ends_the_run_in_one_line(tmp_path,
         events = list(events)
         written.extend(events)
         if len(written) > 40:
+            self.close()
             raise UserError(f"{self.path}: cannot be written to (No space left on device)")
         original(self, events)
 

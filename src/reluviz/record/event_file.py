@@ -5,6 +5,7 @@ A record is the length of its data (8 bytes), a checksum of the length (4 bytes)
 writer and reader compute each checksum in Python, at a few MB a second; this module uses compiled checksums.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -85,6 +86,9 @@ class EventFile:
             self._file.write(b"".join(parts))
             self._file.flush()
         except OSError as error:
+            # closing writes the rest of the records, which fails again
+            with contextlib.suppress(OSError):
+                self.close()
             raise UserError(f"{self.path}: cannot be written to ({error.strerror or error})") from error
 
     def flush(self) -> None:
