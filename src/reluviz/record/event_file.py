@@ -113,8 +113,8 @@ class EventFile:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
 
 def event_files(folder: Path) -> list[Path]:
