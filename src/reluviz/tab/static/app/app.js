@@ -8,7 +8,7 @@ import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, shorten, signed } from "../drawing/format.js";
+import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -24,7 +24,7 @@ import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
 import { report } from "./report.js";
-import { Run } from "./run.js";
+import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
@@ -132,7 +132,7 @@ export class App {
   async #load(name) {
     const blob = (kind) => this.source.blob(name, kind);
     const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
-    const run = new Run(name, data, params, scalars);
+    const run = new RecordedRun(name, data, params, scalars);
     const listed = this.state.listing.find((entry) => entry.run === name);
     run.createdAt = listed?.born;
     run.modifiedAt = listed?.wall;
@@ -384,7 +384,7 @@ export class App {
     const p = now.net;
     return [
       `unit ${k} (${STATUS[now.status[k]]})`,
-      `elbow ${now.run.placeX(elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `elbow ${placeX(now.run, elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
       `bends f by ${signed(slopeJump(p, k))}`,
     ];
   }
@@ -394,7 +394,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${run.placeX(run.x[i])}, y = ${run.placeY(run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
   /**

@@ -11,7 +11,7 @@ export const SPEEDS = [0.25, 0.5, 1, 2, 4];
 export class State {
   constructor() {
     this.listing = [];
-    /** @type {Map<string, import("./run.js").Run>} */
+    /** @type {Map<string, import("../core/run.js").Run>} */
     this.loaded = new Map();
     /** @type {{name: string, slot: number}[]} the slot fixes a run's colour while other runs are added and removed */
     this.selected = [];

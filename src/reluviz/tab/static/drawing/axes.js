@@ -13,7 +13,7 @@ const ELBOW_ROW = 0.07;
 /** The width of the labels at the right of a plot of this width, in CSS pixels. */
 export const labelWidth = (width) => (width > 640 ? 96 : 76);
 
-/** The scale of all plots over x. @param {import("../app/run.js").Run[]} runs */
+/** The scale of all plots over x. @param {import("../core/run.js").Run[]} runs */
 export function xScale(runs) {
   const [low, high] = span(runs.flatMap((run) => run.domain), X_PADDING);
   return linear(low, high);
@@ -22,7 +22,7 @@ export function xScale(runs) {
 /**
  * The y scale of the plots of the function. It depends only on the data and the target, so that it does not move while
  * the network learns.
- * @param {import("../app/run.js").Run[]} runs
+ * @param {import("../core/run.js").Run[]} runs
  */
 export function yScale(runs) {
   const values = runs.flatMap((run) => [...extent(run.y), ...(run.target ? extent(run.target) : [])]);
