@@ -1,5 +1,5 @@
 // Which points a minibatch holds: a twin of data/samplers.py. Every draw is a pure function of (seed, update), or of (seed,
-// epoch), whatever was drawn before.
+// epoch). It does not depend on earlier draws.
 //
 // Legend of shapes: K updates, B batch, N samples.
 
