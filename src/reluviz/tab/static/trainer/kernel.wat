@@ -322,10 +322,14 @@
                 (f64x2.mul (local.get $v) (v128.load (i32.add (local.get $p) (local.get $size))))))
             (br_if $numbers (i32.lt_u (local.tee $p (i32.add (local.get $p) (i32.const 16))) (local.get $q)))))
         (else
-          (local.set $b1t (f64.mul (local.get $b1t) (local.get $beta1)))
-          (local.set $b2t (f64.mul (local.get $b2t) (local.get $beta2)))
-          (local.set $step (f64.div (local.get $rate) (f64.sub (f64.const 1) (local.get $b1t))))
-          (local.set $root (f64.div (f64.const 1) (f64.sqrt (f64.sub (f64.const 1) (local.get $b2t)))))
+          (if (i32.eq (local.get $method) (i32.const 3))
+            (then
+              (local.set $b1t (f64.mul (local.get $b1t) (local.get $beta1)))
+              (local.set $b2t (f64.mul (local.get $b2t) (local.get $beta2)))
+              (if (f64.lt (local.get $b1t) (f64.const 1e-37)) (then (local.set $b1t (f64.const 0))))
+              (if (f64.lt (local.get $b2t) (f64.const 1e-37)) (then (local.set $b2t (f64.const 0))))
+              (local.set $step (f64.div (local.get $rate) (f64.sub (f64.const 1) (local.get $b1t))))
+              (local.set $root (f64.div (f64.const 1) (f64.sqrt (f64.sub (f64.const 1) (local.get $b2t)))))))
           (local.set $x0 (f64x2.splat (local.get $beta1)))
           (local.set $x1 (f64x2.splat (f64.sub (f64.const 1) (local.get $beta1))))
           (local.set $x2 (f64x2.splat (local.get $beta2)))
@@ -334,7 +338,7 @@
             (local.set $h (i32.add (local.get $p) (i32.shl (local.get $size) (i32.const 1))))
             (local.set $t (v128.load (i32.add (local.get $p) (local.get $size))))
             (local.set $b (v128.load (local.get $h)))
-            ;; moments of dead units decay until they are subnormal numbers, which are slow
+            ;; moments of dead units would decay until they are subnormal numbers, which are slow
             (if (i32.eq (local.get $method) (i32.const 3))
               (then
                 (local.set $b
@@ -376,7 +380,9 @@
         (then
           (f64.store (i32.sub (local.get $end) (i32.const 8)) (f64.const 0))
           (f64.store (i32.sub (i32.add (local.get $end) (local.get $stride)) (i32.const 8)) (f64.const 0))
-          (f64.store (i32.sub (i32.add (local.get $end) (i32.shl (local.get $stride) (i32.const 1))) (i32.const 8)) (f64.const 0))))
+          (f64.store
+            (i32.sub (i32.add (local.get $end) (i32.shl (local.get $stride) (i32.const 1))) (i32.const 8))
+            (f64.const 0))))
       (br_if $update (local.tee $updates (i32.sub (local.get $updates) (i32.const 1)))))
     (f64.store (i32.const 0) (local.get $b1t))
     (f64.store (i32.const 8) (local.get $b2t))
