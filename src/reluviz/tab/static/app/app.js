@@ -28,6 +28,8 @@ import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
+import { TrainBar } from "./train_bar.js";
+import { Training } from "./training.js";
 
 const POLL_MILLISECONDS = 500, MAX_FRAME_TIMES = 1200;
 // lengths of the longest arrows: as a fraction of the width of the domain, and in slope units (see axes.js)
@@ -44,6 +46,7 @@ export class App {
     // an HTML page embeds its runs; TensorBoard serves them, also while they train
     this.embedded = !source.live;
     this.state.dark = address.hostIsDark(this.embedded);
+    this.training = new Training(this);
     this.#build();
     this.state.listeners.push(() => this.invalidate());
   }
@@ -55,6 +58,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -75,7 +79,7 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
@@ -86,6 +90,7 @@ export class App {
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
     if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
     await Promise.all(names.map((name) => this.#addRun(name)));
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
@@ -174,6 +179,7 @@ export class App {
     const { state } = this;
     if (!state.selected.some((selected) => selected.name === name)) return this.#addRun(name);
     if (state.selected.length === 1) return undefined;
+    this.training.pause();
     const selected = state.selected.filter((selected) => selected.name !== name);
     state.loaded.delete(name);
     state.failures.delete(name);
@@ -214,9 +220,10 @@ export class App {
 
   get urlValues() {
     const { state } = this;
-    const { run } = state;
+    const { run } = state, runs = this.recordedNames;
     return {
-      runs: address.join(state.selected.map(({ name }) => name)),
+      runs: runs.length ? address.join(runs) : null,
+      branches: this.training.text(runs),
       focus: state.selected.length > 1 ? state.focus : null,
       step: state.followingLatest ? null : state.update,
       unit: state.unit,
@@ -229,10 +236,15 @@ export class App {
     };
   }
 
+  /** The names of the shown runs that the page has not trained itself. */
+  get recordedNames() {
+    return this.state.selected.map(({ name }) => name).filter((name) => !this.state.loaded.get(name)?.isBranch);
+  }
+
   #saveUrl() {
     clearTimeout(this.urlTimer);
     this.urlTimer = setTimeout(() => {
-      if (this.ready && !this.state.playing && this.state.selected.length) address.write(this.embedded, this.urlValues);
+      if (this.ready && !this.state.playing && !this.state.training && this.state.selected.length) address.write(this.embedded, this.urlValues);
     }, 250);
   }
 
@@ -245,6 +257,7 @@ export class App {
     for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
     for (const name of names) await this.#addRun(name);
     for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
   }
 
@@ -311,12 +324,13 @@ export class App {
       this.timeBar.advance(this.lastTime ? Math.min(200, time - this.lastTime) : 0);
       this.lastTime = time;
     } else this.lastTime = null;
+    const trains = this.training.slice(time);
     this.#draw();
     const spent = performance.now() - started;
-    this.frameTimes.push({ spent, played: this.state.playing });
+    this.frameTimes.push({ spent, played: this.state.playing, trained: trains });
     if (this.frameTimes.length > MAX_FRAME_TIMES) this.frameTimes.shift();
-    if (this.state.playing) this.invalidate();
-    else this.#saveUrl();
+    if (this.state.playing || trains) this.invalidate();
+    else if (!this.state.training) this.#saveUrl();
   }
 
   #draw() {
@@ -327,6 +341,7 @@ export class App {
     this.runBar.draw();
     this.timeBar.draw();
     const now = state.now();
+    this.trainBar.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
@@ -372,6 +387,17 @@ export class App {
   }
 
   // texts and numbers that several views use
+
+  /** Tell screen readers where training is. */
+  announce() {
+    const now = this.state.now();
+    if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
+  }
+
+  /** Advice for a branch that has diverged. */
+  stepAdvice(branch) {
+    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
+  }
 
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
