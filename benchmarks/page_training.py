@@ -1,7 +1,7 @@
 """Measures training in the page, in Chromium: updates and frames a second with all panels drawn, and its memory.
 
-An exported page of a short run is opened without a window. The branch that is measured grows beside the run, whose first
-snapshot it begins from, so that all panels are drawn in every frame.
+An exported page of a short run is opened without a window. The branch that is measured grows beside the run, from the
+run's first snapshot. All panels are drawn in every frame.
 """
 
 import sys
@@ -36,7 +36,10 @@ COUNT_FRAMES = """(milliseconds) => new Promise((resolve) => {
 })"""
 TIME_UPDATES = """(count) => new Promise((resolve) => {
   const begun = performance.now(), first = window.reluvizState.branches[0].update;
-  const frame = () => (window.reluvizState.branches[0].update - first >= count ? resolve(performance.now() - begun) : requestAnimationFrame(frame));
+  const frame = () => {
+    if (window.reluvizState.branches[0].update - first >= count) resolve(performance.now() - begun);
+    else requestAnimationFrame(frame);
+  };
   document.querySelector(".train").click();
   requestAnimationFrame(frame);
 })"""
@@ -60,11 +63,11 @@ def main() -> None:
     seconds = args.seconds or (0.5 if args.quick else 3)
     many = args.memory_updates or (20_000 if args.quick else 2e7)
     report = Report("page_training", "page_training.py: training in the page")
-    with TemporaryDirectory() as place, _browser() as browser:
+    with TemporaryDirectory() as place, _Browser() as browser:
         report.add_text(
-            f"Chromium {browser.version}, headless, a window of {VIEWPORT['width']} x {VIEWPORT['height']}; medians of"
-            f" {times} measurements of {format_number(seconds)} s, with smallest and largest. The minibatches have 40 of"
-            " 200 points, drawn in the page."
+            f"Chromium {browser.version}, headless, a window of {VIEWPORT['width']} x {VIEWPORT['height']}; medians"
+            f" of {times} measurements of {format_number(seconds)} s, with smallest and largest. The minibatches have"
+            " 40 of 200 points, drawn in the page."
         )
         rows = []
         pages = {width: _page(Path(place), width) for width in {width for width, _, _ in CASES.values()}}
@@ -85,7 +88,7 @@ def main() -> None:
     report.finish(args.write)
 
 
-class _browser:
+class _Browser:
     """A browser without a window."""
 
     def __enter__(self) -> Any:

@@ -18,17 +18,28 @@ MAKE = """
   const {completed, ...settingsModule} = await import('./trainer/settings.js');
   const {parse, textOf, MOST_UPDATES} = await import('./trainer/link.js');
   const engine = await loadEngine();
-  const fresh = (given = {}, more = {}) => {
-    const settings = completed(given), {x, y, xTest, yTest} = noisySamples(settings.data, settings.n, settings.noise, settings.data_seed);
-    const points = {x, y, target: TARGETS[settings.data], xTest, yTest, domain: [0, 1]};
-    const {width, elbows, seed} = settings;
-    const parameters = settings.model === 'relu' ? initialState({width, elbows, seed, domain: [0, 1], positions: null, x, precision: 'float64'}) : {theta: 0};
-    return new Branch(engine, {name: 'branch', start: {kind: 'fresh'}, settings, points, parameters, ...more});
+  const fresh = (given = {}) => {
+    const settings = completed(given), {model, width, elbows, seed, data} = settings;
+    const {x, y, xTest, yTest} = noisySamples(data, settings.n, settings.noise, settings.data_seed);
+    const points = {x, y, target: TARGETS[data], xTest, yTest, domain: [0, 1]};
+    const start = {width, elbows, seed, domain: [0, 1], positions: null, x, precision: 'float64'};
+    const parameters = model === 'relu' ? initialState(start) : {theta: 0};
+    return new Branch(engine, {name: 'branch', start: {kind: 'fresh'}, settings, points, parameters});
   };
   const list = (values) => Array.from(values, (one) => Number.isFinite(one) ? one : String(one));
-  const plain = (p) => Object.fromEntries(Object.entries(p).map(([key, value]) => [key, typeof value === 'number' ? value : Array.from(value)]));
-  const all = (branch) => ({updates: Array.from(branch.update), values: list(branch.values), net: plain(branch.trainedNet(branch.S - 1, 0)), edits: branch.edits.map(({at, kind, values}) => ({at, kind, values})),
-    chosen: {...branch.chosen}, x: Array.from(branch.x), y: Array.from(branch.y), stride: branch.stride, losses: Object.fromEntries(Object.entries(branch.scalars).map(([tag, {update, value}]) => [tag, [Array.from(update), list(value)]]))});
+  const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([key, one]) => [key, change(one)]));
+  const plain = (p) => mapped(p, (value) => typeof value === 'number' ? value : Array.from(value));
+  const all = (branch) => ({
+    updates: Array.from(branch.update),
+    values: list(branch.values),
+    net: plain(branch.trainedNet(branch.S - 1, 0)),
+    edits: branch.edits.map(({at, kind, values}) => ({at, kind, values})),
+    chosen: {...branch.chosen},
+    x: Array.from(branch.x),
+    y: Array.from(branch.y),
+    stride: branch.stride,
+    losses: mapped(branch.scalars, ({update, value}) => [Array.from(update), list(value)]),
+  });
   const repeated = (text, settings) => {
     const {edits, end} = parse(text, []), branch = fresh(settings);
     for (const {at, kind, values} of edits) { branch.train(at - branch.updateCount); branch.edit(kind, values); }
@@ -277,7 +288,8 @@ def test_other_text_is_no_branch(run, text) -> None:
 def test_settings_are_completed_within_their_ranges(run) -> None:
     found = run(
         """
-        return [completed(), completed({model: 'linear', width: 'x', lr: '-1', n: '10', batch: 50, sampler: 'epoch', seed: 1.5}), completed({optimizer: 'adam', data: '<b>'})];"""
+        const linear = {model: 'linear', width: 'x', lr: '-1', n: '10', batch: 50, sampler: 'epoch', seed: 1.5};
+        return [completed(), completed(linear), completed({optimizer: 'adam', data: '<b>'})];"""
     )
     standard, linear, adam = found
     assert (standard["model"], standard["width"], standard["lr"], standard["sampler"]) == (
