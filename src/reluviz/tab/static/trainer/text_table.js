@@ -3,7 +3,7 @@
 
 import { fail, isMissing, numericColumns, quoted, readingsOf, shown, strip } from "./decimal_marks.js";
 
-const MOST_POINTS = 2000, MOST_COLUMNS = 1000;
+const MOST_POINTS = 2000, LONGEST_LINE = 20000;
 /** Each separator, and its name in error messages. */
 const SEPARATORS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", " ": "blanks" }, BLANK = " ", MARKED = [",", ";", "\t", "|"];
 /** Lines at the beginning by which separator and header are found; among so many rows at either end are titles and remarks. */
@@ -16,6 +16,8 @@ const EMPTY = "the text is empty; two columns of numbers are needed, or a header
 export function splitTable(text) {
   let lines = text.split(/\r\n|[\n-\r\x1c-\x1e\x85\u2028\u2029]/);
   if (lines.length > 1 && !lines[lines.length - 1]) lines.pop();
+  const long = lines.findIndex((line) => line.length > LONGEST_LINE);
+  if (long >= 0) fail(`the page reads lines of at most ${count(LONGEST_LINE)} characters; line ${long + 1} has ${count(lines[long].length)}`);
   // Excel writes this line before the header
   let separator = /^sep=([^\p{L}\p{N}_'#"])\s*$/u.exec(lines[0])?.[1];
   if (separator) lines[0] = "";
@@ -25,8 +27,6 @@ export function splitTable(text) {
   separator ??= separatorOf(plain.slice(0, SAMPLE), comments.filter((at) => at < SAMPLE).map((at) => lines[at]));
   let [rows, without] = leftOut(splitRows(plain, separator));
   if (!rows.length) fail(EMPTY);
-  const wide = rows.find((row) => row.length > MOST_COLUMNS);
-  if (wide) fail(`the page reads at most ${count(MOST_COLUMNS)} columns; line ${wide.line} has ${count(wide.length)}`);
   const isQuoted = (row, place) => place < row.length && lines[row.line - 1].includes(`"${row[place]}"`);
   let headerLine = 0, names = null;
   if (hasHeader(rows.slice(0, SAMPLE)) || isQuotedHeader(rows.slice(0, SAMPLE), isQuoted)) {
@@ -68,13 +68,18 @@ function leftOut(table) {
   const begin = Math.max(0, table.slice(0, MOST_ROWS).findIndex((row) => !isWords(row)));
   const body = table.slice(begin, begin + 2 * MOST_ROWS);
   // remarks are no reason to take a column for words
-  const numeric = new Set(numericColumns(body.filter((row) => row.filter(Boolean).length > 1)));
-  const isRemark = (row) => row.filter(Boolean).length === 1 && numeric.has(row.findIndex(Boolean)) && isWords(row);
+  const numeric = new Set(numericColumns(body.filter((row) => !isAlone(row))));
+  const isRemark = (row) => isAlone(row) && numeric.has(row.findIndex((cell) => cell)) && isWords(row);
   let end = table.length;
   while (end > Math.max(begin + 2, table.length - MOST_ROWS) && isRemark(table[end - 1])) end--;
   const header = headerAmong(table.slice(0, begin), widest(body), numeric);
   const isKept = (_, at) => at < end && (at >= begin || at === (header ?? at));
   return [table.filter(isKept), table.filter((row, at) => !isKept(row, at)).map(({ line }) => line)];
+}
+
+/** Whether a row has only one cell that is not empty. */
+function isAlone(row) {
+  return row.findIndex((cell) => cell) === filledLength(row) - 1;
 }
 
 /** The number of cells without the empty ones at the end. */
@@ -212,7 +217,7 @@ function suits(table, separator) {
 /** The rows that are not empty. */
 function splitRows(lines, separator) {
   const rows = separator === BLANK ? lines.map((line, at) => Object.assign(words(line), { line: at + 1 })) : csvRows(lines, separator);
-  return rows.filter((row) => row.some(Boolean));
+  return rows.filter((row) => row.some((cell) => cell));
 }
 
 /** The cells between blanks; a no-break space stands within a number. */
