@@ -1,4 +1,4 @@
-"""Draws the pictures of the page in docs/: the tab, light and dark, and an elbow that is dragged before training goes on.
+"""Draws the pictures of the page in docs/: the tab, light and dark, and an elbow that is dragged before it trains on.
 
 It trains the course's network, exports its page, and takes the pictures of it in Chromium without a window.
 """
