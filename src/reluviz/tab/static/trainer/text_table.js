@@ -14,7 +14,7 @@ export function splitTable(text) {
   const long = lines.findIndex((line) => line.length > LONGEST_LINE);
   if (long >= 0) fail(`the page reads lines of at most ${count(LONGEST_LINE)} characters; line ${long + 1} has ${count(lines[long].length)}`);
   // Excel writes this line before the header
-  let separator = /^sep=([^\p{L}\p{N}_'#"])\s*$/u.exec(lines[0])?.[1];
+  let separator = /^sep=([^\p{L}\p{N}_'#"])[^\S\ufeff]*$/u.exec(lines[0])?.[1];
   if (separator) lines[0] = "";
   lines = withoutFrame(withoutCount(lines));
   const comments = commentsIn(lines), isComment = new Set(comments), plain = lines.map((line, at) => (isComment.has(at) ? "" : line));
@@ -139,7 +139,7 @@ function withoutCount(lines) {
 function commentsIn(lines) {
   const bare = lines.map(strip), written = Array.from(lines.keys()).filter((at) => bare[at]);
   const marked = written.filter((at) => bare[at][0] === "#"), others = written.filter((at) => bare[at][0] !== "#");
-  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|(?!\ufeff)\s)+/));
+  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|[^\S\ufeff])+/));
   if (others.length > MOST_HEADERS || words.some(readingsOf)) return marked;
   // only titles, header and units, if any, do not begin with #: the rows' names may begin with it
   const isName = (at) => at > (others.at(-1) ?? -1) && strip(bare[at][1] ?? "");
