@@ -8,7 +8,7 @@ import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, shorten, signed } from "../drawing/format.js";
+import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -24,10 +24,12 @@ import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
 import { report } from "./report.js";
-import { Run } from "./run.js";
+import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
+import { TrainBar } from "./train_bar.js";
+import { Training } from "./training.js";
 
 const POLL_MILLISECONDS = 500, MAX_FRAME_TIMES = 1200;
 // lengths of the longest arrows: as a fraction of the width of the domain, and in slope units (see axes.js)
@@ -44,6 +46,7 @@ export class App {
     // an HTML page embeds its runs; TensorBoard serves them, also while they train
     this.embedded = !source.live;
     this.state.dark = address.hostIsDark(this.embedded);
+    this.training = new Training(this);
     this.#build();
     this.state.listeners.push(() => this.invalidate());
   }
@@ -55,6 +58,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -75,17 +79,19 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
     const fromUrl = address.read(this.embedded);
+    this.engineMode = ["wasm", "javascript"].includes(fromUrl.engine) ? fromUrl.engine : null;
     await this.#refreshListing();
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
     if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
     await Promise.all(names.map((name) => this.#addRun(name)));
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
@@ -132,7 +138,7 @@ export class App {
   async #load(name) {
     const blob = (kind) => this.source.blob(name, kind);
     const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
-    const run = new Run(name, data, params, scalars);
+    const run = new RecordedRun(name, data, params, scalars);
     const listed = this.state.listing.find((entry) => entry.run === name);
     run.createdAt = listed?.born;
     run.modifiedAt = listed?.wall;
@@ -174,6 +180,7 @@ export class App {
     const { state } = this;
     if (!state.selected.some((selected) => selected.name === name)) return this.#addRun(name);
     if (state.selected.length === 1) return undefined;
+    this.training.pause();
     const selected = state.selected.filter((selected) => selected.name !== name);
     state.loaded.delete(name);
     state.failures.delete(name);
@@ -214,9 +221,10 @@ export class App {
 
   get urlValues() {
     const { state } = this;
-    const { run } = state;
+    const { run } = state, runs = this.recordedNames;
     return {
-      runs: address.join(state.selected.map(({ name }) => name)),
+      runs: runs.length ? address.join(runs) : null,
+      branches: this.training.text(runs),
       focus: state.selected.length > 1 ? state.focus : null,
       step: state.followingLatest ? null : state.update,
       unit: state.unit,
@@ -226,13 +234,19 @@ export class App {
       mode: state.mode === "side" ? "side" : null,
       votes: state.measure === "share" ? null : state.measure,
       slope: state.show.slope ? "1" : null,
+      engine: this.engineMode,
     };
+  }
+
+  /** The names of the shown runs that the page has not trained itself. */
+  get recordedNames() {
+    return this.state.selected.map(({ name }) => name).filter((name) => !this.state.loaded.get(name)?.isBranch);
   }
 
   #saveUrl() {
     clearTimeout(this.urlTimer);
     this.urlTimer = setTimeout(() => {
-      if (this.ready && !this.state.playing && this.state.selected.length) address.write(this.embedded, this.urlValues);
+      if (this.ready && !this.state.playing && !this.state.training && this.state.selected.length) address.write(this.embedded, this.urlValues);
     }, 250);
   }
 
@@ -245,6 +259,7 @@ export class App {
     for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
     for (const name of names) await this.#addRun(name);
     for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
   }
 
@@ -311,12 +326,13 @@ export class App {
       this.timeBar.advance(this.lastTime ? Math.min(200, time - this.lastTime) : 0);
       this.lastTime = time;
     } else this.lastTime = null;
+    const trains = this.training.slice(time);
     this.#draw();
     const spent = performance.now() - started;
-    this.frameTimes.push({ spent, played: this.state.playing });
+    this.frameTimes.push({ spent, played: this.state.playing, trained: trains });
     if (this.frameTimes.length > MAX_FRAME_TIMES) this.frameTimes.shift();
-    if (this.state.playing) this.invalidate();
-    else this.#saveUrl();
+    if (this.state.playing || trains) this.invalidate();
+    else if (!this.state.training) this.#saveUrl();
   }
 
   #draw() {
@@ -327,6 +343,7 @@ export class App {
     this.runBar.draw();
     this.timeBar.draw();
     const now = state.now();
+    this.trainBar.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
@@ -373,6 +390,17 @@ export class App {
 
   // texts and numbers that several views use
 
+  /** Tell screen readers where training is. */
+  announce() {
+    const now = this.state.now();
+    if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
+  }
+
+  /** Advice for a branch that has diverged. */
+  stepAdvice(branch) {
+    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
+  }
+
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
     return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";
@@ -384,7 +412,7 @@ export class App {
     const p = now.net;
     return [
       `unit ${k} (${STATUS[now.status[k]]})`,
-      `elbow ${now.run.placeX(elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
+      `elbow ${placeX(now.run, elbow(p, k))}, ${p.w[k] > 0 ? "active to the right" : "active to the left"}`,
       `bends f by ${signed(slopeJump(p, k))}`,
     ];
   }
@@ -394,7 +422,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${run.placeX(run.x[i])}, y = ${run.placeY(run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
   /**

@@ -1,6 +1,7 @@
 // The state of the view as plain numbers, for tests and for the browser's console.
 
 import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
+import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
@@ -34,6 +35,11 @@ export function report(app) {
     measure: state.measure,
     mode: state.mode,
     whatIf: Boolean(now?.whatIf),
+    training: app.training.on,
+    engine: app.training.loaded?.name ?? null,
+    trainingMessage: app.training.message,
+    canTrain: Boolean(now) && app.training.reason === null,
+    branches: app.training.branches.map(branchReport),
     message: app.message.hidden ? null : app.message.textContent,
     net: now ? plain(now.net) : null,
     elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
@@ -56,5 +62,16 @@ export function report(app) {
 }
 
 const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
+
+/** A branch as plain values. */
+function branchReport(branch) {
+  const { name, isControl, updateCount, from, chosen, edits, stopped, stride, S, scalars } = branch;
+  const last = (tag) => (scalars[tag]?.value.length ? scalars[tag].value[scalars[tag].value.length - 1] : null);
+  return {
+    name, isControl: Boolean(isControl), update: updateCount, from, settings: { ...chosen }, stopped: stopped?.update ?? null, stride, snapshots: S,
+    edits: edits.map(({ at, kind, values }) => ({ at, kind, values: [...values] })), points: branch.x.length,
+    net: plain(branch.trainedNet(S - 1, 0)), lossTrain: last(LOSS_TRAIN), lossTest: last(LOSS_TEST),
+  };
+}
 
 const plain = (net) => Object.fromEntries(Object.entries(net).map(([key, value]) => [key, value instanceof Float64Array ? Array.from(value) : value]));

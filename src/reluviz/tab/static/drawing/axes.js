@@ -13,7 +13,7 @@ const ELBOW_ROW = 0.07;
 /** The width of the labels at the right of a plot of this width, in CSS pixels. */
 export const labelWidth = (width) => (width > 640 ? 96 : 76);
 
-/** The scale of all plots over x. @param {import("../app/run.js").Run[]} runs */
+/** The scale of all plots over x. @param {import("../core/run.js").Run[]} runs */
 export function xScale(runs) {
   const [low, high] = span(runs.flatMap((run) => run.domain), X_PADDING);
   return linear(low, high);
@@ -22,7 +22,7 @@ export function xScale(runs) {
 /**
  * The y scale of the plots of the function. It depends only on the data and the target, so that it does not move while
  * the network learns.
- * @param {import("../app/run.js").Run[]} runs
+ * @param {import("../core/run.js").Run[]} runs
  */
 export function yScale(runs) {
   const values = runs.flatMap((run) => [...extent(run.y), ...(run.target ? extent(run.target) : [])]);
@@ -71,12 +71,12 @@ export const jumpPosition = (run) => {
 
 /**
  * The ticks of the time axis, about `maxCount` of them.
- * @param {import("../app/state.js").State} state `last` is the last recorded update, `scale` is "linear" or "log", and
+ * @param {import("../app/state.js").State} state `scale` is "linear" or "log", `time.last` the end of the axis, and
  *   `time.first` the update at which the logarithmic time scale begins to be logarithmic
  * @returns {{value: number, label: string}[]}
  */
 export function timeTicks(state, maxCount) {
-  const last = state.last || 1;
+  const { last } = state.time;
   if (state.scale === "linear") {
     const { values, step } = roundTicks(0, last, maxCount);
     return values.map((value) => ({ value, label: formatTick(value, step) }));

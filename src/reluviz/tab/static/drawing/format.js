@@ -18,7 +18,13 @@ export function number(value, digits = 3) {
 }
 
 /** A place among values of this range, such as an elbow, with the digits that tell places 1/1000 of the range apart. */
-export const place = (value, range) => number(value, placeDigits(value, range));
+const place = (value, range) => number(value, placeDigits(value, range));
+
+/** A value of x as text, with enough digits to find it among the points. @param {import("../core/run.js").Run} run */
+export const placeX = (run, x) => place(x, run.domain[1] - run.domain[0]);
+
+/** A value of y as text. */
+export const placeY = (run, y) => place(y, run.yRange);
 
 /** The significant digits that tell places 1/1000 of the range apart; at least 3. */
 export function placeDigits(value, range) {

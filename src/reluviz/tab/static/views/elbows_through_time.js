@@ -37,7 +37,7 @@ export class ElbowsThroughTimeView {
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";
     const { w, b } = isTrained(run.trained);
     setText(this.caption, this.app.runPrefix() + shown + (w || b ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
-    const key = [run.name, run.version, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
+    const key = [run.name, run.historyVersion, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
       plot.axes({});
       plot.text("updates", plot.area.left + 5, plot.area.bottom - 6, { halo: true });

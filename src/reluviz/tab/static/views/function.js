@@ -7,7 +7,7 @@ import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
-import { count, number, shorten } from "../drawing/format.js";
+import { count, number, placeX, placeY, shorten } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -112,7 +112,7 @@ export class FunctionView {
     };
     const allRuns = state.runs.map((shown) => shown.run);
     plot.scales(xScale(allRuns), yScale(allRuns));
-    const key = [now.run.name, now.run.version, allRuns.map((r) => r.name), colours.paper, state.show.truth, plot.width, plot.height].join();
+    const key = [now.run.name, now.run.pointsVersion, allRuns.map((r) => r.name), colours.paper, state.show.truth, plot.width, plot.height].join();
     plot.layer(`background${name}`, key, () => this.#background(now.run));
     const labels = [];
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
@@ -314,7 +314,7 @@ export class FunctionView {
   /** Remember where the points are drawn, for the pointer; this changes only with the axes. */
   #rememberPoints({ run }) {
     const { plot } = this;
-    const key = [run.name, run.version, plot.width, plot.height, plot.xScale.low, plot.xScale.high, plot.yScale.low, plot.yScale.high, Object.values(plot.margin)].join();
+    const key = [run.name, run.pointsVersion, plot.width, plot.height, plot.xScale.low, plot.xScale.high, plot.yScale.low, plot.yScale.high, Object.values(plot.margin)].join();
     if (key === this.pointsKey) return;
     this.pointsKey = key;
     this.hits.points = [];
@@ -375,7 +375,7 @@ export class FunctionView {
     state.change({ hover: { x, unit, point } });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
-    else if (x !== null) tooltip.show(event, [`x = ${now.run.placeX(x)}`, `f(x) = ${now.run.placeY(now.run.model.predictAt(now.net, x))}`]);
+    else if (x !== null) tooltip.show(event, [`x = ${placeX(now.run, x)}`, `f(x) = ${placeY(now.run, now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
     return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
   }

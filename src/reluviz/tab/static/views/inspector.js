@@ -3,7 +3,7 @@
 import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, percent, placeDigits, shortPercent, signed } from "../drawing/format.js";
+import { count, number, percent, placeDigits, placeX, placeY, shortPercent, signed } from "../drawing/format.js";
 
 export class Inspector {
   constructor(app) {
@@ -77,7 +77,7 @@ export class Inspector {
     setText(this.pointTitle, `Point ${i + 1} of ${count(run.x.length)}`);
     const up = residual[i] < 0;
     this.point.set({
-      "x, y": `${run.placeX(run.x[i])}, ${run.placeY(run.y[i])}`,
+      "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
       "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
       "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,

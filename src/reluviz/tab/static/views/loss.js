@@ -69,7 +69,7 @@ export class LossView {
     plot.scales(timeScale, logarithmic(...bounds));
     const replicas = now.run.R > 1 ? `median of ${count(now.run.seeds?.length ?? now.run.R)} replicas, quartiles shaded; ` : "";
     setText(this.caption, `${replicas}mean squared error`);
-    const key = [lines.map((l) => [l.run.name, l.run.version, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
+    const key = [lines.map((l) => [l.run.name, l.run.historyVersion, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {
       plot.axes({ xLabel: "updates", maxYTicks: 4 });
       plot.clipped(() => {
@@ -99,7 +99,7 @@ export class LossView {
 
   /** The smallest and the largest loss, cached. */
   #reach(lines) {
-    const key = lines.map(({ run, version, tag, value }) => [run.name, version, tag, value.length]).join();
+    const key = lines.map(({ run, tag, value }) => [run.name, run.historyVersion, tag, value.length]).join();
     if (this.cachedReach?.key === key) return this.cachedReach.ends;
     let low = Infinity, high = 0;
     for (const { value } of lines) {

@@ -29,7 +29,7 @@ export class PathView {
     for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.trainedValue(s, r, "theta"));
     const time = state.time;
     plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) }, linear(...span(values, 0.1)));
-    const key = [run.name, run.version, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
+    const key = [run.name, run.historyVersion, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("path", key, () => {
       plot.axes({ xLabel: "updates" });
       plot.clipped(() => {

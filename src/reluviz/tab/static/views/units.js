@@ -38,7 +38,7 @@ export class UnitsView {
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
     setText(this.caption, this.app.runPrefix() + (state.activePoint === null ? "slope jump against elbow; trails: earlier positions" : this.#arrowNote(now)));
-    const key = [run.name, run.version, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
+    const key = [run.name, run.historyVersion, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
     const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
     plot.incrementalLayer("trails", key, now.s - (now.s % stride), (from) => plot.clipped(() => this.#trails(now, from ?? 0)));
     if (state.activeUnit !== null) plot.clipped(() => this.#trail(now, state.activeUnit));
