@@ -177,8 +177,9 @@ function separatorOf(lines, comments) {
 
 /** Whether a name or a word holds another separator, which then separates better. A name may hold blanks. */
 function holdsSeparator(table, others) {
-  const header = hasHeader(table) ? 1 : 0, marks = others.filter((one) => one !== BLANK);
-  return table.some((row, i) => row.some((cell) => (i < header ? marks : others).some((one) => cell.includes(one)) && (i < header || !readingsOf(cell))));
+  const header = hasHeader(table) ? 1 : 0, holds = (cell, marks) => marks.some((one) => cell.includes(one));
+  const names = table.slice(0, header).flat(), isWord = (cell) => holds(cell, others) && !readingsOf(cell);
+  return table.slice(header).some((row) => row.some(isWord)) || names.some((name) => holds(name, others.filter((one) => one !== BLANK)));
 }
 
 function cellsOf(comment, separator) {
@@ -256,9 +257,10 @@ function lacksFirstName(names, rows, separator) {
 /** Line and names of a header in a comment, as NumPy's savetxt writes it; [0, null] if there is none. */
 function commentedNames(comments, width, separator) {
   const candidates = [...new Set([separator, ...MARKED])].filter((one) => one !== BLANK).concat(BLANK);
-  const found = comments.map(([line, text]) => [line, candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width)]);
-  const named = found.filter(([, names]) => names), isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
-  return named.filter(isUsual).pop() ?? named.pop() ?? [0, null];
+  const namesIn = (text) => candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width);
+  const found = comments.map(([line, text]) => [line, namesIn(text)]).filter(([, names]) => names);
+  const isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
+  return found.findLast(isUsual) ?? found.at(-1) ?? [0, null];
 }
 
 function checkWidth(names, width, headerLine, rows, separator) {
