@@ -23,6 +23,7 @@ import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
+import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
@@ -58,6 +59,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);

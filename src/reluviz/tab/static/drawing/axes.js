@@ -13,8 +13,16 @@ const ELBOW_ROW = 0.07;
 /** The width of the labels at the right of a plot of this width, in CSS pixels. */
 export const labelWidth = (width) => (width > 640 ? 96 : 76);
 
+/** The axes of the plots over x while they must not move. */
+let held = null;
+
+/** Keep the axes as they are for these runs while a point is dragged; null lets them follow the points again. */
+export const holdAxes = (runs) => (held = runs && { x: xScale(runs), y: yScale(runs) });
+export const axesAreHeld = () => held !== null;
+
 /** The scale of all plots over x. @param {import("../core/run.js").Run[]} runs */
 export function xScale(runs) {
+  if (held) return held.x;
   const [low, high] = span(runs.flatMap((run) => run.domain), X_PADDING);
   return linear(low, high);
 }
@@ -25,6 +33,7 @@ export function xScale(runs) {
  * @param {import("../core/run.js").Run[]} runs
  */
 export function yScale(runs) {
+  if (held) return held.y;
   const values = runs.flatMap((run) => [...extent(run.y), ...(run.target ? extent(run.target) : [])]);
   const [low, high] = span(values, Y_PADDING);
   return linear(low - ELBOW_ROW * (high - low), high);
