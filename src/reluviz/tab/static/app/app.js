@@ -6,7 +6,7 @@
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
-import { slopeUnit } from "../drawing/axes.js";
+import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
@@ -340,10 +340,13 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
-    this.runBar.draw();
-    this.timeBar.draw();
     const now = state.now();
-    this.trainBar.draw(now);
+    // what they show may change their height, and a point would leave the pointer that drags it
+    if (!axesAreHeld()) {
+      this.runBar.draw();
+      this.timeBar.draw();
+      this.trainBar.draw(now);
+    }
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;

@@ -1,7 +1,7 @@
 // The panel "Data": built-in data sets, and the user's own points from a text or a file. A text is only ever data.
 
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count } from "../drawing/format.js";
+import { count, number } from "../drawing/format.js";
 import { popover } from "../drawing/popover.js";
 import { DATA_SETS } from "../trainer/edits.js";
 import { decodeBytes, readPoints } from "../trainer/point_text.js";
@@ -33,18 +33,19 @@ export class DataPanel {
       this.note,
     ], { onOpen: () => this.#fill() });
     this.element = popup.element;
-    this.open = popup.open;
+    this.popup = popup;
     this.target = h("div.drop-target", { hidden: true, text: "Drop a CSV file: the network then trains on its points" });
     this.#acceptDrops();
   }
 
   draw({ run }) {
-    const { training } = this.app, isDrawn = DATA_SETS.includes(training.settings?.data);
-    const name = isDrawn ? run.dataName : "your points";
+    const { settings } = this.app.training, isDrawn = DATA_SETS.includes(settings.data);
+    const name = isDrawn ? settings.data.replace("_", " ") : run.isBranch ? "your points" : run.dataName;
     setText(this.size, `${count(run.x.length)} points (${name})${run.xTest ? "" : ", no test points"}. The page trains on at most ${count(MOST_POINTS)}.`);
     this.anew.disabled = !isDrawn;
     setVisible(this.beginBox, this.#canBegin());
     setVisible(this.fewer, Boolean(this.many));
+    this.popup.place();
   }
 
   /** Show the settings of the present data. */
@@ -87,7 +88,7 @@ export class DataPanel {
   async #open(files) {
     const [file] = files;
     if (!file) return;
-    this.open(true);
+    this.popup.open(true);
     this.many = null;
     this.#say(`Reading ${file.name} …`);
     const notes = files.length > 1 ? [`the first of ${files.length} files, ${file.name}`] : [file.name];
@@ -136,21 +137,33 @@ export class DataPanel {
 
   /** Whether a branch on other points can begin at update 0 rather than at the shown one. */
   #canBegin() {
-    const { run, update } = this.app.state;
-    return Boolean(run) && update > 0 && run.update[0] === 0;
+    return this.app.state.update > 0 && this.#origin() !== null;
+  }
+
+  /** The run in focus, or for a branch that begins later the run that it continues, if it has an update 0. */
+  #origin() {
+    const { run, loaded } = this.app.state, found = run.isBranch && run.from > 0 ? loaded.get(run.start.run) : run;
+    return found?.update[0] === 0 ? found : null;
   }
 
   /** Train on a data set, on a new branch from update 0 unless the user wants to go on from what is shown. */
   async #use(kind, values, words) {
-    const { state, training } = this.app, { update, followingLatest, whatIf } = state;
+    const { state, training } = this.app, { focus, update, followingLatest, whatIf } = state;
     training.pause();
     training.say("");
-    if (this.#canBegin() && this.begin.checked) state.change({ update: 0, followingLatest: false, whatIf: null });
-    const done = await training.edit(kind, values);
+    if (this.#canBegin() && this.begin.checked) state.change({ focus: this.#origin().name, update: 0, followingLatest: false, whatIf: null });
+    // without a control branch: losses on other points cannot be compared
+    const done = await training.edit(kind, values, { replace: true });
     if (done) state.change({ point: null, hover: { x: null, unit: null, point: null } });
-    else state.change({ update, followingLatest, whatIf });
-    this.#say(done ? `${words}.` : `${training.message || "The page cannot train on these points."} Nothing was changed.`);
+    else state.change({ focus, update, followingLatest, whatIf });
+    this.#say(done ? `${words}.${this.#stepAdvice()}` : `${training.message || "The page cannot train on these points."} Nothing was changed.`);
     if (done) this.#fill();
+  }
+
+  /** A sentence if full-batch descent on the parabola of a model with one parameter would diverge. */
+  #stepAdvice() {
+    const { run } = this.app.state, limit = run.model.feature ? 1 / run.model.curvature(run.x) : Infinity;
+    return run.rate < limit ? "" : ` The step size ${number(run.rate)} is too large for them: descent on all points diverges from ${number(limit)} on.`;
   }
 
   /** Let the user drop a file anywhere on the page. */

@@ -5,7 +5,7 @@ import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
-import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { axesAreHeld, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
 import { count, number, placeX, placeY, shorten } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
@@ -63,7 +63,7 @@ export class FunctionView {
     setVisible(this.units.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.solved.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
-    setVisible(this.mode.element, state.runs.length > 1);
+    if (!axesAreHeld()) setVisible(this.mode.element, state.runs.length > 1);
     const { pointEditor, training } = this.app;
     this.edits.set(state.editsPoints);
     setVisible(this.edits.element, training.reason === null);
