@@ -59,7 +59,7 @@ export class ParabolaView {
       return;
     }
     const split = Math.round(plot.height * 0.6);
-    this.range = axesAreHeld() ? span([...this.range, run.thetaOptimum], 0) : thetaRange(run, theta);
+    this.range = axesAreHeld() ? span([...(this.range ?? []), run.thetaOptimum], 0) : thetaRange(run, theta);
     const thetaScale = linear(...this.range);
     this.#parabola(now, thetaScale, split);
     this.#candidates(now, thetaScale, split);

@@ -24,7 +24,7 @@ export class PathView {
     if (!plot.visible || !now || !now.run.model.feature) return;
     const { run } = now;
     plot.margin = { left: 54, right: 78, top: 8, bottom: 22 };
-    const values = [run.thetaOptimum, ...(axesAreHeld() ? this.range : [])];
+    const values = [run.thetaOptimum, ...((axesAreHeld() && this.range) || [])];
     const stride = Math.max(1, Math.floor(run.S / 1500));
     for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.trainedValue(s, r, "theta"));
     this.range = span(values, axesAreHeld() ? 0 : 0.1);
