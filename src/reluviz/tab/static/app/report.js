@@ -39,6 +39,8 @@ export function report(app) {
     editsPoints: app.pointEditor.on,
     x: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.x) : null,
     y: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.y) : null,
+    thetaOptimum: now?.run.thetaOptimum ?? null,
+    thetaAxis: app.parabola.range ?? null,
     axes: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
     training: app.training.on,
     engine: app.training.loaded?.name ?? null,

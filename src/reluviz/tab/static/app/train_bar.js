@@ -5,11 +5,8 @@ import { count } from "../drawing/format.js";
 import { REGIMES } from "../trainer/edits.js";
 import { SAMPLERS } from "../trainer/samplers.js";
 import { applies, SETTINGS, valueOf } from "../trainer/settings.js";
-<<<<<<< HEAD
 import { DataPanel } from "./data_panel.js";
-=======
 import { rounded } from "./state.js";
->>>>>>> main
 import { PACES } from "./training.js";
 
 const BURST = 1000;
