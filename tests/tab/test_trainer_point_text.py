@@ -246,7 +246,10 @@ LIMITS = {
         "the page trains on at most 2,000 points; this has 10,000: use data=file with the command line",
     ),
     "one point": ("x,y\n" + rows(2001), "the page trains on at most 2,000 points; this has 2,001: use data=file with"),
-    "columns": (f"x,y{',a' * 2000}\n1,2{',3' * 2000}\n3,4\n", "the page reads at most 1,000 columns; line 1 has 2,002"),
+    "a line": (
+        f"x,y,note\n1,2,{'a' * 20_000}\n3,4\n",
+        "the page reads lines of at most 20,000 characters; line 2 has 20,004",
+    ),
     "characters": (rows(2) + "\n" * 1_000_000, "the page reads at most 1,000,000 characters; this has 1,000,008"),
 }
 """The page refuses these, and Python reads them."""
@@ -341,38 +344,49 @@ def hostile(draw: random.Random) -> str:
 
 
 SIZE = 990_000
+
+
+def wide(*pieces: str) -> str:
+    """Return lines that are nearly as long as the page allows, made of these pieces in turn."""
+    lines = [(piece * 20_000)[:19_900] for piece in pieces]
+    return "".join(lines[i % len(lines)] + "\n" for i in range(SIZE // 19_901))
+
+
 LONG = {
-    "an open quote": '"' + "a" * SIZE,
-    "quotes": '"' * SIZE,
-    "quotes and blanks": '" ' * (SIZE // 2),
-    "open and closed quotes": '"x ""y ' * (SIZE // 7),
-    "quotes and commas": '",' * (SIZE // 2),
-    "quoted names": ",".join(f'"{i}"' for i in range(SIZE // 9)) + "\n1,2\n3,4\n",
-    "a long quoted name after quoted names": ",".join(['"1"'] * 900 + ['"' + "a" * 131_000 + '"'] * 7) + "\n1,2\n",
-    "many columns": "1," * (SIZE // 2),
-    "many columns above short rows": "1," * (SIZE // 4) + "\n" + "1,2\n" * (SIZE // 8),
-    "many columns of words": "ab c;d," * (SIZE // 7),
+    "an open quote": '"' + wide("a"),
+    "quotes": wide('"'),
+    "quotes and blanks": wide('" '),
+    "open and closed quotes": wide('"x ""y '),
+    "quotes and commas": wide('",'),
+    "quoted names": ",".join(f'"{i}"' for i in range(2500)) + "\n" + wide("1,"),
+    "a long name after quoted names": ",".join(['"1"'] * 900 + ['"' + "a" * 16_000 + '"']) + "\n" + wide("1,"),
+    "columns": wide("1,"),
+    "columns of different lengths": wide("1,", "1," * 9 + "\n"),
+    "columns above short rows": wide("1,")[:19_901] + "1,2\n" * (SIZE // 5),
+    "columns of words": wide("ab c;d,"),
+    "thousands": wide("1,111"),
     "a square": ("12,ab;" * 200 + "\n") * (SIZE // 1201),
     "different cells": "\n".join(",".join(str(i * 600 + j) for j in range(300)) for i in range(450)),
-    "cells nearly numbers": "\n".join(",".join(f"{j}kg{i}" for j in range(100)) for i in range(1250)),
-    "long digits": ("1" * 399 + "x,") * (SIZE // 401),
-    "grouped digits": ("1" + ",111" * 99 + "x;") * (SIZE // 399),
-    "digits and blanks": ("1 " * 199 + "x;") * (SIZE // 400),
-    "brackets": ("1" * 199 + "]" * 199 + "x;") * (SIZE // 400),
-    "blanks within a cell": "x;y\n1;" + " " * SIZE + "2\n",
-    "blanks within a comment": "#" + " " * SIZE + "a",
-    "hashes": "#" * SIZE,
+    "cells nearly numbers": "\n".join(",".join(f"{j}kg{i}" for j in range(100)) for i in range(1200)),
+    "long digits": wide("1" * 399 + "x,"),
+    "grouped digits": wide("1" + ",111" * 99 + "x;"),
+    "digits and blanks": wide("1 " * 199 + "x;"),
+    "brackets": wide("1" * 199 + "]" * 199 + "x;"),
+    "blanks within a cell": "x;y\n1;" + wide(" "),
+    "blanks within a comment": wide("#", " "),
+    "hashes": wide("#"),
     "comments": "# 1,2\n" * (SIZE // 6),
     "lines": "\n" * SIZE,
     "rows": "1,2\n" * (SIZE // 4),
     "words": "a b\n" * (SIZE // 4),
-    "a rule": "-" * SIZE,
-    "bars": "|" * SIZE,
+    "cells in lines": '"x;y\n' * (SIZE // 5),
+    "rules": wide("-"),
+    "bars": wide("|"),
     "frames": "| 1 | 2 |\n" * (SIZE // 10),
     "line ends": "\r" * SIZE,
     "all separators": "1,2;3\t4|5 6\n" * (SIZE // 12),
-    "one word": "a" * SIZE,
-    "one number": "1" * SIZE,
+    "one word": "a" * 2_000_000,
+    "two megabytes": "1,2\n" * 500_000,
 }
 
 

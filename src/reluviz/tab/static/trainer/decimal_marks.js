@@ -4,7 +4,7 @@
 const POINT = 7, COMMA = 56, EVERY = POINT | COMMA;
 const BLANKS = " \u00a0\u2009\u202f", APOSTROPHES = "'\u2019", MINUS = "\u2212", SIGN = `[+\\-${MINUS}]?`;
 const THOUSANDS = [",", BLANKS, APOSTROPHES, ".", BLANKS, APOSTROPHES];
-/** Characters; float64's largest number has 309 digits. */
+// characters; the largest number of float64 has 309 digits
 const LONGEST_NUMBER = 400;
 const MISSING = new Set(["", "na", "n/a", "nan", "null", "none", "-", "--", "?"]);
 const PLAIN = new RegExp(`^${SIGN}(?:\\d+(?:([.,])\\d*)?|([.,])\\d+)(?:[eE]${SIGN}\\d+|[dD][+\\-${MINUS}]\\d+)?$`);
@@ -60,7 +60,7 @@ export function isMissing(cell) {
   return cell.length < 5 && MISSING.has(cell.toLowerCase());
 }
 
-/** What to do about a cell that is no number; nothing if there is no hint. */
+/** What to do about a cell that is no number. */
 export function remedy(cell) {
   if (isMissing(cell)) return "leave out rows in which a number is missing";
   if (cell.length > LONGEST_NUMBER) return "";
@@ -83,13 +83,7 @@ export function numericColumns(rows) {
   return Array.from(balance.keys()).filter((place) => balance[place] > 0);
 }
 
-/**
- * The numbers of x and y in the only reading that suits all their cells, and a line if the separator alone has decided it.
- * @param {string[][]} columns the cells of x and of y
- * @param {number[]} lines the line of each row
- * @param {string[][]} others further columns, which decide only if x and y leave a choice
- * @param {() => boolean} commaSeparates whether commas separate columns and none stands within a cell, so none is decimal
- */
+/** The numbers of x and y in the only reading that suits all their cells. Further columns decide if x and y leave a choice. */
 export function readNumbers(columns, lines, others, commaSeparates) {
   const cells = lines.flatMap((line, row) => columns.map((column, at) => ({ cell: column[row], line, name: "xy"[at] })));
   const place = ({ line, name, cell }) => `line ${line}: ${name} is ${cell ? shown([cell]) : "missing"}`;
