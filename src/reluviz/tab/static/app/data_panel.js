@@ -4,7 +4,7 @@ import { h, setText, setVisible } from "../drawing/dom.js";
 import { count, number } from "../drawing/format.js";
 import { popover } from "../drawing/popover.js";
 import { DATA_SETS } from "../trainer/edits.js";
-import { decodeBytes, readPoints } from "../trainer/point_text.js";
+import { decodeBytes, LONGEST_TEXT, readPoints } from "../trainer/point_text.js";
 import { MOST_POINTS, SETTINGS, valueOf } from "../trainer/settings.js";
 
 /** A larger file has more characters than the page reads, in any encoding. */
@@ -16,7 +16,7 @@ export class DataPanel {
     const button = (text, title, onclick) => h("button.action", { type: "button", text, title, onclick });
     this.fields = new Map(["data", "n", "noise", "data_seed"].map((key) => [key, field(SETTINGS.find((setting) => setting.key === key))]));
     this.anew = button("Draw anew", "Other points with other noise: the next data seed", () => this.#drawAnew());
-    this.text = h("textarea", { rows: 5, cols: 34, spellcheck: "false", placeholder: "x,y\n0.1,0.52\n0.4,-0.3", "aria-label": "Your points as CSV" });
+    this.text = h("textarea", { rows: 5, cols: 34, spellcheck: "false", placeholder: "x,y\n0.1,0.52\n0.4,-0.3", "aria-label": "Your points as CSV", onpaste: (event) => this.#paste(event) });
     this.file = h("input", { type: "file", hidden: true, accept: ".csv,.tsv,.txt,text/*", onchange: () => this.#open(this.file.files) });
     this.fewer = button("", "", () => this.#useFewer());
     this.begin = h("input", { type: "checkbox", checked: true });
@@ -79,6 +79,14 @@ export class DataPanel {
   }
 
   // the user's points
+
+  /** Refuse a text that the page would not read, as browsers are slow to show it. */
+  #paste(event) {
+    const text = event.clipboardData?.getData("text") ?? "";
+    if (text.length <= LONGEST_TEXT) return;
+    event.preventDefault();
+    void this.#usePoints(() => readPoints(text), []);
+  }
 
   #useText() {
     this.many = null;
