@@ -14,7 +14,9 @@ const DOUBLE_CLICK_MILLISECONDS = 400;
 const KEY_STEP = 0.01;
 /** Dragged coordinates are rounded to at most this part of the axes, for the length of addresses. */
 const ROUNDING = 1 / 2000;
-const HINT = "Drag a point, click to add one, double click to delete one. Keys: page up and down select a point, arrows move it, Delete deletes it, + adds one.";
+const HINT = window.matchMedia?.("(pointer: coarse)").matches
+  ? "Drag a point to move it, tap to add one, tap twice to delete one."
+  : "Drag a point, click to add one, double click to delete one. Keys: page up and down select a point, arrows move it, Delete deletes it, + adds one.";
 
 export class PointEditor {
   constructor(app) {
