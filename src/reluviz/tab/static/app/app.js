@@ -401,11 +401,6 @@ export class App {
     if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
   }
 
-  /** Advice for a branch that has diverged. */
-  stepAdvice(branch) {
-    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
-  }
-
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
     return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";

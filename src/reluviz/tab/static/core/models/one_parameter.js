@@ -8,7 +8,7 @@ const PIECES = 240;
 
 /**
  * @param {{name: string, feature: (x: number) => number, straight?: boolean, words: Object<string, string>}} given feature
- *   is phi, straight says whether it is a straight line; words: title, asks, candidate, weight
+ *   is phi, straight says whether it is a straight line; words: title, asks, candidate, weight, limit
  * @returns {import("../registry.js").Model}
  */
 export function oneParameterModel({ name, feature, straight = false, words }) {
@@ -43,6 +43,8 @@ export function oneParameterModel({ name, feature, straight = false, words }) {
     words: {
       hint: "Click a point to see which θ it asks for.",
       whatIf: "Drag the dot on the parabola: which θ would you choose?",
+      limit: "1/mean(phi^2)",
+      limitWithMomentum: "(1 + momentum)/mean(phi^2)",
       ...words,
     },
   };
