@@ -18,7 +18,6 @@ export class DataPanel {
     this.anew = button("Draw anew", "Other points with other noise: the next data seed", () => this.#drawAnew());
     this.text = h("textarea", { rows: 5, cols: 34, spellcheck: "false", placeholder: "x,y\n0.1,0.52\n0.4,-0.3", "aria-label": "Your points as CSV", onpaste: (event) => this.#paste(event) });
     this.file = h("input", { type: "file", hidden: true, accept: ".csv,.tsv,.txt,text/*", onchange: () => this.#open(this.file.files) });
-    this.fewer = button("", "", () => this.#useFewer());
     this.begin = h("input", { type: "checkbox", checked: true });
     this.beginBox = h("label", { title: "Otherwise the network goes on with these points from what it has learned so far" }, this.begin, " begin at update 0");
     this.size = h("p.note");
@@ -28,7 +27,7 @@ export class DataPanel {
       h("div.row-of-fields", {}, ...[...this.fields.values()].map(({ element }) => element)),
       h("div.row-of-fields", {}, button("Use these data", "Train on this built-in data set", () => this.#useBuiltIn()), this.anew),
       h("label.own", {}, "Your points: paste two columns, x and y", this.text),
-      h("div.row-of-fields", {}, button("Use these points", "Train on the points of this text", () => this.#useText()), button("Open a file …", "Or drop a file on the page", () => this.file.click()), this.file, this.fewer),
+      h("div.row-of-fields", {}, button("Use these points", "Train on the points of this text", () => this.#useText()), button("Open a file …", "Or drop a file on the page", () => this.file.click()), this.file),
       this.beginBox,
       this.note,
     ], { onOpen: () => this.#fill() });
@@ -44,7 +43,6 @@ export class DataPanel {
     setText(this.size, `${count(run.x.length)} points (${name})${run.xTest ? "" : ", no test points"}. The page trains on at most ${count(MOST_POINTS)}.`);
     this.anew.disabled = !isDrawn;
     setVisible(this.beginBox, this.#canBegin());
-    setVisible(this.fewer, Boolean(this.many));
     this.popup.place();
   }
 
@@ -89,7 +87,6 @@ export class DataPanel {
   }
 
   #useText() {
-    this.many = null;
     return this.#usePoints(() => readPoints(this.text.value), []);
   }
 
@@ -97,7 +94,6 @@ export class DataPanel {
     const [file] = files;
     if (!file) return;
     this.popup.open(true);
-    this.many = null;
     this.#say(`Reading ${file.name} …`);
     const notes = files.length > 1 ? [`the first of ${files.length} files, ${file.name}`] : [file.name];
     try {
@@ -114,25 +110,11 @@ export class DataPanel {
 
   async #usePoints(read, notes) {
     try {
-      const points = read();
-      const { x, y } = points, n = x.length;
-      notes.push(...points.notes);
-      if (n > MOST_POINTS) {
-        const every = Math.ceil(n / MOST_POINTS), kept = (values) => values.filter((_, i) => i % every === 0);
-        this.many = { x: kept(x), y: kept(y), words: `every ${ordinal(every)} of ${count(n)} points` };
-        setText(this.fewer, `Use ${this.many.words}`);
-        throw new Error(`the text has ${count(n)} points, and the page trains on at most ${count(MOST_POINTS)}`);
-      }
-      await this.#use("w", interleaved(x, y), [`${count(n)} points`, ...notes.filter(Boolean)].join("; "));
+      const { x, y, notes: more } = read();
+      await this.#use("w", interleaved(x, y), [`${count(x.length)} points`, ...notes, ...more].filter(Boolean).join("; "));
     } catch (error) {
       this.#refuse(error);
     }
-  }
-
-  #useFewer() {
-    const { x, y, words } = this.many;
-    this.many = null;
-    return this.#use("w", interleaved(x, y), words);
   }
 
   #refuse(error) {
@@ -159,7 +141,7 @@ export class DataPanel {
     const { state, training } = this.app, { focus, update, followingLatest, whatIf } = state;
     training.pause();
     training.say("");
-    if (this.#canBegin() && this.begin.checked) state.change({ focus: this.#origin().name, update: 0, followingLatest: false, whatIf: null });
+    if (this.#canBegin() && this.begin.checked) state.change({ focus: this.#origin().name, unit: null, update: 0, followingLatest: false, whatIf: null });
     // without a control branch: losses on other points cannot be compared
     const done = await training.edit(kind, values, { replace: true });
     if (done) state.change({ point: null, hover: { x: null, unit: null, point: null } });
@@ -206,5 +188,3 @@ function field(setting) {
 }
 
 const interleaved = (x, y) => Array.from({ length: 2 * x.length }, (_, j) => (j % 2 ? y : x)[j >> 1]);
-
-const ordinal = (n) => `${n}${n % 100 > 10 && n % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th")}`;
