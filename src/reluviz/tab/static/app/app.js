@@ -6,7 +6,7 @@
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
-import { slopeUnit } from "../drawing/axes.js";
+import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
@@ -23,6 +23,7 @@ import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
+import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
@@ -58,6 +59,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
@@ -340,10 +342,13 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
-    this.runBar.draw();
-    this.timeBar.draw();
     const now = state.now();
-    this.trainBar.draw(now);
+    // what they show may change their height, and a point would leave the pointer that drags it
+    if (!axesAreHeld()) {
+      this.runBar.draw();
+      this.timeBar.draw();
+      this.trainBar.draw(now);
+    }
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;

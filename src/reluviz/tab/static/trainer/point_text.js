@@ -4,7 +4,7 @@
 import { fail, general, isMissing, numericColumns, readNumbers, readingsOf, remedy, shown } from "./decimal_marks.js";
 import { count, isNamed, splitTable } from "./text_table.js";
 
-const LONGEST_TEXT = 1e6;
+export const LONGEST_TEXT = 1e6;
 // fourth powers of coordinates, as in squared gradients, are within floating point
 const LARGEST = 1e60;
 
