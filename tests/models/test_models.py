@@ -248,7 +248,7 @@ JSON_FORMS: dict[str, Callable[[dict[str, Any]], bytes]] = {
 
 
 @pytest.mark.parametrize("form", JSON_FORMS)
-def test_a_state_in_json_is_read_whatever_its_name(form: str, tmp_path: Path) -> None:
+def test_a_state_in_json_is_read_under_any_name(form: str, tmp_path: Path) -> None:
     network = torch_default(123, W).double()
     with torch.no_grad():
         network[2].weight += 1e-9
