@@ -18,7 +18,7 @@ export const ELBOW_PLACEMENTS = ["uniform", "even", "at_data", "given", "torch"]
  * @param {number} settings.seed a whole number below 2^53
  * @param {number[]} settings.domain the interval on which the elbows are placed, in the units of training
  * @param {ArrayLike<number>} [settings.positions] the elbows for "given", in the units of training
- * @param {Float64Array} [settings.x] training inputs [N], for "at_data"
+ * @param {ArrayLike<number>} [settings.x] training inputs [N], for "at_data"
  * @param {string} [settings.precision] of elbows at the data, "float32" or "float64"; all other numbers are those of float32
  * @returns {{w: Float64Array, b: Float64Array, v: Float64Array, c: number}}
  */
@@ -52,7 +52,7 @@ function placedElbows(elbows, width, seed, [low, high], positions, x) {
   if (elbows === "even") return evenlySpaced(low, high, width);
   if (elbows === "given") return positions;
   if (elbows !== "at_data") return null;
-  const sorted = x.slice().sort();
+  const sorted = Float64Array.from(x).sort();
   return evenlySpaced(0, x.length - 1, width).map((rank) => sorted[roundHalfToEven(rank)]);
 }
 
