@@ -14,7 +14,7 @@ import { EDITS } from "./edits.js";
 
 /** More updates than this are not repeated from an address. */
 export const MOST_UPDATES = 2e7;
-const MOST_EDITS = 10000, MOST_NUMBERS = 4000, VERSION = "1", END = "_";
+const MOST_EDITS = 2000, MOST_NUMBERS = 4000, VERSION = "1", END = "_";
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /** The first character of a number: from here on, its lowest 4 bits are the highest of 64. */
 const WHOLE = 48;

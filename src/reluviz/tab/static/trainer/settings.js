@@ -95,17 +95,18 @@ export function settingsOf(run) {
 }
 
 /**
- * The overrides of the command line that differ from what `python -m reluviz train` does by default.
+ * The command line that trains with these settings in float64, as the page does. It names those that `python -m reluviz train`
+ * has otherwise. Own points are in points.csv.
  * @param {any} settings of SETTINGS
  * @param {number} updates
+ * @param {string[]} [further] overrides
  */
-export function command(settings, updates) {
-  const experiment = settings.model, standard = completed({ model: experiment });
-  const parts = [`+exp=${experiment}`, `updates=${updates}`, "trainer.precision=64-true"];
+export function command(settings, updates, further = []) {
+  const standard = completed({ model: settings.model }), parts = [`+exp=${settings.model}`, `updates=${updates}`, "trainer.precision=64-true"];
   for (const { key, override } of SETTINGS) {
     if (!override || !applies(key, settings)) continue;
     if (key === "data" && settings.data === "own") parts.push("data=file", "data.path=points.csv");
     else if (settings[key] !== standard[key] || key === "lr") parts.push(`${override}=${settings[key]}`);
   }
-  return `python -m reluviz train ${parts.join(" ")}`;
+  return `python -m reluviz train ${[...parts, ...further].join(" ")}`;
 }
