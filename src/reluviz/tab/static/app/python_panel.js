@@ -9,7 +9,6 @@ import { commandOf, networkJson, startOverrides, torchCode } from "../trainer/py
 
 /** While the page trains, the text is made anew so often. */
 const MILLISECONDS = 500;
-const isFinite = (net) => Object.values(net).every((part) => [part].flat().every((value) => (typeof value === "number" ? Number.isFinite(value) : value.every(Number.isFinite))));
 const update = (now) => `at update ${now.update.toLocaleString("en")}${now.whatIf ? ", with your changes" : ""}`;
 
 /**
@@ -32,16 +31,16 @@ function commandText({ run, whatIf }) {
   return { text: command, note: `It makes the same updates; losses agree to rounding.${needs}`, files };
 }
 
-function startText({ run, net, update: at }) {
-  if (!isFinite(net)) return { text: "", note: "The parameters are not finite." };
+function startText({ run, net, finite, update: at }) {
+  if (!finite) return { text: "", note: "The parameters are not finite." };
   const file = `network-${at}.json`, overrides = startOverrides(net, file).join(" ");
   if (!net.w) return { text: `python -m reluviz train +exp=${run.model.name} ${overrides}`, note: "It starts a run at this θ." };
   const text = networkJson(net);
   return { text, note: `A state_dict of nn.Sequential(Linear, ReLU, Linear). A run starts from it with ${overrides}`, files: [{ name: file, text }] };
 }
 
-function torchText({ run, net, update: at }) {
-  if (!isFinite(net)) return { text: "", note: "The parameters are not finite." };
+function torchText({ run, net, finite, update: at }) {
+  if (!finite) return { text: "", note: "The parameters are not finite." };
   const text = torchCode(run.model, net);
   return { text, note: "f as a function of a tensor of inputs, in your units.", files: [{ name: `network-${at}.py`, text }] };
 }
