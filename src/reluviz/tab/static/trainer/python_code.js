@@ -6,7 +6,7 @@ import { EDITS } from "./edits.js";
 import { initialState } from "./initial_state.js";
 import { pointsAsCsv } from "./point_text.js";
 import { scalingFor } from "./scaling_choice.js";
-import { command } from "./settings.js";
+import { command, LARGEST_TYPED_SEED } from "./settings.js";
 
 /** Updates of the command for a branch that has made none. */
 const FIRST_UPDATES = 1000;
@@ -55,9 +55,10 @@ def f(x: torch.Tensor) -> torch.Tensor:
  * @returns {{command: string, files: {name: string, text: string}[]}|{reason: string}}
  */
 export function commandOf(branch) {
-  const later = branch.edits.find(({ at }) => at > 0), updates = (count) => count.toLocaleString("en");
-  if (branch.from > 0) return { reason: `it begins at update ${updates(branch.from)} of ${branch.start.run}, and a command begins at update 0` };
-  if (later) return { reason: `it was changed after update ${updates(later.at)} (${EDITS[later.kind].words})` };
+  const later = branch.edits.find(({ at }) => at > 0), grouped = (count) => count.toLocaleString("en");
+  if (branch.from > 0) return { reason: `it begins at update ${grouped(branch.from)} of ${branch.start.run}, and a command begins at update 0` };
+  if (later) return { reason: `it was changed after update ${grouped(later.at)} (${EDITS[later.kind].words})` };
+  if (branch.chosen.seed > LARGEST_TYPED_SEED) return { reason: `its seed is above ${grouped(LARGEST_TYPED_SEED)}, the largest of the command line` };
   const settings = { ...branch.chosen, batch: Math.min(branch.chosen.batch, branch.x.length) }, further = [], files = [];
   if (!hasDrawnPoints(branch)) {
     const { xOffset, xScale, yOffset, yScale, identity } = branch.scaling, isScalable = branch.model.inUserUnits !== null;
