@@ -26,11 +26,12 @@ export function popover(text, title, content, { onOpen } = {}) {
   document.addEventListener("pointerdown", (event) => {
     if (!panel.hidden && !element.contains(event.target)) open(false);
   });
-  element.addEventListener("keydown", (event) => {
+  // wherever the focus is, and before others act on the key
+  window.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || panel.hidden) return;
     open(false);
     button.focus();
     event.stopPropagation();
-  });
+  }, true);
   return { element, panel, button, open };
 }
