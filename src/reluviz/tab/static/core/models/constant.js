@@ -7,6 +7,7 @@ export const CONSTANT = register(oneParameterModel({
   name: "constant",
   feature: () => 1,
   straight: true,
+  python: "theta + 0 * x",
   words: {
     title: "y = θ",
     asks: "each point asks for its y, all with the same weight",

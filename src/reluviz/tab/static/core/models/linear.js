@@ -7,6 +7,7 @@ export const LINEAR = register(oneParameterModel({
   name: "linear",
   feature: (x) => x,
   straight: true,
+  python: "theta * x",
   words: {
     title: "y = θ x",
     asks: "each point asks for y/x, with weight x²",
