@@ -329,7 +329,10 @@ export class App {
     const now = state.now();
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
-    if (!now) return;
+    if (!now) {
+      this.tooltip.hide();
+      return;
+    }
     const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
     setVisible(this.elbowsThroughTime.element, hasUnits);
     setVisible(this.units.element, hasUnits);
@@ -345,6 +348,7 @@ export class App {
       if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
       view.draw();
     }
+    for (const view of this.views) view.followPicture?.();
     this.resized = false;
   }
 
@@ -375,7 +379,7 @@ export class App {
 
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
-    return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";
+    return this.state.selected.length > 1 ? `${shorten(this.state.labelOf(this.state.focus), 24)}: ` : "";
   }
 
   /** The lines of a unit's tooltip. */
@@ -394,7 +398,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`point ${i}: x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
   }
 
   /**

@@ -72,7 +72,7 @@ export class RunBar {
 
   draw() {
     const { state } = this.app;
-    const key = JSON.stringify([state.selected, state.focus, state.dark, this.app.printing, [...state.failures.keys()], [...state.loaded.keys()]]);
+    const key = JSON.stringify([state.selected, state.focus, state.dark, this.app.printing, [...state.failures.keys()], state.selected.map(({ name }) => [state.loaded.has(name), state.labelOf(name)])]);
     if (key !== this.key) this.#chips();
     this.key = key;
     setText(this.add, state.selected.length > 1 ? "+" : state.listing.length > 1 ? `compare with … (${count(state.listing.length)} runs)` : "");
@@ -88,7 +88,7 @@ export class RunBar {
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;
       if (this.replicaKey !== replicaKey) {
-        this.replica.replaceChildren(...Array.from({ length: run.R }, (_, r) => h("option", { value: r, text: `${r + 1} (seed ${run.seeds[r] ?? r})` })));
+        this.replica.replaceChildren(...Array.from({ length: run.R }, (_, r) => h("option", { value: r, text: `${r} (seed ${run.seeds[r] ?? r})` })));
         const all = run.seeds?.length ?? run.R;
         this.replicaBox.title = all > run.R ? `The first ${run.R} of ${count(all)} replicas; the losses are those of all replicas` : "";
         this.replicaKey = replicaKey;
@@ -119,7 +119,7 @@ export class RunBar {
         const chip = h(
           "div.chip",
           { title: failure ? `${name}: ${failure}` : several ? `${name}: click to focus on it` : name },
-          h("button.pick", { type: "button", "aria-pressed": String(name === state.focus), onclick: () => this.app.focus(name) }, dot, h("span", { text: shorten(name, several ? 22 : 44) })),
+          h("button.pick", { type: "button", "aria-pressed": String(name === state.focus), onclick: () => this.app.focus(name) }, dot, h("span", { text: several ? shorten(state.labelOf(name), 34) : shorten(name, 44) })),
         );
         if (failure) chip.classList.add("failed");
         else if (!state.loaded.has(name)) chip.classList.add("loading");

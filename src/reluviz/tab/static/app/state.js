@@ -4,6 +4,7 @@ import { unitStatuses, withElbow, withInputSlope, withSlopeJump } from "../core/
 import { allFinite } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { votes as votesOf } from "../core/votes.js";
+import { runNames } from "./run_names.js";
 
 export const MAX_RUNS = 4;
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -28,7 +29,7 @@ export class State {
     this.show = { truth: true, units: "hidden", slope: false, solved: false, references: false, otherReplicas: true };
     this.mode = "overlay";
     this.measure = "share";
-    /** @type {null|{run: string, net: any, moved: Set<number>, solved: boolean}} */
+    /** @type {null|{run: string, net: any, moved: Set<number>, solved: boolean, lambda: number}} */
     this.whatIf = null;
     this.dark = false;
     this.failures = new Map();
@@ -42,6 +43,13 @@ export class State {
     for (const listener of this.listeners) listener();
   }
 
+  /** Remember what is under the pointer: an x, a unit or a point. */
+  hoverOver({ x = null, unit = null, point = null } = {}) {
+    const { hover } = this;
+    // views also call this after each drawing: a change that is none would have them drawn for ever
+    if (!Object.is(hover.x, x) || hover.unit !== unit || hover.point !== point) this.change({ hover: { x, unit, point } });
+  }
+
   get run() {
     return this.loaded.get(this.focus) ?? null;
   }
@@ -50,6 +58,19 @@ export class State {
   get runs() {
     const found = this.selected.filter(({ name }) => this.loaded.has(name)).map(({ name, slot }) => ({ run: this.loaded.get(name), slot }));
     return found.sort((a, b) => (a.run.name === this.focus) - (b.run.name === this.focus));
+  }
+
+  /** Label the selected runs by what differs between them; one that is not in the list keeps its label. */
+  nameRuns() {
+    const entries = this.selected.map(({ name }) => this.listing.find((entry) => entry.run === name)).filter(Boolean);
+    runNames(entries).forEach((label, i) => {
+      const run = this.loaded.get(entries[i].run);
+      if (run) run.label = label;
+    });
+  }
+
+  labelOf(name) {
+    return this.loaded.get(name)?.label ?? name;
   }
 
   slotOf(name) {
@@ -61,6 +82,7 @@ export class State {
     const runs = this.runs.map(({ run }) => run.update);
     if (runs.length === 1) this.updates = runs[0];
     else this.updates = Float64Array.from(new Set(runs.flatMap((updates) => Array.from(updates)))).sort();
+    this.nameRuns();
     if (this.updates.length && (this.followingLatest || this.update > this.last)) this.update = this.last;
   }
 
@@ -130,6 +152,7 @@ export class State {
       lossTrain,
       lossTest: run.testLoss(trainedNet),
       lossRun: whatIf ? run.trainLoss(runTrained) : lossTrain,
+      lossTestRun: whatIf ? run.testLoss(runTrained) : null,
       status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
     };
     return this.cached;
@@ -150,12 +173,12 @@ export class State {
   edit(change, note = {}) {
     const now = this.now();
     if (!now || !now.finite) return;
-    const previous = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, moved: new Set(), solved: false };
+    const previous = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, moved: new Set(), solved: false, lambda: 0 };
     const net = change(now.net);
     if (!net) return;
     const moved = new Set(previous.moved);
     if (note.unit !== undefined) moved.add(note.unit);
-    this.change({ playing: false, whatIf: { ...previous, net, moved, solved: note.solved ?? previous.solved } });
+    this.change({ playing: false, whatIf: { ...previous, net, moved, solved: note.solved ?? previous.solved, lambda: note.lambda ?? previous.lambda } });
   }
 
   setElbow(k, beta) {
@@ -179,9 +202,10 @@ export class State {
     this.edit((p) => ({ ...p, theta }));
   }
 
-  solveOutput() {
+  /** Solve the output layer by least squares, or by ridge regression with a penalty lambda in the units of training. */
+  solveOutput(lambda = 0) {
     const { run } = this;
-    this.edit((p) => run.asShown(solveOutput(run.asTrained(p), run.u, run.t).net), { solved: true });
+    this.edit((p) => run.asShown(solveOutput(run.asTrained(p), run.u, run.t, lambda).net), { solved: true, lambda });
   }
 
   reset() {

@@ -153,7 +153,7 @@ export class ElbowsThroughTimeView {
 
   hover(px, py, event) {
     const unit = this.unitAt(px, py);
-    this.app.state.change({ hover: { x: this.plot.fromX?.(px) ?? null, unit, point: null } });
+    this.app.state.hoverOver({ x: this.plot.fromX?.(px) ?? null, unit, point: null });
     if (unit !== null) this.app.tooltip.show(event, this.app.describeUnit(unit));
     else this.app.tooltip.hide();
     return unit === null ? "ns-resize" : "pointer";
@@ -161,7 +161,7 @@ export class ElbowsThroughTimeView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px, py) {

@@ -5,7 +5,7 @@ import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
-import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
 import { count, number, placeX, placeY, shorten } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
@@ -67,6 +67,7 @@ export class FunctionView {
     plot.begin(colours);
     this.hits = { elbows: [], points: this.hits?.points ?? [] };
     this.cells = [];
+    this.leaving = [];
     if (!plot.visible || !now) return;
     const { run } = now, sampled = run.x.length < run.points;
     setText(this.title, `The learned function${sampled ? `, with ${count(run.x.length)} of its ${count(run.points)} points` : ""}`);
@@ -115,6 +116,7 @@ export class FunctionView {
     const key = [now.run.name, now.run.pointsVersion, allRuns.map((r) => r.name), colours.paper, state.show.truth, plot.width, plot.height].join();
     plot.layer(`background${name}`, key, () => this.#background(now.run));
     const labels = [];
+    this.notes = [];
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
       if (now.finite && now.run.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
@@ -124,13 +126,14 @@ export class FunctionView {
       else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
     });
     if (now.run.model.hasUnits) this.#elbows(now);
+    this.#writeNotes();
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
     }
     if (isSideBySide) {
       const slot = state.slotOf(now.run.name);
-      plot.text(shorten(now.run.name, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
+      plot.text(shorten(now.run.label, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
     } else {
       const { top, bottom, right } = plot.area;
       for (const { y, text, colour, bold } of spreadLabels(labels.filter((l) => l && Number.isFinite(l.y)), top + 10, bottom - 8)) {
@@ -206,7 +209,8 @@ export class FunctionView {
     if (!allFinite(net)) return null;
     const { x, y } = curve(run.model, net, plot.xScale.low, plot.xScale.high);
     plot.line(x, y, { colour: colours.runs[slot], width: 1.8, dash: DASHES[slot] });
-    return { y: plot.Y(run.model.predictAt(net, run.domain[1])), text: run.name, colour: colours.runs[slot] };
+    this.#noteIfLeaving(run.label, y, colours.runs[slot]);
+    return { y: plot.Y(run.model.predictAt(net, run.domain[1])), text: run.label, colour: colours.runs[slot] };
   }
 
   /** The curves of the run in focus. */
@@ -220,11 +224,13 @@ export class FunctionView {
       const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
+      this.#noteIfLeaving("least squares", y, colours.reference);
       labels.push({ y: plot.Y(model.predictAt(net, end)), text: "least squares", colour: colours.reference });
     }
     if (now.whatIf) {
       const { x, y } = curve(model, now.runNet, low, high);
       plot.line(x, y, { colour: colours.faint, width: 1.8 });
+      this.#noteIfLeaving("the run", y, colours.faint);
       labels.push({ y: plot.Y(model.predictAt(now.runNet, end)), text: "the run", colour: colours.faint });
     }
     const learned = curve(model, now.net, low, high);
@@ -234,7 +240,31 @@ export class FunctionView {
     if (model.hasUnits && now.run.W <= 60) {
       for (let i = 1; i < learned.x.length - 1; i++) plot.disc(plot.X(learned.x[i]), plot.Y(learned.y[i]), 3, { fill: colours.paper, edge: colour });
     }
-    labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.name : "learned f", colour, bold: true });
+    this.#noteIfLeaving(several ? now.run.label : "f", learned.y, colour);
+    labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.label : "learned f", colour, bold: true });
+  }
+
+  /** Note that a curve with corners at these heights does not fit into the axes. */
+  #noteIfLeaving(name, y, colour) {
+    const { low, high } = this.plot.yScale;
+    const [least, most] = extent(y);
+    if (least >= low && most <= high) return;
+    this.leaving.push({ name, low: least, high: most });
+    this.notes.push({ text: [`${shorten(name, 24)} leaves the axes:`, `from ${number(least)} to ${number(most)}`], colour });
+  }
+
+  /** Write the notes below each other; those that are too wide on two lines. */
+  #writeNotes() {
+    const { plot } = this;
+    const { left, right, top } = plot.area;
+    let y = top + 14;
+    for (const { text, colour } of this.notes) {
+      const whole = text.join(" "), fits = plot.measure(whole, 12) < right - left - 16;
+      for (const line of fits ? [whole] : text) {
+        plot.text(line, left + 8, y, { colour, size: 12, halo: true });
+        y += 15;
+      }
+    }
   }
 
   /** Shade how one update on the active point alone would change the function. */
@@ -263,8 +293,7 @@ export class FunctionView {
     ctx.fill();
     plot.line(x, x.map((value, j) => model.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
     this.pointUpdate = { point: i, factor, largest };
-    const note = `shaded: one update on this point alone${factor > 1 ? `, change × ${number(factor)}` : ""}`;
-    plot.text(note, plot.area.left + 8, plot.area.top + 14, { colour, size: 12, halo: true });
+    this.notes.push({ text: ["shaded: one update on this point alone", ...(factor > 1 ? [`(change × ${number(factor)})`] : [])], colour });
   }
 
   /** The elbows in a row below the data; a triangle points to the side on which its unit is active. */
@@ -365,14 +394,14 @@ export class FunctionView {
     const now = state.now();
     if (!now) return "default";
     if (this.cells.length) {
-      state.change({ hover: { x: null, unit: null, point: null } });
+      state.hoverOver();
       return "pointer";
     }
     const unit = this.elbowAt(px, py);
     const point = unit === null ? this.pointAt(px, py) : null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
     const x = inside ? this.plot.fromX(px) : null;
-    state.change({ hover: { x, unit, point } });
+    state.hoverOver({ x, unit, point });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
     else if (x !== null) tooltip.show(event, [`x = ${placeX(now.run, x)}`, `f(x) = ${placeY(now.run, now.run.model.predictAt(now.net, x))}`]);
@@ -382,7 +411,7 @@ export class FunctionView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px, py) {

@@ -35,7 +35,7 @@ export class LossView {
       if (!several) line(LOSS_BATCH, "batch", colours.faint, 1, [], 0.7);
       if (!several) line(LOSS_TEST, "test", colours.truth, 1.8, [6, 4]);
       else if (inFocus) line(LOSS_TEST, "its test", colours.runs[slot], 1.2, [1, 3]);
-      line(LOSS_TRAIN, several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
+      line(LOSS_TRAIN, several ? run.label : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
     }
     return lines;
   }

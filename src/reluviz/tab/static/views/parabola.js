@@ -166,7 +166,7 @@ export class ParabolaView {
   /** Show what is under the pointer. @returns {string} the shape of the pointer, for CSS */
   hover(px, py, event) {
     const handle = this.onHandle(px, py), point = handle ? null : this.pointAt(px, py);
-    this.app.state.change({ hover: { x: null, unit: null, point } });
+    this.app.state.hoverOver({ x: null, unit: null, point });
     if (handle) this.app.tooltip.show(event, ["drag: what if θ were …"]);
     else if (point !== null) this.app.tooltip.show(event, this.app.describePoint(point));
     else this.app.tooltip.hide();
@@ -175,7 +175,7 @@ export class ParabolaView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   /** Select the point under the pointer. @returns {boolean} whether a drag begins instead */

@@ -134,7 +134,7 @@ export class UnitsView {
 
   hover(px, py, event) {
     const unit = this.unitAt(px, py);
-    this.app.state.change({ hover: { x: null, unit, point: null } });
+    this.app.state.hoverOver({ x: null, unit, point: null });
     if (unit !== null) this.app.tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if its elbow were elsewhere, or its slope jump different?"]);
     else this.app.tooltip.hide();
     return unit === null ? "default" : "grab";
@@ -142,7 +142,7 @@ export class UnitsView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px, py) {

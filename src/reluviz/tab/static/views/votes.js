@@ -209,7 +209,7 @@ export class VotesView {
 
   hover(px, py, event) {
     const point = this.nearestPoint(px);
-    this.app.state.change({ hover: { x: this.plot.fromX?.(px) ?? null, unit: null, point } });
+    this.app.state.hoverOver({ x: this.plot.fromX?.(px) ?? null, unit: null, point });
     if (point === null) this.app.tooltip.hide();
     else this.app.tooltip.show(event, this.app.describePoint(point));
     return point === null ? "default" : "pointer";
@@ -217,7 +217,7 @@ export class VotesView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px) {
