@@ -8,7 +8,7 @@ import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
+import { number, percent, placeX, placeY, shortenLabel, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -379,7 +379,7 @@ export class App {
 
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
-    return this.state.selected.length > 1 ? `${shorten(this.state.labelOf(this.state.focus), 24)}: ` : "";
+    return this.state.selected.length > 1 ? `${shortenLabel(this.state.labelOf(this.state.focus), 24)}: ` : "";
   }
 
   /** The lines of a unit's tooltip. */

@@ -2,6 +2,8 @@
 
 import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
 
+const AXES = ["functionView", "slopeView", "votes", "units", "loss", "parabola", "path"];
+
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
   const { state } = app;
@@ -53,6 +55,8 @@ export function report(app) {
     leaving: app.functionView.leaving ?? [],
     pointUpdate: app.functionView.pointUpdate ?? null,
     frames: { count: played.length, median: quantile(played, 0.5), p95: quantile(played, 0.95) },
+    axes: Object.fromEntries(AXES.map((name) => [name, app[name].element.hidden ? null : { name: app[name].plot.yName ?? null, numbers: app[name].plot.yNumbers ?? [] }])),
+    fans: { elbows: unitsOf(functionHits?.fans), units: unitsOf(app.units.fans) },
     places: {
       elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),
       points: Array.from({ length: (functionHits?.points.length ?? 0) / 2 }, (_, i) => ({ i, ...position(app.functionView, functionHits.points[2 * i], functionHits.points[2 * i + 1]) })),
@@ -61,6 +65,8 @@ export function report(app) {
     },
   };
 }
+
+const unitsOf = (fans) => (fans ?? []).map((fan) => fan.map(({ k }) => k));
 
 const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
 

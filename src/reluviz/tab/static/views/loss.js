@@ -4,7 +4,7 @@ import { solveOutput } from "../core/least_squares.js";
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
-import { count, number } from "../drawing/format.js";
+import { count, number, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { logarithmic } from "../drawing/scales.js";
@@ -61,7 +61,7 @@ export class LossView {
     plot.begin(colours);
     this.referencesToggle.set(state.show.references);
     if (!plot.visible || !now) return;
-    plot.margin = { left: 46, right: 90, top: 8, bottom: 22 };
+    plot.margin = { left: 60, right: 90, top: 8, bottom: 22 };
     const lines = this.lines(), references = this.references(now);
     const bounds = this.#bounds(lines, references.concat(Number.isFinite(now.lossTrain) ? { value: now.lossTrain } : []));
     const time = state.time;
@@ -71,7 +71,7 @@ export class LossView {
     setText(this.caption, `${replicas}mean squared error`);
     const key = [lines.map((l) => [l.run.name, l.run.historyVersion, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {
-      plot.axes({ xLabel: "updates", maxYTicks: 4 });
+      plot.axes({ xLabel: "updates", yName: "loss", maxYTicks: 4 });
       plot.clipped(() => {
         if (state.runs.length === 1) this.#band(now.run);
         for (const l of lines) this.#thinned(l);
@@ -174,7 +174,7 @@ export class LossView {
       plot.segment(x - 7, y, x + 7, y, { colour: colours.ink, width: 3 });
       plot.text("what if", x + (x > (left + right) / 2 ? -10 : 10), y + 4, { align: x > (left + right) / 2 ? "right" : "left", colour: colours.ink, bold: true, halo: true });
     }
-    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.text(l.text.length > 14 ? `${l.text.slice(0, 13)}…` : l.text, right + 6, l.y + 4, { colour: l.colour });
+    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.text(shortenLabel(l.text, 14), right + 6, l.y + 4, { colour: l.colour });
   }
 
   hover(px, py, event) {
