@@ -8,7 +8,7 @@ import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, placeX, placeY, shortenLabel, signed } from "../drawing/format.js";
+import { number, placeX, placeY, shareInWords, shortenLabel, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -26,6 +26,7 @@ import * as address from "./address.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
+import { RunList } from "./run_list.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
 
@@ -65,6 +66,7 @@ export class App {
     this.parabola = new ParabolaView(this);
     this.path = new PathView(this);
     this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.runList = new RunList(this);
     this.message = h("div.message", { role: "status" });
     if (this.embedded) {
       this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
@@ -75,7 +77,7 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
@@ -84,7 +86,8 @@ export class App {
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
+    if (!names.length && this.embedded) names.push(...state.listing.slice(0, MAX_RUNS).map((entry) => entry.run));
+    if (!names.length && state.listing.length && (fromUrl.runs || !this.runList.show(this.#newest()))) names.push(this.#newest());
     await Promise.all(names.map((name) => this.#addRun(name)));
     this.#applyUrl(fromUrl);
     this.ready = true;
@@ -182,6 +185,16 @@ export class App {
     return undefined;
   }
 
+  /** Close all runs, and list those of the sweep of the run in focus. */
+  list() {
+    const { state } = this;
+    this.runList.show(state.focus);
+    state.loaded.clear();
+    state.failures.clear();
+    state.change({ selected: [], focus: null, whatIf: null, unit: null, point: null, playing: false, followingLatest: true });
+    this.#runsChanged();
+  }
+
   focus(name) {
     const { state } = this;
     if (state.focus !== name) state.change({ focus: name, whatIf: null, unit: null, point: null, hover: { x: null, unit: null, point: null } });
@@ -263,7 +276,7 @@ export class App {
   async #checkForChanges() {
     const { state } = this;
     await this.#refreshListing();
-    if (!state.selected.length && state.listing.length) await this.#addRun(this.#newest());
+    if (!state.selected.length && state.listing.length && !this.runList.show(this.runList.member ?? this.#newest())) await this.#addRun(this.#newest());
     for (const { name } of state.selected) {
       const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
       if (!listed) continue;
@@ -326,6 +339,7 @@ export class App {
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
     this.runBar.draw();
     this.timeBar.draw();
+    this.runList.draw();
     const now = state.now();
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
@@ -360,7 +374,7 @@ export class App {
     if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
     else if (!state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
     else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
-    else if (!now) lines = ["Reading …"];
+    else if (!now && this.runList.element.hidden) lines = ["Reading …"];
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
@@ -398,7 +412,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`point ${i}: x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`point ${i}: x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${shareInWords(votes.share[i])} of the step`, ...candidate];
   }
 
   /**

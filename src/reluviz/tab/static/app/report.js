@@ -15,9 +15,10 @@ export function report(app) {
     return { x: box.left + x * view.plot.zoom, y: box.top + y * view.plot.zoom };
   };
   return {
-    ready: Boolean(app.ready && now),
+    ready: Boolean(app.ready && (now || !app.runList.element.hidden)),
     runs: state.listing.map((entry) => entry.run),
     selected: state.selected.map(({ name }) => name),
+    list: app.runList.element.hidden ? null : Array.from(app.runList.rows, ([run, row]) => ({ run, ...Object.fromEntries(["name", "updates", "train", "test", "finding"].map((key) => [key, row[key].textContent])) })),
     labels: state.selected.map(({ name }) => state.labelOf(name)),
     failures: Object.fromEntries(state.failures),
     focus: state.focus,
@@ -56,6 +57,7 @@ export function report(app) {
     pointUpdate: app.functionView.pointUpdate ?? null,
     frames: { count: played.length, median: quantile(played, 0.5), p95: quantile(played, 0.95) },
     axes: Object.fromEntries(AXES.map((name) => [name, app[name].element.hidden ? null : { name: app[name].plot.yName ?? null, numbers: app[name].plot.yNumbers ?? [] }])),
+    table: app.loss.table.element.hidden ? null : app.loss.table.rows.map(({ run, now, final }) => ({ run: run.name, now, final })),
     fans: { elbows: unitsOf(functionHits?.fans), units: unitsOf(app.units.fans) },
     places: {
       elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),

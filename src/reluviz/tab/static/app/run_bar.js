@@ -2,6 +2,7 @@
 
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { count, number, shorten } from "../drawing/format.js";
+import { sweepOf } from "./run_list.js";
 import { MAX_RUNS } from "./state.js";
 
 const MAX_LISTED = 200;
@@ -14,12 +15,13 @@ export class RunBar {
     this.filter = h("input", { type: "search", placeholder: "filter: name or setting, e.g. width=20", "aria-label": "Filter runs", oninput: () => this.#fill() });
     this.items = h("div.items", { role: "listbox", "aria-multiselectable": "true" });
     this.note = h("p.note");
+    this.all = h("button.add", { type: "button", text: "all runs", title: "The list of the runs of this sweep", onclick: () => app.list() });
     this.list = h("div.picker", { hidden: true }, this.filter, this.items, this.note);
     this.replica = h("select", { "aria-label": "Replica in focus", onchange: () => app.state.change({ replica: Number(this.replica.value), whatIf: null }) });
     this.replicaBox = h("label.replica", {}, "replica ", this.replica);
     this.model = h("span.model");
     this.finding = h("p.finding");
-    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.replicaBox, this.finding);
+    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.all, this.replicaBox, this.finding);
     document.addEventListener("pointerdown", (event) => {
       if (!this.list.hidden && !this.list.parentElement.contains(event.target)) this.open(false);
     });
@@ -77,7 +79,8 @@ export class RunBar {
     this.key = key;
     setText(this.add, state.selected.length > 1 ? "+" : state.listing.length > 1 ? `compare with … (${count(state.listing.length)} runs)` : "");
     this.add.title = "Add or remove runs";
-    setVisible(this.add, state.listing.length > 1);
+    setVisible(this.add, state.listing.length > 1 && state.selected.length > 0);
+    setVisible(this.all, !this.app.embedded && state.focus !== null && sweepOf(state.listing, state.focus).length > 0);
     const { run } = state;
     const units = run?.model.hasUnits ? `, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "";
     const scaled = run && !run.scaling.identity;

@@ -124,6 +124,7 @@ export class State {
   }
 
   stepBy(count) {
+    if (!this.updates.length) return;
     const i = Math.max(0, Math.min(this.updates.length - 1, this.indexOf(this.update) + count));
     this.change({ playing: false });
     this.goTo(this.updates[i]);

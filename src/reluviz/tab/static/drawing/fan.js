@@ -32,13 +32,17 @@ export function fanOut(places, top) {
   return fans;
 }
 
-/** Write the number of its triangles beside each fan, as long as the numbers do not overlap. @param {import("./plot.js").Plot} plot */
-export function writeNumbers(plot, fans) {
+/**
+ * Write the number of its triangles beside each fan, as long as the numbers do not overlap.
+ * @param {import("./plot.js").Plot} plot
+ * @param {number} lift the height of what is drawn there already
+ */
+export function writeNumbers(plot, fans, lift) {
   let free = -Infinity;
   for (const fan of fans) {
     const { x } = fan[0], text = String(fan.length), onLeft = x + 8 + plot.measure(text, 10) > plot.width;
     if (!onLeft && x + 8 < free) continue;
-    plot.text(text, onLeft ? x - 8 : x + 8, Math.min(...fan.map(({ y }) => y)) - 2, { size: 10, bold: true, halo: true, align: onLeft ? "right" : "left", colour: plot.colours.ink });
+    plot.text(text, onLeft ? x - 8 : x + 8, Math.min(...fan.map(({ y }) => y)) - 2 - lift, { size: 10, bold: true, halo: true, align: onLeft ? "right" : "left", colour: plot.colours.ink });
     if (!onLeft) free = x + 10 + plot.measure(text, 10);
   }
 }

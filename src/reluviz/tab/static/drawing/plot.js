@@ -158,8 +158,9 @@ export class Plot {
     for (const { y, label } of numbers) this.text(label, left - 7, y + 3.5, { align: "right" });
     if (!name) return;
     const upright = name.length <= 2, width = upright ? length : 11;
-    const inside = left - 7 - Math.max(0, ...widths) - edge < width + 5 || (!upright && length > bottom - top);
-    const x = inside ? left + 5 : edge + 3, middle = (top + bottom) / 2;
+    const room = left - 7 - Math.max(0, ...widths) - edge - width;
+    const inside = room < 5 || (!upright && length > bottom - top);
+    const x = inside ? left + 5 : edge + Math.min(8, room / 2), middle = (top + bottom) / 2;
     if (inside) this.text(name, x, top + 10, { halo: true, italic: upright });
     else if (upright) this.text(name, x, middle + 4, { italic: true });
     else {

@@ -15,6 +15,8 @@ import { round125 } from "../drawing/scales.js";
 import { bendLegend, DASHES, diverging, faded } from "../drawing/theme.js";
 
 const MAX_UNIT_LINES = 200, MAX_REPLICA_LINES = 40, HIT_RADIUS = 10;
+/** Arrows above the elbows take this much room, in pixels. */
+const ARROW_ROOM = 13;
 
 export class FunctionView {
   constructor(app) {
@@ -254,7 +256,7 @@ export class FunctionView {
     const [least, most] = extent(y);
     if (least >= low && most <= high) return;
     this.leaving.push({ name, low: least, high: most });
-    this.notes.push({ text: [`${shortenLabel(name, 24)} leaves the axes:`, `from ${number(least)} to ${number(most)}`], colour });
+    this.notes.push({ text: [`${shortenLabel(name, 30)} leaves the axes:`, `from ${number(least)} to ${number(most)}`], colour });
   }
 
   /** Write the notes below each other; those that are too wide on two lines. */
@@ -326,20 +328,20 @@ export class FunctionView {
         fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
       });
     }
-    writeNumbers(plot, fans);
+    writeNumbers(plot, fans, !now.background && state.activePoint !== null ? ARROW_ROOM : 0);
     if (!now.background) Object.assign(this.hits, { elbows: places, fans });
     if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
     if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
-    if (!now.background) this.#elbowArrows(now, y);
+    if (!now.background) this.#elbowArrows(now);
   }
 
   /** Arrows that show where the active point pushes each elbow. */
-  #elbowArrows(now, y) {
+  #elbowArrows(now) {
     const { state } = this.app;
     const i = state.activePoint;
     if (i === null) return;
     const motion = this.app.pointMotion(now, i);
-    for (const { k, x } of this.hits.elbows) {
+    for (const { k, x, y } of this.hits.elbows) {
       const dx = motion.elbow[k] * motion.pixelsPerMotion;
       if (Math.abs(dx) > 1.5) this.plot.arrow(x, y - 11, Math.sign(dx) * Math.min(60, Math.abs(dx)), 0, { colour: this.app.colours.ink, width: 1.3 });
     }

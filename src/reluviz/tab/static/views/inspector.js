@@ -3,7 +3,7 @@
 import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, percent, placeDigits, placeX, placeY, shortPercent, signed } from "../drawing/format.js";
+import { count, number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
 
 /** The penalties of the ridge slider: 0, then 1, 2 and 5 times powers of ten. */
 const PENALTIES = [0, ...Array.from({ length: 12 }, (_, e) => [1, 2, 5].map((m) => Number(`${m}e${e - 9}`))).flat(), 1000];
@@ -21,7 +21,7 @@ export class Inspector {
       "input slope w": (v) => state.setInputSlope(state.unit, v),
       "output weight v": (v) => state.setOutputWeight(state.unit, v),
     });
-    this.point = valueList(["x, y", "f − y", "share of step", "active units", "asks for"]);
+    this.point = valueList(["x, y", "f − y", "share", "active units", "asks for"]);
     this.unitTitle = h("h3");
     this.pointTitle = h("h3");
     this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element);
@@ -96,7 +96,7 @@ export class Inspector {
     this.point.set({
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
-      "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
+      share: `${shareInWords(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
       "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
@@ -111,7 +111,7 @@ export class Inspector {
     this.ridge.setAttribute("aria-valuetext", `λ = ${number(this.lambda)}`);
     setVisible(this.reset, Boolean(now.whatIf));
     this.whatIf.classList.toggle("on", Boolean(now.whatIf));
-    setVisible(this.hint, state.unit === null && state.point === null);
+    setVisible(this.hint, state.unit === null && state.point === null && state.selected.length < 2);
     setText(this.hint, now.run.model.words.hint);
     if (!now.whatIf) {
       setText(this.whatIfText, now.run.model.words.whatIf);
@@ -139,7 +139,7 @@ const EXPLANATIONS = {
   "input slope w": "Slope before the output weight; editing it keeps the elbow",
   "output weight v": "The factor of the unit in f",
   "w² + b² − v²": "Balance, of the parameters as trained: gradient flow conserves it when all layers are trained",
-  "share of step": "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
+  share: "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
 };
 
 /** A list of names and values. Values with a function in `edits` are inputs. */

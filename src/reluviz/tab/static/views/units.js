@@ -10,7 +10,7 @@ import { addPointerListeners } from "../drawing/pointer.js";
 import { linear, span } from "../drawing/scales.js";
 import { bendLegend, diverging } from "../drawing/theme.js";
 
-const MAX_TRAIL_STEPS = 160, MAX_TRAILS = 80, HIT_RADIUS = 11;
+const MAX_TRAIL_STEPS = 160, MAX_TRAILS = 80, HIT_RADIUS = 11, ARROW_ROOM = 8;
 
 export class UnitsView {
   constructor(app) {
@@ -51,7 +51,7 @@ export class UnitsView {
 
   #arrowNote(now) {
     const motion = this.app.pointMotion(now, this.app.state.activePoint);
-    return `arrows: how one update on the point moves each unit, × ${number(motion.factor)}`;
+    return `arrows: one update on the point × ${number(motion.factor)}`;
   }
 
   /** Draw the trails of all units from snapshot `from` to now; the earlier part is already in the layer. */
@@ -111,7 +111,7 @@ export class UnitsView {
       const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(slopeJump(p, k)));
       plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
     }
-    writeNumbers(plot, this.fans);
+    writeNumbers(plot, this.fans, state.activePoint === null ? 0 : ARROW_ROOM);
   }
 
   #arrows(now) {

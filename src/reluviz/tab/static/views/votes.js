@@ -10,11 +10,11 @@ import { linear } from "../drawing/scales.js";
 
 const MEASURES = {
   share: {
-    label: "share of the step",
+    label: "share",
     title: "The part of the gradient that comes from each point: ⟨gᵢ, G⟩ / (N |G|²). Shares sum to 100 %",
     axis: "share",
     caption: ({ plus, minus }, ratio) =>
-      ratio === null ? [["for", plus], " the step or ", ["against", minus], " it; the sum is 100 %"] : ["the votes ", ["against", minus], ` the step cancel ${ratioInWords(ratio)} of those `, ["for", plus], " it"],
+      ratio === null ? [["for", plus], " the step or ", ["against", minus], " it; the sum is 100 %"] : ["votes ", ["against", minus], ` cancel ${ratioInWords(ratio)} of those `, ["for", plus]],
     format: percent,
   },
   residual: {
