@@ -75,6 +75,7 @@ export class RunBar {
   draw() {
     const { state } = this.app;
     const key = JSON.stringify([state.selected, state.focus, state.dark, this.app.printing, [...state.failures.keys()], state.selected.map(({ name }) => [state.loaded.has(name), state.labelOf(name)])]);
+    setVisible(this.element, this.app.embedded || state.selected.length > 0);
     if (key !== this.key) this.#chips();
     this.key = key;
     setText(this.add, state.selected.length > 1 ? "+" : state.listing.length > 1 ? `compare with … (${count(state.listing.length)} runs)` : "");

@@ -33,7 +33,7 @@ export class RunList {
     const head = h("tr", {}, ...["", "run", "updates", "train loss", "test loss", "what became of it"].map((text) => h("th", { scope: "col", text })));
     this.element = h(
       "section.card.run-list",
-      { "aria-label": "The runs of the sweep" },
+      { "aria-label": "The runs of the sweep", hidden: true },
       h("header", {}, this.title, h("p", { text: `open a run, or tick up to ${MAX_RUNS} and compare them` }), h("div.tools", {}, this.open)),
       h("div.scroll", {}, h("table", {}, h("thead", {}, head), this.body)),
     );

@@ -14,13 +14,12 @@ const MAX_VALUE_LENGTH = 20, MAX_FOLDER_LENGTH = 22;
  * @returns {string[]}
  */
 export function runNames(entries) {
-  const folders = entries.map(({ run }) => shorten(run, MAX_FOLDER_LENGTH));
-  if (entries.length < 2) return folders;
+  if (entries.length < 2) return entries.map(({ run }) => run);
   const settings = entries.map(settingsOf);
   const keys = [...new Set(settings.flatMap(Object.keys))].filter((key) => new Set(settings.map((one) => textOf(one[key]))).size > 1);
   const names = settings.map((one) => keys.map((key) => part(key, keys, one[key])).join(", "));
   return names.map((name, i) => {
-    if (!name) return folders[i];
+    if (!name) return shorten(entries[i].run, MAX_FOLDER_LENGTH);
     return names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} · ${shorten(lastPart(entries[i].run, "/"), MAX_FOLDER_LENGTH)}`;
   });
 }

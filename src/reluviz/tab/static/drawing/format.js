@@ -79,8 +79,8 @@ export function shortenLabel(label, maxLength) {
   return shorten(label.length > maxLength && /, /.test(label) ? values : label, maxLength);
 }
 
-/** A share of the step; beyond 100 % as a multiple: "3.2 times all" or "−3.2 times all". */
-export const shareInWords = (share) => (Math.abs(share) > 1 ? `${number(share, 2)} times all` : percent(share));
+/** A share of the step, "10 % of the step"; beyond 100 % as a multiple, "−3.2 times the step". */
+export const shareInWords = (share) => (Math.abs(share) > 1 ? `${number(share, 2)} times the step` : `${percent(share)} of the step`);
 
 const PARTS = [[0.1, "a tenth"], [0.2, "a fifth"], [0.25, "a quarter"], [1 / 3, "a third"], [0.4, "two fifths"], [0.5, "half"], [0.6, "three fifths"], [2 / 3, "two thirds"], [0.75, "three quarters"], [0.8, "four fifths"], [0.9, "nine tenths"]];
 

@@ -36,7 +36,7 @@ export class ElbowsThroughTimeView {
     const every = Math.ceil(run.W / MAX_LINES);
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";
     const { w, b } = isTrained(run.trained);
-    const note = w || b ? "; time runs downwards; click a line to select its unit" : "; only the output layer is trained: the elbows stay in place, the slope jumps change";
+    const note = w || b ? "; time runs downwards; click a line to select its unit" : "; they stay in place, as only the output layer is trained";
     setCaption(this.caption, [this.app.runPrefix() + shown, ...bendLegend(colours), note], colours);
     const key = [run.name, run.historyVersion, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {

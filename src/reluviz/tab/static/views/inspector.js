@@ -96,7 +96,7 @@ export class Inspector {
     this.point.set({
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
-      share: `${shareInWords(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
+      share: `${shareInWords(votes.share[i]).replace(" of the step", "")} (1/N: ${shortPercent(1 / run.x.length)})`,
       "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });

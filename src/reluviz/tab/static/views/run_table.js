@@ -7,7 +7,7 @@ import { number, shortenLabel } from "../drawing/format.js";
 export class RunTable {
   constructor(app) {
     this.app = app;
-    this.element = h("table.runs");
+    this.element = h("table.runs", { hidden: true });
   }
 
   draw() {

@@ -39,7 +39,7 @@ export class UnitsView {
       const { left, right, bottom } = plot.area;
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
-    const note = state.activePoint === null ? "trails: earlier positions" : this.#arrowNote(now);
+    const note = state.activePoint === null ? "trails: the past" : this.#arrowNote(now);
     setCaption(this.caption, [this.app.runPrefix(), ...bendLegend(colours), `; ${note}`], colours);
     const key = [run.name, run.historyVersion, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
     const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
