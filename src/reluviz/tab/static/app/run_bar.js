@@ -15,7 +15,7 @@ export class RunBar {
     this.filter = h("input", { type: "search", placeholder: "filter: name or setting, e.g. width=20", "aria-label": "Filter runs", oninput: () => this.#fill() });
     this.items = h("div.items", { role: "listbox", "aria-multiselectable": "true" });
     this.note = h("p.note");
-    this.all = h("button.add", { type: "button", text: "all runs", title: "The list of the runs of this sweep", onclick: () => app.list() });
+    this.all = h("button.all", { type: "button", text: "all runs", title: "The list of the runs of this sweep", onclick: () => app.list() });
     this.list = h("div.picker", { hidden: true }, this.filter, this.items, this.note);
     this.replica = h("select", { "aria-label": "Replica in focus", onchange: () => app.state.change({ replica: Number(this.replica.value), whatIf: null }) });
     this.replicaBox = h("label.replica", {}, "replica ", this.replica);

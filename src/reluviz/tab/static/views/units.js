@@ -146,23 +146,25 @@ export class UnitsView {
     this.app.state.hoverOver();
   }
 
-  down(px, py) {
+  down(px, py, event) {
     const unit = this.unitAt(px, py);
-    this.dragged = unit === null ? null : { unit, x: px, y: py, axis: null, again: unit === this.app.state.unit };
+    const now = this.app.state.now();
+    // from the unit's own place and in coordinates of the window: the panel moves when the inspector shows the unit
+    this.dragged = unit === null ? null : { unit, event, beta: elbow(now.net, unit), jump: slopeJump(now.net, unit), axis: null, again: unit === this.app.state.unit };
     this.app.state.change({ unit });
     return unit !== null;
   }
 
   /** Drag along one axis only, the one on which the drag begins, so that the effect of one change is visible. */
-  drag(px, py) {
+  drag(px, py, event) {
     const { dragged, plot } = this;
     if (!dragged) return;
-    const [dx, dy] = [Math.abs(px - dragged.x), Math.abs(py - dragged.y)];
-    if (!dragged.axis && Math.max(dx, dy) < 4) return;
-    dragged.axis ??= dx > dy ? "elbow" : "jump";
+    const [dx, dy] = [event.clientX - dragged.event.clientX, event.clientY - dragged.event.clientY].map((d) => d / plot.zoom);
+    if (!dragged.axis && Math.max(Math.abs(dx), Math.abs(dy)) < 4) return;
+    dragged.axis ??= Math.abs(dx) > Math.abs(dy) ? "elbow" : "jump";
     const { left, right, top, bottom } = plot.area;
-    if (dragged.axis === "elbow") this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));
-    else this.app.state.setSlopeJump(dragged.unit, plot.fromY(Math.max(top, Math.min(bottom, py))));
+    if (dragged.axis === "elbow") this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, plot.X(dragged.beta) + dx))));
+    else this.app.state.setSlopeJump(dragged.unit, plot.fromY(Math.max(top, Math.min(bottom, plot.Y(dragged.jump) + dy))));
   }
 
   up() {
