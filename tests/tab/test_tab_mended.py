@@ -501,7 +501,9 @@ OVERLAPS = """() => {
     }
     return { e, left, right, top, bottom };
   };
-  const boxes = [...document.querySelectorAll(leaves)].filter((e) => e.offsetParent && !e.closest(".picker")).map(visible)
+  const boxes = [...document.querySelectorAll(leaves)]
+    .filter((e) => e.offsetParent && !e.closest(".picker"))
+    .map(visible)
     .filter((b) => b.right > b.left && b.bottom > b.top);
   for (const a of boxes) for (const b of boxes) {
     if (a.e.contains(b.e) || b.e.contains(a.e)) continue;

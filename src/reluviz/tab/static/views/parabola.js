@@ -51,7 +51,7 @@ export class ParabolaView {
     this.handle = null;
     this.hits = [];
     const { run } = now, theta = now.net.theta;
-    setCaption(this.caption, [`${run.model.words.asks}; for a `, ["larger θ", colours.plus], " or a ", ["smaller θ", colours.minus]], colours);
+    setCaption(this.caption, [`${run.model.words.asks}; `, ["larger θ", colours.plus], " or ", ["smaller θ", colours.minus]], colours);
     if (!now.finite) {
       plot.margin = { left: 60, right: 14, top: 8, bottom: 20 };
       plot.message("not finite: the run has diverged");

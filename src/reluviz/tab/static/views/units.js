@@ -39,19 +39,14 @@ export class UnitsView {
       const { left, right, bottom } = plot.area;
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
-    const note = state.activePoint === null ? "trails: the past" : this.#arrowNote(now);
-    setCaption(this.caption, [this.app.runPrefix(), ...bendLegend(colours), `; ${note}`], colours);
+    const arrows = state.activePoint === null ? "" : `arrows: one update on the point × ${number(this.app.pointMotion(now, state.activePoint).factor)}; `;
+    setCaption(this.caption, [this.app.runPrefix(), arrows, ...bendLegend(colours), arrows ? "" : "; trails: the past"], colours);
     const key = [run.name, run.historyVersion, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
     const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
     plot.incrementalLayer("trails", key, now.s - (now.s % stride), (from) => plot.clipped(() => this.#trails(now, from ?? 0)));
     if (state.activeUnit !== null) plot.clipped(() => this.#trail(now, state.activeUnit));
     this.#dots(now);
     if (state.activePoint !== null) this.#arrows(now);
-  }
-
-  #arrowNote(now) {
-    const motion = this.app.pointMotion(now, this.app.state.activePoint);
-    return `arrows: one update on the point × ${number(motion.factor)}`;
   }
 
   /** Draw the trails of all units from snapshot `from` to now; the earlier part is already in the layer. */
