@@ -29,6 +29,8 @@ import { RunBar } from "./run_bar.js";
 import { RunList } from "./run_list.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
+import { TrainBar } from "./train_bar.js";
+import { Training } from "./training.js";
 
 const POLL_MILLISECONDS = 500, MAX_FRAME_TIMES = 1200;
 // lengths of the longest arrows: as a fraction of the width of the domain, and in slope units (see axes.js)
@@ -45,6 +47,7 @@ export class App {
     // an HTML page embeds its runs; TensorBoard serves them, also while they train
     this.embedded = !source.live;
     this.state.dark = address.hostIsDark(this.embedded);
+    this.training = new Training(this);
     this.#build();
     this.state.listeners.push(() => this.invalidate());
   }
@@ -56,6 +59,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -77,11 +81,12 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
     const fromUrl = address.read(this.embedded);
+    this.engineMode = ["wasm", "javascript"].includes(fromUrl.engine) ? fromUrl.engine : null;
     await this.#refreshListing();
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
@@ -89,6 +94,7 @@ export class App {
     if (!names.length && this.embedded) names.push(...state.listing.slice(0, MAX_RUNS).map((entry) => entry.run));
     if (!names.length && state.listing.length && (fromUrl.runs || !this.runList.show(this.#newest()))) names.push(this.#newest());
     await Promise.all(names.map((name) => this.#addRun(name)));
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
@@ -177,6 +183,7 @@ export class App {
     const { state } = this;
     if (!state.selected.some((selected) => selected.name === name)) return this.#addRun(name);
     if (state.selected.length === 1) return undefined;
+    this.training.pause();
     const selected = state.selected.filter((selected) => selected.name !== name);
     state.loaded.delete(name);
     state.failures.delete(name);
@@ -227,9 +234,10 @@ export class App {
 
   get urlValues() {
     const { state } = this;
-    const { run } = state;
+    const { run } = state, runs = this.recordedNames;
     return {
-      runs: address.join(state.selected.map(({ name }) => name)),
+      runs: runs.length ? address.join(runs) : null,
+      branches: this.training.text(runs),
       focus: state.selected.length > 1 ? state.focus : null,
       step: state.followingLatest ? null : state.update,
       unit: state.unit,
@@ -239,13 +247,19 @@ export class App {
       mode: state.mode === "side" ? "side" : null,
       votes: state.measure === "share" ? null : state.measure,
       slope: state.show.slope ? "1" : null,
+      engine: this.engineMode,
     };
+  }
+
+  /** The names of the shown runs that the page has not trained itself. */
+  get recordedNames() {
+    return this.state.selected.map(({ name }) => name).filter((name) => !this.state.loaded.get(name)?.isBranch);
   }
 
   #saveUrl() {
     clearTimeout(this.urlTimer);
     this.urlTimer = setTimeout(() => {
-      if (this.ready && !this.state.playing && this.state.selected.length) address.write(this.embedded, this.urlValues);
+      if (this.ready && !this.state.playing && !this.state.training && this.state.selected.length) address.write(this.embedded, this.urlValues);
     }, 250);
   }
 
@@ -258,6 +272,7 @@ export class App {
     for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
     for (const name of names) await this.#addRun(name);
     for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
     this.#applyUrl(fromUrl);
   }
 
@@ -324,12 +339,13 @@ export class App {
       this.timeBar.advance(this.lastTime ? Math.min(200, time - this.lastTime) : 0);
       this.lastTime = time;
     } else this.lastTime = null;
+    const trains = this.training.slice(time);
     this.#draw();
     const spent = performance.now() - started;
-    this.frameTimes.push({ spent, played: this.state.playing });
+    this.frameTimes.push({ spent, played: this.state.playing, trained: trains });
     if (this.frameTimes.length > MAX_FRAME_TIMES) this.frameTimes.shift();
-    if (this.state.playing) this.invalidate();
-    else this.#saveUrl();
+    if (this.state.playing || trains) this.invalidate();
+    else if (!this.state.training) this.#saveUrl();
   }
 
   #draw() {
@@ -341,6 +357,7 @@ export class App {
     this.timeBar.draw();
     this.runList.draw();
     const now = state.now();
+    this.trainBar.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) {
@@ -390,6 +407,17 @@ export class App {
   }
 
   // texts and numbers that several views use
+
+  /** Tell screen readers where training is. */
+  announce() {
+    const now = this.state.now();
+    if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
+  }
+
+  /** Advice for a branch that has diverged. */
+  stepAdvice(branch) {
+    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
+  }
 
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {

@@ -1,6 +1,7 @@
 // The state of the view as plain numbers, for tests and for the browser's console.
 
 import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
+import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 
 const AXES = ["functionView", "slopeView", "votes", "units", "loss", "parabola", "path"];
 
@@ -41,6 +42,11 @@ export function report(app) {
     lambda: now?.whatIf?.solved ? now.whatIf.lambda : null,
     hover: state.hover,
     tooltip: app.tooltip.element.hidden ? null : Array.from(app.tooltip.element.children, (line) => line.textContent),
+    training: app.training.on,
+    engine: app.training.loaded?.name ?? null,
+    trainingMessage: app.training.message,
+    canTrain: Boolean(now) && app.training.reason === null,
+    branches: app.training.branches.map(branchReport),
     message: app.message.hidden ? null : app.message.textContent,
     net: now ? plain(now.net) : null,
     elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
@@ -71,5 +77,16 @@ export function report(app) {
 const unitsOf = (fans) => (fans ?? []).map((fan) => fan.map(({ k }) => k));
 
 const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
+
+/** A branch as plain values. */
+function branchReport(branch) {
+  const { name, isControl, updateCount, from, chosen, edits, stopped, stride, S, scalars } = branch;
+  const last = (tag) => (scalars[tag]?.value.length ? scalars[tag].value[scalars[tag].value.length - 1] : null);
+  return {
+    name, isControl: Boolean(isControl), update: updateCount, from, settings: { ...chosen }, stopped: stopped?.update ?? null, stride, snapshots: S,
+    edits: edits.map(({ at, kind, values }) => ({ at, kind, values: [...values] })), points: branch.x.length,
+    net: plain(branch.trainedNet(S - 1, 0)), lossTrain: last(LOSS_TRAIN), lossTest: last(LOSS_TEST),
+  };
+}
 
 const plain = (net) => Object.fromEntries(Object.entries(net).map(([key, value]) => [key, value instanceof Float64Array ? Array.from(value) : value]));

@@ -81,7 +81,7 @@ export class RunBar {
     setText(this.add, state.selected.length > 1 ? "+" : state.listing.length > 1 ? `compare with … (${count(state.listing.length)} runs)` : "");
     this.add.title = "Add or remove runs";
     setVisible(this.add, state.listing.length > 1 && state.selected.length > 0);
-    setVisible(this.all, !this.app.embedded && state.focus !== null && sweepOf(state.listing, state.focus).length > 0);
+    setVisible(this.all, !this.app.embedded && state.focus !== null && sweepOf(state.listing, state.focus).length > 0 && state.runs.every(({ run }) => !run.isBranch));
     const { run } = state;
     const units = run?.model.hasUnits ? `, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "";
     const scaled = run && !run.scaling.identity;

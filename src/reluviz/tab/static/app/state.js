@@ -1,12 +1,14 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
-import { unitStatuses, withElbow, withInputSlope, withSlopeJump } from "../core/elbows.js";
+import { unitStatuses } from "../core/elbows.js";
 import { allFinite } from "../core/functions.js";
-import { solveOutput } from "../core/least_squares.js";
 import { votes as votesOf } from "../core/votes.js";
+import { EDITS } from "../trainer/edits.js";
 import { runNames } from "./run_names.js";
 
 export const MAX_RUNS = 4;
+/** How far the time axis reaches beyond the last update while the page trains. */
+const TIME_MARGIN = 1.15;
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class State {
@@ -29,12 +31,18 @@ export class State {
     this.show = { truth: true, units: "hidden", slope: false, solved: false, references: false, otherReplicas: true };
     this.mode = "overlay";
     this.measure = "share";
-    /** @type {null|{run: string, net: any, moved: Set<number>, solved: boolean, lambda: number}} */
+    /**
+     * The parameters that the user tries out, and the changes that lead to them; `before` are those before the last change.
+     * @type {null|{run: string, net: any, before: any, edits: {kind: string, values: number[]}[], moved: Set<number>, solved: boolean, lambda: number}}
+     */
     this.whatIf = null;
     this.dark = false;
     this.failures = new Map();
     this.listeners = [];
     this.updates = new Float64Array(0);
+    /** Whether the page trains. Then the time axis reaches beyond the last update, so that it does not move in every frame. */
+    this.training = false;
+    this.timeEnd = 0;
   }
 
   /** Change properties and notify the listeners. */
@@ -84,6 +92,8 @@ export class State {
     else this.updates = Float64Array.from(new Set(runs.flatMap((updates) => Array.from(updates)))).sort();
     this.nameRuns();
     if (this.updates.length && (this.followingLatest || this.update > this.last)) this.update = this.last;
+    if (!this.training) this.timeEnd = this.last;
+    else if (this.last > this.timeEnd) this.timeEnd = this.last * TIME_MARGIN;
   }
 
   get last() {
@@ -111,11 +121,11 @@ export class State {
 
   /** The time scale of the slider and of every view: linear, or logarithmic with update 0 included. f maps to 0..1, g back. */
   get time() {
-    const last = this.last || 1;
-    if (this.scale === "linear") return { key: `lin${last}`, f: (u) => u / last, g: (t) => t * last };
+    const last = this.timeEnd || 1;
+    if (this.scale === "linear") return { key: `lin${last}`, last, f: (u) => u / last, g: (t) => t * last };
     const first = this.updates.length > 1 ? this.updates[this.updates[0] > 0 ? 0 : 1] : 1;
     const length = Math.log1p(last / first);
-    return { key: `log${first},${last}`, first, f: (u) => Math.log1p(u / first) / length, g: (t) => first * Math.expm1(t * length) };
+    return { key: `log${first},${last}`, first, last, f: (u) => Math.log1p(u / first) / length, g: (t) => first * Math.expm1(t * length) };
   }
 
   /** Go to an update; at the last one, follow the run from then on. */
@@ -170,46 +180,59 @@ export class State {
     return i !== null && this.run && i < this.run.x.length ? i : null;
   }
 
-  /** Change the network by hand, starting from the run at the current update. */
-  edit(change, note = {}) {
+  /**
+   * Change the parameters by hand, starting from the run at the current update.
+   * @param {string} kind a letter of EDITS with `net` @param {number[]} values
+   */
+  edit(kind, values, note = {}) {
     const now = this.now();
-    if (!now || !now.finite) return;
-    const previous = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, moved: new Set(), solved: false, lambda: 0 };
-    const net = change(now.net);
+    if (!now || !now.finite || !values.every(Number.isFinite)) return;
+    const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false, lambda: 0 };
+    const last = given.edits[given.edits.length - 1];
+    // a drag is one change
+    const again = last && last.kind === kind && (values.length === 1 || last.values[0] === values[0]);
+    const before = again ? given.before : now.net;
+    const net = EDITS[kind].net(before, values, now.run);
     if (!net) return;
-    const moved = new Set(previous.moved);
+    const edits = [...(again ? given.edits.slice(0, -1) : given.edits), { kind, values }];
+    const moved = new Set(given.moved);
     if (note.unit !== undefined) moved.add(note.unit);
-    this.change({ playing: false, whatIf: { ...previous, net, moved, solved: note.solved ?? previous.solved, lambda: note.lambda ?? previous.lambda } });
+    this.change({ playing: false, whatIf: { ...given, net, before, edits, moved, solved: note.solved ?? given.solved, lambda: note.lambda ?? given.lambda } });
   }
 
   setElbow(k, beta) {
-    this.edit((p) => withElbow(p, k, beta), { unit: k });
+    this.edit("e", [k, rounded(beta, this.run.domain)], { unit: k });
   }
 
   setSlopeJump(k, jump) {
-    this.edit((p) => withSlopeJump(p, k, jump), { unit: k });
+    this.edit("j", [k, Number(jump.toPrecision(6))], { unit: k });
   }
 
   /** Change w_k and keep the elbow. */
   setInputSlope(k, w) {
-    this.edit((p) => withInputSlope(p, k, w), { unit: k });
+    this.edit("i", [k, w], { unit: k });
   }
 
   setOutputWeight(k, v) {
-    this.edit((p) => ({ ...p, v: p.v.with(k, v) }), { unit: k });
+    this.edit("v", [k, v], { unit: k });
   }
 
   setTheta(theta) {
-    this.edit((p) => ({ ...p, theta }));
+    this.edit("t", [Number(theta.toPrecision(6))]);
   }
 
   /** Solve the output layer by least squares, or by ridge regression with a penalty lambda in the units of training. */
   solveOutput(lambda = 0) {
-    const { run } = this;
-    this.edit((p) => run.asShown(solveOutput(run.asTrained(p), run.u, run.t, lambda).net), { solved: true, lambda });
+    this.edit("o", [lambda], { solved: true, lambda });
   }
 
   reset() {
     this.change({ whatIf: null });
   }
+}
+
+/** A place with so many digits that another one is a millionth of the domain away: short in an address, exact to the eye. */
+export function rounded(place, [low, high]) {
+  const size = Math.max(Math.abs(low), Math.abs(high)), digits = 6 + Math.max(0, Math.ceil(Math.log10(size / (high - low))));
+  return Number(place.toPrecision(Math.min(17, digits)));
 }

@@ -52,7 +52,9 @@ export class TimeBar {
   }
 
   toggle() {
-    const { state } = this.app;
+    const { state, training } = this.app;
+    // there is nothing to play beyond the end of a branch: it trains
+    if (training.on || training.growing) return void training.toggle();
     if (state.updates.length < 2) return;
     if (!state.playing && state.update >= state.last) state.goTo(state.updates[0]);
     this.position = null;
@@ -70,6 +72,7 @@ export class TimeBar {
       ArrowRight: () => state.stepBy(step),
       Home: () => this.#toEnd(-1),
       End: () => this.#toEnd(1),
+      t: () => this.app.training.toggle(),
       Escape: () => (state.whatIf ? state.reset() : state.change({ unit: null, point: null })),
     };
     const action = actions[event.key];
@@ -107,7 +110,7 @@ export class TimeBar {
     this.slider.disabled = state.updates.length < 2;
     setText(this.updateText, `update ${count(state.update)}`);
     const run = state.run;
-    const thinned = run && run.stride > 1 ? `, every ${run.stride}th shown` : "";
+    const thinned = run && run.stride > 1 && !run.isBranch ? `, every ${run.stride}th shown` : "";
     setText(this.snapshotText, state.updates.length === 1 ? "the only snapshot" : `${count(state.indexOf(state.update) + 1)} of ${count(state.updates.length)} snapshots${thinned}`);
     this.scale.set(state.scale);
     setText(this.speed, `${state.speed}×`.replace("0.25", "¼").replace("0.5", "½"));

@@ -71,12 +71,12 @@ export const jumpPosition = (run) => {
 
 /**
  * The ticks of the time axis, about `maxCount` of them.
- * @param {import("../app/state.js").State} state `last` is the last recorded update, `scale` is "linear" or "log", and
+ * @param {import("../app/state.js").State} state `scale` is "linear" or "log", `time.last` the end of the axis, and
  *   `time.first` the update at which the logarithmic time scale begins to be logarithmic
  * @returns {{value: number, label: string}[]}
  */
 export function timeTicks(state, maxCount) {
-  const last = state.last || 1;
+  const { last } = state.time;
   if (state.scale === "linear") {
     const { values, step } = roundTicks(0, last, maxCount);
     return values.map((value) => ({ value, label: formatTick(value, step) }));

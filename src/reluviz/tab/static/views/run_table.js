@@ -4,10 +4,15 @@ import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, shortenLabel } from "../drawing/format.js";
 
+/** While the page trains, only every so many frames change the numbers. */
+const TRAINING_STEP = 8;
+
 export class RunTable {
   constructor(app) {
     this.app = app;
     this.element = h("table.runs", { hidden: true });
+    this.rows = [];
+    this.calls = 0;
   }
 
   draw() {
@@ -15,6 +20,8 @@ export class RunTable {
     const runs = [...state.runs].sort((a, b) => a.slot - b.slot);
     setVisible(this.element, runs.length > 1);
     if (this.element.hidden) return;
+    this.calls += 1;
+    if (state.training && this.calls % TRAINING_STEP) return;
     this.rows = runs.map(({ run, slot }) => {
       const s = run.snapshotAt(state.update), last = run.S - 1;
       return { run, slot, now: s === last ? null : lossesAt(run, s), final: lossesAt(run, last) };
