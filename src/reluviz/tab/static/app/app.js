@@ -93,8 +93,7 @@ export class App {
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    const showsList = () => !this.embedded && !fromUrl.runs && state.listing.length > 0 && this.runList.show(this.#newest());
-    if (!names.length && !fromUrl.branches && !showsList()) names.push(...this.#firstRuns);
+    if (!names.length && !fromUrl.branches) names.push(...this.#firstRuns(Boolean(fromUrl.runs)));
     await Promise.all(names.map((name) => this.#addRun(name)));
     await this.#openBranches(fromUrl);
     this.#applyUrl(fromUrl);
@@ -116,10 +115,11 @@ export class App {
     this.invalidate();
   }
 
-  /** The runs that are shown where an address names none. */
-  get #firstRuns() {
+  /** The runs that are shown where an address names none that there is; after a sweep none, but a list of its runs. */
+  #firstRuns(hasNames) {
     const { listing } = this.state;
-    return this.embedded ? listing.slice(0, MAX_RUNS).map((entry) => entry.run) : listing.length ? [this.#newest()] : [];
+    if (this.embedded) return listing.slice(0, MAX_RUNS).map((entry) => entry.run);
+    return listing.length && (hasNames || !this.runList.show(this.#newest())) ? [this.#newest()] : [];
   }
 
   #isListed(name) {
@@ -296,7 +296,7 @@ export class App {
       if (this.#isListed(name) && !training.parents.has(name)) await this.#load(name).then((run) => training.parents.set(name, run), () => {});
     }
     await training.open(branches, [...shown, ...others]);
-    if (!state.selected.length) for (const name of this.#firstRuns) await this.#addRun(name);
+    if (!state.selected.length) for (const name of this.#firstRuns(true)) await this.#addRun(name);
   }
 
   // runs that are still training
@@ -376,12 +376,12 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
+    this.runList.draw();
     const now = state.now();
     // what they show may change their height, and a point would leave the pointer that drags it
     if (!axesAreHeld()) {
       this.runBar.draw();
       this.timeBar.draw();
-      this.runList.draw();
       this.trainBar.draw(now);
     }
     this.#showMessage(now);

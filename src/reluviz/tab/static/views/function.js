@@ -14,6 +14,8 @@ import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
 import { bendLegend, DASHES, diverging, faded } from "../drawing/theme.js";
 
+/** A learned function may leave the axes by this fraction of their height without a note. */
+const LEAVING_SLACK = 0.1;
 const MAX_UNIT_LINES = 200, MAX_REPLICA_LINES = 40, HIT_RADIUS = 10;
 /** Arrows above the elbows take this much room, in pixels. */
 const ARROW_ROOM = 13;
@@ -237,7 +239,7 @@ export class FunctionView {
       const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
-      this.#noteIfLeaving("least squares", y, colours.reference);
+      this.#noteIfLeaving("least squares", y, colours.reference, true);
       labels.push({ y: plot.Y(model.predictAt(net, end)), text: "least squares", colour: colours.reference });
     }
     if (now.whatIf) {
@@ -253,15 +255,15 @@ export class FunctionView {
     if (model.hasUnits && now.run.W <= 60) {
       for (let i = 1; i < learned.x.length - 1; i++) plot.disc(plot.X(learned.x[i]), plot.Y(learned.y[i]), 3, { fill: colours.paper, edge: colour });
     }
-    this.#noteIfLeaving(several ? now.run.label : "f", learned.y, colour);
+    this.#noteIfLeaving(several ? now.run.label : "f", learned.y, colour, Boolean(now.whatIf));
     labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.label : "learned f", colour, bold: true });
   }
 
-  /** Note that a curve with corners at these heights does not fit into the axes. */
-  #noteIfLeaving(name, y, colour) {
+  /** Note that a curve with corners at these heights does not fit into the axes; a learned one may end a little beyond them. */
+  #noteIfLeaving(name, y, colour, isSolved = false) {
     const { low, high } = this.plot.yScale;
-    const [least, most] = extent(y);
-    if (least >= low && most <= high) return;
+    const [least, most] = extent(y), slack = isSolved ? 0 : LEAVING_SLACK * (high - low);
+    if (least >= low - slack && most <= high + slack) return;
     this.leaving.push({ name, low: least, high: most });
     this.notes.push({ text: [`${shortenLabel(name, 30)} leaves the axes:`, `from ${number(least)} to ${number(most)}`], colour });
   }

@@ -1,6 +1,6 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
-import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
+import { elbow, isActive, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { count, number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
@@ -60,7 +60,7 @@ export class Inspector {
   #current(now) {
     const { run, votes, status } = now;
     const counts = [0, 0, 0];
-    for (const code of status ?? []) counts[code] += 1;
+    status?.forEach((code, k) => isDeleted(now.net, k) || (counts[code] += 1));
     this.current.set({
       "train loss": number(now.lossTrain),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
