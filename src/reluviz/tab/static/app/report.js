@@ -45,7 +45,7 @@ export function report(app) {
     y: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.y) : null,
     thetaOptimum: now?.run.thetaOptimum ?? null,
     thetaAxis: app.parabola.range ?? null,
-    axes: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
+    limits: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
     lambda: now?.whatIf?.solved ? now.whatIf.lambda : null,
     hover: state.hover,
     tooltip: app.tooltip.element.hidden ? null : Array.from(app.tooltip.element.children, (line) => line.textContent),
