@@ -6,7 +6,7 @@
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
-import { slopeUnit } from "../drawing/axes.js";
+import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, placeX, placeY, shareInWords, shortenLabel, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
@@ -23,6 +23,7 @@ import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
+import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
@@ -59,6 +60,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
@@ -91,10 +93,10 @@ export class App {
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    if (!names.length && this.embedded) names.push(...state.listing.slice(0, MAX_RUNS).map((entry) => entry.run));
-    if (!names.length && state.listing.length && (fromUrl.runs || !this.runList.show(this.#newest()))) names.push(this.#newest());
+    const listed = !fromUrl.runs && !fromUrl.branches && !this.embedded && state.listing.length > 0 && this.runList.show(this.#newest());
+    if (!names.length && !fromUrl.branches && !listed) names.push(...this.#firstRuns);
     await Promise.all(names.map((name) => this.#addRun(name)));
-    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
+    await this.#openBranches(fromUrl);
     this.#applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
@@ -107,11 +109,17 @@ export class App {
     });
     for (const view of this.views) observer.observe(view.plot.canvas);
     address.watchDark(this.embedded, () => state.change({ dark: address.hostIsDark(this.embedded) }));
-    address.listen(this.embedded, () => this.#followUrl());
+    address.listen(this.embedded, () => this.follow(address.read(this.embedded)));
     window.addEventListener("beforeprint", () => this.#print(true));
     window.addEventListener("afterprint", () => this.#print(false));
     if (!this.embedded) this.#poll();
     this.invalidate();
+  }
+
+  /** The runs that are shown where an address names none. */
+  get #firstRuns() {
+    const { listing } = this.state;
+    return this.embedded ? listing.slice(0, MAX_RUNS).map((entry) => entry.run) : listing.length ? [this.#newest()] : [];
   }
 
   #isListed(name) {
@@ -230,14 +238,17 @@ export class App {
       if (state.replica >= run.R) state.replica = 0;
     }
     if (update !== null && state.updates.length) state.goTo(state.updates[state.indexOf(update)]);
+    if (fromUrl.changes) this.training.openPending(fromUrl.changes);
   }
 
   get urlValues() {
     const { state } = this;
-    const { run } = state, runs = this.recordedNames;
+    const { run } = state, runs = this.recordedNames, { hiddenParents, pendingText } = this.training;
     return {
       runs: runs.length ? address.join(runs) : null,
-      branches: this.training.text(runs),
+      parents: hiddenParents.length ? address.join(hiddenParents) : null,
+      branches: this.training.text([...runs, ...hiddenParents]),
+      changes: pendingText,
       focus: state.selected.length > 1 ? state.focus : null,
       step: state.followingLatest ? null : state.update,
       unit: state.unit,
@@ -263,17 +274,29 @@ export class App {
     }, 250);
   }
 
-  async #followUrl() {
-    const fromUrl = address.read(this.embedded);
-    if (!fromUrl.runs) return;
-    const names = address.split(fromUrl.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
-    if (!names.length) return;
-    // between 1 and MAX_RUNS runs are always selected: make room, add the new runs, then remove the last old one
-    for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
+  /** Show the state of an address or of a file. @returns {Promise<boolean>} whether anything of it is here */
+  async follow(values) {
+    const { state } = this, names = address.split(values.runs ?? "").filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+    if (!names.length && !values.branches) return false;
+    this.training.pause();
+    state.loaded.clear();
+    state.change({ selected: [], focus: null, whatIf: null, playing: false, followingLatest: true });
     for (const name of names) await this.#addRun(name);
-    for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
-    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
-    this.#applyUrl(fromUrl);
+    await this.#openBranches(values);
+    this.#applyUrl(values);
+    return true;
+  }
+
+  /** Repeat the branches of an address, which may begin at runs that are not shown. */
+  async #openBranches({ runs, parents, branches }) {
+    const { training, state } = this, shown = address.split(runs ?? ""), others = address.split(parents ?? "");
+    training.pending.clear();
+    if (!branches) return;
+    for (const name of others.slice(0, MAX_RUNS)) {
+      if (this.#isListed(name) && !training.parents.has(name)) await this.#load(name).then((run) => training.parents.set(name, run), () => {});
+    }
+    await training.open(branches, [...shown, ...others]);
+    if (!state.selected.length) for (const name of this.#firstRuns) await this.#addRun(name);
   }
 
   // runs that are still training
@@ -353,11 +376,14 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
-    this.runBar.draw();
-    this.timeBar.draw();
     this.runList.draw();
     const now = state.now();
-    this.trainBar.draw(now);
+    // what they show may change their height, and a point would leave the pointer that drags it
+    if (!axesAreHeld()) {
+      this.runBar.draw();
+      this.timeBar.draw();
+      this.trainBar.draw(now);
+    }
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) {
@@ -412,11 +438,6 @@ export class App {
   announce() {
     const now = this.state.now();
     if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
-  }
-
-  /** Advice for a branch that has diverged. */
-  stepAdvice(branch) {
-    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
   }
 
   /** The name of the run in focus as a prefix, if several runs are shown. */

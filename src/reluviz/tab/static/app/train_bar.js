@@ -5,6 +5,9 @@ import { count } from "../drawing/format.js";
 import { REGIMES } from "../trainer/edits.js";
 import { SAMPLERS } from "../trainer/samplers.js";
 import { applies, SETTINGS, valueOf } from "../trainer/settings.js";
+import { DataPanel } from "./data_panel.js";
+import { PythonPanel } from "./python_panel.js";
+import { SharePanel } from "./share_panel.js";
 import { rounded } from "./state.js";
 import { PACES } from "./training.js";
 
@@ -36,7 +39,7 @@ export class TrainBar {
     this.undo = small("Undo", "Take back the last change, with the updates since", () => training.undo());
     this.discard = small("Discard", "Remove this branch and its control", () => training.discard());
     this.inputs = new Map(SETTINGS.filter(({ key }) => CHANGES[key]).map((setting) => [setting.key, this.#input(setting)]));
-    this.panels = [];
+    this.panels = [new DataPanel(app), new PythonPanel(app), new SharePanel(app)];
     this.message = h("p.note", { role: "status" });
     this.live = h("p.unseen", { "aria-live": "polite" });
     this.tools = h("div.train-tools", {}, this.train, this.one, this.burst, this.pace, ...[...this.inputs.values()].map(({ element }) => element), this.control.element, this.add, this.split, this.remove, this.undo, this.discard, ...this.panels.map(({ element }) => element));

@@ -12,7 +12,8 @@ const PLAIN = new RegExp(`^${SIGN}(?:\\d+(?:([.,])\\d*)?|([.,])\\d+)(?:[eE]${SIG
 const GROUPED = THOUSANDS.map((between, i) => new RegExp(`^${SIGN}[1-9]\\d{0,2}(?:[${between}]\\d{3})+(?:[${i < 3 ? "." : ","}]\\d*)?$`));
 const NOT_FINITE = new RegExp(`^${SIGN}(?:nan|inf|infinity)$`, "i");
 const DATE = /^(?:\d{1,4}([-./])\d{1,2}\1\d{1,4}(?!\d).*|\d{1,2}:\d\d(?!\d).*)$/;
-const WITH_UNIT = /^([$€£¥₹]|[\p{L}\p{Nl}\p{No}]{1,3})?\s*([+-]?[\d.,]+)\s*([$€£¥₹]|[%‰°]?(?:[\p{L}\p{Nl}\p{No}]{1,9}(?:\/[\p{L}\p{Nl}\p{No}]{1,9})?)?)$/u;
+const LETTER = "[\\p{L}\\p{Nl}\\p{No}]", UNIT = `[%‰°]?(?:${LETTER}{1,9}(?:/${LETTER}{1,9})?)?`;
+const WITH_UNIT = new RegExp(`^([$€£¥₹]|${LETTER}{1,3})?[^\\S\ufeff]*([+-]?[\\d.,]+)[^\\S\ufeff]*([$€£¥₹]|${UNIT})$`, "u");
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 /** As Python's str.strip; trim removes other characters. */
@@ -33,8 +34,8 @@ export function shown(names) {
 export function quoted(text) {
   const mark = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escape = (one) => {
-    const hex = one.codePointAt(0).toString(16), size = hex.length < 3 ? 2 : hex.length < 5 ? 4 : 8;
-    return one === "'" ? (one === mark ? "\\'" : one) : { "\\": "\\\\", "\t": "\\t" }[one] ?? `\\${{ 2: "x", 4: "u", 8: "U" }[size]}${hex.padStart(size, "0")}`;
+    const hex = one.codePointAt(0).toString(16), [kind, size] = hex.length < 3 ? ["x", 2] : hex.length < 5 ? ["u", 4] : ["U", 8];
+    return { "\\": "\\\\", "\t": "\\t", "'": mark === "'" ? "\\'" : "'" }[one] ?? `\\${kind}${hex.padStart(size, "0")}`;
   };
   return mark + text.replace(/(?! )[\\'\p{C}\p{Z}]/gu, escape) + mark;
 }
@@ -66,7 +67,7 @@ export function remedy(cell) {
   if (cell.length > LONGEST_NUMBER) return "";
   if (DATE.test(cell)) return "give dates and times as numbers, such as years or hours";
   if (/^\([\d.,]+\)$/.test(cell)) return "give negative numbers with -";
-  if (/^(?:[[{(].*\d.*|.*\d\s*[\]})]+)$/.test(cell)) return "give rows such as 1.5,2 without brackets";
+  if (/^(?:[[{(].*\d.*|.*\d[^\S\ufeff]*[\]})]+)$/.test(cell)) return "give rows such as 1.5,2 without brackets";
   const [, before, number, after] = WITH_UNIT.exec(cell) ?? [], signs = [before, after].filter(Boolean);
   return signs.length && readingsOf(number) ? `leave out ${signs.map(quoted).join(" and ")}` : "";
 }

@@ -118,5 +118,3 @@ function addActive(m, sums, padded, h) {
     m[k + padded] += gatedResiduals[s0] + gatedResiduals[s1] + (gatedResiduals[s2] + gatedResiduals[s3]);
   }
 }
-
-const flush = (moment) => (Math.abs(moment) < NEGLIGIBLE ? 0 : moment);

@@ -4,7 +4,7 @@
 import { fail, general, isMissing, numericColumns, readNumbers, readingsOf, remedy, shown } from "./decimal_marks.js";
 import { count, isNamed, splitTable } from "./text_table.js";
 
-const LONGEST_TEXT = 1e6;
+export const LONGEST_TEXT = 1e6;
 // fourth powers of coordinates, as in squared gradients, are within floating point
 const LARGEST = 1e60;
 
@@ -94,8 +94,9 @@ function chooseColumns(table, numeric) {
     const begin = names ? `${missing}${given}, and ${kind}` : `no header and ${kind} (${numeric.slice(0, 6).join(", ")})`;
     fail(`the text has ${begin}; a header that names two of them x and y is needed`);
   }
-  const filled = chosen.map((place) => place ?? left.shift()), titles = filled.map((place) => (names?.[place] ? shown([names[place]]) : `column ${place}`));
-  return [filled, `x is ${titles[0]}, y is ${titles[1]}, its only two columns of numbers${names ? "" : " (no header)"}`];
+  const filled = chosen.map((place) => place ?? left.shift());
+  const [x, y] = filled.map((place) => (names?.[place] ? shown([names[place]]) : `column ${place}`));
+  return [filled, `x is ${x}, y is ${y}, its only two columns of numbers${names ? "" : " (no header)"}`];
 }
 
 /** For an error message, the first cell that is nearly a number. */

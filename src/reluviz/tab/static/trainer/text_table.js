@@ -14,7 +14,7 @@ export function splitTable(text) {
   const long = lines.findIndex((line) => line.length > LONGEST_LINE);
   if (long >= 0) fail(`the page reads lines of at most ${count(LONGEST_LINE)} characters; line ${long + 1} has ${count(lines[long].length)}`);
   // Excel writes this line before the header
-  let separator = /^sep=([^\p{L}\p{N}_'#"])\s*$/u.exec(lines[0])?.[1];
+  let separator = /^sep=([^\p{L}\p{N}_'#"])[^\S\ufeff]*$/u.exec(lines[0])?.[1];
   if (separator) lines[0] = "";
   lines = withoutFrame(withoutCount(lines));
   const comments = commentsIn(lines), isComment = new Set(comments), plain = lines.map((line, at) => (isComment.has(at) ? "" : line));
@@ -139,7 +139,7 @@ function withoutCount(lines) {
 function commentsIn(lines) {
   const bare = lines.map(strip), written = Array.from(lines.keys()).filter((at) => bare[at]);
   const marked = written.filter((at) => bare[at][0] === "#"), others = written.filter((at) => bare[at][0] !== "#");
-  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|(?!\ufeff)\s)+/));
+  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|[^\S\ufeff])+/));
   if (others.length > MOST_HEADERS || words.some(readingsOf)) return marked;
   // only titles, header and units, if any, do not begin with #: the rows' names may begin with it
   const isName = (at) => at > (others.at(-1) ?? -1) && strip(bare[at][1] ?? "");
@@ -177,8 +177,9 @@ function separatorOf(lines, comments) {
 
 /** Whether a name or a word holds another separator, which then separates better. A name may hold blanks. */
 function holdsSeparator(table, others) {
-  const header = hasHeader(table) ? 1 : 0, marks = others.filter((one) => one !== BLANK);
-  return table.some((row, i) => row.some((cell) => (i < header ? marks : others).some((one) => cell.includes(one)) && (i < header || !readingsOf(cell))));
+  const header = hasHeader(table) ? 1 : 0, holds = (cell, marks) => marks.some((one) => cell.includes(one));
+  const names = table.slice(0, header).flat(), isWord = (cell) => holds(cell, others) && !readingsOf(cell);
+  return table.slice(header).some((row) => row.some(isWord)) || names.some((name) => holds(name, others.filter((one) => one !== BLANK)));
 }
 
 function cellsOf(comment, separator) {
@@ -256,9 +257,10 @@ function lacksFirstName(names, rows, separator) {
 /** Line and names of a header in a comment, as NumPy's savetxt writes it; [0, null] if there is none. */
 function commentedNames(comments, width, separator) {
   const candidates = [...new Set([separator, ...MARKED])].filter((one) => one !== BLANK).concat(BLANK);
-  const found = comments.map(([line, text]) => [line, candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width)]);
-  const named = found.filter(([, names]) => names), isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
-  return named.filter(isUsual).pop() ?? named.pop() ?? [0, null];
+  const namesIn = (text) => candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width);
+  const found = comments.map(([line, text]) => [line, namesIn(text)]).filter(([, names]) => names);
+  const isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
+  return found.findLast(isUsual) ?? found.at(-1) ?? [0, null];
 }
 
 function checkWidth(names, width, headerLine, rows, separator) {

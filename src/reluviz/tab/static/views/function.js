@@ -5,10 +5,10 @@ import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
-import { extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setCaption, setText, setVisible, toggle } from "../drawing/dom.js";
-import { count, number, placeX, placeY, shortenLabel } from "../drawing/format.js";
 import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
+import { count, number, placeX, placeY, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -44,13 +44,14 @@ export class FunctionView {
       ],
       (mode) => app.state.change({ mode }),
     );
+    this.edits = toggle("edit points", "Move, add and delete points (p)", () => app.pointEditor.toggle());
     this.title = h("h2", { text: "The learned function" });
     this.legend = h("span");
     const canvas = h("canvas", { "aria-label": "The learned function, the points and the elbows of the units" });
     this.element = h(
       "section.card.function",
       {},
-      h("header", {}, this.title, h("p.legend", {}, this.legend), h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element))),
+      h("header", {}, this.title, h("p.legend", {}, this.legend), h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element), this.edits.element)),
       canvas,
     );
     this.plot = new Plot(canvas);
@@ -68,7 +69,11 @@ export class FunctionView {
     setVisible(this.legend, Boolean(now?.run.model.hasUnits));
     setCaption(this.legend, bendLegend(colours), colours);
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
-    setVisible(this.mode.element, state.runs.length > 1);
+    if (!axesAreHeld()) setVisible(this.mode.element, state.runs.length > 1);
+    const { pointEditor, training } = this.app;
+    this.edits.set(state.editsPoints);
+    setVisible(this.edits.element, training.reason === null);
+    this.element.classList.toggle("edits-points", pointEditor.on);
     const { plot } = this;
     plot.begin(colours);
     this.hits = { elbows: [], fans: [], points: this.hits?.points ?? [] };
@@ -136,6 +141,8 @@ export class FunctionView {
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
+      const { ghost } = this.app.pointEditor;
+      if (ghost) plot.disc(plot.X(ghost.x), plot.Y(ghost.y), 5, { edge: colours.ink, width: 2 });
     }
     if (isSideBySide) {
       const slot = state.slotOf(now.run.name);
@@ -381,8 +388,8 @@ export class FunctionView {
   }
 
   /** The point near a position, or null. */
-  pointAt(px, py) {
-    let best = null, nearest = HIT_RADIUS;
+  pointAt(px, py, radius = HIT_RADIUS) {
+    let best = null, nearest = radius;
     const points = this.hits?.points ?? [];
     for (let i = 0; i < points.length; i += 2) {
       const d = Math.hypot(px - points[i], py - points[i + 1]);
@@ -399,6 +406,7 @@ export class FunctionView {
       state.hoverOver();
       return "pointer";
     }
+    if (this.app.pointEditor.on) return this.app.pointEditor.hover(px, py, event);
     const unit = this.dragged?.unit ?? this.elbowAt(px, py);
     const point = unit === null ? this.pointAt(px, py) : null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
@@ -416,13 +424,14 @@ export class FunctionView {
     this.app.state.hoverOver();
   }
 
-  down(px, py) {
-    const { state } = this.app;
+  down(px, py, event) {
+    const { state, pointEditor } = this.app;
     const cell = this.cells.find((c) => px >= c.left && px < c.left + c.width && py >= c.top && py < c.top + c.height);
     if (cell) {
       this.app.focus(cell.name);
       return false;
     }
+    if (pointEditor.on) return pointEditor.down(px, py, event);
     const unit = this.elbowAt(px, py);
     if (unit !== null) {
       this.dragged = { unit, moved: false, from: px, again: unit === state.unit };
@@ -434,8 +443,9 @@ export class FunctionView {
     return false;
   }
 
-  drag(px) {
+  drag(px, py) {
     const { dragged, plot } = this;
+    if (this.app.pointEditor.on) this.app.pointEditor.drag(px, py);
     if (!dragged || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
     dragged.moved = true;
     const { left, right } = plot.area;
@@ -445,6 +455,7 @@ export class FunctionView {
   up() {
     const { unit, moved, again } = this.dragged ?? {};
     if (again && !moved) this.app.state.change({ unit: nextInFan(this.hits.elbows, unit) });
+    this.app.pointEditor.up();
     this.dragged = null;
   }
 }
