@@ -254,11 +254,18 @@ def test_all_units_deleted_leave_a_network_that_python_reads(javascript: Any) ->
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two short runs."""
     folder = tmp_path_factory.mktemp("runs")
-    runs = {"relu": ["updates=300", "model.width=6", "snapshots.every=100"], "linear": ["updates=14", "snapshots.every=7"]}
+    runs = {
+        "relu": ["updates=300", "model.width=6", "snapshots.every=100"],
+        "linear": ["updates=14", "snapshots.every=7"],
+    }
     for name, words in runs.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            patch.setattr(sys, "argv", ["reluviz", "train", f"+exp={name}", "callbacks=minimal", *words, f"hydra.run.dir=logs/{name}"])
+            patch.setattr(
+                sys,
+                "argv",
+                ["reluviz", "train", f"+exp={name}", "callbacks=minimal", *words, f"hydra.run.dir=logs/{name}"],
+            )
             assert main() == 0
     return folder / "logs"
 
@@ -300,7 +307,9 @@ def test_the_panel_follows_what_is_shown(request: pytest.FixtureRequest, page_te
         page.get_by_role("button", name="1 update", exact=True).click()
         wait_for_state(page, "s => s.branches.length === 1 && s.update === 1")
         page.get_by_role("button", name="Python", exact=True).click()
-        expected = "python -m reluviz train +exp=relu updates=1 trainer.precision=64-true model.width=6 optimizer.lr=0.02"
+        expected = (
+            "python -m reluviz train +exp=relu updates=1 trainer.precision=64-true model.width=6 optimizer.lr=0.02"
+        )
         assert text_of(page) == expected
         # the network is the one that is shown
         page.click("[data-value=start]")
@@ -359,7 +368,9 @@ def test_files_are_saved_and_texts_copied_in_tensorboard(request: pytest.Fixture
             frame.get_by_role("button", name="Copy", exact=True).click()
             frame.get_by_text("Copied.").wait_for()
             # the clipboard is forbidden: the text is selected for the user's own keys
-            frame.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;")
+            frame.evaluate(
+                "navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;"
+            )
             frame.get_by_role("button", name="Copy", exact=True).click()
             frame.get_by_text("The browser forbids to copy it here").wait_for()
             assert frame.evaluate("document.activeElement.selectionEnd") == len(text)
@@ -369,7 +380,9 @@ def test_files_are_saved_in_a_notebook(request: pytest.FixtureRequest, logs: Pat
     require_browser()
     from reluviz.analysis import notebook
 
-    Path("notebook.html").write_text(f"<!DOCTYPE html><link rel=icon href=data:,>{notebook.html(load_run(logs / 'relu'))}")
+    Path("notebook.html").write_text(
+        f"<!DOCTYPE html><link rel=icon href=data:,>{notebook.html(load_run(logs / 'relu'))}"
+    )
     with open_page(request.getfixturevalue("browser"), accept_downloads=True) as page:
         page.goto(Path("notebook.html").absolute().as_uri())
         frame = page.wait_for_selector("iframe").content_frame()

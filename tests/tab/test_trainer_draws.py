@@ -325,6 +325,26 @@ def test_initial_states(run: Any, elbows: str, width: int) -> None:
             assert same_bits(array(next(found)), expected), (case[2:4], precision)
 
 
+@pytest.mark.parametrize(
+    ("width", "seed", "domain"),
+    [
+        (6, 6, (-1.296917985702301, 1.4314638547413545)),
+        (20, 6, (-1.0659119195283429, 1.3812005287254918)),
+        (6, 5, (-0.7992632591499804, 1.4266192075346227)),
+        (20, 1, (-1.3308730940595153, 1.4974907958021426)),
+        (4, 0, (-0.20406950105508845, 0.8742438334784708)),
+        (2, 6, (0.1771310437579709, 0.928572904298462)),
+        (4, 7, (-0.44307225722849913, 1.371139149793589)),
+    ],
+)
+def test_the_last_bit_of_an_even_elbow(run: Any, width: int, seed: int, domain: tuple[float, float]) -> None:
+    # in these domains it decides how a bias halfway between two numbers of float32 is rounded
+    given = {"width": width, "elbows": "even", "seed": seed, "domain": domain}
+    found = array(run(STATES, [given])[0])
+    expected = initial_state(width, "even", seed, domain, None, np.zeros(1))["bias"]
+    assert found[width : 2 * width].tolist() == expected.tolist()
+
+
 def test_elbow_placements_have_pythons_names_and_elbows_at_the_data_are_placed_in_float64(run: Any) -> None:
     assert run("return initial_state.ELBOW_PLACEMENTS") == list(ELBOW_PLACEMENTS)
     x = noisy_samples("piecewise_linear").x.tolist()

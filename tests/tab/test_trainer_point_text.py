@@ -117,13 +117,30 @@ def test_every_file_of_the_grid_is_read_as_in_python(run: Any, tmp_path: Path) -
 
 
 def drawn(draw: random.Random) -> str:
-    """Return a random text: separators, decimal and thousands marks, headers, quotes, gaps, comments, units, an index."""
+    """Return a random text with any separator, marks within numbers, header, quotes, comments, units and index."""
     separator = draw.choice([",", ";", "\t", "|", " ", "   ", " ; ", ", "])
     decimal, between = draw.choice(".,"), draw.choice(["", "", "", ".", ",", " ", "'", "\u00a0", "\u202f"])
     columns, count = draw.choice([1, 2, 2, 2, 2, 3, 4]), draw.randint(1, 7)
     form = draw.choice(["{:.0f}", "{:,.0f}", "{:.1f}", "{:,.2f}", "{:,.3f}", "{:.4e}", "{:+.2G}", "{!r}"])
     size = draw.choice([1e-3, 1, 100, 1e4, 1e7, 1e12])
-    odd = ["", "NA", "nan", "-", "?", "inf", "1e999", "12:30", "5 kg", "$5", "1.2.3", "0x1F", "#3", "word", '"', "1_000"]
+    odd = [
+        "",
+        "NA",
+        "nan",
+        "-",
+        "?",
+        "inf",
+        "1e999",
+        "12:30",
+        "5 kg",
+        "$5",
+        "1.2.3",
+        "0x1F",
+        "#3",
+        "word",
+        '"',
+        "1_000",
+    ]
 
     def cell() -> str:
         if draw.random() < 0.02:
@@ -171,9 +188,8 @@ def test_random_texts_are_read_as_in_python(run: Any, tmp_path: Path) -> None:
 
 BYTES = {
     **{name: "Größe;x;y\r\nklein;0,5;2\r\ngroß;1,5;4\r\n".encode(name) for name in ("utf-8", "utf-8-sig", "utf-16")},
-    **{name: "Größe;x;y\rklein;0,5;2\rgroß;1,5;4\r".encode(name) for name in ("utf-16-le", "utf-16-be", "utf-32")},
+    **{name: "Größe;x;y\rklein;0,5;2\rgroß;1,5;4\r".encode(name) for name in ("utf-16-le", "utf-16-be")},
     "utf-16, big-endian": "\ufeffx;y\n0,5;2\n1,5;4\n".encode("utf-16-be"),
-    "utf-32, big-endian": "\ufeffx;y\n0,5;2\n1,5;\U0001f600\n".encode("utf-32-be"),
     "latin-1": "Größe;y\n1\u00a0234,5;2\n3;4\n".encode("latin-1"),
     "cp1252": "Größe;y\n1\u2019234,5;2\n3;4\n".encode("cp1252"),
     "cp1251": "Рост;v\n0,5;2\n1,5;4\n".encode("cp1251"),
@@ -186,8 +202,6 @@ BYTES = {
     "an old workbook": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(50),
     "UTF-16 that ends within a character": "x,y\n1,2\n3,4\n".encode("utf-16")[:-1],
     "UTF-16 with half a pair": b"\xff\xfe\x00\xd8x\x00",
-    "UTF-32 that ends within a character": "x,y\n1,2\n3,4\n".encode("utf-32")[:-1],
-    "UTF-32 beyond Unicode": "x".encode("utf-32") + b"\xff\xff\xff\xff",
     "no text in any encoding": b"x,y\x81\n1,2\n",
     "a surrogate in UTF-8": b"x,y\n1,2\n3,\xed\xa0\x80\n",
     "nothing": b"",
@@ -221,6 +235,12 @@ def test_bytes_in_every_encoding_are_read_as_in_python(run: Any, tmp_path: Path)
     assert outcomes[False] > 10
 
 
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_utf_32_which_browsers_lack_is_refused(run: Any, encoding: str) -> None:
+    content = "\ufeffx,y\n1,2\n3,4\n".encode(encoding)
+    assert run(READ_BYTES, [list(content)]) == [{"error": "the file is not text in UTF-8; save it as 'CSV UTF-8'"}]
+
+
 COLUMNS = {
     "name;Weg [m];y, gemessen\nu;1;2\nv;2;3\n": ["Weg [m]", "y, gemessen"],
     "time,Height [cm]\n1,2\n2,3\n": ["time", "Height [cm]"],
@@ -246,7 +266,10 @@ LIMITS = {
         "the page trains on at most 2,000 points; this has 10,000: use data=file with the command line",
     ),
     "one point": ("x,y\n" + rows(2001), "the page trains on at most 2,000 points; this has 2,001: use data=file with"),
-    "columns": (f"x,y{',a' * 2000}\n1,2{',3' * 2000}\n3,4\n", "the page reads at most 1,000 columns; line 1 has 2,002"),
+    "a line": (
+        f"x,y,note\n1,2,{'a' * 20_000}\n3,4\n",
+        "the page reads lines of at most 20,000 characters; line 2 has 20,004",
+    ),
     "characters": (rows(2) + "\n" * 1_000_000, "the page reads at most 1,000,000 characters; this has 1,000,008"),
 }
 """The page refuses these, and Python reads them."""
@@ -290,7 +313,7 @@ def hostile(draw: random.Random) -> str:
             "<img src=x onerror='window.attacked = true'>",
             "javascript:alert(1)",
             "=1+1",
-            "=HYPERLINK(\"http://a.test\")",
+            '=HYPERLINK("http://a.test")',
             "@SUM(1)",
             "${window.attacked = true}",
             "__proto__",
@@ -341,38 +364,39 @@ def hostile(draw: random.Random) -> str:
 
 
 SIZE = 990_000
+
+
+def wide(*pieces: str) -> str:
+    """Return lines that are nearly as long as the page allows, made of these pieces in turn."""
+    lines = [(piece * 20_000)[:19_900] for piece in pieces]
+    return "".join(lines[i % len(lines)] + "\n" for i in range(SIZE // 19_901))
+
+
 LONG = {
-    "an open quote": '"' + "a" * SIZE,
-    "quotes": '"' * SIZE,
-    "quotes and blanks": '" ' * (SIZE // 2),
-    "open and closed quotes": '"x ""y ' * (SIZE // 7),
-    "quotes and commas": '",' * (SIZE // 2),
-    "quoted names": ",".join(f'"{i}"' for i in range(SIZE // 9)) + "\n1,2\n3,4\n",
-    "a long quoted name after quoted names": ",".join(['"1"'] * 900 + ['"' + "a" * 131_000 + '"'] * 7) + "\n1,2\n",
-    "many columns": "1," * (SIZE // 2),
-    "many columns above short rows": "1," * (SIZE // 4) + "\n" + "1,2\n" * (SIZE // 8),
-    "many columns of words": "ab c;d," * (SIZE // 7),
-    "a square": ("12,ab;" * 200 + "\n") * (SIZE // 1201),
-    "different cells": "\n".join(",".join(str(i * 600 + j) for j in range(300)) for i in range(450)),
-    "cells nearly numbers": "\n".join(",".join(f"{j}kg{i}" for j in range(100)) for i in range(1250)),
-    "long digits": ("1" * 399 + "x,") * (SIZE // 401),
-    "grouped digits": ("1" + ",111" * 99 + "x;") * (SIZE // 399),
-    "digits and blanks": ("1 " * 199 + "x;") * (SIZE // 400),
-    "brackets": ("1" * 199 + "]" * 199 + "x;") * (SIZE // 400),
-    "blanks within a cell": "x;y\n1;" + " " * SIZE + "2\n",
-    "blanks within a comment": "#" + " " * SIZE + "a",
-    "hashes": "#" * SIZE,
+    "an open quote": '"' + wide("a"),
+    "quotes": wide('"'),
+    "open and closed quotes": wide('"x ""y '),
+    "quotes and commas": wide('",'),
+    "quoted names": ",".join(f'"{i}"' for i in range(2500)) + "\n" + wide("1,"),
+    "columns": wide("1,"),
+    "columns of different lengths": wide("1,", "1," * 9 + "\n"),
+    "columns above short rows": wide("1,")[:19_901] + "1,2\n" * (SIZE // 5),
+    "columns of words": wide("ab c;d,"),
+    "cells nearly numbers": "\n".join(",".join(f"{j}kg{i}" for j in range(100)) for i in range(1200)),
+    "long digits": wide("1" * 399 + "x,"),
+    "grouped digits": wide("1" + ",111" * 99 + "x;"),
+    "digits and blanks": wide("1 " * 199 + "x;"),
+    "blanks within a cell": "x;y\n1;" + wide(" "),
+    "blanks within a comment": wide("#", " "),
     "comments": "# 1,2\n" * (SIZE // 6),
     "lines": "\n" * SIZE,
     "rows": "1,2\n" * (SIZE // 4),
-    "words": "a b\n" * (SIZE // 4),
-    "a rule": "-" * SIZE,
-    "bars": "|" * SIZE,
+    "cells in lines": '"x;y\n' * (SIZE // 5),
+    "bars": wide("|"),
     "frames": "| 1 | 2 |\n" * (SIZE // 10),
     "line ends": "\r" * SIZE,
     "all separators": "1,2;3\t4|5 6\n" * (SIZE // 12),
-    "one word": "a" * SIZE,
-    "one number": "1" * SIZE,
+    "two megabytes": "1,2\n" * 500_000,
 }
 
 
@@ -390,8 +414,26 @@ def test_hostile_texts_raise_no_other_error_and_run_nothing(run: Any) -> None:
         assert 10 < len(error) < 500
 
 
-def test_a_text_of_two_megabytes_is_read_or_refused_within_a_second(run: Any) -> None:
-    code = "return given.map((text) => { const begin = performance.now(); read(text); return performance.now() - begin; })"
-    slow = {name: taken for name, text in LONG.items() if (taken := run(code, [text])[0]) > 1000}
-    print({n: round(run(code, [t])[0]) for n, t in LONG.items()})
-    assert not slow
+RATIO = """
+  const time = (work) => {
+    const begin = performance.now();
+    work();
+    return performance.now() - begin;
+  };
+  const sum = () => {
+    let total = 0;
+    for (let i = 0; i < 5e7; i++) total += i % 7;
+    return total;
+  };
+  let least = Infinity;
+  for (let attempt = 0; attempt < 3 && least > given.most; attempt++) {
+    least = Math.min(least, time(() => read(given.text)) / time(sum));
+  }
+  return least;
+"""
+"""How long a text takes, in units of a loop that takes about a tenth of a second: other programs slow both down."""
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_a_long_text_is_read_or_refused_within_about_a_second(run: Any, text: str) -> None:
+    assert run(RATIO, {"text": text, "most": 10}) < 10

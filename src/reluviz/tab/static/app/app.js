@@ -6,7 +6,7 @@
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
-import { slopeUnit } from "../drawing/axes.js";
+import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
@@ -23,6 +23,7 @@ import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
+import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
@@ -58,6 +59,7 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
@@ -84,6 +86,7 @@ export class App {
 
   async start() {
     const fromUrl = address.read(this.embedded);
+    this.engineMode = ["wasm", "javascript"].includes(fromUrl.engine) ? fromUrl.engine : null;
     await this.#refreshListing();
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
@@ -242,6 +245,7 @@ export class App {
       mode: state.mode === "side" ? "side" : null,
       votes: state.measure === "share" ? null : state.measure,
       slope: state.show.slope ? "1" : null,
+      engine: this.engineMode,
     };
   }
 
@@ -359,10 +363,13 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
-    this.runBar.draw();
-    this.timeBar.draw();
     const now = state.now();
-    this.trainBar.draw(now);
+    // what they show may change their height, and a point would leave the pointer that drags it
+    if (!axesAreHeld()) {
+      this.runBar.draw();
+      this.timeBar.draw();
+      this.trainBar.draw(now);
+    }
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
@@ -413,11 +420,6 @@ export class App {
   announce() {
     const now = this.state.now();
     if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
-  }
-
-  /** Advice for a branch that has diverged. */
-  stepAdvice(branch) {
-    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
   }
 
   /** The name of the run in focus as a prefix, if several runs are shown. */

@@ -2,6 +2,7 @@
 
 import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
 import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
+import { MOST_POINTS } from "../trainer/settings.js";
 
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
@@ -35,6 +36,12 @@ export function report(app) {
     measure: state.measure,
     mode: state.mode,
     whatIf: Boolean(now?.whatIf),
+    editsPoints: app.pointEditor.on,
+    x: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.x) : null,
+    y: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.y) : null,
+    thetaOptimum: now?.run.thetaOptimum ?? null,
+    thetaAxis: app.parabola.range ?? null,
+    axes: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
     training: app.training.on,
     engine: app.training.loaded?.name ?? null,
     trainingMessage: app.training.message,

@@ -30,6 +30,8 @@ export class State {
     this.show = { truth: true, units: "hidden", slope: false, solved: false, references: false, otherReplicas: true };
     this.mode = "overlay";
     this.measure = "share";
+    /** Whether the pointer moves, adds and deletes points in the panel of the function. */
+    this.editsPoints = false;
     /**
      * The parameters that the user tries out, and the changes that lead to them; `before` are those before the last change.
      * @type {null|{run: string, net: any, before: any, edits: {kind: string, values: number[]}[], moved: Set<number>, solved: boolean}}

@@ -5,8 +5,10 @@ import { count } from "../drawing/format.js";
 import { REGIMES } from "../trainer/edits.js";
 import { SAMPLERS } from "../trainer/samplers.js";
 import { applies, SETTINGS, valueOf } from "../trainer/settings.js";
+import { DataPanel } from "./data_panel.js";
 import { PythonPanel } from "./python_panel.js";
 import { SharePanel } from "./share_panel.js";
+import { rounded } from "./state.js";
 import { PACES } from "./training.js";
 
 const BURST = 1000;
@@ -31,13 +33,16 @@ export class TrainBar {
     this.pace = h("select", { "aria-label": "Updates a second", title: "Updates a second", onchange: () => (training.pace = this.pace.value === "" ? null : Number(this.pace.value)) },
       ...PACES.map((pace) => h("option", { value: pace ?? "", selected: pace === null, text: pace === null ? "as fast as it goes" : `${count(pace)} a second` })));
     this.control = toggle("control", "Beside a branch with changes, train a control branch without them: what would have happened otherwise", () => (training.withControl = !training.withControl, app.invalidate()));
+    this.add = small("Add unit", "A unit that does not bend f yet, with its elbow at the selected point, or where f is farthest from a point", () => training.edit("a", [placeOfNew(app.state), 0]));
+    this.split = small("Split unit", "The selected unit becomes two of half its slope jump, a little apart", () => training.edit("p", [app.state.unit]));
+    this.remove = small("Delete unit", "Remove the selected unit", () => training.edit("d", [app.state.unit]));
     this.undo = small("Undo", "Take back the last change, with the updates since", () => training.undo());
     this.discard = small("Discard", "Remove this branch and its control", () => training.discard());
     this.inputs = new Map(SETTINGS.filter(({ key }) => CHANGES[key]).map((setting) => [setting.key, this.#input(setting)]));
-    this.panels = [new PythonPanel(app), new SharePanel(app)];
+    this.panels = [new DataPanel(app), new PythonPanel(app), new SharePanel(app)];
     this.message = h("p.note", { role: "status" });
     this.live = h("p.unseen", { "aria-live": "polite" });
-    this.tools = h("div.train-tools", {}, this.train, this.one, this.burst, this.pace, ...[...this.inputs.values()].map(({ element }) => element), this.control.element, this.undo, this.discard, ...this.panels.map(({ element }) => element));
+    this.tools = h("div.train-tools", {}, this.train, this.one, this.burst, this.pace, ...[...this.inputs.values()].map(({ element }) => element), this.control.element, this.add, this.split, this.remove, this.undo, this.discard, ...this.panels.map(({ element }) => element));
     this.element = h("section.train-bar", { "aria-label": "Training in the page" }, this.tools, this.message, this.live);
   }
 
@@ -77,6 +82,9 @@ export class TrainBar {
     const growing = training.growing !== null;
     setVisible(this.undo, Boolean(branch?.edits.length));
     setVisible(this.discard, Boolean(branch) && state.selected.length > 1);
+    const { hasUnits } = now.run.model;
+    setVisible(this.add, hasUnits);
+    for (const button of [this.split, this.remove]) setVisible(button, hasUnits && state.unit !== null && state.unit < now.net.w.length);
     this.train.disabled = this.one.disabled = this.burst.disabled = Boolean(training.preparing);
     this.element.classList.toggle("growing", growing);
     for (const panel of this.panels) panel.draw(now);
@@ -86,6 +94,13 @@ export class TrainBar {
       if (document.activeElement !== field && field.value !== value) field.value = value;
     }
   }
+}
+
+/** The x of the selected point, or of the point farthest from f. */
+function placeOfNew(state) {
+  const { run, residual } = state.now(), { point } = state;
+  const farthest = residual.reduce((best, r, i) => (Math.abs(r) > Math.abs(residual[best]) ? i : best), 0);
+  return rounded(run.x[point ?? farthest], run.domain);
 }
 
 const rangeOf = ({ least, most, above }) => (above !== undefined ? `above ${above}` : `from ${least} to ${most}`);

@@ -1,6 +1,8 @@
 // Training in the page: makes branches from what is shown, and trains the branch in focus, with its control branch, in short
 // slices between two frames.
 
+import { largestStableStep } from "../core/sharpness.js";
+import { number } from "../drawing/format.js";
 import { Branch } from "../trainer/branch.js";
 import { EDITS } from "../trainer/edits.js";
 import { changesText, MOST_UPDATES, parse, parseChanges, textOf } from "../trainer/link.js";
@@ -351,7 +353,7 @@ export class Training {
   }
 
   #sayStopped(branch) {
-    this.say(`Diverged at update ${branch.stopped.update.toLocaleString("en")}: ${this.app.stepAdvice(branch)}`);
+    this.say(`Diverged at update ${branch.stopped.update.toLocaleString("en")}: ${stepAdvice(branch)}`);
   }
 
   // the loop
@@ -463,5 +465,11 @@ export class Training {
   }
 }
 
-/** The words of a change, for lists and buttons. */
-export const wordsOf = (kind) => EDITS[kind].words;
+/** Why a branch has diverged: its step size and the largest stable one, where theory knows it; as training/divergence.py says it. */
+function stepAdvice(branch) {
+  const { model, chosen, trained, u, t } = branch, { lr, optimizer, momentum } = chosen, isPlain = optimizer === "sgd" || optimizer === "momentum";
+  const found = isPlain ? largestStableStep(model, branch.trainedNet(0, 0), u, t, trained, optimizer === "momentum" ? momentum : 0) : null;
+  if (!found) return `try a smaller step size than ${lr}.`;
+  const limit = `${found.formula} = ${number(found.limit)}`;
+  return lr < found.limit ? `the step size ${lr} is below the limit of full batches, ${limit}; try a smaller one.` : `the step size ${lr} is beyond the largest stable one, ${limit}.`;
+}

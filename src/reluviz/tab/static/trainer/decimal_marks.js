@@ -4,7 +4,7 @@
 const POINT = 7, COMMA = 56, EVERY = POINT | COMMA;
 const BLANKS = " \u00a0\u2009\u202f", APOSTROPHES = "'\u2019", MINUS = "\u2212", SIGN = `[+\\-${MINUS}]?`;
 const THOUSANDS = [",", BLANKS, APOSTROPHES, ".", BLANKS, APOSTROPHES];
-/** Characters; float64's largest number has 309 digits. */
+// characters; the largest number of float64 has 309 digits
 const LONGEST_NUMBER = 400;
 const MISSING = new Set(["", "na", "n/a", "nan", "null", "none", "-", "--", "?"]);
 const PLAIN = new RegExp(`^${SIGN}(?:\\d+(?:([.,])\\d*)?|([.,])\\d+)(?:[eE]${SIGN}\\d+|[dD][+\\-${MINUS}]\\d+)?$`);
@@ -12,7 +12,8 @@ const PLAIN = new RegExp(`^${SIGN}(?:\\d+(?:([.,])\\d*)?|([.,])\\d+)(?:[eE]${SIG
 const GROUPED = THOUSANDS.map((between, i) => new RegExp(`^${SIGN}[1-9]\\d{0,2}(?:[${between}]\\d{3})+(?:[${i < 3 ? "." : ","}]\\d*)?$`));
 const NOT_FINITE = new RegExp(`^${SIGN}(?:nan|inf|infinity)$`, "i");
 const DATE = /^(?:\d{1,4}([-./])\d{1,2}\1\d{1,4}(?!\d).*|\d{1,2}:\d\d(?!\d).*)$/;
-const WITH_UNIT = /^([$€£¥₹]|[\p{L}\p{Nl}\p{No}]{1,3})?\s*([+-]?[\d.,]+)\s*([$€£¥₹]|[%‰°]?(?:[\p{L}\p{Nl}\p{No}]{1,9}(?:\/[\p{L}\p{Nl}\p{No}]{1,9})?)?)$/u;
+const LETTER = "[\\p{L}\\p{Nl}\\p{No}]", UNIT = `[%‰°]?(?:${LETTER}{1,9}(?:/${LETTER}{1,9})?)?`;
+const WITH_UNIT = new RegExp(`^([$€£¥₹]|${LETTER}{1,3})?[^\\S\ufeff]*([+-]?[\\d.,]+)[^\\S\ufeff]*([$€£¥₹]|${UNIT})$`, "u");
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 /** As Python's str.strip; trim removes other characters. */
@@ -33,8 +34,8 @@ export function shown(names) {
 export function quoted(text) {
   const mark = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escape = (one) => {
-    const hex = one.codePointAt(0).toString(16), size = hex.length < 3 ? 2 : hex.length < 5 ? 4 : 8;
-    return one === "'" ? (one === mark ? "\\'" : one) : { "\\": "\\\\", "\t": "\\t" }[one] ?? `\\${{ 2: "x", 4: "u", 8: "U" }[size]}${hex.padStart(size, "0")}`;
+    const hex = one.codePointAt(0).toString(16), [kind, size] = hex.length < 3 ? ["x", 2] : hex.length < 5 ? ["u", 4] : ["U", 8];
+    return { "\\": "\\\\", "\t": "\\t", "'": mark === "'" ? "\\'" : "'" }[one] ?? `\\${kind}${hex.padStart(size, "0")}`;
   };
   return mark + text.replace(/(?! )[\\'\p{C}\p{Z}]/gu, escape) + mark;
 }
@@ -60,13 +61,13 @@ export function isMissing(cell) {
   return cell.length < 5 && MISSING.has(cell.toLowerCase());
 }
 
-/** What to do about a cell that is no number; nothing if there is no hint. */
+/** What to do about a cell that is no number. */
 export function remedy(cell) {
   if (isMissing(cell)) return "leave out rows in which a number is missing";
   if (cell.length > LONGEST_NUMBER) return "";
   if (DATE.test(cell)) return "give dates and times as numbers, such as years or hours";
   if (/^\([\d.,]+\)$/.test(cell)) return "give negative numbers with -";
-  if (/^(?:[[{(].*\d.*|.*\d\s*[\]})]+)$/.test(cell)) return "give rows such as 1.5,2 without brackets";
+  if (/^(?:[[{(].*\d.*|.*\d[^\S\ufeff]*[\]})]+)$/.test(cell)) return "give rows such as 1.5,2 without brackets";
   const [, before, number, after] = WITH_UNIT.exec(cell) ?? [], signs = [before, after].filter(Boolean);
   return signs.length && readingsOf(number) ? `leave out ${signs.map(quoted).join(" and ")}` : "";
 }
@@ -83,13 +84,7 @@ export function numericColumns(rows) {
   return Array.from(balance.keys()).filter((place) => balance[place] > 0);
 }
 
-/**
- * The numbers of x and y in the only reading that suits all their cells, and a line if the separator alone has decided it.
- * @param {string[][]} columns the cells of x and of y
- * @param {number[]} lines the line of each row
- * @param {string[][]} others further columns, which decide only if x and y leave a choice
- * @param {() => boolean} commaSeparates whether commas separate columns and none stands within a cell, so none is decimal
- */
+/** The numbers of x and y in the only reading that suits all their cells. Further columns decide if x and y leave a choice. */
 export function readNumbers(columns, lines, others, commaSeparates) {
   const cells = lines.flatMap((line, row) => columns.map((column, at) => ({ cell: column[row], line, name: "xy"[at] })));
   const place = ({ line, name, cell }) => `line ${line}: ${name} is ${cell ? shown([cell]) : "missing"}`;

@@ -4,11 +4,9 @@
 import { fail, general, isMissing, numericColumns, readNumbers, readingsOf, remedy, shown } from "./decimal_marks.js";
 import { count, isNamed, splitTable } from "./text_table.js";
 
-const LONGEST_TEXT = 1e6;
-/** The largest size of a coordinate: fourth powers, as in squared gradients, are within floating point. */
+export const LONGEST_TEXT = 1e6;
+// fourth powers of coordinates, as in squared gradients, are within floating point
 const LARGEST = 1e60;
-/** Up to this many times their range, numbers may be away from 0 without a loss that a run could show. */
-const MAX_OFFSET = 1e6;
 
 /**
  * The points of a text, sorted by x, lines for the user about how they were read, and the names of their columns.
@@ -65,7 +63,7 @@ function decoded(bytes, encoding) {
   }
 }
 
-/** The encoding by its byte-order mark, or by the zeros that every second byte of digits and separators is in UTF-16. */
+/** The encoding, by its byte-order mark, or by the zeros in UTF-16. */
 function encodingOf(bytes, begin) {
   if (begin.startsWith("fffe")) return "utf-16le";
   if (begin.startsWith("feff")) return "utf-16be";
@@ -74,14 +72,14 @@ function encodingOf(bytes, begin) {
   return is16(1) ? "utf-16le" : is16(0) ? "utf-16be" : "utf-8";
 }
 
-/** Whether the first column has no name and counts the rows, in any order, as pandas writes it. */
+/** Whether the first column is an index, as pandas writes it. */
 function countsRows(names, rows) {
   if (!names || !["", "Unnamed: 0"].includes(names[0])) return false;
   const cells = new Set(rows.map((row) => row[0]));
   return cells.size === rows.length && [0, 1].some((start) => rows.every((_, i) => cells.has(String(i + start))));
 }
 
-/** The places of x and y: the columns of these names, or the only two that hold numbers, and a line that says so. */
+/** The columns named x and y, or the only two that hold numbers, and a line that says so. */
 function chooseColumns(table, numeric) {
   const { names, headerLine } = table, given = names ? ` in its header, line ${headerLine} (${shown(names)})` : "", keys = ["x", "y"];
   const chosen = keys.map((key) => {
@@ -96,11 +94,12 @@ function chooseColumns(table, numeric) {
     const begin = names ? `${missing}${given}, and ${kind}` : `no header and ${kind} (${numeric.slice(0, 6).join(", ")})`;
     fail(`the text has ${begin}; a header that names two of them x and y is needed`);
   }
-  const filled = chosen.map((place) => place ?? left.shift()), titles = filled.map((place) => (names?.[place] ? shown([names[place]]) : `column ${place}`));
-  return [filled, `x is ${titles[0]}, y is ${titles[1]}, its only two columns of numbers${names ? "" : " (no header)"}`];
+  const filled = chosen.map((place) => place ?? left.shift());
+  const [x, y] = filled.map((place) => (names?.[place] ? shown([names[place]]) : `column ${place}`));
+  return [filled, `x is ${x}, y is ${y}, its only two columns of numbers${names ? "" : " (no header)"}`];
 }
 
-/** For an error message, what a column holds that is nearly one of numbers; nothing if there is none. */
+/** For an error message, the first cell that is nearly a number. */
 function hintIn({ names, headerLine, rows }) {
   for (const row of names ? [Object.assign([...names], { line: headerLine }), ...rows] : rows) {
     const cell = row.find((one) => !isMissing(one) && !readingsOf(one) && remedy(one));
@@ -124,7 +123,7 @@ function checkPoints(x, y) {
 /** A line if numbers are so far from 0 that few digits tell them apart. */
 function lostDigits(name, values) {
   const spread = Math.max(...values) - Math.min(...values);
-  if (!(spread > 0 && Math.min(...values.map(Math.abs)) > MAX_OFFSET * spread)) return "";
+  if (!(spread > 0 && Math.min(...values.map(Math.abs)) > 1e6 * spread)) return "";
   const distinct = `${count(new Set(values).size)} of its ${count(values.length)} values are distinct`;
   return `${name} differs by ${general(spread, 3)} at ${general(values[0], 10)}: ${distinct}; subtract an offset first`;
 }

@@ -92,6 +92,8 @@ export class Session {
   /** The addresses in memory, and the further arguments of the kernel. */
   #layout;
   #numbers;
+  /** Number of updates made, with those before the start: the next minibatch is that of this update. */
+  update;
 
   /** @param {Settings & {model: string, parameters: any, update?: number}} given */
   constructor(engine, { model, parameters, update = 0, ...settings }) {
@@ -151,7 +153,6 @@ export class Session {
 
   /** Go to a state of this session or of another one of the same model, with any number of units. @param {State} state */
   restore({ update, parameters, moments, powers }) {
-    /** Number of updates made, with those before the start: the next minibatch is that of this update. */
     this.update = update;
     this.#width = widthOf(parameters);
     this.#layOut();

@@ -1,7 +1,9 @@
 // The settings of a run that is trained in the page: their names, types and keys; those of a recorded run; and the command
 // that trains the same run.
 
-const MOST_POINTS = 2000, LARGEST_SEED = 2 ** 53 - 1;
+/** The page trains on up to so many points. */
+export const MOST_POINTS = 2000;
+const LARGEST_SEED = 2 ** 53 - 1;
 /** The largest seed of the command line. */
 export const LARGEST_TYPED_SEED = 2 ** 32 - 1;
 const isNetwork = ({ model }) => model === "relu";

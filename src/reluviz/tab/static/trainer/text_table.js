@@ -1,23 +1,20 @@
-// A text as a table of cells: separator, quotes, header, comments, titles, units and remarks. A twin of data/text_table.py and
-// data/rows_without_numbers.py, which explain the rules. A row is the array of its cells, with its line in the text as `line`.
+// A text as a table of cells: a twin of data/text_table.py and data/rows_without_numbers.py, which explain the rules.
+// A row is the array of its cells, with its line in the text as `line`.
 
 import { fail, isMissing, numericColumns, quoted, readingsOf, shown, strip } from "./decimal_marks.js";
 
-const MOST_POINTS = 2000, MOST_COLUMNS = 1000;
-/** Each separator, and its name in error messages. */
+const MOST_POINTS = 2000, LONGEST_LINE = 20000;
 const SEPARATORS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", " ": "blanks" }, BLANK = " ", MARKED = [",", ";", "\t", "|"];
-/** Lines at the beginning by which separator and header are found; among so many rows at either end are titles and remarks. */
-const SAMPLE = 2000, MOST_ROWS = 50;
-/** Lines of titles, header and units above rows that all begin with #; and the comments among which a header is searched for. */
-const MOST_HEADERS = 5, MOST_COMMENTS = 100;
+const SAMPLE = 2000, MOST_ROWS = 50, MOST_HEADERS = 5, MOST_COMMENTS = 100;
 const EMPTY = "the text is empty; two columns of numbers are needed, or a header with x and y";
 
-/** @throws {Error} if there is no table, if two separators suit, if a row has more columns than the header, or if there are too many */
 export function splitTable(text) {
   let lines = text.split(/\r\n|[\n-\r\x1c-\x1e\x85\u2028\u2029]/);
-  if (lines.length > 1 && !lines[lines.length - 1]) lines.pop();
+  if (lines.length > 1 && !lines.at(-1)) lines.pop();
+  const long = lines.findIndex((line) => line.length > LONGEST_LINE);
+  if (long >= 0) fail(`the page reads lines of at most ${count(LONGEST_LINE)} characters; line ${long + 1} has ${count(lines[long].length)}`);
   // Excel writes this line before the header
-  let separator = /^sep=([^\p{L}\p{N}_'#"])\s*$/u.exec(lines[0])?.[1];
+  let separator = /^sep=([^\p{L}\p{N}_'#"])[^\S\ufeff]*$/u.exec(lines[0])?.[1];
   if (separator) lines[0] = "";
   lines = withoutFrame(withoutCount(lines));
   const comments = commentsIn(lines), isComment = new Set(comments), plain = lines.map((line, at) => (isComment.has(at) ? "" : line));
@@ -25,8 +22,6 @@ export function splitTable(text) {
   separator ??= separatorOf(plain.slice(0, SAMPLE), comments.filter((at) => at < SAMPLE).map((at) => lines[at]));
   let [rows, without] = leftOut(splitRows(plain, separator));
   if (!rows.length) fail(EMPTY);
-  const wide = rows.find((row) => row.length > MOST_COLUMNS);
-  if (wide) fail(`the page reads at most ${count(MOST_COLUMNS)} columns; line ${wide.line} has ${count(wide.length)}`);
   const isQuoted = (row, place) => place < row.length && lines[row.line - 1].includes(`"${row[place]}"`);
   let headerLine = 0, names = null;
   if (hasHeader(rows.slice(0, SAMPLE)) || isQuotedHeader(rows.slice(0, SAMPLE), isQuoted)) {
@@ -52,7 +47,7 @@ export function count(number) {
   return number.toLocaleString("en-US");
 }
 
-/** Lines for the user about the parts of a text that were not read as rows. */
+/** What the user should know about parts of the text that were not read as rows. */
 function notesOf(rows, lines, skipped, without) {
   const notes = [], s = (list) => (list.length > 1 ? "s" : ""), numbers = without.join(", ");
   if (skipped.length) notes.push(`${skipped.length} line${s(skipped)} that begin${s(skipped) ? "" : "s"} with # skipped (line ${skipped[0] + 1})`);
@@ -63,13 +58,13 @@ function notesOf(rows, lines, skipped, without) {
   return notes;
 }
 
-/** The table that begins with its header, if it has one, and the lines of the rows that are left out: titles, units, remarks. */
+/** The table without titles, units and remarks, and the lines of these. */
 function leftOut(table) {
   const begin = Math.max(0, table.slice(0, MOST_ROWS).findIndex((row) => !isWords(row)));
   const body = table.slice(begin, begin + 2 * MOST_ROWS);
   // remarks are no reason to take a column for words
-  const numeric = new Set(numericColumns(body.filter((row) => row.filter(Boolean).length > 1)));
-  const isRemark = (row) => row.filter(Boolean).length === 1 && numeric.has(row.findIndex(Boolean)) && isWords(row);
+  const numeric = new Set(numericColumns(body.filter((row) => !isAlone(row))));
+  const isRemark = (row) => isAlone(row) && numeric.has(row.findIndex((cell) => cell)) && isWords(row);
   let end = table.length;
   while (end > Math.max(begin + 2, table.length - MOST_ROWS) && isRemark(table[end - 1])) end--;
   const header = headerAmong(table.slice(0, begin), widest(body), numeric);
@@ -77,18 +72,20 @@ function leftOut(table) {
   return [table.filter(isKept), table.filter((row, at) => !isKept(row, at)).map(({ line }) => line)];
 }
 
+function isAlone(row) {
+  return row.findIndex((cell) => cell) === filledLength(row) - 1;
+}
+
 /** The number of cells without the empty ones at the end. */
 function filledLength(row) {
-  let length = row.length;
-  while (length && !row[length - 1]) length--;
-  return length;
+  return row.findLastIndex((cell) => cell) + 1;
 }
 
 function widest(rows) {
   return rows.reduce((most, row) => Math.max(most, filledLength(row)), 0);
 }
 
-/** The index of the header among the rows before the first numbers; null if all of them stay. */
+/** The index of the header among the rows before the first numbers; null if all stay. */
 function headerAmong(rows, width, numeric) {
   const possible = Array.from(rows.keys()).filter((at) => filledLength(rows[at]) === width);
   if (rows.length < 2 || !possible.length) return null;
@@ -103,7 +100,6 @@ export function isNamed(cell, name) {
   return strip(cell).toLowerCase() === name;
 }
 
-/** Whether a row holds a word and no number. */
 function isWords(row) {
   return !row.some(readingsOf) && !row.every(isMissing);
 }
@@ -119,7 +115,7 @@ function hasHeader([first, ...below]) {
   return first.length > 1 && first.every((cell, i) => cell === (i ? String(i - 1) : "")) && below.every((row) => row[0]);
 }
 
-/** Whether the first row has numbers for names: all its cells are quoted, and none of the numbers below. */
+/** Whether the first row has numbers for names. */
 function isQuotedHeader([first, ...below], isQuoted) {
   const numeric = numericColumns(below);
   return numeric.length > 1 && first.every((_, i) => isQuoted(first, i)) && !below.some((row) => numeric.some((i) => isQuoted(row, i)));
@@ -133,37 +129,32 @@ function withoutFrame(lines) {
   return isFramed ? lines.map((line, at) => (isFrame(bare[at]) ? bare[at].slice(1, -1) : line)) : lines;
 }
 
-/** The lines without the number of rows that the client of a database prints below them. */
+/** The lines without the number of rows below a table of a database. */
 function withoutCount(lines) {
-  let last = lines.length - 1;
-  while (last && !strip(lines[last])) last--;
-  return /^\(?\d+ rows?(?:\)| in set.*)?$/.test(strip(lines[last])) ? lines.slice(0, last) : lines;
+  const last = lines.findLastIndex(strip);
+  return /^\(?\d+ rows?(?:\)| in set.*)?$/.test(strip(lines[last] ?? "")) ? lines.slice(0, last) : lines;
 }
 
 /** The indices of the comments. */
 function commentsIn(lines) {
-  const marked = [], others = [];
-  lines.forEach((line, at) => {
-    const bare = strip(line);
-    if (bare) (bare[0] === "#" ? marked : others).push(at);
-  });
-  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|(?!\ufeff)\s)+/));
+  const bare = lines.map(strip), written = Array.from(lines.keys()).filter((at) => bare[at]);
+  const marked = written.filter((at) => bare[at][0] === "#"), others = written.filter((at) => bare[at][0] !== "#");
+  const words = others.slice(0, MOST_HEADERS).flatMap((at) => lines[at].split(/(?:[,;|\x1c-\x1f\x85]|[^\S\ufeff])+/));
   if (others.length > MOST_HEADERS || words.some(readingsOf)) return marked;
   // only titles, header and units, if any, do not begin with #: the rows' names may begin with it
-  const isName = (at) => at > (others[others.length - 1] ?? -1) && strip(strip(lines[at])[1] ?? "");
+  const isName = (at) => at > (others.at(-1) ?? -1) && strip(bare[at][1] ?? "");
   return marked.filter(isName).length < (others.length ? 1 : 2) ? marked : marked.filter((at) => !isName(at));
 }
 
-/** The separator that gives every row the same number of columns, at least two of them numbers. */
 function separatorOf(lines, comments) {
   let tables = [];
   for (const one of [...MARKED, BLANK]) {
     // one that does not occur leaves a single column; blanks between tabs belong to the cells
-    if (!lines.some((line) => line.includes(one) || (one === BLANK && line.includes("\t"))) || (one === BLANK && tables.some(([other]) => other === "\t"))) continue;
+    if (one === BLANK ? tables.some(([other]) => other === "\t") : !lines.some((line) => line.includes(one))) continue;
     const [table] = leftOut(splitRows(lines, one));
     if (suits(table, one)) tables.push([one, table]);
   }
-  const all = tables.map(([one]) => one), others = (one) => tables.map(([other]) => other).filter((other) => other !== one);
+  const others = (one) => tables.map(([other]) => other).filter((other) => other !== one);
   const signs = [
     // a quote within a cell began as that of a whole cell
     ([, table]) => !table.some((row) => row.some((cell) => cell.includes('"'))),
@@ -184,18 +175,17 @@ function separatorOf(lines, comments) {
   return most ? MARKED[counts.indexOf(most)] : BLANK;
 }
 
-/** Whether a cell that is no number holds another separator, which then separates better. A name may hold blanks. */
+/** Whether a name or a word holds another separator, which then separates better. A name may hold blanks. */
 function holdsSeparator(table, others) {
-  const header = hasHeader(table) ? 1 : 0, marks = others.filter((one) => one !== BLANK);
-  return table.some((row, i) => row.some((cell) => (i < header ? marks : others).some((one) => cell.includes(one)) && (i < header || !readingsOf(cell))));
+  const header = hasHeader(table) ? 1 : 0, holds = (cell, marks) => marks.some((one) => cell.includes(one));
+  const names = table.slice(0, header).flat(), isWord = (cell) => holds(cell, others) && !readingsOf(cell);
+  return table.slice(header).some((row) => row.some(isWord)) || names.some((name) => holds(name, others.filter((one) => one !== BLANK)));
 }
 
-/** The cells of a comment. */
 function cellsOf(comment, separator) {
   return splitRows([strip(strip(comment).replace(/^#+/, ""))], separator)[0] ?? [];
 }
 
-/** Whether a separator gives rows of equal length with at least two columns of numbers. */
 function suits(table, separator) {
   if (!table.length) return false;
   const names = hasHeader(table) ? table[0] : null, rows = names ? table.slice(1) : table;
@@ -205,72 +195,52 @@ function suits(table, separator) {
   } else if (!lacksFirstName(names, rows, separator)) {
     if (Math.max(...filled) > names.length || Math.max(...lengths) < filledLength(names)) return false;
   }
-  const isMarked = (cell) => MARKED.includes(cell[0]) || MARKED.includes(cell[cell.length - 1]);
+  const isMarked = (cell) => MARKED.includes(cell[0]) || MARKED.includes(cell.at(-1));
   return !(separator === BLANK && rows.some((row) => row.some(isMarked))) && numericColumns(rows).length >= 2;
 }
 
-/** The rows that are not empty. */
+/** The rows that are not empty; a no-break space stands within a number. */
 function splitRows(lines, separator) {
+  const words = (line) => Array.from(line.matchAll(/"((?:[^"]|"")*)"(?=[ \t]|$)|[^ \t]+/g), ([word, inner]) => inner ?? word);
   const rows = separator === BLANK ? lines.map((line, at) => Object.assign(words(line), { line: at + 1 })) : csvRows(lines, separator);
-  return rows.filter((row) => row.some(Boolean));
-}
-
-/** The cells between blanks; a no-break space stands within a number. */
-function words(line) {
-  const found = [], isEnd = (at) => at >= line.length || line[at] === " " || line[at] === "\t";
-  for (let at = 0; at < line.length; at++) {
-    if (isEnd(at)) continue;
-    let end = at;
-    if (line[at] === '"') {
-      do end = line.indexOf('"', end + 1);
-      while (end > 0 && line[end + 1] === '"' && ++end);
-    }
-    const isQuoted = end > at && isEnd(end + 1);
-    if (isQuoted) end++;
-    else for (end = at; !isEnd(end); ) end++;
-    found.push(isQuoted ? line.slice(at + 1, end - 1) : line.slice(at, end));
-    at = end;
-  }
-  return found;
+  return rows.filter((row) => row.some((cell) => cell));
 }
 
 /** As Python's csv.reader(lines, delimiter=separator, skipinitialspace=True), with cells that are stripped. */
 function csvRows(lines, separator) {
   const rows = [];
-  let row = [], cell = "", inQuotes = false;
+  let row = [], cell = "", begins = true, inQuotes = false;
+  const endCell = () => {
+    row.push(strip(cell));
+    cell = "";
+    begins = true;
+  };
   const endRow = (line) => {
-    row.line = line;
-    rows.push(row);
+    endCell();
+    rows.push(Object.assign(row, { line }));
     row = [];
   };
   lines.forEach((line, at) => {
-    let begin = 0;
-    while (begin >= 0) {
-      if (!inQuotes) {
-        while (line[begin] === " ") begin++;
-        inQuotes = line[begin] === '"';
-        if (inQuotes) begin++;
+    for (let i = 0; i < line.length; i++) {
+      const one = line[i];
+      if (inQuotes && one === '"' && line[i + 1] !== '"') inQuotes = false;
+      else if (inQuotes) {
+        cell += one;
+        if (one === '"') i++;
+      } else if (line.startsWith(separator, i)) {
+        endCell();
+        i += separator.length - 1;
+      } else if (begins && one === '"') {
+        inQuotes = true;
+        begins = false;
+      } else if (!begins || one !== " ") {
+        cell += one;
+        begins = false;
       }
-      while (inQuotes) {
-        const end = line.indexOf('"', begin);
-        cell += line.slice(begin, end < 0 ? line.length : end);
-        // the cell goes on in the next line
-        if (end < 0) return;
-        begin = end + 1;
-        inQuotes = line[begin] === '"';
-        if (inQuotes) cell += line[begin++];
-      }
-      const end = line.indexOf(separator, begin);
-      row.push(strip(cell + line.slice(begin, end < 0 ? line.length : end)));
-      cell = "";
-      begin = end < 0 ? end : end + separator.length;
     }
-    endRow(at + 1);
+    if (!inQuotes) endRow(at + 1);
   });
-  if (inQuotes) {
-    row.push(strip(cell));
-    endRow(lines.length);
-  }
+  if (inQuotes) endRow(lines.length);
   return rows;
 }
 
@@ -287,12 +257,12 @@ function lacksFirstName(names, rows, separator) {
 /** Line and names of a header in a comment, as NumPy's savetxt writes it; [0, null] if there is none. */
 function commentedNames(comments, width, separator) {
   const candidates = [...new Set([separator, ...MARKED])].filter((one) => one !== BLANK).concat(BLANK);
-  const found = comments.map(([line, text]) => [line, candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width)]);
-  const named = found.filter(([, names]) => names), isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
-  return named.filter(isUsual).pop() ?? named.pop() ?? [0, null];
+  const namesIn = (text) => candidates.map((one) => cellsOf(text, one)).find((cells) => cells.length === width);
+  const found = comments.map(([line, text]) => [line, namesIn(text)]).filter(([, names]) => names);
+  const isUsual = ([, names]) => ["x", "y"].every((one) => names.some((name) => name.toLowerCase() === one));
+  return found.findLast(isUsual) ?? found.at(-1) ?? [0, null];
 }
 
-/** Check that no row has more columns than the header, or without a header, than the first row. */
 function checkWidth(names, width, headerLine, rows, separator) {
   const long = rows.find((row) => filledLength(row) > width);
   if (long) {

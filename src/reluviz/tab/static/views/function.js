@@ -5,7 +5,7 @@ import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
-import { jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { axesAreHeld, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
 import { count, number, placeX, placeY, shorten } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
@@ -41,12 +41,13 @@ export class FunctionView {
       ],
       (mode) => app.state.change({ mode }),
     );
+    this.edits = toggle("edit points", "Move, add and delete points (p)", () => app.pointEditor.toggle());
     this.title = h("h2", { text: "The learned function" });
     const canvas = h("canvas", { "aria-label": "The learned function, the points and the elbows of the units" });
     this.element = h(
       "section.card.function",
       {},
-      h("header", {}, this.title, h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element))),
+      h("header", {}, this.title, h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element), this.edits.element)),
       canvas,
     );
     this.plot = new Plot(canvas);
@@ -62,7 +63,11 @@ export class FunctionView {
     setVisible(this.units.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.solved.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
-    setVisible(this.mode.element, state.runs.length > 1);
+    if (!axesAreHeld()) setVisible(this.mode.element, state.runs.length > 1);
+    const { pointEditor, training } = this.app;
+    this.edits.set(state.editsPoints);
+    setVisible(this.edits.element, training.reason === null);
+    this.element.classList.toggle("edits-points", pointEditor.on);
     const { plot } = this;
     plot.begin(colours);
     this.hits = { elbows: [], points: this.hits?.points ?? [] };
@@ -127,6 +132,8 @@ export class FunctionView {
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
+      const { ghost } = this.app.pointEditor;
+      if (ghost) plot.disc(plot.X(ghost.x), plot.Y(ghost.y), 5, { edge: colours.ink, width: 2 });
     }
     if (isSideBySide) {
       const slot = state.slotOf(now.run.name);
@@ -350,8 +357,8 @@ export class FunctionView {
   }
 
   /** The point near a position, or null. */
-  pointAt(px, py) {
-    let best = null, nearest = HIT_RADIUS;
+  pointAt(px, py, radius = HIT_RADIUS) {
+    let best = null, nearest = radius;
     const points = this.hits?.points ?? [];
     for (let i = 0; i < points.length; i += 2) {
       const d = Math.hypot(px - points[i], py - points[i + 1]);
@@ -368,6 +375,7 @@ export class FunctionView {
       state.change({ hover: { x: null, unit: null, point: null } });
       return "pointer";
     }
+    if (this.app.pointEditor.on) return this.app.pointEditor.hover(px, py, event);
     const unit = this.elbowAt(px, py);
     const point = unit === null ? this.pointAt(px, py) : null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
@@ -385,13 +393,14 @@ export class FunctionView {
     this.app.state.change({ hover: { x: null, unit: null, point: null } });
   }
 
-  down(px, py) {
-    const { state } = this.app;
+  down(px, py, event) {
+    const { state, pointEditor } = this.app;
     const cell = this.cells.find((c) => px >= c.left && px < c.left + c.width && py >= c.top && py < c.top + c.height);
     if (cell) {
       this.app.focus(cell.name);
       return false;
     }
+    if (pointEditor.on) return pointEditor.down(px, py, event);
     const unit = this.elbowAt(px, py);
     if (unit !== null) {
       state.change({ unit });
@@ -403,8 +412,9 @@ export class FunctionView {
     return false;
   }
 
-  drag(px) {
+  drag(px, py) {
     const { dragged, plot } = this;
+    if (this.app.pointEditor.on) this.app.pointEditor.drag(px, py);
     if (!dragged || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
     dragged.moved = true;
     const { left, right } = plot.area;
@@ -412,6 +422,7 @@ export class FunctionView {
   }
 
   up() {
+    this.app.pointEditor.up();
     this.dragged = null;
   }
 }

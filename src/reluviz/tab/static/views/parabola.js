@@ -3,6 +3,7 @@
 // minimises the loss, is the weighted mean of the candidates. A point with weight 0 asks for no theta.
 
 import { loss } from "../core/functions.js";
+import { axesAreHeld } from "../drawing/axes.js";
 import { h, setText } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
@@ -58,7 +59,8 @@ export class ParabolaView {
       return;
     }
     const split = Math.round(plot.height * 0.6);
-    const thetaScale = linear(...thetaRange(run, theta));
+    this.range = axesAreHeld() ? span([...(this.range ?? []), run.thetaOptimum], 0) : thetaRange(run, theta);
+    const thetaScale = linear(...this.range);
     this.#parabola(now, thetaScale, split);
     this.#candidates(now, thetaScale, split);
   }

@@ -13,5 +13,7 @@ export const CONSTANT = register(oneParameterModel({
     asks: "each point asks for its y, all with the same weight",
     candidate: "θ asked for: y",
     weight: "weight 1 each",
+    limit: "1 + momentum",
+    limitWithMomentum: "1 + momentum",
   },
 }));

@@ -13,5 +13,7 @@ export const LINEAR = register(oneParameterModel({
     asks: "each point asks for y/x, with weight x²",
     candidate: "θ asked for: y / x",
     weight: "weight x²",
+    limit: "1/mean(x^2)",
+    limitWithMomentum: "(1 + momentum)/mean(x^2)",
   },
 }));

@@ -8,7 +8,8 @@ const PIECES = 240;
 
 /**
  * @param {{name: string, feature: (x: number) => number, straight?: boolean, python: string, words: Object<string, string>}} given feature
- *   is phi, straight says whether it is a straight line, python is f(x) as Python has it; words: title, asks, candidate, weight
+ *   is phi, straight says whether it is a straight line, python is f(x) as Python has it; words: title, asks, candidate,
+ *   weight, limit
  * @returns {import("../registry.js").Model}
  */
 export function oneParameterModel({ name, feature, straight = false, python, words }) {
@@ -44,6 +45,8 @@ export function oneParameterModel({ name, feature, straight = false, python, wor
     words: {
       hint: "Click a point to see which θ it asks for.",
       whatIf: "Drag the dot on the parabola: which θ would you choose?",
+      limit: "1/mean(phi^2)",
+      limitWithMomentum: "(1 + momentum)/mean(phi^2)",
       ...words,
     },
   };
