@@ -89,16 +89,18 @@ def own_points(source: random.Random, count: int = POINTS) -> list[float]:
 
 def random_branch(source: random.Random, start: int = 0, edits: int = 40) -> dict[str, Any]:
     """A branch with 60 points of full precision, and changes that the page can make, of every kind."""
-    made = [(0, "n", [source.random(), 7]), (0, "w", own_points(source))]
+    made = [(0, "g", [1, 50, source.random(), 9]), (0, "n", [source.random(), 7]), (0, "w", own_points(source))]
+    # small steps, as a branch that diverges stops before its other changes
+    made.append((0, "l", [0.0001 * source.random()]))
     kinds = {
         "e": lambda: [source.randrange(3), source.random()],
         "j": lambda: [source.randrange(3), double(source)],
         "i": lambda: [source.randrange(3), 0.5 + source.random()],
         "v": lambda: [source.randrange(3), double(source)],
-        "o": lambda: [source.random()],
+        "o": lambda: [1 + source.random()],
         "a": lambda: [source.random(), double(source)],
         "p": lambda: [source.randrange(3)],
-        "l": lambda: [0.001 * source.random()],
+        "l": lambda: [0.0001 * source.random()],
         "b": lambda: [source.randrange(1, 40)],
         "s": lambda: [source.randrange(4)],
         "r": lambda: [source.randrange(3)],
@@ -106,7 +108,7 @@ def random_branch(source: random.Random, start: int = 0, edits: int = 40) -> dic
         "y": lambda: [source.random(), double(source)],
         "z": lambda: [source.randrange(50)],
     }
-    order = [*kinds, *source.choices([kind for kind in kinds if kind not in "zy"], k=edits - len(kinds) - 3)]
+    order = [*kinds, *source.choices([kind for kind in kinds if kind not in "zy"], k=edits - len(kinds) - 5)]
     source.shuffle(order)
     made += [(source.choice([0, 1, 7, 50]), kind, kinds[kind]()) for kind in order] + [(3, "d", [4])]
     at, found = start, []
@@ -122,7 +124,10 @@ def random_branch(source: random.Random, start: int = 0, edits: int = 40) -> dic
 def related(branch: dict[str, Any], source: random.Random) -> list[dict[str, Any]]:
     """A branch, its control, which has not made the last changes, and two others with a part of its past."""
     cuts = [source.randrange(2, len(branch["edits"])) for _ in range(3)]
-    other = [{**branch, "edits": branch["edits"][:cut], "updateCount": branch["updateCount"] + i} for i, cut in enumerate(cuts)]
+    other = [
+        {**branch, "edits": branch["edits"][:cut], "updateCount": branch["updateCount"] + i}
+        for i, cut in enumerate(cuts)
+    ]
     return [branch, {**other[0], "isControl": True}, {**other[1], "number": 2}, {**other[2], "number": 3}]
 
 
@@ -132,12 +137,14 @@ def related(branch: dict[str, Any], source: random.Random) -> list[dict[str, Any
 def test_random_states_survive_their_text_and_are_short(javascript: Any) -> None:
     source, longest = random.Random(1), 0
     kinds: list[str] = javascript("return Object.keys(edits.EDITS);")
-    counts: dict[str, int] = javascript("return Object.fromEntries(Object.entries(edits.EDITS).map(([k, e]) => [k, e.count ?? 4]));")
+    counts: dict[str, int] = javascript(
+        "return Object.fromEntries(Object.entries(edits.EDITS).map(([k, e]) => [k, e.count ?? 4]));"
+    )
     for trial in range(100):
         branch, at = random_branch(source, start=200), 200
         if trial % 2:
             # any numbers, also those that the page would not accept
-            for edit in branch["edits"][2:]:
+            for edit in branch["edits"][3:]:
                 at += source.randrange(400_000)
                 kind = source.choice([kind for kind in kinds if kind != "w"])
                 edit |= {"at": at, "kind": kind, "values": [any_double(source) for _ in range(counts[kind])]}
@@ -145,7 +152,11 @@ def test_random_states_survive_their_text_and_are_short(javascript: Any) -> None
         branches = related(branch, source)
         text = link_text(javascript, branches, ["linear", "relu"])
         found = javascript("return link.parse(given, ['linear', 'relu']);", text)
-        assert found == [past(one) for one in branches]
+        for one, branch in zip(found, branches, strict=True):
+            for edit in one["edits"]:
+                # a large number without decimals arrives as an integer with other digits
+                edit["values"] = [float(value) for value in edit["values"]]
+            assert one == past(branch)
         assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
         longest = max(longest, len(text))
     # the rest of an address has room beside it
@@ -154,9 +165,25 @@ def test_random_states_survive_their_text_and_are_short(javascript: Any) -> None
 
 def test_numbers_survive_exactly(javascript: Any) -> None:
     source = random.Random(2)
-    numbers = [0.0, 1.0, 0.1, 5e-324, 1.7976931348623157e308, 2.0**53, 1e22, 1e-17, 1e-18, 123456.0, 1e6, 1e7, 2.0**-1074]
+    numbers = [
+        0.0,
+        1.0,
+        0.1,
+        5e-324,
+        1.7976931348623157e308,
+        2.0**53,
+        1e22,
+        1e-17,
+        1e-18,
+        123456.0,
+        1e6,
+        1e7,
+        2.0**-1074,
+    ]
     numbers += [any_double(source) for _ in range(3000)]
-    numbers += [float(f"{source.uniform(-1, 1) * 10 ** source.randint(-20, 20):.{source.randint(0, 16)}e}") for _ in range(3000)]
+    numbers += [
+        float(f"{source.uniform(-1, 1) * 10 ** source.randint(-20, 20):.{source.randint(0, 16)}e}") for _ in range(3000)
+    ]
     numbers += [-number for number in numbers]
     code = """
       const made = given.map((value) => link.changesText([{ kind: "t", values: [value] }]));
@@ -181,19 +208,54 @@ def test_a_start_names_its_run_by_its_place(javascript: Any) -> None:
 
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-MARKUP = "<script>window.harm=1</script>", "<img src=x onerror=window.harm=1>", "javascript:window.harm=1", "${window.harm=1}"
+MARKUP = (
+    "<script>window.harm=1</script>",
+    "<img src=x onerror=window.harm=1>",
+    "javascript:window.harm=1",
+    "${window.harm=1}",
+)
 NAMES = "__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "__defineGetter__"
 
 
 def hostile_texts(good: str, count: int) -> list[str]:
     """Texts for `branches` and `changes`: random ones, damaged ones, and those that attack."""
     source = random.Random(3)
-    found = ["", "1", "2", "1A", "1_", "1Af_", "~" * 5000, "1" * 5000, "1Bf" + "_" * 3000, "1Bl" + "A" * 3000, "1B" + "l" * 3000, "1" + "Bf_A" * 5]
+    found = [
+        "",
+        "1",
+        "2",
+        "1A",
+        "1_",
+        "1Af_",
+        "~" * 5000,
+        "1" * 5000,
+        "1Bf" + "_" * 3000,
+        "1Bl" + "A" * 3000,
+        "1B" + "l" * 3000,
+        "1" + "Bf_A" * 5,
+    ]
     found += ["1Bf_" + "g" * n for n in (1, 5, 11, 12, 400)] + ["1Bfw" + "_" * n for n in (3, 11, 4000)]
     found += [f"1Bft{name}" for name in NAMES] + [f"{name}~{name}" for name in NAMES] + [f"1B{name}" for name in NAMES]
-    found += [*MARKUP, *(f"1Bf{text}" for text in MARKUP), "1Bf~1e308.", "f~1e308.", "r0.0.1e308~.", "\0", "1\0", "１Ｂｆ＿Ａ", "\ud800", "1Bf_\U0001f600"]
+    found += [
+        *MARKUP,
+        *(f"1Bf{text}" for text in MARKUP),
+        "1Bf~1e308.",
+        "f~1e308.",
+        "r0.0.1e308~.",
+        "\0",
+        "1\0",
+        "１Ｂｆ＿Ａ",
+        "\ud800",
+        "1Bf_\U0001f600",
+    ]
     # more changes, points and updates than are repeated
-    found += ["1Bf" + "lAKB" * 3000 + "_A", "1BfwA-----", "1Bfw" + "gggggggggA", "1Bf_" + "gggggggB", "1BfdAgggggggggggggggA_A"]
+    found += [
+        "1Bf" + "lAKB" * 3000 + "_A",
+        "1BfwA-----",
+        "1Bfw" + "gggggggggA",
+        "1Bf_" + "gggggggB",
+        "1BfdAgggggggggggggggA_A",
+    ]
     while len(found) < count:
         kind = len(found) % 5
         if kind == 0:
@@ -280,14 +342,21 @@ def test_a_state_reopens_exactly_from_its_link(javascript: Any, open_at: Any, se
 
 
 def test_changes_that_are_tried_out_reopen(javascript: Any, open_at: Any) -> None:
-    changes = [("e", [2, 0.123]), ("j", [1, -0.7]), ("o", [0.01]), ("v", [3, 0.1 + 0.2]), ("l", [0.05]), ("n", [0.3, 8])]
+    changes = [
+        ("e", [2, 0.123]),
+        ("j", [1, -0.7]),
+        ("o", [0.01]),
+        ("v", [3, 0.1 + 0.2]),
+        ("l", [0.05]),
+        ("n", [0.3, 8]),
+    ]
     given = [{"kind": kind, "values": values} for kind, values in changes]
     text = javascript("return link.changesText(given);", given)
     page = open_at(f"#runs=relu&step=100&changes={text}")
     first = everything(page)
     assert first["whatIf"] and first["net"]["v"][3] == 0.1 + 0.2
-    assert page.get_by_label("step size").input_value() == "0.05"
-    assert page.get_by_label("data seed").input_value() == "8"
+    assert page.locator(".train-tools > [data-setting=lr] input").input_value() == "0.05"
+    assert page.locator(".train-tools > [data-setting=data_seed] input").input_value() == "8"
     assert f"changes={text}" in saved_address(page)
     # they become the first changes of the branch with which training goes on
     page.get_by_role("button", name="1 update", exact=True).click()
@@ -307,7 +376,7 @@ def test_a_branch_reopens_without_its_parent_in_view(open_at: Any) -> None:
     link = saved_address(page)
     assert "parents=relu" in link and "runs=" not in link
     again = open_at(link)
-    assert everything(again) == first
+    assert everything(again) == {**first, "following": True}
     assert first["selected"] == ["branch 1"]
     # and it goes on
     again.get_by_role("button", name="1 update", exact=True).click()
@@ -317,7 +386,7 @@ def test_a_branch_reopens_without_its_parent_in_view(open_at: Any) -> None:
 @pytest.fixture
 def long_state(javascript: Any) -> str:
     branch = random_branch(random.Random(6))
-    branch["edits"][1]["values"] = own_points(random.Random(7), 300)
+    branch["edits"][2]["values"] = own_points(random.Random(7), 300)
     return f"#runs=relu&branches={link_text(javascript, [branch], ['relu'])}&focus=branch%201&scale=linear"
 
 
@@ -360,10 +429,20 @@ def drop(page: Any, name: str, text: str) -> None:
 def test_a_file_of_something_else_is_refused_in_words(open_at: Any) -> None:
     page = open_at("#runs=relu")
     first = everything(page)
-    for text in ("x,y\n0,1\n", "", "reluviz state 1", "reluviz state 1\nruns=nowhere\n", "reluviz state 1\nbranches=1Af_\n", *MARKUP, "0" * 1_100_000):
+    for text in (
+        "x,y\n0,1\n",
+        "",
+        "reluviz state 1",
+        "reluviz state 1\nruns=nowhere\n",
+        "reluviz state 1\nbranches=1Af_\n",
+        *MARKUP,
+        "0" * 1_100_000,
+    ):
         drop(page, "a.reluviz.txt", text)
         state = wait_for_state(page, "s => s.trainingMessage !== '' && s.ready")
-        assert any(words in state["trainingMessage"] for words in ("holds no state", "are not here", "cannot be repeated"))
+        assert any(
+            words in state["trainingMessage"] for words in ("holds no state", "are not here", "cannot be repeated")
+        )
         assert "harm" not in state["trainingMessage"]
     page.wait_for_timeout(300)
     found = everything(page)
@@ -378,13 +457,24 @@ def test_the_page_survives_hostile_addresses(javascript: Any, open_at: Any) -> N
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     keys = ["branches", "changes", "runs", "focus", "step", "unit", "replica", "parents", "scale"]
     parts = [f"{keys[i % len(keys)]}={text}" for i, text in enumerate(hostile_texts(good, 100))]
-    parts += [f"{key}={value}" for key in ("step", "unit", "point", "replica") for value in ("1e308", "-1", "9" * 16, "NaN")]
-    parts += [f"{name}={name}" for name in NAMES] + ["&" * 500, "=" * 500, "%", "branches=%", "runs=%25", "runs=%2525,%E0%A4%A"]
+    parts += [
+        f"{key}={value}" for key in ("step", "unit", "point", "replica") for value in ("1e308", "-1", "9" * 16, "NaN")
+    ]
+    parts += [f"{name}={name}" for name in NAMES] + [
+        "&" * 500,
+        "=" * 500,
+        "%",
+        "branches=%",
+        "runs=%25",
+        "runs=%2525,%E0%A4%A",
+    ]
     for part in parts:
         page.evaluate("(part) => { location.hash = part; }", f"#runs=relu&{part}")
     page.wait_for_timeout(1500)
     page.evaluate("location.hash = '#runs=relu'")
-    state = wait_for_state(page, "s => s.ready && s.selected.length === 1 && s.focus === 'relu' && s.net", timeout=60_000)
+    state = wait_for_state(
+        page, "s => s.ready && s.selected.length === 1 && s.focus === 'relu' && s.net", timeout=60_000
+    )
     assert state["net"] == first
     assert page.evaluate("window.harm") is None and dialogs == []
     assert page.locator("script:not([type])").count() == 0
@@ -404,7 +494,11 @@ def test_a_notebook_has_no_link(request: pytest.FixtureRequest, folder: Path, tm
         wait_for_state(frame, "s => s.ready")
         frame.get_by_role("button", name="Share", exact=True).click()
         current_state(frame)
-        assert frame.locator("[aria-label='Share what is shown'] > .note").inner_text().startswith("A page within another one")
+        assert (
+            frame.locator("[aria-label='Share what is shown'] > .note")
+            .inner_text()
+            .startswith("A page within another one")
+        )
         with page.expect_download() as download:
             frame.get_by_role("button", name="Save this state", exact=True).click()
         lines = Path(download.value.path()).read_text().splitlines()
