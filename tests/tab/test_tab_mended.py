@@ -736,7 +736,7 @@ def test_the_runs_of_a_sweep_are_listed_first(request: pytest.FixtureRequest, sw
         assert found["tooltip"][0] == before[0]
         assert value_in(found["tooltip"][1]) == pytest.approx(found["residual"][found["hover"]["point"]], rel=6e-3)
         assert found["tooltip"][1] != before[1]
-        # an address that names a run opens it, and so does a newest run that is single
+        # an address that names a run opens it, and a newest run that is single is opened, too
         page.goto("about:blank")
         page.goto(f"{address}data/plugin_entry.html?name=reluviz#runs=old%2F2026-01-01_10-00-00")
         assert wait_for_state(page, "s => s.ready")["selected"] == ["old/2026-01-01_10-00-00"]
