@@ -2,7 +2,7 @@
 
 The modules are the ones that TensorBoard serves. A page that is opened from disk cannot import modules, so the bundler
 turns each module into a function in one script: `import {a} from "../core/b.js"` reads from the return value of b's
-function.
+function. Comments and needless white space are left out.
 """
 
 import base64
@@ -14,10 +14,13 @@ from html import escape
 from typing import Any
 
 from reluviz.tab import wire_format
+from reluviz.tab.compact_javascript import compact
 from reluviz.tab.static_files import read_static, resolve_import
 
-START, SOURCE = "app/app.js", "app/source.js"
-"""The modules that start the view in a page and that read the embedded runs; app/index.js is TensorBoard's entry."""
+PAGE_ENTRY, PLAYGROUND_ENTRY = "app/page.js", "app/playground.js"
+"""The entries of a page with runs and of one without; app/index.js is TensorBoard's entry."""
+GENERATOR, PLAYGROUND_GENERATOR = "reluviz", "reluviz playground"
+"""What the pages say of their origin."""
 
 _IMPORT = re.compile(r'^import (?:\* as (?P<all>\w+)|\{(?P<some>[^}]*)\}) from "(?P<target>\.{1,2}/[\w./]+)";$', re.M)
 _EXPORT = re.compile(r"^export (?P<kind>(?:async )?function|class|const) (?P<first>[^\n]*)", re.M)
@@ -28,7 +31,7 @@ PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="reluviz">
+<meta name="generator" content="{generator}">
 <title>{title}</title>
 <style>
 {style}
@@ -36,8 +39,7 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body class="reluviz">
 <noscript>This page needs JavaScript, which is switched off.</noscript>
-<script type="reluviz/runs">{listing}</script>
-{blobs}
+{data}
 <script type="module">
 {script}
 </script>
@@ -53,28 +55,33 @@ def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> s
         runs: name of a run -> `data`, `params` and, if it has any, `scalars`, in `wire_format`.
         title: of the page; the names of the runs by default.
     """
+    # "</" is all that could end the script element early
+    listing = json.dumps([_listing_entry(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/")
     blobs = [
         f'<script type="reluviz/blob" data-run="{escape(run)}" data-kind="{kind}">{_compress(kinds[kind])}</script>'
         for run, kinds in runs.items()
         for kind in ("data", "params", "scalars")
         if kind in kinds
     ]
-    return PAGE.format(
-        title=escape(title if title is not None else f"reluviz: {', '.join(runs)}"),
-        style=read_static("style.css"),
-        # "</" is all that could end the script element early
-        listing=json.dumps([_listing_entry(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/"),
-        blobs="\n".join(blobs),
-        script=script(),
-    )
+    data = "\n".join([f'<script type="reluviz/runs">{listing}</script>', *blobs])
+    return _page(title if title is not None else f"reluviz: {', '.join(runs)}", script(), data)
 
 
-def script() -> str:
-    """Return all modules as one script that starts the view."""
+def playground() -> str:
+    """Return an HTML page without runs, which trains models by itself."""
+    return _page("reluviz: playground", script(PLAYGROUND_ENTRY), generator=PLAYGROUND_GENERATOR)
+
+
+def _page(title: str, script: str, data: str = "", generator: str = GENERATOR) -> str:
+    style = read_static("style.css")
+    return PAGE.format(title=escape(title), style=style, data=data, script=script, generator=generator)
+
+
+def script(entry: str = PAGE_ENTRY) -> str:
+    """Return a module and all that it needs as one script that starts the view."""
     bundled: dict[str, str] = {}
-    _bundle(START, bundled)
-    _bundle(SOURCE, bundled)
-    start = f"{_variable(START)}.start(document.body, {_variable(SOURCE)}.embeddedSource(document));"
+    _bundle(entry, bundled)
+    start = f"{_variable(entry)}.startPage(document.body);"
     return "\n".join([*bundled.values(), start]).replace("</script", "<\\/script")
 
 
@@ -101,8 +108,8 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
         imported = match["all"] or f"{{{match['some']}}}".replace(" as ", ": ")
         return f"const {imported} = {_variable(resolve_import(path, match['target']))};"
 
-    body = _EXPORT.sub(replace_export, _IMPORT.sub(replace_import, text))
-    bundled[path] = f"const {_variable(path)} = (() => {{\n{body}return {{ {', '.join(names)} }};\n}})();"
+    body = compact(_EXPORT.sub(replace_export, _IMPORT.sub(replace_import, text)))
+    bundled[path] = f"const {_variable(path)} = (() => {{\n{body}\nreturn{{{','.join(names)}}};}})();"
 
 
 def _variable(path: str) -> str:

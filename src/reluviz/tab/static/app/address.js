@@ -34,9 +34,7 @@ export function read(embedded) {
 /** Replace the values in the address. */
 export function write(embedded, values) {
   const { view, tab } = addressWindow(embedded);
-  const parts = Object.entries(values)
-    .filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .map(([key, value]) => `${tab === null ? "" : PREFIX}${key}=${encodeURIComponent(value)}`);
+  const parts = partsOf(values, tab === null ? "" : PREFIX);
   if (tab !== null && !view.location.hash.startsWith(`#${tab}`)) return; // another tab is open
   const hash = `#${[...(tab === null ? [] : [tab]), ...parts].join("&")}`;
   if (view.location.hash === hash) return;
@@ -46,6 +44,11 @@ export function write(embedded, values) {
     // browsers may forbid this on a page from a file; the view works without it
   }
 }
+
+/** The parts of an address that hold values. @param {Object<string, any>} values null, undefined and "" are left out */
+export const partsOf = (values, prefix = "") => Object.entries(values)
+  .filter(([, value]) => value !== null && value !== undefined && value !== "")
+  .map(([key, value]) => `${prefix}${key}=${encodeURIComponent(value)}`);
 
 /** Lists of names as one value. */
 export const join = (names) => names.map(encodeURIComponent).join(",");

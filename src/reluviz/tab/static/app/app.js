@@ -42,6 +42,8 @@ export class App {
     this.source = source;
     this.state = new State();
     this.frameTimes = [];
+    /** Further parts of the page, each with draw(now). */
+    this.parts = [];
     this.tooltip = new Tooltip();
     // an HTML page embeds its runs; TensorBoard serves them, also while they train
     this.embedded = !source.live;
@@ -59,6 +61,7 @@ export class App {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
     this.trainBar = new TrainBar(this);
+    this.parts.push(this.trainBar);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -90,8 +93,8 @@ export class App {
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
     if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
     await Promise.all(names.map((name) => this.#addRun(name)));
-    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
-    this.#applyUrl(fromUrl);
+    await this.openBranches(fromUrl, names);
+    this.applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
       this.resized = true;
@@ -103,7 +106,7 @@ export class App {
     });
     for (const view of this.views) observer.observe(view.plot.canvas);
     address.watchDark(this.embedded, () => state.change({ dark: address.hostIsDark(this.embedded) }));
-    address.listen(this.embedded, () => this.#followUrl());
+    address.listen(this.embedded, () => this.followUrl(address.read(this.embedded)));
     window.addEventListener("beforeprint", () => this.#print(true));
     window.addEventListener("afterprint", () => this.#print(false));
     if (!this.embedded) this.#poll();
@@ -195,7 +198,12 @@ export class App {
 
   // the URL
 
-  #applyUrl(fromUrl) {
+  /** Repeat the branches of an address. */
+  async openBranches(fromUrl, names) {
+    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
+  }
+
+  applyUrl(fromUrl) {
     const { state } = this;
     const wholeNumber = (text) => (/^\d{1,16}$/.test(text ?? "") ? Number(text) : null);
     const changes = {};
@@ -248,8 +256,7 @@ export class App {
     }, 250);
   }
 
-  async #followUrl() {
-    const fromUrl = address.read(this.embedded);
+  async followUrl(fromUrl) {
     if (!fromUrl.runs) return;
     const names = address.split(fromUrl.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     if (!names.length) return;
@@ -257,8 +264,8 @@ export class App {
     for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
     for (const name of names) await this.#addRun(name);
     for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
-    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
-    this.#applyUrl(fromUrl);
+    await this.openBranches(fromUrl, names);
+    this.applyUrl(fromUrl);
   }
 
   // runs that are still training
@@ -341,7 +348,7 @@ export class App {
     this.runBar.draw();
     this.timeBar.draw();
     const now = state.now();
-    this.trainBar.draw(now);
+    for (const part of this.parts) part.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) return;
@@ -369,9 +376,9 @@ export class App {
     const failure = state.failures.get(state.focus);
     let lines = null;
     if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
-    else if (!state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
+    else if (!now && !state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
     else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
-    else if (!now) lines = ["Reading …"];
+    else if (!now) lines = [this.training.message || "Reading …"];
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
@@ -454,9 +461,8 @@ export class App {
   }
 }
 
-/** Show the runs of a source in an element. */
-export async function start(root, source) {
-  const app = new App(root, source);
+/** Let an application show its runs. @param {App} app */
+export async function start(app) {
   // what the view shows as plain numbers, for the browser's console and for the tests
   Object.defineProperty(window, "reluvizState", { configurable: true, get: () => report(app) });
   await app.start();

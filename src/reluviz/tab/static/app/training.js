@@ -114,7 +114,7 @@ export class Training {
   /** A new branch, not shown yet. @param {any} start {kind: "run", run, replica, update} or {kind: "fresh"} */
   async #begin(start, name) {
     const engine = await this.engine();
-    if (start.kind === "fresh") return this.app.freshBranch(engine, name);
+    if (start.kind === "fresh") return this.app.freshBranch(engine, name, start);
     const run = this.state.loaded.get(start.run), { settings, reason } = this.#read(run);
     if (reason) throw new Error(`The page cannot train this run: ${reason}`);
     const s = run.snapshotAt(start.update), scaling = run.scaling;
@@ -247,6 +247,7 @@ export class Training {
 
   /** Change the branch in focus, or a new one: points, units, or settings. @returns {Promise<boolean>} whether anything changed */
   async edit(kind, values, how = {}) {
+    if (kind === "w" && this.app.loadPoints && this.growing?.updateCount === 0) return this.app.loadPoints(values);
     const branch = await this.ready();
     if (!branch) return false;
     if (!how.replace) this.#addControl(branch);
@@ -257,6 +258,7 @@ export class Training {
 
   /** Set a setting that may change while a run trains. */
   set(key, value, kind, values) {
+    if (this.app.changeAtStart?.(key, value)) return;
     if (this.growing && !this.state.whatIf) void this.edit(kind, values);
     else this.pending.set(kind, { key, value, kind, values });
     this.app.invalidate();

@@ -1,0 +1,278 @@
+// A page without recorded runs, which trains models from their initial states. The address holds the settings, the user's
+// points, what is hidden, and the task.
+
+import { scalingOf } from "../core/scaling.js";
+import { modelNamed } from "../core/models.js";
+import { Branch } from "../trainer/branch.js";
+import { noisySamples, TARGETS } from "../trainer/data_sets.js";
+import { EDITS } from "../trainer/edits.js";
+import { initialState } from "../trainer/initial_state.js";
+import { parse, textOf } from "../trainer/link.js";
+import { scalingFor, stepFor } from "../trainer/scaling_choice.js";
+import { applies, completed, differing, SETTINGS } from "../trainer/settings.js";
+import { partsOf } from "./address.js";
+import { App, start } from "./app.js";
+import { ClassPanel } from "./class_panel.js";
+import { PARTS } from "./parts.js";
+import { SettingsBar } from "./settings_bar.js";
+import { MAX_RUNS, SPEEDS } from "./state.js";
+import { TaskCard } from "./task_card.js";
+import { TASKS } from "./tasks.js";
+import { PACES } from "./training.js";
+
+/** So many of the shown points become the user's own, to be moved, if there are no others. */
+const FIRST_OWN_POINTS = 10;
+const RELUS = ["hidden", "scaled", "none"];
+const NO_RUNS = { live: false, runs: async () => [] };
+const KEYS = SETTINGS.map(({ key }) => key);
+
+/** Show the playground in an element. */
+export const startPage = (root) => start(new Playground(root));
+
+class Playground extends App {
+  constructor(root) {
+    super(root, NO_RUNS);
+    /** Number of a branch -> its start, as an address gives it. */
+    this.starts = new Map();
+    /** Names of the branches that stay when another one begins. */
+    this.kept = new Set();
+    /** Keys of PARTS. */
+    this.hidden = new Set();
+    this.task = null;
+    this.classPanel = new ClassPanel(this);
+    this.settingsBar = new SettingsBar(this, this.classPanel);
+    this.taskCard = new TaskCard(this);
+    this.parts.push(this.settingsBar, this.taskCard);
+    root.classList.add("playground");
+    this.message.before(this.settingsBar.element);
+    this.main.prepend(this.taskCard.element);
+    this.#leaveListsByMouse();
+  }
+
+  /** A list that was chosen from with the mouse would get the space bar. */
+  #leaveListsByMouse() {
+    let byMouse = false;
+    this.root.addEventListener("pointerdown", () => (byMouse = true), true);
+    this.root.addEventListener("keydown", () => (byMouse = false), true);
+    this.root.addEventListener("change", ({ target }) => byMouse && target instanceof HTMLSelectElement && target.blur());
+  }
+
+  // starts
+
+  /** Begin anew at update 0, and keep only the branches that the user wants to keep. */
+  async begin(given, { points = this.training.branch?.start.points ?? null, edits = [], kept = this.kept } = {}) {
+    const { training, state } = this, whole = withStep(withBatch(completed(given), points), given, points);
+    training.pause();
+    const engine = await training.engine();
+    const names = training.branches.map(({ name }) => name).filter((name) => !kept.has(name));
+    if (state.selected.length - names.length >= MAX_RUNS) return training.say(`Up to ${MAX_RUNS} runs are shown at once: remove one first.`);
+    for (const name of names) state.loaded.delete(name), training.controls.delete(name);
+    state.selected = state.selected.filter(({ name }) => !names.includes(name));
+    this.kept = new Set([...kept].filter((name) => state.loaded.has(name)));
+    const used = training.branches.map((branch) => branch.number);
+    const number = [1, 2, 3, 4, 5].find((free) => !used.includes(free));
+    const branch = this.freshBranch(engine, `branch ${number}`, { kind: "fresh", settings: whole, points: whole.data === "own" ? points : null });
+    for (const { kind, values } of edits) branch.edit(kind, values);
+    training.pending.clear();
+    training.say("");
+    training.show(branch, number, false);
+    this.#nameByDifference();
+    Object.assign(state, { focus: branch.name, whatIf: null, update: 0, followingLatest: true, playing: false });
+    if (state.unit >= branch.W) state.unit = null;
+    if (state.point >= branch.x.length) state.point = null;
+    state.collectUpdates();
+    state.change({});
+    return undefined;
+  }
+
+  /** The branch with the settings that run shows and another value. */
+  beginWith(key, value) {
+    const { settings, branch } = this.training, given = differing(settings);
+    // step sizes of other models, and of Adam, are not comparable
+    if (key === "model" || key === "data" || (key === "optimizer" && [value, settings.optimizer].includes("adam"))) delete given.lr;
+    const toOwn = key === "data" && value === "own";
+    return this.begin({ ...given, [key]: value }, { points: toOwn ? fewPoints(branch) : branch.start.points, edits: key === "data" ? [] : this.pointEdits });
+  }
+
+  /** Begin anew with the settings that are shown; moved points stay. */
+  reset(changes = {}) {
+    return this.begin({ ...differing(this.training.settings), ...changes }, { edits: this.pointEdits });
+  }
+
+  /** Begin anew with the user's points. @param {number[]} points x, y, x, y ... @returns {Promise<boolean>} */
+  async loadPoints(points) {
+    const given = differing(this.training.settings);
+    if (modelNamed(this.training.settings.model).feature) delete given.lr;
+    await this.begin({ ...given, data: "own" }, { points });
+    return true;
+  }
+
+  /** Whether a live setting is changed before anything else: then it belongs to the start. */
+  changeAtStart(key, value) {
+    const { growing } = this.training;
+    if (!growing || growing.updateCount > 0 || this.state.whatIf || growing.edits.length !== this.pointEdits.length) return false;
+    void this.beginWith(key, value);
+    return true;
+  }
+
+  /** The changes of the points of the branch in focus since they were drawn or loaded. */
+  get pointEdits() {
+    const { edits } = this.training.branch, last = edits.findLastIndex(({ kind }) => kind === "n" || kind === "w");
+    return edits.slice(last + 1).filter(({ kind }) => EDITS[kind].points);
+  }
+
+  /** The branch of a start; a start that an address names by the branch's number is looked up. */
+  freshBranch(engine, name, given) {
+    const start = given.settings ? given : { kind: "fresh", ...(this.starts.get(numberOf(name)) ?? this.starts.get(null)) };
+    const { settings, points } = start, { model, data, width, elbows, seed } = settings;
+    const own = data === "own" ? EDITS.w.points(points) : null, drawn = own ? null : noisySamples(data, settings.n, settings.noise, settings.data_seed);
+    const { x, y, xTest = null, yTest = null, domain } = own ?? drawn, isNetwork = modelNamed(model).hasUnits;
+    const scaling = own && isNetwork ? scalingFor(x, y) : null;
+    const parameters = isNetwork ? initialState({ width, elbows, seed, domain: [0, 1], x: scaling ? x.map(scalingOf(scaling).trainedX) : x }) : { theta: 0 };
+    return new Branch(engine, { name, start, settings, points: { x, y, target: TARGETS[data] ?? null, xTest, yTest, domain }, scaling, parameters, dataName: own ? "your points" : drawn.name });
+  }
+
+  /** Name branches that are compared by the settings that differ. */
+  #nameByDifference() {
+    const { branches } = this.training, keys = KEYS.filter((key) => new Set(branches.map(({ start }) => start.settings[key])).size > 1);
+    for (const branch of branches) {
+      const words = SETTINGS.filter(({ key }) => keys.includes(key) && applies(key, branch.start.settings)).map(({ key, label, options }) => options?.find(([value]) => value === branch.start.settings[key])[1] ?? `${label} ${branch.start.settings[key]}`);
+      branch.label = [branch.name, ...words].join(", ");
+    }
+  }
+
+  // the address
+
+  async openBranches(fromUrl) {
+    const { training, state } = this;
+    this.task = Object.hasOwn(TASKS, fromUrl.task) ? fromUrl.task : null;
+    this.#readStarts(fromUrl);
+    this.#hide(PARTS.map(({ key }) => key).filter((key) => fromUrl[`${key}_hide`] === "true"));
+    if (fromUrl.branches) await training.open(fromUrl.branches, []);
+    const { message } = training, { settings, points } = this.starts.get(null);
+    if (!training.branches.length) {
+      await this.begin(differing(settings), { points, kept: new Set() });
+      training.say(message);
+    }
+    if (!state.loaded.has(state.focus)) state.focus = training.branches[0].name;
+    this.kept = new Set(training.branches.map(({ name }) => name).filter((name) => fromUrl.kept?.split(".").includes(String(numberOf(name)))));
+    this.#nameByDifference();
+    state.collectUpdates();
+  }
+
+  /** The starts in an address: key=value for all branches, 2.key=value for branch 2. */
+  #readStarts(fromUrl) {
+    const task = this.task && !fromUrl.branches ? TASKS[this.task] : null, base = task?.settings ?? {};
+    const pick = (prefix) => Object.fromEntries(KEYS.filter((key) => Object.hasOwn(fromUrl, prefix + key)).map((key) => [key, fromUrl[prefix + key]]));
+    const pointsOf = (text) => {
+      const edit = text ? parse(text, [])?.edits[0] : null;
+      return edit?.kind === "w" && EDITS.w.points(edit.values) ? edit.values : null;
+    };
+    const startOf = (given, points) => {
+      // without points there is nothing to train on
+      if (given.data === "own" && !points) delete given.data;
+      const settings = completed(given);
+      return { settings: withStep(withBatch(settings, points), given, points), points: settings.data === "own" ? points : null };
+    };
+    const points = pointsOf(fromUrl.points), given = { ...base, ...pick("") };
+    this.starts = new Map([[null, startOf({ ...given }, points)]]);
+    const whole = { ...this.starts.get(null).settings };
+    for (const number of new Set(Object.keys(fromUrl).map((key) => /^(\d{1,3})\.\w+$/.exec(key)?.[1]).filter(Boolean).slice(0, 100))) {
+      this.starts.set(Number(number), startOf({ ...whole, ...pick(`${number}.`) }, pointsOf(fromUrl[`${number}.points`]) ?? points));
+    }
+  }
+
+  applyUrl(given) {
+    const { state, training } = this, fromUrl = { ...(this.task && !given.branches ? TASKS[this.task].view : {}), ...given };
+    state.scale = "linear";
+    super.applyUrl({ scale: "log", ...fromUrl });
+    const pace = Number(fromUrl.pace), speed = Number(fromUrl.speed);
+    training.pace = PACES.includes(pace) ? pace : null;
+    this.trainBar.pace.value = training.pace ?? "";
+    training.withControl = fromUrl.control !== "off";
+    if (SPEEDS.includes(speed)) state.speed = speed;
+    const units = RELUS.includes(fromUrl.relus) ? fromUrl.relus : "hidden";
+    state.change({ show: { ...state.show, units, truth: fromUrl.truth !== "off", solved: fromUrl.least_squares === "on" }, ...(fromUrl.theme && { dark: fromUrl.theme === "dark" }) });
+  }
+
+  async followUrl(fromUrl) {
+    const { state, training } = this;
+    training.pause();
+    state.loaded.clear();
+    training.controls.clear();
+    state.change({ selected: [], focus: null, whatIf: null, update: 0, followingLatest: true });
+    await this.openBranches(fromUrl);
+    this.applyUrl(fromUrl);
+  }
+
+  get urlValues() {
+    const { branches } = this.training;
+    const [first, ...others] = [...new Map(branches.map((branch) => [branch.number, branch.start])).entries()].sort(([a], [b]) => a - b);
+    if (!first) return super.urlValues;
+    const values = { ...this.fixedValues(), ...this.startValues(first[1], {}, "") };
+    for (const [number, start] of others) Object.assign(values, this.startValues(start, first[1].settings, `${number}.`, first[1].points));
+    values.kept = [...this.kept].map(numberOf).join(".");
+    return { ...values, ...super.urlValues };
+  }
+
+  /** The values of a start that differ from those of another one. */
+  startValues({ settings, points }, base, prefix, known = null) {
+    const values = Object.entries(prefix ? Object.fromEntries(KEYS.filter((key) => settings[key] !== base[key]).map((key) => [key, settings[key]])) : differing(settings, base));
+    return Object.fromEntries([...values.map(([key, value]) => [prefix + key, value]), [`${prefix}points`, points && points !== known ? pointsText(points) : null]]);
+  }
+
+  /** The values that are no settings of a run. */
+  fixedValues(hidden = this.hidden, task = this.task) {
+    const { state, training } = this, { show } = state;
+    return {
+      task, ...Object.fromEntries([...hidden].map((key) => [`${key}_hide`, "true"])), pace: training.pace, control: training.withControl ? null : "off",
+      relus: show.units === "hidden" ? null : show.units, truth: show.truth ? null : "off", least_squares: show.solved ? "on" : null, speed: state.speed === 1 ? null : state.speed,
+    };
+  }
+
+  /** An address for students: the start with its settings, or with the training so far. */
+  classHash(hidden, task, withTraining) {
+    const { branch } = this.training, { branches, step, kept, focus, ...view } = this.urlValues;
+    for (const key of Object.keys(view)) if (/_hide$|^\d|^task$/.test(key) || KEYS.includes(key)) delete view[key];
+    const fixed = this.fixedValues(hidden, task);
+    if (withTraining) return partsOf({ ...this.urlValues, ...Object.fromEntries(PARTS.map(({ key }) => [`${key}_hide`, null])), ...fixed }).join("&");
+    return partsOf({ ...view, ...fixed, ...this.startValues(branch.start, task ? TASKS[task].settings : {}, "") }).join("&");
+  }
+
+  #hide(keys) {
+    this.hidden = new Set(keys);
+    for (const { key, selector } of PARTS) for (const element of this.root.querySelectorAll(selector)) element.classList.toggle("taken-away", this.hidden.has(key));
+    this.resized = true;
+  }
+
+  // tasks
+
+  /** Show a task, with settings that make the page start right; none for null. */
+  async setTask(name) {
+    this.task = name;
+    if (name !== null) {
+      await this.begin({ ...TASKS[name].settings }, { points: null, kept: new Set() });
+      this.applyUrl({});
+    }
+    this.invalidate();
+  }
+}
+
+const numberOf = (name) => Number(name.split(" ")[1]);
+const pointsText = (points) => textOf({ start: { kind: "fresh" }, from: 0, edits: [{ at: 0, kind: "w", values: points }] }, 0, []);
+
+/** A batch holds at most all of the user's points. */
+const withBatch = (settings, points) => (settings.data === "own" ? { ...settings, batch: Math.min(settings.batch, points.length / 2) } : settings);
+
+/** For a model with one parameter, whose points cannot be scaled, the step size depends on the points unless it is given. */
+function withStep(settings, { lr }, points) {
+  const { feature } = modelNamed(settings.model);
+  if (lr !== undefined || !feature || settings.data !== "own" || settings.optimizer === "adam") return settings;
+  return { ...settings, lr: stepFor(points.filter((_, j) => j % 2 === 0).map(feature), settings) ?? settings.lr };
+}
+
+/** A few of a run's points as numbers x, y, x, y ..., with few digits. */
+function fewPoints({ x, y }) {
+  const count = Math.min(FIRST_OWN_POINTS, x.length);
+  return Array.from({ length: count }, (_, j) => Math.round((j * (x.length - 1)) / Math.max(1, count - 1))).flatMap((i) => [Number(x[i].toPrecision(4)), Number(y[i].toPrecision(4))]);
+}
