@@ -45,6 +45,7 @@ class Playground extends App {
     this.parts.push(this.settingsBar, this.taskCard);
     root.classList.add("playground");
     this.message.before(this.settingsBar.element);
+    this.runBar.element.querySelector(".theme").before(this.settingsBar.classTools);
     this.main.prepend(this.taskCard.element);
     this.#leaveListsByMouse();
   }

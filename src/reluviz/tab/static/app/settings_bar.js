@@ -14,11 +14,14 @@ export class SettingsBar {
     this.keep = button("Keep", "Keep this run beside the next one, to compare them", "keep", () => this.#keep());
     this.task = h("select", { "aria-label": "Task", title: "A question to answer with this page", "data-part": "tasks", onchange: () => app.setTask(this.task.value || null) },
       h("option", { value: "", text: "Tasks …" }), ...Object.entries(TASKS).map(([name, { title }]) => h("option", { value: name, text: title })));
-    this.element = h("section.settings-bar.train-tools", { "aria-label": "Settings" },
+    const tools = h("div.train-tools", {},
       ...this.inputs.map(({ element }) => element),
       button("New seed", "Begin anew with the next seed: other initial weights and minibatches", "new_seed", () => app.reset({ seed: app.training.settings.seed + 1 })),
       button("Reset", "Back to update 0, with these settings", "reset", () => app.reset()),
-      this.keep, this.task, classPanel.popover.element);
+      this.keep);
+    this.classTools = h("div.train-tools.bar-tools", {}, this.task, classPanel.popover.element);
+    // on a phone the row is closed
+    this.element = h("details.settings-bar", { "aria-label": "Settings", open: window.innerWidth > 640 }, h("summary", { text: "Settings" }), tools);
   }
 
   #keep() {
@@ -32,6 +35,7 @@ export class SettingsBar {
     setVisible(this.element, Boolean(now));
     if (!now) return;
     for (const input of this.inputs) input.draw(training.settings);
+    setVisible(app.runBar.chips, app.state.selected.length > 1);
     const kept = app.kept.has(training.branch.name);
     setText(this.keep, kept ? "Kept ✓" : "Keep");
     this.keep.setAttribute("aria-pressed", String(kept));

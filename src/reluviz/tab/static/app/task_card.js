@@ -16,6 +16,7 @@ export class TaskCard {
   draw() {
     const { task } = this.app;
     setVisible(this.element, task !== null);
+    this.app.main.classList.toggle("with-task", task !== null);
     if (task === this.shown) return;
     this.shown = task;
     this.app.resized = true;
