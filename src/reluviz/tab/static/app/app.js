@@ -87,6 +87,7 @@ export class App {
 
   async start() {
     const fromUrl = address.read(this.embedded);
+    this.engineMode = ["wasm", "javascript"].includes(fromUrl.engine) ? fromUrl.engine : null;
     await this.#refreshListing();
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
@@ -241,6 +242,7 @@ export class App {
       mode: state.mode === "side" ? "side" : null,
       votes: state.measure === "share" ? null : state.measure,
       slope: state.show.slope ? "1" : null,
+      engine: this.engineMode,
     };
   }
 

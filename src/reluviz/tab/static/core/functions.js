@@ -3,10 +3,18 @@
 // `model` is a record of registry.js and p its parameters. The loss is L = mean r_i^2 with r_i = f(x_i) - y_i.
 
 /** f at many x. */
-export const predict = (model, p, x) => Float64Array.from(x, (value) => model.predictAt(p, value));
+export function predict(model, p, x) {
+  const f = new Float64Array(x.length);
+  for (let i = 0; i < f.length; i++) f[i] = model.predictAt(p, x[i]);
+  return f;
+}
 
 /** r_i = f(x_i) - y_i. */
-export const residuals = (model, p, x, y) => Float64Array.from(x, (value, i) => model.predictAt(p, value) - y[i]);
+export function residuals(model, p, x, y) {
+  const r = predict(model, p, x);
+  for (let i = 0; i < r.length; i++) r[i] -= y[i];
+  return r;
+}
 
 /** mean r_i^2. */
 export const meanSquare = (residual) => residual.reduce((sum, r) => sum + r * r, 0) / residual.length;

@@ -24,6 +24,8 @@ export class Branch extends Run {
   /** Whether the last snapshot is one of those that are kept; otherwise the next one replaces it. */
   #lastIsKept = true;
   #editedAt = new Set();
+  /** The loss of the last minibatch before its update. */
+  #batchLoss = NaN;
 
   /**
    * @param {any} engine of session.js
@@ -50,7 +52,7 @@ export class Branch extends Run {
     this.#session = new Session(engine, { model, parameters, u: this.u, t: this.t, train, optimizer, stepSize, momentum, sampler, batch: Math.min(batch, this.x.length), seed, update });
     if (moments) this.#session.restore({ ...this.#session.state(), ...moments });
     this.#layOut(parameters);
-    this.#record(NaN);
+    this.#record();
     this.#measureLimit();
     this.refreshHistory();
   }
@@ -65,7 +67,7 @@ export class Branch extends Run {
     copy.#session.restore(this.#session.state());
     copy.edits = [...this.edits];
     copy.#editedAt = new Set(this.#editedAt);
-    [copy.#capacity, copy.#count, copy.#lastIsKept] = [this.#capacity, this.#count, this.#lastIsKept];
+    [copy.#capacity, copy.#count, copy.#lastIsKept, copy.#batchLoss] = [this.#capacity, this.#count, this.#lastIsKept, this.#batchLoss];
     [copy.#updates, copy.#store] = [this.#updates.slice(), this.#store.slice()];
     for (const [tag, values] of Object.entries(this.#losses)) copy.#losses[tag] = [...values];
     Object.assign(copy, { stride: this.stride, stopped: this.stopped, limit: this.limit });
@@ -132,8 +134,8 @@ export class Branch extends Run {
     return this.from + Math.min(multiple, (Math.floor(made / step) + 1) * step);
   }
 
-  /** Store the present parameters as the last snapshot. @param {number} batchLoss of the last minibatch before its update */
-  #record(batchLoss) {
+  /** Store the present parameters as the last snapshot. */
+  #record() {
     const update = this.updateCount;
     if (this.#count && (!this.#lastIsKept || this.#updates[this.#count - 1] === update)) this.#count -= 1;
     if (this.#count === this.#capacity) {
@@ -145,7 +147,7 @@ export class Branch extends Run {
     this.#updates[s] = update;
     this.#session.write(this.#store, s * this.P);
     this.#losses[LOSS_TRAIN][s] = this.#losses[LOSS_TEST][s] = NaN;
-    this.#losses[LOSS_BATCH][s] = this.scaling.userLoss(batchLoss);
+    this.#losses[LOSS_BATCH][s] = this.#batchLoss;
     this.#lastIsKept = this.#keeps(update);
     if (this.#lastIsKept && this.#count > MOST_MULTIPLES && (update - this.from) / this.stride > MOST_MULTIPLES) this.#thin();
     this.#show();
@@ -185,8 +187,9 @@ export class Branch extends Run {
     const end = this.updateCount + count;
     while (this.updateCount < end && !this.stopped) {
       const loss = this.#session.run(Math.min(end, this.#nextStop(this.updateCount)) - this.updateCount);
-      this.#record(loss);
-      if (!(this.#losses[LOSS_BATCH][this.#count - 1] <= this.limit)) this.stopped = { update: this.updateCount, loss: this.scaling.userLoss(loss) };
+      this.#batchLoss = this.scaling.userLoss(loss);
+      this.#record();
+      if (!(this.#batchLoss <= this.limit)) this.stopped = { update: this.updateCount };
     }
     if (this.stopped) this.refreshHistory();
     return !this.stopped;
@@ -228,7 +231,7 @@ export class Branch extends Run {
     this.edits.push({ at: this.updateCount, kind, values, before });
     this.#editedAt.add(this.updateCount);
     this.stopped = null;
-    this.#record(NaN);
+    this.#record();
     this.refreshHistory();
     return true;
   }
@@ -239,9 +242,7 @@ export class Branch extends Run {
     if (edit.net) {
       const net = edit.net(this.asShown(this.#session.parameters()), values, this);
       if (!net) return false;
-      const trained = this.asTrained(net);
-      this.#layOut(trained);
-      this.#session.setParameters(trained);
+      this.#setParameters(this.asTrained(net));
     } else if (edit.settings) {
       const changed = edit.settings(values, this);
       if (!changed) return false;
@@ -257,6 +258,20 @@ export class Branch extends Run {
       this.#measureLimit();
     }
     return true;
+  }
+
+  /** Set parameters, also of more units. Moments stay; those of a new unit and of a deleted one, which is all zeros, are 0. */
+  #setParameters(parameters) {
+    const state = this.#session.state(), W = this.W, wider = parameters.w?.length ?? 0;
+    const { w, b, v } = parameters;
+    const moved = (row) => {
+      if (!W) return row;
+      const isGone = (k) => k >= W || (w[k] === 0 && b[k] === 0 && v[k] === 0);
+      const part = (j) => Float64Array.from({ length: wider }, (_, k) => (isGone(k) ? 0 : row[j * W + k]));
+      return Float64Array.of(...part(0), ...part(1), ...part(2), row[3 * W]);
+    };
+    this.#layOut(parameters);
+    this.#session.restore({ ...state, parameters, moments: state.moments.map(moved) });
   }
 
   /** Use other points; `test` are the test points, null for none, undefined for those that there are. */
@@ -277,12 +292,13 @@ export class Branch extends Run {
   /** All that a change may change. */
   #copy() {
     const { x, y, xTest, yTest, targetOf, domain, stopped, limit } = this;
-    return { session: this.#session.state(), chosen: { ...this.chosen }, points: { x, y, xTest, yTest, targetOf, domain }, stopped, limit, P: this.P };
+    return { batchLoss: this.#batchLoss, session: this.#session.state(), chosen: { ...this.chosen }, points: { x, y, xTest, yTest, targetOf, domain }, stopped, limit, P: this.P };
   }
 
   /** Go back to the state before a change, which must be one of `edits`. */
   #goBackTo(edit) {
-    const { session, chosen, points, stopped, limit } = edit.before;
+    const { batchLoss, session, chosen, points, stopped, limit } = edit.before;
+    this.#batchLoss = batchLoss;
     this.edits = this.edits.slice(0, this.edits.indexOf(edit));
     this.#editedAt = new Set(this.edits.map(({ at }) => at));
     while (this.#count > 1 && this.#updates[this.#count - 1] > edit.at) this.#count -= 1;
@@ -296,7 +312,7 @@ export class Branch extends Run {
     this.#layOut(this.#session.parameters());
     this.#choose(chosen);
     this.#lastIsKept = true;
-    this.#record(NaN);
+    this.#record();
     this.refreshHistory();
   }
 

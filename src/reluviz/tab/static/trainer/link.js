@@ -81,6 +81,7 @@ export function parse(text, runs) {
     if (i === rest.length - 1) return kind === "." && list === "" ? { start, edits, end: at } : null;
     const values = list === "" ? [] : list.split("_").map(numberOf);
     if (!Object.hasOwn(EDITS, kind) || values.length > MOST_NUMBERS || !values.every(Number.isFinite)) return null;
+    if (EDITS[kind].count !== null && EDITS[kind].count !== values.length) return null;
     edits.push({ at, kind, values });
   }
   return null;
