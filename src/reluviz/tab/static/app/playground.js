@@ -27,7 +27,12 @@ const NO_RUNS = { live: false, runs: async () => [] };
 const KEYS = SETTINGS.map(({ key }) => key);
 
 /** Show the playground in an element. */
-export const startPage = (root) => start(new Playground(root));
+export function startPage(root) {
+  const app = new Playground(root);
+  // for the browser's console and for the tests
+  window.reluvizPlayground = { parts: PARTS, tasks: TASKS, loadPoints: (points) => app.loadPoints(points) };
+  return start(app);
+}
 
 class Playground extends App {
   constructor(root) {
@@ -61,8 +66,8 @@ class Playground extends App {
   // starts
 
   /** Begin anew at update 0, and keep only the branches that the user wants to keep. */
-  async begin(given, { points = this.training.branch?.start.points ?? null, edits = [], kept = this.kept } = {}) {
-    const { training, state } = this, whole = withStep(withBatch(completed(given), points), given, points);
+  async begin(given, { points = this.training.branch?.start.points, edits = [], kept = this.kept } = {}) {
+    const { training, state } = this, start = startOf(given, points);
     training.pause();
     const engine = await training.engine();
     const names = training.branches.map(({ name }) => name).filter((name) => !kept.has(name));
@@ -72,13 +77,13 @@ class Playground extends App {
     this.kept = new Set([...kept].filter((name) => state.loaded.has(name)));
     const used = training.branches.map((branch) => branch.number);
     const number = [1, 2, 3, 4, 5].find((free) => !used.includes(free));
-    const branch = this.freshBranch(engine, `branch ${number}`, { kind: "fresh", settings: whole, points: whole.data === "own" ? points : null });
+    const branch = this.freshBranch(engine, `branch ${number}`, start);
     for (const { kind, values } of edits) branch.edit(kind, values);
     training.pending.clear();
     training.say("");
     training.show(branch, number, false);
     this.#nameByDifference();
-    Object.assign(state, { focus: branch.name, whatIf: null, update: 0, followingLatest: true, playing: false });
+    Object.assign(state, { focus: branch.name, whatIf: null, update: 0, followingLatest: !this.kept.size, playing: false });
     if (state.unit >= branch.W) state.unit = null;
     if (state.point >= branch.x.length) state.point = null;
     state.collectUpdates();
@@ -124,7 +129,7 @@ class Playground extends App {
 
   /** The branch of a start; a start that an address names by the branch's number is looked up. */
   freshBranch(engine, name, given) {
-    const start = given.settings ? given : { kind: "fresh", ...(this.starts.get(numberOf(name)) ?? this.starts.get(null)) };
+    const start = given.settings ? given : (this.starts.get(numberOf(name)) ?? this.starts.get(null));
     const { settings, points } = start, { model, data, width, elbows, seed } = settings;
     const own = data === "own" ? EDITS.w.points(points) : null, drawn = own ? null : noisySamples(data, settings.n, settings.noise, settings.data_seed);
     const { x, y, xTest = null, yTest = null, domain } = own ?? drawn, isNetwork = modelNamed(model).hasUnits;
@@ -169,14 +174,8 @@ class Playground extends App {
       const edit = text ? parse(text, [])?.edits[0] : null;
       return edit?.kind === "w" && EDITS.w.points(edit.values) ? edit.values : null;
     };
-    const startOf = (given, points) => {
-      // without points there is nothing to train on
-      if (given.data === "own" && !points) delete given.data;
-      const settings = completed(given);
-      return { settings: withStep(withBatch(settings, points), given, points), points: settings.data === "own" ? points : null };
-    };
     const points = pointsOf(fromUrl.points), given = { ...base, ...pick("") };
-    this.starts = new Map([[null, startOf({ ...given }, points)]]);
+    this.starts = new Map([[null, startOf(given, points)]]);
     const whole = { ...this.starts.get(null).settings };
     for (const number of new Set(Object.keys(fromUrl).map((key) => /^(\d{1,3})\.\w+$/.exec(key)?.[1]).filter(Boolean).slice(0, 100))) {
       this.starts.set(Number(number), startOf({ ...whole, ...pick(`${number}.`) }, pointsOf(fromUrl[`${number}.points`]) ?? points));
@@ -262,14 +261,15 @@ class Playground extends App {
 const numberOf = (name) => Number(name.split(" ")[1]);
 const pointsText = (points) => textOf({ start: { kind: "fresh" }, from: 0, edits: [{ at: 0, kind: "w", values: points }] }, 0, []);
 
-/** A batch holds at most all of the user's points. */
-const withBatch = (settings, points) => (settings.data === "own" ? { ...settings, batch: Math.min(settings.batch, points.length / 2) } : settings);
-
-/** For a model with one parameter, whose points cannot be scaled, the step size depends on the points unless it is given. */
-function withStep(settings, { lr }, points) {
-  const { feature } = modelNamed(settings.model);
-  if (lr !== undefined || !feature || settings.data !== "own" || settings.optimizer === "adam") return settings;
-  return { ...settings, lr: stepFor(points.filter((_, j) => j % 2 === 0).map(feature), settings) ?? settings.lr };
+/** A start with some settings. @param {number[]|null|undefined} points the user's points as numbers x, y, x, y ... */
+function startOf(given, points) {
+  const settings = completed(given), { n, noise, data_seed: seed } = settings, { feature } = modelNamed(settings.model);
+  if (settings.data !== "own") return { kind: "fresh", settings, points: null };
+  const own = points ?? fewPoints(noisySamples("piecewise_linear", n, noise, seed));
+  settings.batch = Math.min(settings.batch, own.length / 2);
+  // points of a model with one parameter are not scaled: unless it is given, the step size depends on them
+  if (given.lr === undefined && feature && settings.optimizer !== "adam") settings.lr = stepFor(own.filter((_, j) => j % 2 === 0).map(feature), settings) ?? settings.lr;
+  return { kind: "fresh", settings, points: own };
 }
 
 /** A few of a run's points as numbers x, y, x, y ..., with few digits. */
