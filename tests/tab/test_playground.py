@@ -40,6 +40,12 @@ class Playground:
         self.page.goto(self.address + link)
         return wait_for_state(self.page, "s => s.ready")
 
+    def follow(self, link: str) -> dict[str, Any]:
+        """Change the address of the open page, and return its state. This is quicker than `open`."""
+        changed = "new Promise(resolve => addEventListener('hashchange', () => setTimeout(resolve), {once: true}))"
+        self.page.evaluate(f"link => {{ const changed = {changed}; location.hash = link; return changed; }}", link)
+        return wait_for_state(self.page, "s => s.ready")
+
     def link(self) -> str:
         """Return what the address holds, after it was saved."""
         current_state(self.page)
@@ -74,7 +80,7 @@ class Playground:
 
     def train(self, updates: int) -> dict[str, Any]:
         """Make at least so many updates with the space bar, and return the state."""
-        self.page.locator("h2").first.click()
+        self.page.evaluate("document.activeElement?.blur()")
         self.page.keyboard.press("Space")
         wait_for_state(self.page, f"s => s.update >= {updates}")
         self.page.keyboard.press("Space")
@@ -302,8 +308,9 @@ def test_the_choice_of_own_points_begins_with_a_few_of_the_shown_ones(playground
 
 
 def test_an_address_with_damaged_points_begins_with_a_few(playground: Playground) -> None:
+    playground.open()
     for text in ("", "&points=x", "&points=%00", "&points=f~w1~.", "&points=1e999"):
-        found = playground.open(f"#data=own{text}")
+        found = playground.follow(f"#data=own{text}")
         assert (settings_of(found)["data"], len(found["residual"])) == ("own", 10)
 
 
@@ -315,8 +322,7 @@ def test_hostile_addresses_break_nothing(playground: Playground) -> None:
     values += ["1f~9.", "1f~999999999.", "1f~w1_2_3_4~.", "2cf~.", "~" * 3000, "0x10", "%3Cscript%3E", "own", "1e7"]
     for _ in range(60):
         link = "&".join(f"{draw.choice(keys)}={draw.choice(values)}" for _ in range(draw.randrange(1, 9)))
-        playground.page.evaluate("link => { location.hash = link; }", link)
-        found = wait_for_state(playground.page, "s => s.ready && s.branches.length > 0")
+        found = playground.follow(f"#{draw.random()}&{link}")
         assert found["canTrain"]
         assert found["net"] is not None
     assert playground.page.evaluate("({}).lr") is None
@@ -340,11 +346,11 @@ def test_each_part_can_be_hidden(playground: Playground) -> None:
         return [elements.length, elements.filter((one) => getComputedStyle(one).display !== "none").length];
     }"""
     for part in found:
-        playground.open(f"#{part['key']}_hide=true")
+        playground.follow(f"#{part['key']}_hide=true")
         count, visible = playground.page.evaluate(shown, part["selector"])
         assert count >= 1, part
         assert visible == 0, part
-        assert f"{part['key']}_hide=true" in playground.link()
+    assert f"{found[-1]['key']}_hide=true" in playground.link()
     playground.open("#" + "&".join(f"{part['key']}_hide=true" for part in found))
     assert playground.train(20)["update"] >= 20
 
@@ -393,7 +399,7 @@ def tasks(playground: Playground) -> dict[str, Any]:
 def test_each_task_opens_with_its_settings_and_names_what_is_on_the_page(playground: Playground) -> None:
     page = playground.page
     for name, task in tasks(playground).items():
-        found = playground.open(f"#task={name}")
+        found = playground.follow(f"#task={name}")
         assert {key: settings_of(found)[key] for key in task["settings"]} == task["settings"], name
         card = page.locator(".task")
         assert card.is_visible()
@@ -405,7 +411,7 @@ def test_each_task_opens_with_its_settings_and_names_what_is_on_the_page(playgro
                 assert named.replace("\u2009", " ") in text.replace("\u2009", " "), (name, named)
         card.get_by_role("button", name="Close the task").click()
         card.wait_for(state="hidden")
-        assert "task=" not in playground.link()
+    assert "task=" not in playground.link()
 
 
 def test_a_task_of_the_list_begins_anew(playground: Playground) -> None:
@@ -419,8 +425,9 @@ def test_a_task_of_the_list_begins_anew(playground: Playground) -> None:
 
 
 def test_an_unknown_task_is_none(playground: Playground) -> None:
+    playground.open()
     for name in ("nothing", "constructor", "<b>x</b>"):
-        playground.open(f"#task={name}")
+        playground.follow(f"#task={name}")
         assert not playground.page.locator(".task").is_visible()
 
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from reluviz.tab import wire_format
 from reluviz.tab.compact_javascript import compact
 from reluviz.tab.static_files import read_static, resolve_import
 
@@ -123,6 +122,9 @@ def _compress(blob: bytes) -> str:
 
 def _listing_entry(run: str, kinds: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the plugin's route `runs` lists for a run."""
+    # imported late, because it imports NumPy, which a page without runs does not need
+    from reluviz.tab import wire_format
+
     header = wire_format.decode(kinds["data"])[1]
     params, params_header = wire_format.decode(kinds["params"])
     update, wall = params["update"], params["wall"]

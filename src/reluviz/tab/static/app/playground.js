@@ -195,7 +195,13 @@ class Playground extends App {
     state.change({ show: { ...state.show, units, truth: fromUrl.truth !== "off", solved: fromUrl.least_squares === "on" }, ...(fromUrl.theme && { dark: fromUrl.theme === "dark" }) });
   }
 
-  async followUrl(fromUrl) {
+  /** One after the other: repeating the branches of an address takes a while. */
+  followUrl(fromUrl) {
+    this.following = (this.following ?? Promise.resolve()).then(() => this.#follow(fromUrl));
+    return this.following;
+  }
+
+  async #follow(fromUrl) {
     const { state, training } = this;
     training.pause();
     state.loaded.clear();
