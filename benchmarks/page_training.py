@@ -12,15 +12,15 @@ sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
-import shutil
 import subprocess
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.browser import Browser
 from benchmarks.measure import Measurements, Report, add_write_option, format_number, markdown_table
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = ("--enable-precise-memory-info", "--js-flags=--expose-gc")
 VIEWPORT = {"width": 1400, "height": 900}
 COUNT_FRAMES = """(milliseconds) => new Promise((resolve) => {
   const updates = () => window.reluvizState.branches[0].update;
@@ -63,7 +63,7 @@ def main() -> None:
     seconds = args.seconds or (0.5 if args.quick else 3)
     many = args.memory_updates or (20_000 if args.quick else 2e7)
     report = Report("page_training", "page_training.py: training in the page")
-    with TemporaryDirectory() as place, _Browser() as browser:
+    with TemporaryDirectory() as place, Browser(*OPTIONS) as browser:
         report.add_text(
             f"Chromium {browser.version}, headless, a window of {VIEWPORT['width']} x {VIEWPORT['height']}; medians"
             f" of {times} measurements of {format_number(seconds)} s, with smallest and largest. The minibatches have"
@@ -86,25 +86,6 @@ def main() -> None:
             "flat",
         )
     report.finish(args.write)
-
-
-class _Browser:
-    """A browser without a window."""
-
-    def __enter__(self) -> Any:
-        from playwright.sync_api import sync_playwright
-
-        path = next(filter(None, map(shutil.which, BROWSERS)), None)
-        if path is None:
-            sys.exit(f"a browser is needed: one of {', '.join(BROWSERS)}")
-        self.playwright = sync_playwright().start()
-        options = ["--no-sandbox", "--enable-precise-memory-info", "--js-flags=--expose-gc"]
-        self.browser = self.playwright.chromium.launch(executable_path=path, args=options)
-        return self.browser
-
-    def __exit__(self, *error: object) -> None:
-        self.browser.close()
-        self.playwright.stop()
 
 
 def _page(place: Path, width: int) -> Path:

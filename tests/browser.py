@@ -23,7 +23,9 @@ STATIC = Path(reluviz.tab.__file__).parent / "static"
 TIMEOUT_MS = 20_000
 IGNORED_ERRORS = ("Multiple instances of Three.js", "/favicon.ico")
 """Errors that TensorBoard's pages report."""
-CORE_MODULES = ("elbows", "functions", "least_squares", "models", "scaling", "votes", "wire_format")
+CORE_MODULES = tuple(
+    f"core/{name}" for name in ("elbows", "functions", "least_squares", "models", "scaling", "votes", "wire_format")
+)
 
 
 def require_browser() -> None:
@@ -89,8 +91,14 @@ def page_position(frame: Any, position: dict[str, float]) -> tuple[float, float]
 
 
 @contextlib.contextmanager
-def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
-    """`run(code, argument)` runs JavaScript code in which the modules of static/core are variables with their names."""
+def javascript_modules(browser: Any, *paths: str) -> Iterator[Callable[[str, Any], Any]]:
+    """`run(code, argument)` runs JavaScript code in which modules of static/ are variables with their names.
+
+    `paths` names the modules, such as "trainer/philox"; those of static/core by default.
+    """
+    paths = paths or CORE_MODULES
+    names = ", ".join(path.rpartition("/")[2] for path in paths)
+    modules = ", ".join(f"import('./{path}.js')" for path in paths)
     with open_page(browser) as page:
 
         def answer(route: Any) -> None:
@@ -104,8 +112,7 @@ def javascript_modules(browser: Any) -> Iterator[Callable[[str, Any], Any]]:
         page.goto("http://tab.test/index.html")
 
         def run(code: str, argument: Any = None) -> Any:
-            modules = ", ".join(f"import('./core/{name}.js')" for name in CORE_MODULES)
-            load = f"const [{', '.join(CORE_MODULES)}] = await Promise.all([{modules}]);"
+            load = f"const [{names}] = await Promise.all([{modules}]);"
             return page.evaluate(f"async (given) => {{ {load} {code} }}", argument)
 
         yield run

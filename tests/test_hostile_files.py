@@ -281,6 +281,35 @@ def test_a_state_file_that_is_damaged_or_expands_is_refused(tmp_path: Path) -> N
         ReLUModule(3, init_from=str(path))
 
 
+HOSTILE_STATES = {
+    "nested deeply": ('{"0.weight": ' + BRACKETS + "}", "is not JSON (is nested too deeply)"),
+    "objects nested deeply": ('{"a":' * 900 + "1" + "}" * 900, "is not JSON (is nested too deeply)"),
+    "too long": ('{"0.weight": [' + "[]," * 10**6 + "[]]}", "is not JSON (it is longer than 1,049,344 bytes)"),
+    "much longer": ("{" + " " * 10**8 + "}", "is not JSON (it is longer than 1,049,344 bytes)"),
+    "many keys": (
+        "{" + ",".join(f'"{i}":0' for i in range(10**5)) + "}",
+        "holds '0', '1', '2', '3', '4', '5'; the keys",
+    ),
+    "a long number": ('{"0.weight": ' + "9" * 10**6 + "}", "is not JSON ("),
+    "a long text": (
+        '{"0.weight":1,"0.bias":1,"2.weight":1,"2.bias":"' + "a" * 10**6 + '"}',
+        '2.bias holds "aaaaaaaaa',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE_STATES.values(), ids=HOSTILE_STATES)
+def test_a_state_in_json_made_to_take_memory_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        ReLUModule(3, init_from=str(path))
+    line = str(caught.value)
+    assert line.startswith(f"model.init_from={path}: {message}")
+    assert len(line) < 400
+    assert "\n" not in line
+
+
 def test_a_count_of_a_field_that_is_no_count_does_not_hide_other_runs() -> None:
     for count in ("1e999", "-5", '"x"'):
         with pytest.raises(series.UnreadableRun):

@@ -34,6 +34,9 @@ FILES = {
     "tiny.csv": "x,y\n1e-310,2e-310\n3e-310,1e-310\n",
     "tiny_y.csv": "x,y\n0,2e-310\n1,1e-310\n",
     "large.csv": "x,y\n0,2\n1e50,1\n",
+    "two.json": '{"0.weight": [[1], [2]], "0.bias": [0, 0], "2.weight": [[3, 4]], "2.bias": [0]}',
+    "uneven.json": '{"0.weight": [[1], 2], "0.bias": [0, 0], "2.weight": [[3, 4]], "2.bias": [0]}',
+    "cut.json": '{"0.weight": [[1],',
 }
 
 # id: the words after `train` (IN is the folder of inputs), and parts of the one line of output
@@ -202,6 +205,17 @@ CASES: dict[str, tuple[str, ...]] = {
     "init_of_another_network": ("model.init_from=IN/line.pt", "IN/line.pt: holds 'weight', 'bias'", "0.weight, 0.bias"),
     "init_pickled": ("model.init_from=IN/pickled.pt", "model.init_from=IN/pickled.pt: is not a file of torch.save"),
     "init_text": ("model.init_from=IN/good.csv", "model.init_from=IN/good.csv: is not a file of torch.save"),
+    "init_json_of_another_width": (
+        "model.init_from=IN/two.json",
+        "IN/two.json: 0.weight has shape (2, 1)",
+        "needs (20, 1)",
+    ),
+    "init_json_cut_off": (
+        "model.init_from=IN/cut.json",
+        "model.init_from=IN/cut.json: is not JSON (",
+        "line 1 column 19",
+    ),
+    "init_json_uneven": ("model.width=2 model.init_from=IN/uneven.json", "0.weight holds lists of different lengths"),
     "positions_missing": ("model.elbows=given", "model.elbows=given", "model.positions"),
     "positions_without_given": ("model.positions=[0.1]", "model.positions=[0.1]: goes with model.elbows=given"),
     "positions_too_few": ("model.elbows=given model.positions=[0.1]", "model.positions=[0.1]: 1 ", "model.width=20"),

@@ -295,6 +295,11 @@ def test_a_header_of_savetxt_names_the_columns(header: str, tmp_path: Path) -> N
     assert data.notes == ()
 
 
+def test_a_comment_that_two_separators_suit_is_split_by_the_first_of_them(tmp_path: Path) -> None:
+    assert "x is 'a', y is 'b;c'" in note(tmp_path, "# a,b;c\n1 2\n3 4\n")
+    assert "x is 'a,b', y is 'c'" in note(tmp_path, "# a,b;c\n1;2\n3;4\n")
+
+
 def test_savetxt_without_a_header_is_read(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "a.txt", [[0.5, 2], [1.5, 4]])
     assert file(str(tmp_path / "a.txt")).y.tolist() == [2, 4]
@@ -404,7 +409,7 @@ def test_thousands_have_one_mark_in_a_file(tmp_path: Path) -> None:
     assert read(tmp_path, "x;y\n1;1'234.5\n2;12'345\n")[1] == [1234.5, 12345]
     assert read(tmp_path, "x;y\n1;1\u202f234,5\n2;12\u00a0345\n")[1] == [1234.5, 12345]
     assert read(tmp_path, "x;y\n1;\u22121,5\n2;3\n")[1] == [-1.5, 3]
-    for wrong in ("1,23,456", "1234,567,890", "1,2345,678", "1..5", "1 23", "0x1A", "1_000", "\u0661"):
+    for wrong in ("1,23,456", "1234,567,890", "1,2345,678", "1..5", "1 23", "0x1A", "1_000", "\u0661", "\u0131nf"):
         assert f"line 2: y is {wrong!r}; a plain number" in refusal(tmp_path, f"x;y\n1;{wrong}\n2;3\n3;4\n")
 
 

@@ -1,8 +1,9 @@
 """The modules: initial states, training, checkpoints, optimisers and schedulers."""
 
+import json
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,68 @@ def test_elbows_from_a_file_are_not_moved(tmp_path: Path) -> None:
     torch.testing.assert_close(module.to_sequential()[0].bias, network[0].bias)
 
 
+def to_json(network: nn.Sequential) -> dict[str, Any]:
+    return {key: value.tolist() for key, value in network.state_dict().items()}
+
+
+JSON_FORMS: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "plain": lambda state: json.dumps(state).encode(),
+    "indented": lambda state: b"\n\t " + json.dumps(state, indent=4).encode(),
+    "reversed": lambda state: json.dumps(dict(reversed(state.items()))).encode(),
+    "with a mark": lambda state: json.dumps(state).encode("utf-8-sig"),
+    "utf-16": lambda state: json.dumps(state).encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("form", JSON_FORMS)
+def test_a_state_in_json_is_read_under_any_name(form: str, tmp_path: Path) -> None:
+    network = torch_default(123, W).double()
+    with torch.no_grad():
+        network[2].weight += 1e-9
+    path = tmp_path / "network.pt"
+    path.write_bytes(JSON_FORMS[form](to_json(network)))
+    module = ReLUModule(width=W, init_from=str(path), seeds=[0, 9])
+    assert module.from_file
+    for replica in range(2):
+        back = module.to_sequential(replica).state_dict()
+        assert all(torch.equal(back[key], value.float()) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["torch.save", "JSON"])
+def test_a_state_in_float64_reaches_a_run_in_float64_bit_for_bit(form: str, tmp_path: Path) -> None:
+    network = torch_default(3, W).double()
+    for value in network.state_dict().values():
+        value += torch.rand(value.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / 3
+    path = tmp_path / "network"
+    if form == "JSON":
+        path.write_text(json.dumps(to_json(network)))
+    else:
+        torch.save(network.state_dict(), path)
+    frozen = {"_target_": "torch.optim.SGD", "lr": 1e-300}
+    for precision in ("64-true", "32-true"):
+        module = ReLUModule(width=W, init_from=str(path), optimizer=frozen)
+        back = fit(module, precision=precision).to_sequential().state_dict()
+        for key, value in network.state_dict().items():
+            assert not torch.equal(value, value.float().double())
+            assert torch.equal(back[key], value if precision == "64-true" else value.float())
+
+
+def test_what_was_changed_after_the_file_was_read_stays(tmp_path: Path) -> None:
+    network = torch_default(3, W).double()
+    with torch.no_grad():
+        network[0].bias += 1e-9
+    (tmp_path / "network.json").write_text(json.dumps(to_json(network)))
+    module = ReLUModule(
+        width=W, init_from=str(tmp_path / "network.json"), optimizer={"_target_": "torch.optim.SGD", "lr": 1e-300}
+    )
+    with torch.no_grad():
+        module.bias[0, 2] = 0.25
+    bias = fit(module, precision="64-true").to_sequential()[0].bias
+    assert bias[2] == 0.25
+    others = torch.arange(W) != 2
+    assert torch.equal(bias[others], network[0].bias[others])
+
+
 def broken(**changes: Any) -> "OrderedDict[str, Any]":
     state = torch_default(0, W).state_dict()
     for key, value in changes.items():
@@ -283,6 +346,43 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line(state: Any, message: s
 def test_a_file_not_written_by_torch_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "network.pt").write_bytes(content)
     assert "is not a file of torch.save(network.state_dict(), file)" in error_message(tmp_path / "network.pt")
+
+
+BAD_JSON: dict[str, tuple[dict[str, Any] | str, str]] = {
+    "wrong width": (to_json(torch_default(0, 3)), "0.weight has shape (3, 1); model.width=7 needs (7, 1)"),
+    "missing key": ({"0.weight": 1}, "holds '0.weight'; the keys 0.weight, 0.bias, 2.weight, 2.bias are needed"),
+    "extra key": (
+        to_json(torch_default(0, W)) | {"extra": "x"},
+        "'extra'; the keys 0.weight, 0.bias, 2.weight, 2.bias",
+    ),
+    "nothing": ("{}", "(dict); the keys 0.weight, 0.bias, 2.weight, 2.bias are needed"),
+    "cut off": (json.dumps(to_json(torch_default(0, W)))[:-9], "is not JSON (Expecting ',' delimiter: line 1 column "),
+    "python": ("{'0.bias': 1}", "is not JSON (Expecting property name enclosed in double quotes: line 1 column 2"),
+    "no text": (b"{\xff".decode("latin-1"), "is not JSON ("),
+    "a number for a list": ({"2.bias": 3.0}, "2.bias has shape (); model.width=7 needs (1,)"),
+    "an empty list": ({"0.bias": []}, "0.bias has shape (0,); model.width=7 needs (7,)"),
+    "transposed": ({"0.weight": [[1.0] * W]}, "0.weight has shape (1, 7); model.width=7 needs (7, 1)"),
+    "uneven": ({"0.weight": [[1.0]] * 6 + [[1.0, 2.0]]}, "0.weight holds lists of different lengths"),
+    "uneven depth": ({"0.weight": [[1.0]] * 6 + [2.0]}, "0.weight holds lists of different lengths"),
+    "text": ({"2.bias": ["1.5"]}, '2.bias holds "1.5" where a number is needed'),
+    "null": ({"2.bias": [None]}, "2.bias holds null where a number is needed"),
+    "true": ({"2.bias": [True]}, "2.bias holds true where a number is needed"),
+    "an object": ({"2.bias": {"a\nb": 1}}, r'2.bias holds {"a\nb": 1} where a number is needed'),
+    "NaN": ({"2.bias": [math.nan]}, "2.bias holds values that are not finite numbers"),
+    "infinity": ({"2.bias": [math.inf]}, "2.bias holds values that are not finite numbers"),
+    "too large for float32": ({"2.bias": [1e300]}, "2.bias holds values that are not finite numbers"),
+    "too large for float64": ({"2.bias": [10**400]}, "2.bias holds values that are not finite numbers"),
+    "an endless number": (f'{{"2.bias": [{"1" * 5000}]}}', "is not JSON (Exceeds the limit"),
+}
+
+
+@pytest.mark.parametrize(("state", "message"), BAD_JSON.values(), ids=BAD_JSON.keys())
+def test_json_that_does_not_fit_is_refused_in_one_line(state: Any, message: str, tmp_path: Path) -> None:
+    if isinstance(state, dict):
+        whole = to_json(torch_default(0, W))
+        state = json.dumps(whole | state if message.startswith(("0.", "2.")) else state)
+    (tmp_path / "network.json").write_text(state, encoding="latin-1")
+    assert message in error_message(tmp_path / "network.json")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ MAKE = """
     losses: mapped(branch.scalars, ({update, value}) => [Array.from(update), list(value)]),
   });
   const repeated = (text, settings) => {
-    const {edits, end} = parse(text, []), branch = fresh(settings);
+    const [{edits, updateCount: end}] = parse(text, []), branch = fresh(settings);
     for (const {at, kind, values} of edits) { branch.train(at - branch.updateCount); branch.edit(kind, values); }
     branch.train(end - branch.updateCount);
     branch.refreshHistory();
@@ -125,6 +125,7 @@ EDITS = [
     ("y", [0.5, 2]),
     ("z", [3]),
     ("w", [0.1, 1, 0.2, 2, 0.9, 0.5, 0.4, 0.4]),
+    ("g", [1, 50, 0.2, 3]),
 ]
 
 
@@ -140,7 +141,7 @@ def test_each_change_is_taken_back_and_repeated_bit_for_bit(run, kind, values) -
         const edited = all(branch);
         branch.train(50);
         branch.refreshHistory();
-        const after = all(branch), text = textOf(branch, branch.updateCount, []);
+        const after = all(branch), text = textOf([Object.assign(branch, {number: 1, isControl: false})], []);
         const same = all(repeated(text, {width: 6, batch: 3}));
         branch.undo();
         return {made, before, edited, after, same, undone: all(branch), text};""",
@@ -151,9 +152,6 @@ def test_each_change_is_taken_back_and_repeated_bit_for_bit(run, kind, values) -
     assert found["edited"] != found["before"]
     assert found["undone"] == found["before"]
     assert found["same"] == found["after"]
-    # after least squares the step size is too large
-    more = 3 if kind == "o" else 50
-    assert found["text"] == f"f~100{kind}{'_'.join(format(value, 'g') for value in values)}~{more}."
 
 
 def test_changes_move_what_they_say(run) -> None:
@@ -245,44 +243,30 @@ def test_numbers_survive_an_address_exactly(run) -> None:
     values = [float(one) for one in doubles] + [0.0, 0.5, -1e-300, 1e21, 5e-324, 1.7976931348623157e308, 2.0**53]
     found = run(
         """
-        const text = textOf({start: {kind: 'fresh'}, from: 0, edits: [{at: 12, kind: 'w', values: given}]}, 99, []);
+        const branch = {number: 2, isControl: true, start: {kind: 'fresh'}, from: 0, updateCount: 99};
+        const text = textOf([{...branch, edits: [{at: 12, kind: 'w', values: given}]}], []);
         return {text, parsed: parse(text, [])};""",
         values,
     )
-    assert found["parsed"] == {
-        "start": {"kind": "fresh"},
-        "edits": [{"at": 12, "kind": "w", "values": values}],
-        "end": 99,
-    }
-    assert set(found["text"]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~*")
+    assert found["parsed"] == [
+        {
+            "number": 2,
+            "isControl": True,
+            "start": {"kind": "fresh"},
+            "edits": [{"at": 12, "kind": "w", "values": values}],
+            "updateCount": 99,
+        }
+    ]
+    assert set(found["text"]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "f",
-        "f~",
-        "f~10",
-        "f~1e~5.",
-        "f~10e1_~5.",
-        "f~10e1_x~5.",
-        "f~10e1_1e999~5.",
-        "f~10E1_1~5.",
-        "f~10__proto__~5.",
-        "f~10e1_2~5.~6.",
-        "g~5.",
-        "r0.0.0~5.",
-        "r-1.0.0~5.",
-        "f~20000001.",
-        "f~1e*AAAA~5.",
-        "<script>~5.",
-        "f~5.<script>",
-        "f" + "~1l0.1" * 401 + "~5.",
-    ],
+    "text", ["1", "1B", "1Bf", "1Bg_A", "1Bf_", "1Bf_A<", "<script>", "1Bf__proto__", "2Bf_A", "1Bf______A"]
 )
 def test_other_text_is_no_branch(run, text) -> None:
-    assert run("return parse(given, []);", text) is None
+    assert run("return parse(given, []);", "1Bf_A")[0]["updateCount"] == 0
+    found = run("return parse(given, []);", text)
+    assert found is None or (text, found) == ("1", [])
 
 
 def test_settings_are_completed_within_their_ranges(run) -> None:

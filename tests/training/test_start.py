@@ -1,5 +1,6 @@
 """The start of a run without torch: the same as with torch, and refused with the same words."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,6 +103,21 @@ def test_a_callback_that_is_null_is_none() -> None:
 def test_what_only_torch_or_lightning_can_check_needs_torch(words: str) -> None:
     cfg, choices = composed(words)
     assert needs_torch(plan_run(cfg).settings, choices)
+
+
+def test_the_start_from_a_file_has_its_digits() -> None:
+    state = {"0.weight": [[0.1], [1.0]], "0.bias": [1 / 3, 2 / 3], "2.weight": [[-0.7, 0.9]], "2.bias": [5e-324]}
+    Path("network.json").write_text(json.dumps(state), encoding="utf-8")
+    words = "model.width=2 model.init_from=network.json trainer.precision="
+    found = find_start(*composed(words + "64-true")).parameters
+    assert {name: value[0].tolist() for name, value in found.items()} == {
+        "input_slope": [0.1, 1.0],
+        "bias": [1 / 3, 2 / 3],
+        "output_weight": [-0.7, 0.9],
+        "output_bias": 5e-324,
+    }
+    rounded = find_start(*composed(words + "32-true")).parameters
+    assert rounded["bias"][0].tolist() == [float(np.float32(1 / 3)), float(np.float32(2 / 3))]
 
 
 def test_the_learning_rate_of_the_first_update_is_after_the_scheduler() -> None:

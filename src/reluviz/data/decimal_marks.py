@@ -34,7 +34,8 @@ _PLAIN = {
     for decimal, mark in MARKS.items()
 }
 _GROUPED = [re.compile(rf"[+-]?1{{1,3}}(?:[{between}]111)+(?:[{MARKS[decimal]}]1*)?") for decimal, between in READINGS]
-_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# without ASCII, a dotless i is taken for an i
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 EITHER = "either"
 """A value of data.decimal: every point and every comma is a decimal mark, as version 0.2.0 read files."""
 _DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?!\d).*|\d{1,2}:\d\d(?!\d).*")

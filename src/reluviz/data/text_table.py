@@ -338,7 +338,9 @@ def _commented_names(comments: list[tuple[int, str]], width: int, separator: str
     """Return line and names of a header in a comment, as NumPy's savetxt writes it; (0, None) if there is none."""
     found = []
     for line, text in comments:
-        for candidate in sorted({separator, *SEPARATORS}, key=lambda one: (one == BLANK, one != separator)):
+        for candidate in sorted(
+            dict.fromkeys([separator, *SEPARATORS]), key=lambda one: (one == BLANK, one != separator)
+        ):
             names = _cells(text, candidate)
             if len(names) == width:
                 found.append((line, names))

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from reluviz.data.dataset import Dataset
 from reluviz.engines import predict
 from reluviz.models.module import RegressionModule, stack_replicas
 
@@ -33,7 +34,16 @@ class OneParameterModule(RegressionModule):
         seeds, start = [int(seed) for seed in seeds], float(start)
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         self.save_hyperparameters(logger=False)
+        self.start = start
         self.theta = stack_replicas([torch.tensor(start, dtype=torch.float32)] * len(self.seeds))
+
+    def place_on(self, dataset: Dataset) -> None:
+        """Set theta to its start with all digits that it has room for."""
+        super().place_on(dataset)
+        start = torch.tensor(self.start, dtype=torch.float64, device=self.theta.device)
+        with torch.no_grad():
+            # what the user has changed meanwhile stays
+            self.theta.copy_(torch.where(self.theta == start.float(), start, self.theta))
 
 
 class ConstantModule(OneParameterModule):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reluviz.core.initial_state import set_elbows, torch_default_state
 from reluviz.core.models.relu import PARAMETERS, in_trained_units, in_user_units
@@ -30,8 +30,8 @@ class ReLUModule(RegressionModule):
             when training begins.
         train: all, output (v, c by the optimiser), hidden (w, b), or ridge (v, c solved in closed form).
         ridge: lambda for train=ridge, which minimises sum_i r_i^2 + lambda |v|^2 in the units of training.
-        init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), the initial
-            state of every replica, a network of the user's x and y.
+        init_from: a file with the state_dict of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), of torch.save or
+            JSON; the initial state of every replica, a network of the user's x and y.
         seeds: one seed for each replica; see `RegressionModule` for this and the arguments below.
         optimizer: `_target_` and arguments.
         scheduler: `_target_` and arguments, or None.
@@ -95,11 +95,7 @@ class ReLUModule(RegressionModule):
         self._choose_scaling(dataset)
         scaling = self.scaling
         if self._file_state is not None:
-            if not scaling.identity:
-                as_read = {name: value.double().numpy() for name, value in self._file_state.items()}
-                with torch.no_grad():
-                    for name, value in in_trained_units(as_read, scaling).items():
-                        getattr(self, name).copy_(torch.as_tensor(value))
+            self._place_file_state(self._file_state)
             return
         low, high = self.domain or dataset.domain
         known = self.elbows in ("given", "torch") or self.domain is not None or (low, high) == (0.0, 1.0)
@@ -117,6 +113,20 @@ class ReLUModule(RegressionModule):
             if "bias" in state:
                 with torch.no_grad():
                     self.bias[r] = torch.from_numpy(state["bias"])
+
+    def _place_file_state(self, state: dict[str, Tensor]) -> None:
+        """Set the parameters to those of the file, in the units of training and with all digits they have room for."""
+        as_read = {name: value.double() for name, value in state.items()}
+        with torch.no_grad():
+            if self.scaling.identity:
+                for name, value in as_read.items():
+                    held, wanted = getattr(self, name), value.to(getattr(self, name).device)
+                    # what the user has changed since the file was read stays
+                    held.copy_(torch.where(held == wanted.float(), wanted, held))
+                return
+            arrays = {name: value.numpy() for name, value in as_read.items()}
+            for name, array in in_trained_units(arrays, self.scaling).items():
+                getattr(self, name).copy_(torch.as_tensor(array))
 
     def to_sequential(self, replica: int = 0) -> nn.Sequential:
         """Return a copy of one replica as nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)), of the user's x and y.

@@ -1,16 +1,26 @@
 """Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) and its state_dict."""
 
+import json
 import os
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from reluviz.errors import UserError
-from reluviz.files import typed_path
+from reluviz.files import parse_json, typed_path
 from reluviz.models.torch_files import load_torch_file
+
+JSON_BYTES, JSON_UNIT_BYTES = 2**20, 256
+"""The most bytes of a JSON file, and how many more for each unit of the network, which has three numbers."""
 
 
 def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     """Return the parameters in a state_dict file, in its precision. Code in the file is never run.
+
+    The file is one of torch.save, or JSON, with numbers in float64: {"0.weight": [[w_1], ...], "0.bias": [b_1, ...],
+    "2.weight": [[v_1, ...]], "2.bias": [c]}. The content decides which, and not the name.
 
     Raises:
         UserError: if the file is missing, unreadable, or holds a network of another shape.
@@ -19,15 +29,25 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     place = typed_path(path)
     if not os.path.isfile(place):
         raise UserError(f"{where}: no such file")
+    kind = "a file of torch.save(network.state_dict(), file), nor JSON that begins with {"
     try:
-        loaded = load_torch_file(place)
+        if is_json := _is_json(place):
+            kind = "JSON"
+            loaded = _read_json(place, JSON_BYTES + JSON_UNIT_BYTES * width)
+        else:
+            loaded = load_torch_file(place)
     except (ValueError, OSError) as error:
-        raise UserError(f"{where}: is not a file of torch.save(network.state_dict(), file) ({error})") from error
+        raise UserError(f"{where}: is not {kind} ({' '.join(str(error).split())})") from error
     shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
     if not isinstance(loaded, dict) or set(loaded) != set(shapes):
         keys = ", ".join(repr(key)[:40] for key in list(loaded)[:6]) if isinstance(loaded, dict) else ""
         keys = keys or f"an empty or other object ({type(loaded).__name__})"
         raise UserError(f"{where}: holds {keys}; the keys {', '.join(shapes)} are needed")
+    if is_json:
+        try:
+            loaded = {key: _tensor(value, key) for key, value in loaded.items()}
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
     for key, shape in shapes.items():
         value = loaded[key]
         if not isinstance(value, Tensor) or tuple(value.shape) != shape:
@@ -57,3 +77,41 @@ def build_sequential(state: dict[str, Tensor]) -> nn.Sequential:
         }
     )
     return network
+
+
+def _is_json(path: Path) -> bool:
+    """Return whether the first character of a text in UTF-8 or UTF-16 is {; no file of torch.save begins so."""
+    with path.open("rb") as file:
+        return file.read(1024).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
+
+
+def _read_json(path: Path, most_bytes: int) -> Any:
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it is longer than {most_bytes:,} bytes")
+    return parse_json(content)
+
+
+def _tensor(value: Any, key: str) -> Tensor:
+    """Return nested lists of numbers as a tensor in float64; a number beyond float64 is infinite.
+
+    Raises:
+        ValueError: if something else is in them, or their lengths differ.
+    """
+    shape = _shape(value, key)
+    try:
+        return torch.tensor(value, dtype=torch.float64)
+    except (OverflowError, RuntimeError):
+        return torch.full(shape, torch.inf, dtype=torch.float64)
+
+
+def _shape(value: Any, key: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        if type(value) not in (int, float):
+            raise ValueError(f"{key} holds {json.dumps(value)[:40]} where a number is needed")
+        return ()
+    shapes = {_shape(one, key) for one in value}
+    if len(shapes) > 1:
+        raise ValueError(f"{key} holds lists of different lengths")
+    return len(value), *next(iter(shapes), ())

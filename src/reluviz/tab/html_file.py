@@ -2,7 +2,8 @@
 
 The modules are the ones that TensorBoard serves. A page that is opened from disk cannot import modules, so the bundler
 turns each module into a function in one script: `import {a} from "../core/b.js"` reads from the return value of b's
-function. Comments and needless white space are left out.
+function. The script is embedded without comments and indentation, and compressed like the runs, because it is by far
+the largest part of a small page.
 """
 
 import base64
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from reluviz.tab.compact_javascript import compact
 from reluviz.tab.static_files import read_static, resolve_import
 
 PAGE_ENTRY, PLAYGROUND_ENTRY = "app/page.js", "app/playground.js"
@@ -24,6 +24,8 @@ GENERATOR, PLAYGROUND_GENERATOR = "reluviz", "reluviz playground"
 _IMPORT = re.compile(r'^import (?:\* as (?P<all>\w+)|\{(?P<some>[^}]*)\}) from "(?P<target>\.{1,2}/[\w./]+)";$', re.M)
 _EXPORT = re.compile(r"^export (?P<kind>(?:async )?function|class|const) (?P<first>[^\n]*)", re.M)
 _NAME = re.compile(r"\w+")
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?s:.*?)\*/[ \t]*)\n", re.M)
+"""A comment that has its lines to itself."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -39,8 +41,15 @@ PAGE = """<!DOCTYPE html>
 <body class="reluviz">
 <noscript>This page needs JavaScript, which is switched off.</noscript>
 {data}
+<!-- The script: gzip in base64. Its source is src/reluviz/tab/static of reluviz. -->
+<script type="reluviz/code">{script}</script>
 <script type="module">
-{script}
+const packed = document.querySelector('script[type="reluviz/code"]').textContent;
+const bytes = Uint8Array.from(atob(packed), (one) => one.charCodeAt(0));
+const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+const script = Object.assign(document.createElement("script"), {{ type: "module" }});
+script.textContent = await new Response(unpacked).text();
+document.head.append(script);
 </script>
 </body>
 </html>
@@ -73,7 +82,8 @@ def playground() -> str:
 
 def _page(title: str, script: str, data: str = "", generator: str = GENERATOR) -> str:
     style = read_static("style.css")
-    return PAGE.format(title=escape(title), style=style, data=data, script=script, generator=generator)
+    packed = _compress(script.encode())
+    return PAGE.format(title=escape(title), style=style, data=data, script=packed, generator=generator)
 
 
 def script(entry: str = PAGE_ENTRY) -> str:
@@ -81,7 +91,7 @@ def script(entry: str = PAGE_ENTRY) -> str:
     bundled: dict[str, str] = {}
     _bundle(entry, bundled)
     start = f"{_variable(entry)}.startPage(document.body);"
-    return "\n".join([*bundled.values(), start]).replace("</script", "<\\/script")
+    return "\n".join([*bundled.values(), start])
 
 
 def _bundle(path: str, bundled: dict[str, str]) -> None:
@@ -92,7 +102,7 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
     """
     if path in bundled:
         return
-    text = read_static(path)
+    text = without_comments(read_static(path))
     for match in _IMPORT.finditer(text):
         _bundle(resolve_import(path, match["target"]), bundled)
     names: list[str] = []
@@ -107,8 +117,16 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
         imported = match["all"] or f"{{{match['some']}}}".replace(" as ", ": ")
         return f"const {imported} = {_variable(resolve_import(path, match['target']))};"
 
-    body = compact(_EXPORT.sub(replace_export, _IMPORT.sub(replace_import, text)))
-    bundled[path] = f"const {_variable(path)} = (() => {{\n{body}\nreturn{{{','.join(names)}}};}})();"
+    body = _EXPORT.sub(replace_export, _IMPORT.sub(replace_import, text))
+    bundled[path] = f"const {_variable(path)} = (() => {{\n{body}return {{ {', '.join(names)} }};\n}})();"
+
+
+def without_comments(text: str) -> str:
+    """Return a module without lines of comments, empty lines and indentation.
+
+    The code stays as it is if no template literal spans several lines; tests hold this for all modules.
+    """
+    return "".join(f"{line.strip()}\n" for line in _COMMENT.sub("", text).split("\n") if line.strip())
 
 
 def _variable(path: str) -> str:

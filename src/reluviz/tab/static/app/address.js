@@ -1,7 +1,7 @@
 // The address holds the state of the view after the #: in TensorBoard that is the address of the outer window, on an
 // HTML page the page's own address.
 
-const PREFIX = "p.reluviz.";
+const PREFIX = "p.reluviz.", FILE_HEAD = "reluviz state 1";
 
 /** The window with the address that people copy. */
 function addressWindow(embedded) {
@@ -14,29 +14,59 @@ function addressWindow(embedded) {
   }
 }
 
+/** The values in text, without those that are damaged. @returns {Object<string, string>} */
+function valuesIn(parts, prefix) {
+  const found = {};
+  for (const part of parts) {
+    const [key, value] = [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)];
+    if (!key.startsWith(prefix) || key === prefix) continue;
+    const decoded = decode(value);
+    if (decoded !== null) found[key.slice(prefix.length)] = decoded;
+  }
+  return found;
+}
+
+/** The inverse of encodeURIComponent; null for what it never returns. */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
+const partsOf = (values, prefix) =>
+  Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "").map(([key, value]) => `${prefix}${key}=${encodeURIComponent(value)}`);
+
 /** The values in the address. @returns {Object<string, string>} */
 export function read(embedded) {
   const { view, tab } = addressWindow(embedded);
-  const found = {};
-  for (const part of view.location.hash.replace(/^#/, "").split("&")) {
-    const [key, value] = [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)];
-    const name = tab === null ? key : key.startsWith(PREFIX) ? key.slice(PREFIX.length) : "";
-    if (!name) continue;
-    try {
-      found[name] = decodeURIComponent(value);
-    } catch {
-      // ignore a damaged part of an address
-    }
-  }
-  return found;
+  return valuesIn(view.location.hash.replace(/^#/, "").split("&"), tab === null ? "" : PREFIX);
+}
+
+/** The part of the address after its page. */
+const hashOf = (tab, values) => `#${(tab === null ? partsOf(values, "") : [tab, ...partsOf(values, PREFIX)]).join("&")}`;
+
+/** The address of a page in the state of the values; null where it has none, as in a notebook. */
+export function link(embedded, values) {
+  const { view, tab } = addressWindow(embedded), { href, hash } = view.location;
+  return href.startsWith("about:") ? null : href.slice(0, href.length - hash.length).replace(/#$/, "") + hashOf(tab, values);
+}
+
+/** The values as the text of a file. */
+export const fileText = (values) => `${FILE_HEAD}\n${partsOf(values, "").join("\n")}\n`;
+
+/** The inverse of fileText; null for another text. */
+export function readFile(text) {
+  const [head, ...parts] = text.split(/\r?\n/);
+  return head === FILE_HEAD ? valuesIn(parts, "") : null;
 }
 
 /** Replace the values in the address. */
 export function write(embedded, values) {
   const { view, tab } = addressWindow(embedded);
-  const parts = partsOf(values, tab === null ? "" : PREFIX);
   if (tab !== null && !view.location.hash.startsWith(`#${tab}`)) return; // another tab is open
-  const hash = `#${[...(tab === null ? [] : [tab]), ...parts].join("&")}`;
+  const hash = hashOf(tab, values);
   if (view.location.hash === hash) return;
   try {
     view.history.replaceState(view.history.state, "", hash);
@@ -45,14 +75,9 @@ export function write(embedded, values) {
   }
 }
 
-/** The parts of an address that hold values. @param {Object<string, any>} values null, undefined and "" are left out */
-export const partsOf = (values, prefix = "") => Object.entries(values)
-  .filter(([, value]) => value !== null && value !== undefined && value !== "")
-  .map(([key, value]) => `${prefix}${key}=${encodeURIComponent(value)}`);
-
 /** Lists of names as one value. */
 export const join = (names) => names.map(encodeURIComponent).join(",");
-export const split = (text) => text.split(",").filter(Boolean).map(decodeURIComponent);
+export const split = (text) => text.split(",").map(decode).filter(Boolean);
 
 /** Call a function when the user edits the address or follows a link. */
 export function listen(embedded, callback) {

@@ -6,9 +6,9 @@
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
-import { slopeUnit } from "../drawing/axes.js";
+import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
+import { number, placeX, placeY, shareInWords, shortenLabel, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -23,9 +23,11 @@ import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
+import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
+import { RunList } from "./run_list.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
 import { TrainBar } from "./train_bar.js";
@@ -60,8 +62,9 @@ export class App {
   #build() {
     this.runBar = new RunBar(this);
     this.timeBar = new TimeBar(this);
+    this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
-    this.parts.push(this.trainBar);
+    this.parts.push(this.runBar, this.timeBar, this.trainBar);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -72,6 +75,7 @@ export class App {
     this.parabola = new ParabolaView(this);
     this.path = new PathView(this);
     this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.runList = new RunList(this);
     this.message = h("div.message", { role: "status" });
     if (this.embedded) {
       this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
@@ -82,7 +86,7 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
@@ -92,9 +96,9 @@ export class App {
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    if (!names.length && state.listing.length) names.push(...(this.embedded ? state.listing.slice(0, MAX_RUNS).map((entry) => entry.run) : [this.#newest()]));
+    if (!names.length && !fromUrl.branches) names.push(...this.#firstRuns(Boolean(fromUrl.runs)));
     await Promise.all(names.map((name) => this.#addRun(name)));
-    await this.openBranches(fromUrl, names);
+    await this.openBranches(fromUrl);
     this.applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
@@ -107,11 +111,18 @@ export class App {
     });
     for (const view of this.views) observer.observe(view.plot.canvas);
     address.watchDark(this.embedded, () => state.change({ dark: address.hostIsDark(this.embedded) }));
-    address.listen(this.embedded, () => this.followUrl(address.read(this.embedded)));
+    address.listen(this.embedded, () => this.follow(address.read(this.embedded)));
     window.addEventListener("beforeprint", () => this.#print(true));
     window.addEventListener("afterprint", () => this.#print(false));
     if (!this.embedded) this.#poll();
     this.invalidate();
+  }
+
+  /** The runs that are shown where an address names none that there is; after a sweep none, but a list of its runs. */
+  #firstRuns(hasNames) {
+    const { listing } = this.state;
+    if (this.embedded) return listing.slice(0, MAX_RUNS).map((entry) => entry.run);
+    return listing.length && (hasNames || !this.runList.show(this.#newest())) ? [this.#newest()] : [];
   }
 
   #isListed(name) {
@@ -192,17 +203,22 @@ export class App {
     return undefined;
   }
 
+  /** Close all runs, and list those of the sweep of the run in focus. */
+  list() {
+    const { state } = this;
+    this.runList.show(state.focus);
+    state.loaded.clear();
+    state.failures.clear();
+    state.change({ selected: [], focus: null, whatIf: null, unit: null, point: null, playing: false, followingLatest: true });
+    this.#runsChanged();
+  }
+
   focus(name) {
     const { state } = this;
     if (state.focus !== name) state.change({ focus: name, whatIf: null, unit: null, point: null, hover: { x: null, unit: null, point: null } });
   }
 
   // the URL
-
-  /** Repeat the branches of an address. */
-  async openBranches(fromUrl, names) {
-    if (fromUrl.branches) await this.training.open(fromUrl.branches, names);
-  }
 
   applyUrl(fromUrl) {
     const { state } = this;
@@ -225,14 +241,17 @@ export class App {
       if (state.replica >= run.R) state.replica = 0;
     }
     if (update !== null && state.updates.length) state.goTo(state.updates[state.indexOf(update)]);
+    if (fromUrl.changes) this.training.openPending(fromUrl.changes);
   }
 
   get urlValues() {
     const { state } = this;
-    const { run } = state, runs = this.recordedNames;
+    const { run } = state, runs = this.recordedNames, { hiddenParents, pendingText } = this.training;
     return {
       runs: runs.length ? address.join(runs) : null,
-      branches: this.training.text(runs),
+      parents: hiddenParents.length ? address.join(hiddenParents) : null,
+      branches: this.training.text([...runs, ...hiddenParents]),
+      changes: pendingText,
       focus: state.selected.length > 1 ? state.focus : null,
       step: state.followingLatest ? null : state.update,
       unit: state.unit,
@@ -258,16 +277,29 @@ export class App {
     }, 250);
   }
 
-  async followUrl(fromUrl) {
-    if (!fromUrl.runs) return;
-    const names = address.split(fromUrl.runs).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
-    if (!names.length) return;
-    // between 1 and MAX_RUNS runs are always selected: make room, add the new runs, then remove the last old one
-    for (const { name } of [...this.state.selected]) if (!names.includes(name) && this.state.selected.length > 1) await this.toggle(name);
+  /** Show the state of an address or of a file. @returns {Promise<boolean>} whether anything of it is here */
+  async follow(values) {
+    const { state } = this, names = address.split(values.runs ?? "").filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
+    if (!names.length && !values.branches) return false;
+    this.training.pause();
+    state.loaded.clear();
+    state.change({ selected: [], focus: null, whatIf: null, playing: false, followingLatest: true });
     for (const name of names) await this.#addRun(name);
-    for (const { name } of [...this.state.selected]) if (!names.includes(name)) await this.toggle(name);
-    await this.openBranches(fromUrl, names);
-    this.applyUrl(fromUrl);
+    await this.openBranches(values);
+    this.applyUrl(values);
+    return true;
+  }
+
+  /** Repeat the branches of an address, which may begin at runs that are not shown. */
+  async openBranches({ runs, parents, branches }) {
+    const { training, state } = this, shown = address.split(runs ?? ""), others = address.split(parents ?? "");
+    training.pending.clear();
+    if (!branches) return;
+    for (const name of others.slice(0, MAX_RUNS)) {
+      if (this.#isListed(name) && !training.parents.has(name)) await this.#load(name).then((run) => training.parents.set(name, run), () => {});
+    }
+    await training.open(branches, [...shown, ...others]);
+    if (!state.selected.length) for (const name of this.#firstRuns(true)) await this.#addRun(name);
   }
 
   // runs that are still training
@@ -285,7 +317,7 @@ export class App {
   async #checkForChanges() {
     const { state } = this;
     await this.#refreshListing();
-    if (!state.selected.length && state.listing.length) await this.#addRun(this.#newest());
+    if (!state.selected.length && state.listing.length && !this.runList.show(this.runList.member ?? this.#newest())) await this.#addRun(this.#newest());
     for (const { name } of state.selected) {
       const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
       if (!listed) continue;
@@ -347,13 +379,16 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
-    this.runBar.draw();
-    this.timeBar.draw();
+    this.runList.draw();
     const now = state.now();
-    for (const part of this.parts) part.draw(now);
+    // what they show may change their height, and a point would leave the pointer that drags it
+    if (!axesAreHeld()) for (const part of this.parts) part.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
-    if (!now) return;
+    if (!now) {
+      this.tooltip.hide();
+      return;
+    }
     const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
     setVisible(this.elbowsThroughTime.element, hasUnits);
     setVisible(this.units.element, hasUnits);
@@ -369,6 +404,7 @@ export class App {
       if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
       view.draw();
     }
+    for (const view of this.views) view.followPicture?.();
     this.resized = false;
   }
 
@@ -380,7 +416,7 @@ export class App {
     if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
     else if (!now && !state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
     else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
-    else if (!now) lines = [this.training.message || "Reading …"];
+    else if (!now && this.runList.element.hidden) lines = [this.training.message || "Reading …"];
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
@@ -403,14 +439,9 @@ export class App {
     if (now) this.trainBar.live.textContent = `update ${now.update}, train loss ${number(now.lossTrain)}${now.lossTest === null ? "" : `, test loss ${number(now.lossTest)}`}`;
   }
 
-  /** Advice for a branch that has diverged. */
-  stepAdvice(branch) {
-    return `its loss has grown without bound; try a smaller step size than ${branch.chosen.lr}.`;
-  }
-
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
-    return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";
+    return this.state.selected.length > 1 ? `${shortenLabel(this.state.labelOf(this.state.focus), 24)}: ` : "";
   }
 
   /** The lines of a unit's tooltip. */
@@ -429,7 +460,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`point ${i}: x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, shareInWords(votes.share[i]), ...candidate];
   }
 
   /**

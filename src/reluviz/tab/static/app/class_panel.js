@@ -1,7 +1,8 @@
 // "Use it in class": a list of what students see, a task, and the link that shows this.
 
-import { h } from "../drawing/dom.js";
+import { h, setText } from "../drawing/dom.js";
 import { popover } from "../drawing/popover.js";
+import { copyButton, textField } from "../drawing/text_files.js";
 import { PART_GROUPS } from "./parts.js";
 import { TASKS } from "./tasks.js";
 
@@ -17,13 +18,15 @@ export class ClassPanel {
     };
     const groups = PART_GROUPS.map(([title, parts]) => h("fieldset", {}, h("legend", { text: title }), ...parts.map(({ key, label }) => box(key, label, true))));
     this.task = h("select", { "aria-label": "Task of the link", onchange: redraw }, h("option", { value: "", text: "no task" }), ...Object.entries(TASKS).map(([name, { title }]) => h("option", { value: name, text: title })));
-    this.link = h("input.link", { readonly: true, "aria-label": "Link for students", onfocus: () => this.link.select() });
-    this.copied = h("span", { role: "status" });
+    this.link = textField("Link for students", 3);
+    this.link.wrap = "soft";
+    const copied = h("span", { role: "status" });
     this.popover = popover("Use it in class", "A link for students", [
       h("p", { text: "Tick what students see. The link opens this page with the settings of now." }),
       h("div.groups", {}, ...groups),
       h("p", {}, "Task: ", this.task, " ", box("training", "with the training so far", false)),
-      h("p", {}, this.link, " ", h("button.action", { type: "button", text: "Copy", onclick: () => this.#copy() }), " ", this.copied),
+      this.link,
+      h("p", {}, copyButton(this.link, (note) => setText(copied, note)), " ", copied),
     ], { onOpen: () => this.#open() });
     this.popover.panel.classList.add("below");
   }
@@ -37,19 +40,7 @@ export class ClassPanel {
 
   #fill() {
     const hidden = [...this.boxes].filter(([key, input]) => key !== "training" && !input.checked).map(([key]) => key);
-    this.link.value = `${location.href.split("#")[0]}#${this.app.classHash(hidden, this.task.value || null, this.boxes.get("training").checked)}`;
-    this.copied.textContent = "";
-  }
-
-  async #copy() {
-    this.link.select();
-    try {
-      await navigator.clipboard.writeText(this.link.value);
-      this.copied.textContent = "copied";
-    } catch {
-      // frames and pages from files may not write to the clipboard by themselves
-      this.copied.textContent = document.execCommand("copy") ? "copied" : "press Ctrl-C";
-    }
+    this.link.value = this.app.classLink(hidden, this.task.value || null, this.boxes.get("training").checked);
   }
 
   draw() {

@@ -7,10 +7,10 @@ import { Branch } from "../trainer/branch.js";
 import { noisySamples, TARGETS } from "../trainer/data_sets.js";
 import { EDITS } from "../trainer/edits.js";
 import { initialState } from "../trainer/initial_state.js";
-import { parse, textOf } from "../trainer/link.js";
+import { changesText, parseChanges } from "../trainer/link.js";
 import { scalingFor, stepFor } from "../trainer/scaling_choice.js";
 import { applies, completed, differing, SETTINGS } from "../trainer/settings.js";
-import { partsOf } from "./address.js";
+import * as address from "./address.js";
 import { App, start } from "./app.js";
 import { ClassPanel } from "./class_panel.js";
 import { PARTS } from "./parts.js";
@@ -30,7 +30,7 @@ const KEYS = SETTINGS.map(({ key }) => key);
 export function startPage(root) {
   const app = new Playground(root);
   // for the browser's console and for the tests
-  window.reluvizPlayground = { parts: PARTS, tasks: TASKS, loadPoints: (points) => app.loadPoints(points) };
+  window.reluvizPlayground = { parts: PARTS, tasks: TASKS, loadPoints: (points) => app.loadData("w", points) };
   return start(app);
 }
 
@@ -66,7 +66,7 @@ class Playground extends App {
   // starts
 
   /** Begin anew at update 0, and keep only the branches that the user wants to keep. */
-  async begin(given, { points = this.training.branch?.start.points, edits = [], kept = this.kept } = {}) {
+  async begin(given, { points = this.points, edits = [], kept = this.kept } = {}) {
     const { training, state } = this, start = startOf(given, points);
     training.pause();
     const engine = await training.engine();
@@ -97,7 +97,7 @@ class Playground extends App {
     // step sizes of other models, and of Adam, are not comparable
     if (key === "model" || key === "data" || (key === "optimizer" && [value, settings.optimizer].includes("adam"))) delete given.lr;
     const toOwn = key === "data" && value === "own";
-    return this.begin({ ...given, [key]: value }, { points: toOwn ? fewPoints(branch) : branch.start.points, edits: key === "data" ? [] : this.pointEdits });
+    return this.begin({ ...given, [key]: value }, { points: toOwn ? fewPoints(branch) : this.points, edits: key === "data" ? [] : this.pointEdits });
   }
 
   /** Begin anew with the settings that are shown; moved points stay. */
@@ -105,11 +105,12 @@ class Playground extends App {
     return this.begin({ ...differing(this.training.settings), ...changes }, { edits: this.pointEdits });
   }
 
-  /** Begin anew with the user's points. @param {number[]} points x, y, x, y ... @returns {Promise<boolean>} */
-  async loadPoints(points) {
-    const given = differing(this.training.settings);
-    if (modelNamed(this.training.settings.model).feature) delete given.lr;
-    await this.begin({ ...given, data: "own" }, { points });
+  /** Begin anew with other data. @param {string} kind of EDITS @param {number[]} values @returns {Promise<boolean>} whether it did */
+  async loadData(kind, values) {
+    const { training } = this, given = differing(training.settings), found = EDITS[kind].points(values);
+    if (!found) return false;
+    if (modelNamed(training.settings.model).feature) delete given.lr;
+    await this.begin({ ...given, ...found.settings }, { points: kind === "w" ? values : null });
     return true;
   }
 
@@ -121,9 +122,15 @@ class Playground extends App {
     return true;
   }
 
+  /** The user's points that the branch in focus has loaded last; null for built-in data. */
+  get points() {
+    const { branch } = this.training, last = branch?.edits.findLast(({ kind }) => EDITS[kind].isDataSet);
+    return last ? (last.kind === "w" ? last.values : null) : (branch?.start.points ?? null);
+  }
+
   /** The changes of the points of the branch in focus since they were drawn or loaded. */
   get pointEdits() {
-    const { edits } = this.training.branch, last = edits.findLastIndex(({ kind }) => kind === "n" || kind === "w");
+    const { edits } = this.training.branch, last = edits.findLastIndex(({ kind }) => kind === "n" || EDITS[kind].isDataSet);
     return edits.slice(last + 1).filter(({ kind }) => EDITS[kind].points);
   }
 
@@ -151,6 +158,7 @@ class Playground extends App {
 
   async openBranches(fromUrl) {
     const { training, state } = this;
+    training.pending.clear();
     this.task = Object.hasOwn(TASKS, fromUrl.task) ? fromUrl.task : null;
     this.#readStarts(fromUrl);
     this.#hide(PARTS.map(({ key }) => key).filter((key) => fromUrl[`${key}_hide`] === "true"));
@@ -171,7 +179,7 @@ class Playground extends App {
     const task = this.task && !fromUrl.branches ? TASKS[this.task] : null, base = task?.settings ?? {};
     const pick = (prefix) => Object.fromEntries(KEYS.filter((key) => Object.hasOwn(fromUrl, prefix + key)).map((key) => [key, fromUrl[prefix + key]]));
     const pointsOf = (text) => {
-      const edit = text ? parse(text, [])?.edits[0] : null;
+      const [edit] = (text && parseChanges(text)) || [];
       return edit?.kind === "w" && EDITS.w.points(edit.values) ? edit.values : null;
     };
     const points = pointsOf(fromUrl.points), given = { ...base, ...pick("") };
@@ -196,8 +204,8 @@ class Playground extends App {
   }
 
   /** One after the other: repeating the branches of an address takes a while. */
-  followUrl(fromUrl) {
-    this.following = (this.following ?? Promise.resolve()).then(() => this.#follow(fromUrl));
+  follow(fromUrl) {
+    this.following = (this.following ?? Promise.resolve()).then(() => this.#follow(fromUrl)).then(() => true);
     return this.following;
   }
 
@@ -236,13 +244,15 @@ class Playground extends App {
     };
   }
 
-  /** An address for students: the start with its settings, or with the training so far. */
-  classHash(hidden, task, withTraining) {
-    const { branch } = this.training, { branches, step, kept, focus, ...view } = this.urlValues;
+  /** A link for students: the start with its settings, or with the training so far. */
+  classLink(hidden, task, withTraining) {
+    const { branch } = this.training, { branches, changes, step, kept, focus, ...view } = this.urlValues;
     for (const key of Object.keys(view)) if (/_hide$|^\d|^task$/.test(key) || KEYS.includes(key)) delete view[key];
     const fixed = this.fixedValues(hidden, task);
-    if (withTraining) return partsOf({ ...this.urlValues, ...Object.fromEntries(PARTS.map(({ key }) => [`${key}_hide`, null])), ...fixed }).join("&");
-    return partsOf({ ...view, ...fixed, ...this.startValues(branch.start, task ? TASKS[task].settings : {}, "") }).join("&");
+    const values = withTraining
+      ? { ...this.urlValues, ...Object.fromEntries(PARTS.map(({ key }) => [`${key}_hide`, null])), ...fixed }
+      : { ...view, ...fixed, ...this.startValues(branch.start, task ? TASKS[task].settings : {}, "") };
+    return address.link(true, values) ?? "";
   }
 
   #hide(keys) {
@@ -265,7 +275,7 @@ class Playground extends App {
 }
 
 const numberOf = (name) => Number(name.split(" ")[1]);
-const pointsText = (points) => textOf({ start: { kind: "fresh" }, from: 0, edits: [{ at: 0, kind: "w", values: points }] }, 0, []);
+const pointsText = (points) => changesText([{ kind: "w", values: points }]);
 
 /** A start with some settings. @param {number[]|null|undefined} points the user's points as numbers x, y, x, y ... */
 function startOf(given, points) {

@@ -5,7 +5,10 @@ import { count } from "../drawing/format.js";
 import { REGIMES } from "../trainer/edits.js";
 import { SAMPLERS } from "../trainer/samplers.js";
 import { SETTINGS } from "../trainer/settings.js";
+import { DataPanel } from "./data_panel.js";
+import { PythonPanel } from "./python_panel.js";
 import { settingInput } from "./setting_input.js";
+import { SharePanel } from "./share_panel.js";
 import { rounded } from "./state.js";
 import { PACES } from "./training.js";
 
@@ -38,7 +41,7 @@ export class TrainBar {
     this.undo = small("Undo", "Take back the last change, with the updates since", () => training.undo());
     this.discard = small("Discard", "Remove this branch and its control", () => training.discard());
     this.inputs = new Map(SETTINGS.filter(({ live }) => live).map((setting) => [setting.key, settingInput(setting, app, (value, settings) => this.#set(setting.key, value, settings))]));
-    this.panels = [];
+    this.panels = [new DataPanel(app), new PythonPanel(app), new SharePanel(app)];
     this.message = h("p.note", { role: "status" });
     this.live = h("p.unseen", { "aria-live": "polite" });
     this.tools = h("div.train-tools", {}, this.train, this.one, this.burst, this.pace, ...[...this.inputs.values()].map(({ element }) => element), this.control.element, this.add, this.split, this.remove, this.undo, this.discard, ...this.panels.map(({ element }) => element));

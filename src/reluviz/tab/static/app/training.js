@@ -1,9 +1,11 @@
 // Training in the page: makes branches from what is shown, and trains the branch in focus, with its control branch, in short
 // slices between two frames.
 
+import { largestStableStep } from "../core/sharpness.js";
+import { number } from "../drawing/format.js";
 import { Branch } from "../trainer/branch.js";
 import { EDITS } from "../trainer/edits.js";
-import { MOST_UPDATES, parse, textOf } from "../trainer/link.js";
+import { changesText, MOST_UPDATES, parse, parseChanges, textOf } from "../trainer/link.js";
 import { TARGETS } from "../trainer/data_sets.js";
 import { loadEngine } from "../trainer/session.js";
 import { settingsOf } from "../trainer/settings.js";
@@ -21,6 +23,8 @@ const HIDDEN_CHECK_MILLISECONDS = 250;
 const MOST_REPEATED = 5e6;
 /** How far, relative to the largest parameter, a repeated run may be from the recorded one for its moments to be used. */
 const MOST_DRIFT = 0.01;
+/** The letters of changes of one unit, whose number comes first. */
+const UNIT_CHANGES = "ejiv";
 /** Updates a second; null for as many as fit. */
 export const PACES = [1, 10, 100, 1000, 10000, null];
 
@@ -34,6 +38,8 @@ export class Training {
     this.pending = new Map();
     this.message = "";
     this.controls = new Map();
+    /** Recorded runs at which branches have begun. They are needed after they have left the view, too. */
+    this.parents = new Map();
     this.speed = 20;
     this.frames = 0;
     this.isVisible = watchVisibility(app.root);
@@ -63,7 +69,7 @@ export class Training {
     const { run } = this.state;
     if (!run) return null;
     const settings = run.isBranch ? run.chosen : this.#read(run).settings;
-    return settings ? { ...settings, ...Object.fromEntries([...this.pending.values()].map(({ key, value }) => [key, value])) } : null;
+    return settings ? Object.assign({ ...settings }, ...[...this.pending.values()].map(({ changes }) => changes)) : null;
   }
 
   /** Why the page cannot train the run in focus; null if it can. */
@@ -108,16 +114,20 @@ export class Training {
     const used = new Set(state.selected.map(({ slot }) => slot));
     const slot = [0, 1, 2, 3].find((free) => !used.has(free));
     state.loaded.set(branch.name, branch);
-    state.change({ selected: [...state.selected, { name: branch.name, slot }] });
+    state.change({ selected: [...state.selected, { name: branch.name, slot }], focus: state.focus ?? branch.name });
   }
 
   /** A new branch, not shown yet. @param {any} start {kind: "run", run, replica, update} or {kind: "fresh"} */
   async #begin(start, name) {
     const engine = await this.engine();
     if (start.kind === "fresh") return this.app.freshBranch(engine, name, start);
-    const run = this.state.loaded.get(start.run), { settings, reason } = this.#read(run);
+    const run = this.state.loaded.get(start.run) ?? this.parents.get(start.run);
+    if (!run) throw new Error(`The run ${start.run} is needed, and is not here.`);
+    const { settings, reason } = this.#read(run);
     if (reason) throw new Error(`The page cannot train this run: ${reason}`);
     const s = run.snapshotAt(start.update), scaling = run.scaling;
+    if (run.update[s] !== start.update || start.replica >= run.R) throw new Error(`The run ${run.name} has no snapshot at update ${start.update}.`);
+    this.parents.set(run.name, run);
     const given = {
       name, start, settings, dataName: run.dataName, parameters: run.trainedNet(s, start.replica), update: run.update[s],
       points: { x: run.x, y: run.y, target: this.#targetOf(run), xTest: run.xTest, yTest: run.yTest, domain: run.domain },
@@ -164,14 +174,14 @@ export class Training {
     return branches.every((branch) => !branch.stopped);
   }
 
-  /** A branch that is in the state of a link: {start, edits, end}. */
-  async #repeat({ start, edits, end }, name) {
+  /** A branch that is in the state of a link. */
+  async #repeat({ start, edits, updateCount }, name) {
     const branch = await this.#begin(start, name);
     for (const { at, kind, values } of edits) {
       await this.#trainTo([branch], at, "Repeating");
       branch.edit(kind, values);
     }
-    await this.#trainTo([branch], end, "Repeating");
+    await this.#trainTo([branch], updateCount, "Repeating");
     branch.refreshHistory();
     return branch;
   }
@@ -205,7 +215,7 @@ export class Training {
     const { run, s, r } = state.now(), number = this.#freeNumber(), name = `branch ${number}`, { whatIf } = state;
     const update = run.update[s];
     const made = branch
-      ? await this.#repeat({ start: branch.start, edits: branch.edits.filter(({ at }) => at <= update), end: update }, name)
+      ? await this.#repeat({ start: branch.start, edits: branch.edits.filter(({ at }) => at <= update), updateCount: update }, name)
       : await this.#begin({ kind: "run", run: run.name, replica: r, update }, name);
     this.show(made, number, false);
     state.collectUpdates();
@@ -247,7 +257,7 @@ export class Training {
 
   /** Change the branch in focus, or a new one: points, units, or settings. @returns {Promise<boolean>} whether anything changed */
   async edit(kind, values, how = {}) {
-    if (kind === "w" && this.app.loadPoints && this.growing?.updateCount === 0) return this.app.loadPoints(values);
+    if (EDITS[kind].isDataSet && this.app.loadData && this.state.update === 0) return this.app.loadData(kind, values);
     const branch = await this.ready();
     if (!branch) return false;
     if (!how.replace) this.#addControl(branch);
@@ -260,7 +270,7 @@ export class Training {
   set(key, value, kind, values) {
     if (this.app.changeAtStart?.(key, value)) return;
     if (this.growing && !this.state.whatIf) void this.edit(kind, values);
-    else this.pending.set(kind, { key, value, kind, values });
+    else this.pending.set(kind, { changes: kind === "n" ? { noise: values[0], data_seed: values[1] } : { [key]: value }, kind, values });
     this.app.invalidate();
   }
 
@@ -345,7 +355,7 @@ export class Training {
   }
 
   #sayStopped(branch) {
-    this.say(`Diverged at update ${branch.stopped.update.toLocaleString("en")}: ${this.app.stepAdvice(branch)}`);
+    this.say(`Diverged at update ${branch.stopped.update.toLocaleString("en")}: ${stepAdvice(branch)}`);
   }
 
   // the loop
@@ -405,28 +415,46 @@ export class Training {
 
   /** The branches as text for the address; null without any. @param {string[]} runs the names of the recorded runs in the address */
   text(runs) {
-    const texts = this.branches.map((branch) => `${branch.number}${branch.isControl ? "c" : ""}${textOf(branch, branch.updateCount, runs)}`);
-    return texts.length ? texts.join("!") : null;
+    return this.branches.length ? textOf(this.branches, runs) : null;
   }
 
-  /** Repeat the branches of an address. */
+  /** The names of recorded runs that branches begin at and that are not shown themselves. */
+  get hiddenParents() {
+    const names = this.branches.map(({ start }) => start.run).filter((name) => name !== undefined && !this.state.loaded.has(name));
+    return [...new Set(names)];
+  }
+
+  /** The changes that have not become those of a branch yet, as text for the address; null without any. */
+  get pendingText() {
+    const { state } = this, edits = [...(state.whatIf?.run === state.focus ? state.whatIf.edits : []), ...this.pending.values()];
+    return edits.length ? changesText(edits) : null;
+  }
+
+  /** Make the changes of pendingText. */
+  openPending(text) {
+    const { state } = this;
+    for (const { kind, values } of parseChanges(text) ?? []) {
+      if (EDITS[kind].net) state.edit(kind, values, { unit: UNIT_CHANGES.includes(kind) ? values[0] : undefined, solved: kind === "o" || undefined });
+      const changes = state.run && (kind === "n" ? { noise: values[0], data_seed: values[1] } : EDITS[kind].settings?.(values, state.run));
+      if (changes) this.pending.set(kind, { changes, kind, values });
+    }
+  }
+
+  /** Repeat the branches of an address. @param {string[]} runs the names of its recorded runs */
   async open(text, runs) {
-    const number = MOST_UPDATES.toLocaleString("en");
-    for (const one of text.split("!").slice(0, MAX_RUNS)) {
-      const [, digits, control, rest] = /^(\d{1,3})(c?)([\s\S]*)$/.exec(one) ?? [];
-      const found = digits === undefined ? null : parse(rest, runs);
-      if (!found) {
-        this.say(`A branch of this address cannot be repeated; a branch has up to ${number} updates.`);
-        continue;
-      }
-      const name = `${control ? "control" : "branch"} ${Number(digits)}`;
+    const found = parse(text, runs, MAX_RUNS);
+    if (!found) {
+      this.say(`The branches of this address cannot be repeated; a branch has up to ${MOST_UPDATES.toLocaleString("en")} updates.`);
+      return;
+    }
+    for (const { number, isControl, ...past } of found) {
+      const name = `${isControl ? "control" : "branch"} ${number}`;
       if (!this.hasRoom || this.state.loaded.has(name)) continue;
-      if (found.start.kind === "run" && !this.state.loaded.has(found.start.run)) continue;
       try {
         this.preparing = true;
-        const branch = await this.#repeat(found, name);
-        this.show(branch, Number(digits), Boolean(control));
-        if (control) this.controls.set(`branch ${Number(digits)}`, name);
+        const branch = await this.#repeat(past, name);
+        this.show(branch, number, isControl);
+        if (isControl) this.controls.set(`branch ${number}`, name);
         this.say("");
       } catch (error) {
         this.say(String(error.message ?? error));
@@ -439,5 +467,11 @@ export class Training {
   }
 }
 
-/** The words of a change, for lists and buttons. */
-export const wordsOf = (kind) => EDITS[kind].words;
+/** Why a branch has diverged: its step size and the largest stable one, where theory knows it; as training/divergence.py says it. */
+function stepAdvice(branch) {
+  const { model, chosen, trained, u, t } = branch, { lr, optimizer, momentum } = chosen, isPlain = optimizer === "sgd" || optimizer === "momentum";
+  const found = isPlain ? largestStableStep(model, branch.trainedNet(0, 0), u, t, trained, optimizer === "momentum" ? momentum : 0) : null;
+  if (!found) return `try a smaller step size than ${lr}.`;
+  const limit = `${found.formula} = ${number(found.limit)}`;
+  return lr < found.limit ? `the step size ${lr} is below the limit of full batches, ${limit}; try a smaller one.` : `the step size ${lr} is beyond the largest stable one, ${limit}.`;
+}

@@ -19,7 +19,7 @@
  * @property {null|((p: any, scaling: any) => any)} inUserUnits the parameters of the same function of the user's x, from
  *   those as trained; null for a model that trains in the user's units. inTrainedUnits is its inverse. See scaling.js
  * @property {Object<string, string>} words title; hint and whatIf for the inspector; asks, candidate and weight for the
- *   panel "Which theta each point asks for"
+ *   panel "Which theta each point asks for"; limit and limitWithMomentum, formulas of the largest stable step size
  */
 
 /** @type {Map<string, Model>} */

@@ -4,7 +4,7 @@
 import { formatTick } from "./format.js";
 import { asinhScale, linear, roundTicks, span } from "./scales.js";
 
-export const LEFT_MARGIN = 54;
+export const LEFT_MARGIN = 62;
 /** Empty margins at both ends of the x axis and of the y axis, as fractions of the values' range. */
 const X_PADDING = 0.02, Y_PADDING = 0.08;
 /** Room for the row of elbows below the data, as a fraction of the y range above it. */
@@ -13,21 +13,35 @@ const ELBOW_ROW = 0.07;
 /** The width of the labels at the right of a plot of this width, in CSS pixels. */
 export const labelWidth = (width) => (width > 640 ? 96 : 76);
 
-/** The scale of all plots over x. @param {import("../core/run.js").Run[]} runs */
+/** The axes of the plots over x while they must not move. */
+let held = null;
+
+/** Keep the axes as they are for these runs while a point is dragged; null lets them follow the points again. */
+export const holdAxes = (runs) => (held = runs && { x: xScale(runs), y: yScale(runs) });
+export const axesAreHeld = () => held !== null;
+
+/** The scale of all plots over x. @param {import("../core/run.js").Run[]} runs the one in focus is the last */
 export function xScale(runs) {
-  const [low, high] = span(runs.flatMap((run) => run.domain), X_PADDING);
+  if (held) return held.x;
+  const [low, high] = span(comparable(runs.map((run) => run.domain)).flat(), X_PADDING);
   return linear(low, high);
 }
 
 /**
  * The y scale of the plots of the function. It depends only on the data and the target, so that it does not move while
  * the network learns.
- * @param {import("../core/run.js").Run[]} runs
+ * @param {import("../core/run.js").Run[]} runs the one in focus is the last
  */
 export function yScale(runs) {
-  const values = runs.flatMap((run) => [...extent(run.y), ...(run.target ? extent(run.target) : [])]);
-  const [low, high] = span(values, Y_PADDING);
+  if (held) return held.y;
+  const [low, high] = span(comparable(runs.map((run) => extent([...run.y, ...(run.target ?? [])]))).flat(), Y_PADDING);
   return linear(low - ELBOW_ROW * (high - low), high);
+}
+
+/** Those of some ranges that are not far from the last one: runs on other data do not squeeze the points of the run in focus. */
+function comparable(ranges) {
+  const [low, high] = ranges[ranges.length - 1] ?? [], width = high - low;
+  return ranges.filter((range, i) => i === ranges.length - 1 || (range[0] >= low - width && range[1] <= high + width));
 }
 
 /** The smallest and the largest value. */

@@ -6,7 +6,8 @@ import { h, setVisible } from "./dom.js";
  * @param {string} text of the button @param {string} title
  * @param {Node[]} content of the panel
  * @param {{onOpen?: () => void}} [options]
- * @returns {{element: HTMLElement, panel: HTMLElement, button: HTMLElement, open: (open: boolean) => void}} the panel is closed by Escape and by a press elsewhere
+ * @returns {{element: HTMLElement, panel: HTMLElement, button: HTMLElement, open: (open: boolean) => void, place: () => void}}
+ *   the panel is closed by Escape and by a press elsewhere; place keeps it within the window, if the button has moved
  */
 export function popover(text, title, content, { onOpen } = {}) {
   const panel = h("div.popover", { hidden: true, role: "dialog", "aria-label": title }, ...content);
@@ -17,20 +18,25 @@ export function popover(text, title, content, { onOpen } = {}) {
     button.setAttribute("aria-expanded", String(wanted));
     if (!wanted) return;
     onOpen?.();
-    // keep it within the window
+    place();
+    panel.querySelector("input, select, textarea, button")?.focus();
+  }
+  function place() {
+    if (panel.hidden) return;
     panel.style.transform = "";
     const box = panel.getBoundingClientRect(), over = box.right - (window.innerWidth - 8);
     if (over > 0) panel.style.transform = `translateX(${-Math.min(over, box.left - 8)}px)`;
-    panel.querySelector("input, select, textarea, button")?.focus();
   }
   document.addEventListener("pointerdown", (event) => {
     if (!panel.hidden && !element.contains(event.target)) open(false);
   });
-  element.addEventListener("keydown", (event) => {
+  const close = (event) => {
     if (event.key !== "Escape" || panel.hidden) return;
     open(false);
     button.focus();
     event.stopPropagation();
-  });
-  return { element, panel, button, open };
+  };
+  // a button that was clicked has no focus, see time_bar.js
+  window.addEventListener("keydown", close, true);
+  return { element, panel, button, open, place };
 }

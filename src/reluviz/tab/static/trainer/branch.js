@@ -2,9 +2,12 @@
 // and by the user's changes. Start, settings, changes and the number of updates determine every bit of it.
 
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
+import { isDeleted } from "../core/elbows.js";
 import { Run } from "../core/run.js";
+import { scalingOf } from "../core/scaling.js";
 import { TARGETS } from "./data_sets.js";
 import { EDITS } from "./edits.js";
+import { scalingFor } from "./scaling_choice.js";
 import { Session } from "./session.js";
 
 /** When it has more snapshots at multiples of the stride than this, the stride doubles. */
@@ -253,20 +256,28 @@ export class Branch extends Run {
       // losses of earlier snapshots are those on the points of their time
       this.refreshHistory();
       if (found.target !== undefined) this.targetOf = found.target;
-      this.#usePoints({ x: found.x, y: found.y, test: found.test });
+      if (edit.isDataSet && this.updateCount === 0) this.#chooseScaling(found);
+      this.#usePoints({ ...found, domain: edit.isDataSet ? found.domain : this.domain });
       this.#choose(found.settings ?? {});
       this.#measureLimit();
     }
     return true;
   }
 
+  /**
+   * Scale a data set as Python does: the user's own points for a network, built-in data never. The parameters as trained stay.
+   * Once the network has been trained, its units stay.
+   */
+  #chooseScaling({ x, y, settings }) {
+    this.scaling = scalingOf(settings.data === "own" && this.model.inUserUnits ? scalingFor(x, y) : null);
+  }
+
   /** Set parameters, also of more units. Moments stay; those of a new unit and of a deleted one, which is all zeros, are 0. */
   #setParameters(parameters) {
     const state = this.#session.state(), W = this.W, wider = parameters.w?.length ?? 0;
-    const { w, b, v } = parameters;
     const moved = (row) => {
       if (!W) return row;
-      const isGone = (k) => k >= W || (w[k] === 0 && b[k] === 0 && v[k] === 0);
+      const isGone = (k) => k >= W || isDeleted(parameters, k);
       const part = (j) => Float64Array.from({ length: wider }, (_, k) => (isGone(k) ? 0 : row[j * W + k]));
       return Float64Array.of(...part(0), ...part(1), ...part(2), row[3 * W]);
     };
@@ -275,9 +286,9 @@ export class Branch extends Run {
   }
 
   /** Use other points; `test` are the test points, null for none, undefined for those that there are. */
-  #usePoints({ x, y, test }) {
+  #usePoints({ x, y, test, domain }) {
     const [xTest, yTest] = test === undefined ? [this.xTest, this.yTest] : (test ?? [null, null]);
-    this.setPoints({ x, y, target: this.#targets(x), xTest, yTest, domain: this.domain });
+    this.setPoints({ x, y, target: this.#targets(x), xTest, yTest, domain });
     this.#session.change({ u: this.u, t: this.t, batch: Math.min(this.chosen.batch, x.length) });
   }
 
@@ -291,19 +302,19 @@ export class Branch extends Run {
 
   /** All that a change may change. */
   #copy() {
-    const { x, y, xTest, yTest, targetOf, domain, stopped, limit } = this;
-    return { batchLoss: this.#batchLoss, session: this.#session.state(), chosen: { ...this.chosen }, points: { x, y, xTest, yTest, targetOf, domain }, stopped, limit, P: this.P };
+    const { x, y, xTest, yTest, targetOf, domain, scaling, stopped, limit } = this;
+    return { batchLoss: this.#batchLoss, session: this.#session.state(), chosen: { ...this.chosen }, points: { x, y, xTest, yTest, targetOf, domain }, scaling, stopped, limit, P: this.P };
   }
 
   /** Go back to the state before a change, which must be one of `edits`. */
   #goBackTo(edit) {
-    const { batchLoss, session, chosen, points, stopped, limit } = edit.before;
+    const { batchLoss, session, chosen, points, scaling, stopped, limit } = edit.before;
     this.#batchLoss = batchLoss;
     this.edits = this.edits.slice(0, this.edits.indexOf(edit));
     this.#editedAt = new Set(this.edits.map(({ at }) => at));
     while (this.#count > 1 && this.#updates[this.#count - 1] > edit.at) this.#count -= 1;
     if (points.x !== this.x || points.y !== this.y) {
-      this.targetOf = points.targetOf;
+      Object.assign(this, { targetOf: points.targetOf, scaling });
       this.setPoints({ ...points, target: this.#targets(points.x) });
     }
     this.#session.restore(session);

@@ -18,7 +18,7 @@ export const ELBOW_PLACEMENTS = ["uniform", "even", "at_data", "given", "torch"]
  * @param {number} settings.seed a whole number below 2^53
  * @param {number[]} settings.domain the interval on which the elbows are placed, in the units of training
  * @param {ArrayLike<number>} [settings.positions] the elbows for "given", in the units of training
- * @param {Float64Array} [settings.x] training inputs [N], for "at_data"
+ * @param {ArrayLike<number>} [settings.x] training inputs [N], for "at_data"
  * @param {string} [settings.precision] of elbows at the data, "float32" or "float64"; all other numbers are those of float32
  * @returns {{w: Float64Array, b: Float64Array, v: Float64Array, c: number}}
  */
@@ -32,12 +32,10 @@ export function initialState({ width, elbows, seed, domain, positions, x, precis
 /** torch's default initial state of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) under a seed. */
 function torchDefaultState(seed, width) {
   const generator = new RandomState(seed % 2 ** 32);
-  // as torch.nn.init.kaiming_uniform_ with a = sqrt(5) computes the bound of a weight; that of a bias is 1 / sqrt(inputs)
-  const gain = Math.sqrt(2 / (1 + Math.sqrt(5) * Math.sqrt(5)));
-  const weights = (inputs, count) => symmetricUniform(generator, Math.sqrt(3) * (gain / Math.sqrt(inputs)), count);
-  const biases = (inputs, count) => symmetricUniform(generator, 1 / Math.sqrt(inputs), count);
+  // Python computes the bound of a weight in another way; in float32 it is the same for all W up to 200,000
+  const layer = (inputs, count) => symmetricUniform(generator, 1 / Math.sqrt(inputs), count);
   // in the order in which torch draws them
-  return { w: weights(1, width), b: biases(1, width), v: weights(width, width), c: biases(width, 1)[0] };
+  return { w: layer(1, width), b: layer(1, width), v: layer(width, width), c: layer(width, 1)[0] };
 }
 
 /** The next numbers of `tensor.uniform_(-bound, bound)`, for a float32 tensor. */
@@ -52,7 +50,7 @@ function placedElbows(elbows, width, seed, [low, high], positions, x) {
   if (elbows === "even") return evenlySpaced(low, high, width);
   if (elbows === "given") return positions;
   if (elbows !== "at_data") return null;
-  const sorted = x.slice().sort();
+  const sorted = Float64Array.from(x).sort();
   return evenlySpaced(0, x.length - 1, width).map((rank) => sorted[roundHalfToEven(rank)]);
 }
 

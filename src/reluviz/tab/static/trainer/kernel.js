@@ -5,8 +5,6 @@ import { fillRandom } from "./philox.js";
 
 /** Moments below this are set to 0: those of dead units would decay until they are subnormal numbers, which are slow. */
 const NEGLIGIBLE = 1e-37, NEGLIGIBLE_SQUARE = 1e-300;
-/** Where four residuals are kept, as numbers of 8 bytes. */
-const RESIDUALS = 10;
 
 /** A kernel and its memory. Addresses are in bytes. */
 export class JavaScriptKernel {
@@ -45,31 +43,16 @@ export class JavaScriptKernel {
       // the gradient's row holds Sx and S1 first
       m.fill(0, w + size, v + size);
       for (let i = 0; i < batch; i += 4) {
-        const at = source + 2 * i, left = batch - i;
+        const at = source + 2 * i;
         for (let s = 0; s < 4; s++) {
-          const x = m[at + 2 * s];
-          let f0 = 0, f1 = 0;
-          for (let k = w, h = units + 2 * s; k < b; k += 2, h += 8) {
-            const h0 = Math.max(m[k] * x + m[k + padded], 0), h1 = Math.max(m[k + 1] * x + m[k + 1 + padded], 0);
-            m[h] = h0;
-            m[h + 1] = h1;
-            f0 += m[k + 2 * padded] * h0;
-            f1 += m[k + 1 + 2 * padded] * h1;
-          }
-          m[RESIDUALS + s] = s < left ? f0 + f1 + m[c] * (scaled ? x : 1) - m[at + 2 * s + 1] : 0;
+          const x = m[at + 2 * s], phi = scaled ? x : 1, f = predict(m, w, padded, x, units + 2 * s);
+          const r = s < batch - i ? f + m[c] * phi - m[at + 2 * s + 1] : 0;
+          if (s & 1) (odd += r * r), (oddSum += r * scale * phi);
+          else (even += r * r), (evenSum += r * scale * phi);
+          gatedResiduals[2 * s + 1] = r * scale;
+          gatedProducts[2 * s + 1] = r * scale * x;
         }
-        let r0 = m[RESIDUALS], r1 = m[RESIDUALS + 1], r2 = m[RESIDUALS + 2], r3 = m[RESIDUALS + 3];
-        even = even + r0 * r0 + r2 * r2;
-        odd = odd + r1 * r1 + r3 * r3;
-        r0 *= scale, r1 *= scale, r2 *= scale, r3 *= scale;
-        const x0 = r0 * m[at], x1 = r1 * m[at + 2], x2 = r2 * m[at + 4], x3 = r3 * m[at + 6];
-        evenSum = evenSum + (scaled ? x0 : r0) + (scaled ? x2 : r2);
-        oddSum = oddSum + (scaled ? x1 : r1) + (scaled ? x3 : r3);
-        for (let k = w + size, h = units; k < b + size; h += k & 1 ? 7 : 1, k++) {
-          const on0 = m[h] > 0, on1 = m[h + 2] > 0, on2 = m[h + 4] > 0, on3 = m[h + 6] > 0;
-          m[k] += (on0 ? x0 : 0) + (on1 ? x1 : 0) + ((on2 ? x2 : 0) + (on3 ? x3 : 0));
-          m[k + padded] += (on0 ? r0 : 0) + (on1 ? r1 : 0) + ((on2 ? r2 : 0) + (on3 ? r3 : 0));
-        }
+        addActive(m, w + size, padded, units);
       }
       for (let k = w; k < b; k++) {
         const ofSlope = m[k + size], ofBias = m[k + padded + size], weight = m[k + 2 * padded];
@@ -109,3 +92,29 @@ export class JavaScriptKernel {
 }
 
 const flush = (moment) => (Math.abs(moment) < NEGLIGIBLE ? 0 : moment);
+
+/** sum v relu(w x + b), the sum of the even units plus that of the odd ones; hidden values are written from h on. */
+function predict(m, w, padded, x, h) {
+  const b = w + padded, v = b + padded;
+  let even = 0, odd = 0;
+  for (let k = 0; k < padded; k += 2, h += 8) {
+    const h0 = Math.max(m[w + k] * x + m[b + k], 0), h1 = Math.max(m[w + k + 1] * x + m[b + k + 1], 0);
+    m[h] = h0;
+    m[h + 1] = h1;
+    even += m[v + k] * h0;
+    odd += m[v + k + 1] * h1;
+  }
+  return even + odd;
+}
+
+/** Of four samples: 0, then r; 0, then r x. Numbers chosen from a table take less time than branches, which are hard to predict. */
+const gatedResiduals = new Float64Array(8), gatedProducts = new Float64Array(8);
+
+/** Add r x and r of the samples on which a unit is active to Sx and S1. */
+function addActive(m, sums, padded, h) {
+  for (let k = sums; k < sums + padded; h += k & 1 ? 7 : 1, k++) {
+    const s0 = (m[h] > 0) | 0, s1 = (m[h + 2] > 0) | 2, s2 = (m[h + 4] > 0) | 4, s3 = (m[h + 6] > 0) | 6;
+    m[k] += gatedProducts[s0] + gatedProducts[s1] + (gatedProducts[s2] + gatedProducts[s3]);
+    m[k + padded] += gatedResiduals[s0] + gatedResiduals[s1] + (gatedResiduals[s2] + gatedResiduals[s3]);
+  }
+}

@@ -9,7 +9,7 @@ export const SAMPLERS = ["with_replacement", "without_replacement", "epoch", "fu
 /** Of the epochs drawn last, the orders of the points; branches that train by turns may each be within an epoch of its own. */
 const orders = [];
 const MOST_ORDERS = 8;
-/** Most random numbers that are drawn at a time. */
+/** About the most random numbers that Floyd's algorithm draws at a time. */
 const MOST_NUMBERS = 4096;
 let numbers = new Float64Array(0), sorted = new Int32Array(0), ends = new Int32Array(0);
 
@@ -44,9 +44,9 @@ function drawByOrder(batch, seed, start, samples, out, fill) {
 
 /** R. Floyd's algorithm (Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987). */
 function drawByFloyd(batch, seed, start, samples, out, fill) {
-  const rows = Math.ceil(MOST_NUMBERS / batch) * batch;
-  for (let first = 0; first < out.length; first += rows) {
-    const count = Math.min(rows, out.length - first);
+  const most = Math.ceil(MOST_NUMBERS / batch) * batch;
+  for (let first = 0; first < out.length; first += most) {
+    const count = Math.min(most, out.length - first);
     const u = uniformNumbers(seed, 2, start * batch + first, count, fill);
     for (let i = 0; i < count; i++) {
       const j = i % batch, top = samples - batch + j, candidate = Math.floor(u[i] * (top + 1));

@@ -1,5 +1,5 @@
-// The units in which a run on scaled data trains: a twin of `Scaling.of` in data/scaling.py. NumPy adds numbers pairwise; so
-// does this, and the sums have the same bits.
+// The units in which a run on scaled data trains: a twin of `Scaling.of` in data/scaling.py. Sums are made
+// pairwise, as NumPy makes them (N. J. Higham, The Accuracy of Floating Point Summation, 1993), and have the same bits.
 
 /**
  * x0, s_x, y0, s_y with which the points cover [0, 1] and have mean 0 and deviation 1. A scale is 1 where all values are the

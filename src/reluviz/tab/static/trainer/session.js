@@ -13,7 +13,7 @@ import { drawIndices, largestBatch } from "./samplers.js";
 const OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"];
 /** Where the rows of the kernel begin. kernel.wat uses the memory before them. */
 const ROWS = 112;
-/** Fewest indices drawn at once, if there are so many updates to make: 32 kB, which stay in the processor's cache. */
+/** Indices drawn at once, or those of one batch: 32 kB, which stay in the processor's cache. */
 const INDICES = 8192;
 /** Size of the memory through which random numbers are copied to other arrays. */
 const COPIED = 1024;
@@ -92,6 +92,8 @@ export class Session {
   /** The addresses in memory, and the further arguments of the kernel. */
   #layout;
   #numbers;
+  /** Number of updates made, with those before the start: the next minibatch is that of this update. */
+  update;
 
   /** @param {Settings & {model: string, parameters: any, update?: number}} given */
   constructor(engine, { model, parameters, update = 0, ...settings }) {
@@ -151,7 +153,6 @@ export class Session {
 
   /** Go to a state of this session or of another one of the same model, with any number of units. @param {State} state */
   restore({ update, parameters, moments, powers }) {
-    /** Number of updates made, with those before the start: the next minibatch is that of this update. */
     this.update = update;
     this.#width = widthOf(parameters);
     this.#layOut();

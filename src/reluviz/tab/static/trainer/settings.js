@@ -1,7 +1,11 @@
 // The settings of a run that is trained in the page: their names, types and keys; those of a recorded run; and the command
 // that trains the same run.
 
-const MOST_POINTS = 2000, LARGEST_SEED = 2 ** 53 - 1;
+/** The page trains on up to so many points. */
+export const MOST_POINTS = 2000;
+const LARGEST_SEED = 2 ** 53 - 1;
+/** The largest seed of the command line. */
+export const LARGEST_TYPED_SEED = 2 ** 32 - 1;
 const isNetwork = ({ model }) => model === "relu";
 const isDrawn = ({ data }) => data !== "own";
 const takesBatches = ({ sampler }) => sampler !== "full";
@@ -23,8 +27,8 @@ export const SETTINGS = [
   { key: "data", label: "data", help: "Which points are fitted", type: "choice", options: [["piecewise_linear", "piecewise linear"], ["sine", "sine"], ["own", "your points"]], initial: "piecewise_linear", override: "data" },
   { key: "n", label: "points", help: "The number of training points N", type: "whole", least: 2, most: MOST_POINTS, initial: 200, applies: isDrawn, override: "data.n" },
   { key: "noise", label: "noise", help: "The standard deviation σ of the noise on y", type: "number", least: 0, most: 1e6, initial: 0.1, live: true, applies: isDrawn, override: "data.noise" },
-  { key: "data_seed", label: "data seed", help: "The seed of the points and their noise", type: "whole", least: 0, most: 2 ** 32 - 1, initial: 1, live: true, applies: isDrawn, override: "data.seed" },
-  { key: "seed", label: "seed", help: "The seed of the initial weights and the minibatches", type: "whole", least: 0, most: LARGEST_SEED, initial: 0, override: "seed" },
+  { key: "data_seed", label: "data seed", help: "The seed of the points and their noise", type: "whole", least: 0, most: LARGEST_TYPED_SEED, initial: 1, live: true, applies: isDrawn, override: "data.seed" },
+  { key: "seed", label: "seed", help: "The seed of the initial weights and the minibatches", type: "whole", least: 0, most: LARGEST_TYPED_SEED, initial: 0, override: "seed" },
   { key: "train", label: "trained", help: "Which layers move", type: "choice", options: [["all", "all layers"], ["output", "output layer only"], ["hidden", "hidden layer only"]], initial: "all", live: true, applies: isNetwork, override: "model.train" },
   { key: "optimizer", label: "optimiser", help: "How a gradient becomes a step", type: "choice", options: [["sgd", "SGD"], ["momentum", "momentum"], ["nesterov", "Nesterov"], ["adam", "Adam"]], initial: "sgd", override: "optimizer" },
   { key: "lr", label: "step size", help: "The step size η", type: "number", above: 0, most: 1e9, initial: ({ model, optimizer }) => (optimizer === "adam" ? 0.001 : { relu: 0.02, linear: 0.2, constant: 0.1 }[model]), live: true, override: "optimizer.lr" },
@@ -99,23 +103,25 @@ export function settingsOf(run) {
     elbows: given["model.elbows"], train, optimizer: optimizer === "Adam" ? "adam" : momentum ? (nesterov ? "nesterov" : "momentum") : "sgd",
     lr: given["optimizer.lr"] ?? given.step_size, momentum: momentum || undefined, sampler, batch: given["sampler.batch_size"],
   });
+  settings.seed = run.seeds[0];
   // other data sets are points without a rule that draws them anew
   if (given.data !== settings.data) settings.data = "own";
   return { settings };
 }
 
 /**
- * The overrides of the command line that differ from what `python -m reluviz train` does by default.
+ * The command line that trains with these settings in float64, as the page does. It names those that `python -m reluviz train`
+ * has otherwise. Own points are in points.csv.
  * @param {any} settings of SETTINGS
  * @param {number} updates
+ * @param {string[]} [further] overrides
  */
-export function command(settings, updates) {
-  const experiment = settings.model, standard = completed({ model: experiment });
-  const parts = [`+exp=${experiment}`, `updates=${updates}`, "trainer.precision=64-true"];
+export function command(settings, updates, further = []) {
+  const standard = completed({ model: settings.model }), parts = [`+exp=${settings.model}`, `updates=${updates}`, "trainer.precision=64-true"];
   for (const { key, override } of SETTINGS) {
     if (!override || !applies(key, settings)) continue;
     if (key === "data" && settings.data === "own") parts.push("data=file", "data.path=points.csv");
     else if (settings[key] !== standard[key] || key === "lr") parts.push(`${override}=${settings[key]}`);
   }
-  return `python -m reluviz train ${parts.join(" ")}`;
+  return `python -m reluviz train ${[...parts, ...further].join(" ")}`;
 }

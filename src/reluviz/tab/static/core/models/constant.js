@@ -7,10 +7,13 @@ export const CONSTANT = register(oneParameterModel({
   name: "constant",
   feature: () => 1,
   straight: true,
+  python: "theta + 0 * x",
   words: {
     title: "y = θ",
     asks: "each point asks for its y, all with the same weight",
     candidate: "θ asked for: y",
     weight: "weight 1 each",
+    limit: "1 + momentum",
+    limitWithMomentum: "1 + momentum",
   },
 }));

@@ -7,10 +7,13 @@ export const LINEAR = register(oneParameterModel({
   name: "linear",
   feature: (x) => x,
   straight: true,
+  python: "theta * x",
   words: {
     title: "y = θ x",
     asks: "each point asks for y/x, with weight x²",
     candidate: "θ asked for: y / x",
     weight: "weight x²",
+    limit: "1/mean(x^2)",
+    limitWithMomentum: "(1 + momentum)/mean(x^2)",
   },
 }));

@@ -7,11 +7,12 @@
 const PIECES = 240;
 
 /**
- * @param {{name: string, feature: (x: number) => number, straight?: boolean, words: Object<string, string>}} given feature
- *   is phi, straight says whether it is a straight line; words: title, asks, candidate, weight
+ * @param {{name: string, feature: (x: number) => number, straight?: boolean, python: string, words: Object<string, string>}} given feature
+ *   is phi, straight says whether it is a straight line, python is f(x) as Python has it; words: title, asks, candidate,
+ *   weight, limit
  * @returns {import("../registry.js").Model}
  */
-export function oneParameterModel({ name, feature, straight = false, words }) {
+export function oneParameterModel({ name, feature, straight = false, python, words }) {
   const predictAt = (p, x) => p.theta * feature(x);
   const weight = (x) => feature(x) * feature(x);
   const totalWeight = (x) => x.reduce((sum, value) => sum + weight(value), 0);
@@ -20,6 +21,7 @@ export function oneParameterModel({ name, feature, straight = false, words }) {
     name,
     hasUnits: false,
     feature,
+    python,
     parameters: { theta: { field: "theta", perUnit: false } },
     inUserUnits: null,
     inTrainedUnits: null,
@@ -43,6 +45,8 @@ export function oneParameterModel({ name, feature, straight = false, words }) {
     words: {
       hint: "Click a point to see which θ it asks for.",
       whatIf: "Drag the dot on the parabola: which θ would you choose?",
+      limit: "1/mean(phi^2)",
+      limitWithMomentum: "(1 + momentum)/mean(phi^2)",
       ...words,
     },
   };
