@@ -14,6 +14,7 @@ from reluviz.cli.interrupts import raise_ignored_interrupts
 VERBS = {
     "train": ("reluviz.cli.train", "train a model and record how it learns"),
     "view": ("reluviz.cli.view", "show runs in TensorBoard"),
+    "playground": ("reluviz.cli.playground", "write and open a page that trains models in the browser"),
     "export": ("reluviz.analysis.export", "make pages, animations, pictures and tables from runs"),
     "report": ("reluviz.analysis.report", "compute statistics over many runs: table, findings, pictures, a page"),
     "explain": ("reluviz.cli.explain", "show equations and numbers behind an experiment, without training"),

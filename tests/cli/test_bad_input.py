@@ -397,7 +397,7 @@ def test_a_run_that_fails_before_its_first_record_leaves_nothing(words, tmp_path
 @pytest.mark.parametrize(
     ("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "x"), ("OMP_NUM_THREADS", "2,x")]
 )
-@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report"])
+@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report", "playground"])
 def test_a_wrong_number_of_threads_is_named(name, value, verb, monkeypatch, capsys):
     monkeypatch.setenv(name, value)
     assert reluviz(verb) == 2
@@ -406,7 +406,7 @@ def test_a_wrong_number_of_threads_is_named(name, value, verb, monkeypatch, caps
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the folder of a process")
-@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report"])
+@pytest.mark.parametrize("verb", ["train", "explain", "view", "export", "report", "playground"])
 def test_a_removed_working_folder_is_refused(verb, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -536,5 +536,5 @@ def test_a_whole_number_may_be_written_with_a_point(tmp_path):
 def test_a_verb_with_a_line_break_is_refused_in_one_line(capsys):
     assert reluviz("tr\nain") == 2
     err = capsys.readouterr().err
-    assert err.startswith("reluviz: tr ain: must be one of train, view, export, report, explain")
+    assert err.startswith("reluviz: tr ain: must be one of train, view, playground, export, report, explain")
     assert err.count("\n") == 1

@@ -97,9 +97,9 @@ def test_the_help_text_is_the_recorded_one(words, capsys):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("trian", "reluviz: trian: must be one of train, view, export, report, explain; did you mean train?\n"),
-        ("--hlep", "reluviz: --hlep: must be one of train, view, export, report, explain; did you mean --help?\n"),
-        ("xyz", "reluviz: xyz: must be one of train, view, export, report, explain\n"),
+        ("trian", "reluviz: trian: must be one of train, view, playground, export, report, explain; did you mean train?\n"),
+        ("--hlep", "reluviz: --hlep: must be one of train, view, playground, export, report, explain; did you mean --help?\n"),
+        ("xyz", "reluviz: xyz: must be one of train, view, playground, export, report, explain\n"),
     ],
 )
 def test_an_unknown_verb_is_refused(word, line, capsys):

@@ -1,5 +1,7 @@
 """The HTML page, opened from a file without a network, is the same view as the tab."""
 
+import base64
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -219,12 +221,17 @@ def test_a_page_with_many_points_computes_with_the_recorded_points(offline: Any)
 
 
 def test_the_script_holds_every_module_in_its_own_variable_and_no_import() -> None:
-    script = html_file.script()
+    found: set[str] = set()
+    for entry in (html_file.PAGE_ENTRY, html_file.PLAYGROUND_ENTRY):
+        script = html_file.script(entry)
+        variables = re.findall(r"^const (m_\w+) = \(\(\) =>", script, re.M)
+        assert {"m_core_votes", "m_core_models", "m_core_models_relu"} <= set(variables)
+        assert len(variables) == len(set(variables))
+        assert not re.search(r"^\s*(?:import|export)\b", script, re.M)
+        found |= set(variables)
+    # index.js is TensorBoard's
     modules = [path for path in static_files() if path.endswith(".js") and path != "app/index.js"]
-    variables = re.findall(r"^const (m_\w+) = \(\(\) =>", script, re.M)
-    assert {"m_core_votes", "m_core_models", "m_core_models_relu"} <= set(variables)
-    assert len(variables) == len(set(variables)) == len(modules)
-    assert not re.search(r"^\s*(?:import|export)\b", script, re.M)
+    assert len(found) == len(modules)
 
 
 @pytest.mark.parametrize("target", ["../../secret.js", "../../../etc/passwd", "../x/../../html_file.py", "/etc/passwd"])
@@ -238,3 +245,41 @@ def test_an_import_of_a_missing_file_is_refused() -> None:
     assert resolve_import("core/models/relu.js", "../elbows.js") == "core/elbows.js"
     with pytest.raises(ValueError, match=r"there is no core/none\.js in static/"):
         read_static(resolve_import("core/votes.js", "./none.js"))
+
+
+MODULES = sorted(path for path in static_files() if path.endswith(".js"))
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("// a comment\nconst a = 1; // stays\n\n  b();\n", "const a = 1; // stays\nb();\n"),
+        ("/** several\n * lines */\nconst a = {\n  b: 2,\n};\n", "const a = {\nb: 2,\n};\n"),
+        ("/* one */\n  /**\n   * c */\na(/* here */ b);\n", "a(/* here */ b);\n"),
+        ('a("  // no comment", `/* nor here */`);\n', 'a("  // no comment", `/* nor here */`);\n'),
+        ("a\n* b /* c */;\n", "a\n* b /* c */;\n"),
+        ("", ""),
+    ],
+)
+def test_comments_and_indentation_are_left_out(code: str, wanted: str) -> None:
+    assert html_file.without_comments(code) == wanted
+    assert html_file.without_comments(wanted) == wanted
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_keeps_all_its_code(path: str) -> None:
+    text = static_files()[path].decode()
+    kept = html_file.without_comments(text).splitlines()
+    lines = [line.strip() for line in text.splitlines()]
+    # the lines that are left out are empty or comments, and the others are whole and in order
+    left = iter(lines)
+    out = [line for wanted in kept for line in iter(lambda: next(left), wanted)] + list(left)
+    assert all(re.match(r"$|//|/\*|\*", line) for line in out), out
+    # white space at the begin of a line would be part of a template literal that spans lines
+    assert all(re.sub(r"\\.", "", line).count("`") % 2 == 0 for line in kept)
+
+
+def test_a_page_holds_its_script_compressed() -> None:
+    (packed,) = re.findall(r'<script type="reluviz/code">([^<]*)</script>', html_file.html({}))
+    assert gzip.decompress(base64.b64decode(packed)).decode() == html_file.script()
+    assert html_file.script().endswith("m_app_page.startPage(document.body);")

@@ -8,8 +8,8 @@ from reluviz.tab.static_files import resolve_import, static_files
 
 FOLDERS = ("app", "views", "drawing", "trainer", "core")
 """From top to bottom. A module imports modules of its own folder and of lower folders."""
-ENTRIES = {"app/index.js"}
-"""TensorBoard imports this module."""
+ENTRIES = {"app/index.js", "app/page.js", "app/playground.js"}
+"""TensorBoard imports the first, a page with runs begins with the second, and one without runs with the third."""
 IMPORT = re.compile(r"""^\s*(?:import|export)\b(?:[^;"']*\bfrom)?\s*["']([^"']+)["']""", re.M)
 
 

@@ -2,7 +2,8 @@
 
 The modules are the ones that TensorBoard serves. A page that is opened from disk cannot import modules, so the bundler
 turns each module into a function in one script: `import {a} from "../core/b.js"` reads from the return value of b's
-function.
+function. The script is embedded without comments and indentation, and compressed like the runs, because it is by far
+the largest part of a small page.
 """
 
 import base64
@@ -13,22 +14,25 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from reluviz.tab import wire_format
 from reluviz.tab.static_files import read_static, resolve_import
 
-START, SOURCE = "app/app.js", "app/source.js"
-"""The modules that start the view in a page and that read the embedded runs; app/index.js is TensorBoard's entry."""
+PAGE_ENTRY, PLAYGROUND_ENTRY = "app/page.js", "app/playground.js"
+"""The entries of a page with runs and of one without; app/index.js is TensorBoard's entry."""
+GENERATOR, PLAYGROUND_GENERATOR = "reluviz", "reluviz playground"
+"""What the pages say of their origin."""
 
 _IMPORT = re.compile(r'^import (?:\* as (?P<all>\w+)|\{(?P<some>[^}]*)\}) from "(?P<target>\.{1,2}/[\w./]+)";$', re.M)
 _EXPORT = re.compile(r"^export (?P<kind>(?:async )?function|class|const) (?P<first>[^\n]*)", re.M)
 _NAME = re.compile(r"\w+")
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?s:.*?)\*/[ \t]*)\n", re.M)
+"""A comment that has its lines to itself."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="reluviz">
+<meta name="generator" content="{generator}">
 <title>{title}</title>
 <style>
 {style}
@@ -36,10 +40,16 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body class="reluviz">
 <noscript>This page needs JavaScript, which is switched off.</noscript>
-<script type="reluviz/runs">{listing}</script>
-{blobs}
+{data}
+<!-- The script: gzip in base64. Its source is src/reluviz/tab/static of reluviz. -->
+<script type="reluviz/code">{script}</script>
 <script type="module">
-{script}
+const packed = document.querySelector('script[type="reluviz/code"]').textContent;
+const bytes = Uint8Array.from(atob(packed), (one) => one.charCodeAt(0));
+const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+const script = Object.assign(document.createElement("script"), {{ type: "module" }});
+script.textContent = await new Response(unpacked).text();
+document.head.append(script);
 </script>
 </body>
 </html>
@@ -53,29 +63,35 @@ def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> s
         runs: name of a run -> `data`, `params` and, if it has any, `scalars`, in `wire_format`.
         title: of the page; the names of the runs by default.
     """
+    # "</" is all that could end the script element early
+    listing = json.dumps([_listing_entry(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/")
     blobs = [
         f'<script type="reluviz/blob" data-run="{escape(run)}" data-kind="{kind}">{_compress(kinds[kind])}</script>'
         for run, kinds in runs.items()
         for kind in ("data", "params", "scalars")
         if kind in kinds
     ]
-    return PAGE.format(
-        title=escape(title if title is not None else f"reluviz: {', '.join(runs)}"),
-        style=read_static("style.css"),
-        # "</" is all that could end the script element early
-        listing=json.dumps([_listing_entry(run, kinds) for run, kinds in runs.items()]).replace("</", "<\\/"),
-        blobs="\n".join(blobs),
-        script=script(),
-    )
+    data = "\n".join([f'<script type="reluviz/runs">{listing}</script>', *blobs])
+    return _page(title if title is not None else f"reluviz: {', '.join(runs)}", script(), data)
 
 
-def script() -> str:
-    """Return all modules as one script that starts the view."""
+def playground() -> str:
+    """Return an HTML page without runs, which trains models by itself."""
+    return _page("reluviz: playground", script(PLAYGROUND_ENTRY), generator=PLAYGROUND_GENERATOR)
+
+
+def _page(title: str, script: str, data: str = "", generator: str = GENERATOR) -> str:
+    style = read_static("style.css")
+    packed = _compress(script.encode())
+    return PAGE.format(title=escape(title), style=style, data=data, script=packed, generator=generator)
+
+
+def script(entry: str = PAGE_ENTRY) -> str:
+    """Return a module and all that it needs as one script that starts the view."""
     bundled: dict[str, str] = {}
-    _bundle(START, bundled)
-    _bundle(SOURCE, bundled)
-    start = f"{_variable(START)}.start(document.body, {_variable(SOURCE)}.embeddedSource(document));"
-    return "\n".join([*bundled.values(), start]).replace("</script", "<\\/script")
+    _bundle(entry, bundled)
+    start = f"{_variable(entry)}.startPage(document.body);"
+    return "\n".join([*bundled.values(), start])
 
 
 def _bundle(path: str, bundled: dict[str, str]) -> None:
@@ -86,7 +102,7 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
     """
     if path in bundled:
         return
-    text = read_static(path)
+    text = without_comments(read_static(path))
     for match in _IMPORT.finditer(text):
         _bundle(resolve_import(path, match["target"]), bundled)
     names: list[str] = []
@@ -105,6 +121,14 @@ def _bundle(path: str, bundled: dict[str, str]) -> None:
     bundled[path] = f"const {_variable(path)} = (() => {{\n{body}return {{ {', '.join(names)} }};\n}})();"
 
 
+def without_comments(text: str) -> str:
+    """Return a module without lines of comments, empty lines and indentation.
+
+    The code stays as it is if no template literal spans several lines; tests hold this for all modules.
+    """
+    return "".join(f"{line.strip()}\n" for line in _COMMENT.sub("", text).split("\n") if line.strip())
+
+
 def _variable(path: str) -> str:
     """The variable that holds a module's exports: `m_core_models_relu` for core/models/relu.js."""
     return f"m_{path.removesuffix('.js').replace('/', '_')}"
@@ -116,6 +140,9 @@ def _compress(blob: bytes) -> str:
 
 def _listing_entry(run: str, kinds: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the plugin's route `runs` lists for a run."""
+    # imported late, because it imports NumPy, which a page without runs does not need
+    from reluviz.tab import wire_format
+
     header = wire_format.decode(kinds["data"])[1]
     params, params_header = wire_format.decode(kinds["params"])
     update, wall = params["update"], params["wall"]

@@ -44,6 +44,8 @@ export class App {
     this.source = source;
     this.state = new State();
     this.frameTimes = [];
+    /** Further parts of the page, each with draw(now). */
+    this.parts = [];
     this.tooltip = new Tooltip();
     // an HTML page embeds its runs; TensorBoard serves them, also while they train
     this.embedded = !source.live;
@@ -62,6 +64,7 @@ export class App {
     this.timeBar = new TimeBar(this);
     this.pointEditor = new PointEditor(this);
     this.trainBar = new TrainBar(this);
+    this.parts.push(this.runBar, this.timeBar, this.trainBar);
     this.inspector = new Inspector(this);
     this.functionView = new FunctionView(this);
     this.slopeView = new SlopeView(this);
@@ -95,8 +98,8 @@ export class App {
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
     if (!names.length && !fromUrl.branches) names.push(...this.#firstRuns(Boolean(fromUrl.runs)));
     await Promise.all(names.map((name) => this.#addRun(name)));
-    await this.#openBranches(fromUrl);
-    this.#applyUrl(fromUrl);
+    await this.openBranches(fromUrl);
+    this.applyUrl(fromUrl);
     this.ready = true;
     const observer = new ResizeObserver(() => {
       this.resized = true;
@@ -217,7 +220,7 @@ export class App {
 
   // the URL
 
-  #applyUrl(fromUrl) {
+  applyUrl(fromUrl) {
     const { state } = this;
     const wholeNumber = (text) => (/^\d{1,16}$/.test(text ?? "") ? Number(text) : null);
     const changes = {};
@@ -282,13 +285,13 @@ export class App {
     state.loaded.clear();
     state.change({ selected: [], focus: null, whatIf: null, playing: false, followingLatest: true });
     for (const name of names) await this.#addRun(name);
-    await this.#openBranches(values);
-    this.#applyUrl(values);
+    await this.openBranches(values);
+    this.applyUrl(values);
     return true;
   }
 
   /** Repeat the branches of an address, which may begin at runs that are not shown. */
-  async #openBranches({ runs, parents, branches }) {
+  async openBranches({ runs, parents, branches }) {
     const { training, state } = this, shown = address.split(runs ?? ""), others = address.split(parents ?? "");
     training.pending.clear();
     if (!branches) return;
@@ -379,11 +382,7 @@ export class App {
     this.runList.draw();
     const now = state.now();
     // what they show may change their height, and a point would leave the pointer that drags it
-    if (!axesAreHeld()) {
-      this.runBar.draw();
-      this.timeBar.draw();
-      this.trainBar.draw(now);
-    }
+    if (!axesAreHeld()) for (const part of this.parts) part.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) {
@@ -415,9 +414,9 @@ export class App {
     const failure = state.failures.get(state.focus);
     let lines = null;
     if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
-    else if (!state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
+    else if (!now && !state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
     else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
-    else if (!now && this.runList.element.hidden) lines = ["Reading …"];
+    else if (!now && this.runList.element.hidden) lines = [this.training.message || "Reading …"];
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
@@ -495,9 +494,8 @@ export class App {
   }
 }
 
-/** Show the runs of a source in an element. */
-export async function start(root, source) {
-  const app = new App(root, source);
+/** Let an application show its runs. @param {App} app */
+export async function start(app) {
   // what the view shows as plain numbers, for the browser's console and for the tests
   Object.defineProperty(window, "reluvizState", { configurable: true, get: () => report(app) });
   await app.start();

@@ -1,6 +1,6 @@
 // TensorBoard's entry point: TensorBoard imports this module into an empty page and calls render().
 
-import { start } from "./app.js";
+import { App, start } from "./app.js";
 import { serverSource } from "./source.js";
 
 /** Put the view into the page, with its stylesheet; paths are relative to the page, not to this module. */
@@ -13,5 +13,5 @@ export async function render() {
   document.documentElement.lang = "en";
   document.body.className = "reluviz";
   await styled;
-  await start(document.body, serverSource());
+  await start(new App(document.body, serverSource()));
 }

@@ -4,9 +4,10 @@ import { h, setText, setVisible, toggle } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
 import { REGIMES } from "../trainer/edits.js";
 import { SAMPLERS } from "../trainer/samplers.js";
-import { applies, SETTINGS, valueOf } from "../trainer/settings.js";
+import { SETTINGS } from "../trainer/settings.js";
 import { DataPanel } from "./data_panel.js";
 import { PythonPanel } from "./python_panel.js";
+import { settingInput } from "./setting_input.js";
 import { SharePanel } from "./share_panel.js";
 import { rounded } from "./state.js";
 import { PACES } from "./training.js";
@@ -27,18 +28,19 @@ export class TrainBar {
     this.app = app;
     const { training } = app;
     this.train = h("button.action.primary.train", { type: "button", title: "Train in the page, or pause (t)", onclick: () => training.toggle() });
-    const small = (text, title, onclick) => h("button.action", { type: "button", text, title, onclick });
+    const small = (text, title, onclick) => h("button.action", { type: "button", text, title, onclick, "data-part": /update/.test(text) ? "updates" : text.toLowerCase().replace(" ", "_") });
     this.one = small("1 update", "Make one update", () => training.burst(1));
     this.burst = small(`${count(BURST)} updates`, `Make ${BURST} updates`, () => training.burst(BURST));
-    this.pace = h("select", { "aria-label": "Updates a second", title: "Updates a second", onchange: () => (training.pace = this.pace.value === "" ? null : Number(this.pace.value)) },
+    this.pace = h("select", { "aria-label": "Updates a second", title: "Updates a second", "data-part": "pace", onchange: () => ((training.pace = this.pace.value === "" ? null : Number(this.pace.value)), app.invalidate()) },
       ...PACES.map((pace) => h("option", { value: pace ?? "", selected: pace === null, text: pace === null ? "as fast as it goes" : `${count(pace)} a second` })));
     this.control = toggle("control", "Beside a branch with changes, train a control branch without them: what would have happened otherwise", () => (training.withControl = !training.withControl, app.invalidate()));
+    this.control.element.dataset.part = "control";
     this.add = small("Add unit", "A unit that does not bend f yet, with its elbow at the selected point, or where f is farthest from a point", () => training.edit("a", [placeOfNew(app.state), 0]));
     this.split = small("Split unit", "The selected unit becomes two of half its slope jump, a little apart", () => training.edit("p", [app.state.unit]));
     this.remove = small("Delete unit", "Remove the selected unit", () => training.edit("d", [app.state.unit]));
     this.undo = small("Undo", "Take back the last change, with the updates since", () => training.undo());
     this.discard = small("Discard", "Remove this branch and its control", () => training.discard());
-    this.inputs = new Map(SETTINGS.filter(({ key }) => CHANGES[key]).map((setting) => [setting.key, this.#input(setting)]));
+    this.inputs = new Map(SETTINGS.filter(({ live }) => live).map((setting) => [setting.key, settingInput(setting, app, (value, settings) => this.#set(setting.key, value, settings))]));
     this.panels = [new DataPanel(app), new PythonPanel(app), new SharePanel(app)];
     this.message = h("p.note", { role: "status" });
     this.live = h("p.unseen", { "aria-live": "polite" });
@@ -46,26 +48,9 @@ export class TrainBar {
     this.element = h("section.train-bar", { "aria-label": "Training in the page" }, this.tools, this.message, this.live);
   }
 
-  /** An input of a setting. */
-  #input(setting) {
-    const { key, label, help, type, options } = setting;
-    const onchange = () => this.#set(setting, field.value);
-    const field = type === "choice"
-      ? h("select", { "aria-label": label, onchange }, ...options.map(([value, text]) => h("option", { value, text })))
-      : h("input", { type: "number", step: type === "whole" ? 1 : "any", "aria-label": label, onchange });
-    return { setting, field, element: h("label", { title: help, "data-setting": key }, `${label} `, field) };
-  }
-
-  #set(setting, text) {
-    const { training } = this.app, { key } = setting, value = valueOf(setting, text), settings = training.settings;
-    if (value === null || !settings) {
-      training.say(`${setting.label}: ${setting.type === "whole" ? "a whole number" : "a number"} ${rangeOf(setting)} is needed.`);
-      return;
-    }
-    if (value === settings[key]) return;
-    training.say("");
+  #set(key, value, settings) {
     const [kind, numbers] = CHANGES[key];
-    training.set(key, value, kind, numbers(value, settings));
+    this.app.training.set(key, value, kind, numbers(value, settings));
   }
 
   draw(now) {
@@ -88,11 +73,7 @@ export class TrainBar {
     this.train.disabled = this.one.disabled = this.burst.disabled = Boolean(training.preparing);
     this.element.classList.toggle("growing", growing);
     for (const panel of this.panels) panel.draw(now);
-    for (const [key, { field, element }] of this.inputs) {
-      setVisible(element, applies(key, settings) && (key !== "noise" && key !== "data_seed" || settings.data !== "own"));
-      const value = String(settings[key]);
-      if (document.activeElement !== field && field.value !== value) field.value = value;
-    }
+    for (const input of this.inputs.values()) input.draw(settings);
   }
 }
 
@@ -102,5 +83,3 @@ function placeOfNew(state) {
   const farthest = residual.reduce((best, r, i) => (Math.abs(r) > Math.abs(residual[best]) ? i : best), 0);
   return rounded(run.x[point ?? farthest], run.domain);
 }
-
-const rangeOf = ({ least, most, above }) => (above !== undefined ? `above ${above}` : `from ${least} to ${most}`);

@@ -120,7 +120,7 @@ export class Training {
   /** A new branch, not shown yet. @param {any} start {kind: "run", run, replica, update} or {kind: "fresh"} */
   async #begin(start, name) {
     const engine = await this.engine();
-    if (start.kind === "fresh") return this.app.freshBranch(engine, name);
+    if (start.kind === "fresh") return this.app.freshBranch(engine, name, start);
     const run = this.state.loaded.get(start.run) ?? this.parents.get(start.run);
     if (!run) throw new Error(`The run ${start.run} is needed, and is not here.`);
     const { settings, reason } = this.#read(run);
@@ -257,6 +257,7 @@ export class Training {
 
   /** Change the branch in focus, or a new one: points, units, or settings. @returns {Promise<boolean>} whether anything changed */
   async edit(kind, values, how = {}) {
+    if (EDITS[kind].isDataSet && this.app.loadData && this.state.update === 0) return this.app.loadData(kind, values);
     const branch = await this.ready();
     if (!branch) return false;
     if (!how.replace) this.#addControl(branch);
@@ -267,6 +268,7 @@ export class Training {
 
   /** Set a setting that may change while a run trains. */
   set(key, value, kind, values) {
+    if (this.app.changeAtStart?.(key, value)) return;
     if (this.growing && !this.state.whatIf) void this.edit(kind, values);
     else this.pending.set(kind, { changes: kind === "n" ? { noise: values[0], data_seed: values[1] } : { [key]: value }, kind, values });
     this.app.invalidate();

@@ -12,7 +12,7 @@ import { h, setVisible } from "./dom.js";
 export function popover(text, title, content, { onOpen } = {}) {
   const panel = h("div.popover", { hidden: true, role: "dialog", "aria-label": title }, ...content);
   const button = h("button.action", { type: "button", text, title, "aria-expanded": "false", onclick: () => open(panel.hidden) });
-  const element = h("div.popover-holder", {}, button, panel);
+  const element = h("div.popover-holder", { "data-part": text.toLowerCase() }, button, panel);
   function open(wanted) {
     setVisible(panel, wanted);
     button.setAttribute("aria-expanded", String(wanted));

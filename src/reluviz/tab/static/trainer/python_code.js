@@ -37,16 +37,19 @@ export const startOverrides = (net, file) => (net.w ? [`model.init_from=${file}`
 export function torchCode(model, net) {
   if (!net.w) return `import torch\n\ntheta = ${numeral(net.theta)}\n\n\ndef f(x: torch.Tensor) -> torch.Tensor:\n    return ${model.python}\n`;
   const { length } = withoutZeros(net).w;
-  return `import torch
-from torch import nn
-
-network = nn.Sequential(nn.Linear(1, ${length}), nn.ReLU(), nn.Linear(${length}, 1)).double()
-state = ${networkJson(net)}network.load_state_dict({name: torch.tensor(values, dtype=torch.float64) for name, values in state.items()})
-
-
-def f(x: torch.Tensor) -> torch.Tensor:
-    return network(x.double().reshape(-1, 1))[:, 0]
-`;
+  // a template literal of several lines would lose its indentation in a page of one file
+  return [
+    "import torch",
+    "from torch import nn",
+    "",
+    `network = nn.Sequential(nn.Linear(1, ${length}), nn.ReLU(), nn.Linear(${length}, 1)).double()`,
+    `state = ${networkJson(net)}network.load_state_dict({name: torch.tensor(values, dtype=torch.float64) for name, values in state.items()})`,
+    "",
+    "",
+    "def f(x: torch.Tensor) -> torch.Tensor:",
+    "    return network(x.double().reshape(-1, 1))[:, 0]",
+    "",
+  ].join("\n");
 }
 
 /**

@@ -17,6 +17,19 @@ export function scalingFor(x, y) {
   return [...inputs, yOffset, Math.sqrt(variance) || 1];
 }
 
+/**
+ * The step size of a model f = theta phi(x) on the user's points, a tenth of the largest stable one: a twin of
+ * models/automatic_step.py, to three digits.
+ * @param {ArrayLike<number>} phi features of the points [N]
+ */
+export function stepFor(phi, { sampler, batch, optimizer, momentum }) {
+  const n = phi.length, squares = Array.from(phi, (value) => value * value), mean = (values) => values.reduce((a, b) => a + b) / n;
+  const m2 = mean(squares), m4 = mean(squares.map((value) => value * value));
+  const spread = sampler === "full" ? 0 : (sampler === "without_replacement" ? (n - batch) / Math.max(1, n - 1) : 1) / batch;
+  const step = (0.1 * (optimizer === "sgd" ? 1 : 1 - momentum) * m2) / (m2 * m2 + (m4 - m2 * m2) * spread);
+  return step > 0 && step < Infinity ? Number(step.toPrecision(3)) : null;
+}
+
 /** The sum of n numbers from a[start] on, in the order of numpy.sum: blocks of up to 128, each as eight sums. */
 function pairwiseSum(a, start, n) {
   if (n > 128) {

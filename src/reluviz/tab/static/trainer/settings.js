@@ -61,6 +61,16 @@ export function completed(given = {}) {
   return settings;
 }
 
+/**
+ * The settings that differ from those that `base` gives, so that completed({...base, ...differing(settings, base)}) gives them back.
+ * Settings that mean nothing beside the others are left out.
+ */
+export function differing(settings, base = {}) {
+  const given = {};
+  for (const { key } of SETTINGS) if (applies(key, settings) && completed({ ...base, ...given })[key] !== settings[key]) given[key] = settings[key];
+  return given;
+}
+
 /** Whether a setting means anything beside the others. */
 export const applies = (key, settings) => BY_KEY.get(key).applies?.(settings) ?? true;
 
