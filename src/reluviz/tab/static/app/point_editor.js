@@ -1,5 +1,5 @@
 // Editing the points in the panel of the function: drag, add and delete them with mouse, touch or keys. What is edited is the
-// branch in focus, or a new one. A drag is one change, and so are arrow keys that follow each other.
+// branch in focus, or a new one. A drag is one change, as are arrow keys that follow each other.
 
 import { extent, holdAxes } from "../drawing/axes.js";
 import { count, number, placeX, placeY } from "../drawing/format.js";
@@ -197,7 +197,7 @@ export class PointEditor {
     this.app.invalidate();
   }
 
-  /** Make the change of a drag, in the place of its earlier ones. @returns {Promise<boolean>} whether it was possible */
+  /** Make the change of a drag, which replaces its earlier ones. @returns {Promise<boolean>} whether it was possible */
   async #change(gesture, { x, y }) {
     const { training, state } = this.app, { kind, from } = gesture;
     if (!this.#isLast(gesture)) {
