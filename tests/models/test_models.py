@@ -183,6 +183,18 @@ def test_a_one_parameter_model_starts_at_the_given_value(cls: type[Any], start: 
     assert module(x).tolist() == [expected, expected]
 
 
+@pytest.mark.parametrize("cls", [ConstantModule, LinearModule])
+@pytest.mark.parametrize("replace", [False, True], ids=["as given", "changed before training"])
+def test_a_float64_run_starts_at_all_digits_of_theta(cls: type[Any], replace: bool) -> None:
+    module = cls(start=0.1)
+    if replace:
+        with torch.no_grad():
+            module.theta.fill_(0.7)
+    module.double()
+    module.place_on(piecewise_linear())
+    assert module.theta.item() == (torch.tensor(0.7).double().item() if replace else 0.1)
+
+
 def test_one_gradient_step_of_the_constant_model_is_2_eta_times_the_mean_residual() -> None:
     module = ConstantModule(start=3.0, optimizer={"_target_": "torch.optim.SGD", "lr": 0.1})
     data = PiecewiseLinearData(updates=1, sampler=Full())

@@ -200,7 +200,8 @@ NETWORK = """
     run.edit("d", [2]);
     run.train(500);
     const net = run.asShown(run.trainedNet(run.S - 1, 0));
-    const plain = Object.fromEntries("wbvc".split("").map((key) => [key, net[key].length ? Array.from(net[key]) : net[key]]));
+    const plainPart = (part) => (part.length ? Array.from(part) : part);
+    const plain = Object.fromEntries(Object.entries(net).map(([key, part]) => [key, plainPart(part)]));
     const [low, high] = run.domain, at = Array.from({ length: 100 }, (_, i) => low + (i / 99) * (high - low));
     const overrides = python_code.startOverrides(net, "n.json");
     const texts = { json: python_code.networkJson(net), torch: python_code.torchCode(run.model, net), overrides };
