@@ -325,6 +325,24 @@ def test_least_squares_on_badly_conditioned_features(run: Any) -> None:
     assert_close(found, phi @ theory.relu.least_squares(phi, data.y).solution)
 
 
+@pytest.mark.parametrize("lam", [1e-6, 1e-3, 0.5, 100.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_ridge_regression_returns_the_solution_of_python(run: Any, seed: int, lam: float) -> None:
+    given, p, x, y = case(seed, width=6, n=60)
+    found = run(
+        GIVEN + "const {net} = least_squares.solveOutput(p, x, y, given.lam); return [...list(net.v), net.c]",
+        given | {"lam": lam},
+    )
+    phi_hidden = functions.features(p, x)[..., :-1]
+    v, c = theory.relu.ridge(phi_hidden, y[None], lam)
+    assert_close(found, np.append(v[0], c))
+    # the gradient of sum r^2 + lambda |v|^2 is 0 there, with c free
+    residual = phi_hidden[0] @ numbers(found)[:-1] + found[-1] - y
+    scale = np.abs(phi_hidden[0].T @ y).max()
+    np.testing.assert_allclose(phi_hidden[0].T @ residual + lam * numbers(found)[:-1], 0, atol=1e-9 * scale)
+    assert abs(residual.mean()) < 1e-12
+
+
 def test_javascript_decodes_the_arrays_that_python_encodes(run: Any) -> None:
     arrays: dict[str, NDArray[Any]] = {
         "a": np.array([[1.5, np.nan], [np.inf, -2]], dtype=np.float32),

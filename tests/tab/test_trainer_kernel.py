@@ -147,7 +147,12 @@ def reference_cases() -> list[Any]:
     others = [(model, "all", 1, batch) for model, batch in itertools.product(("constant", "linear"), (0, 40))]
     cases = [(*one, optimizer) for one, optimizer in itertools.product(networks + others, OPTIMIZERS)]
     cases += [("relu", "all", width, 7, optimizer) for width in (1, 100) for optimizer in ("sgd", "adam")]
-    return [pytest.param(*one, id="-".join(map(str, one))) for one in cases]
+
+    def is_quick(model: str, train: str, width: int, batch: int, optimizer: str) -> bool:
+        return optimizer == "sgd" or (batch == 40 and (optimizer == "adam" or (model, train) == ("relu", "all")))
+
+    marks = {True: (), False: (pytest.mark.long,)}
+    return [pytest.param(*one, id="-".join(map(str, one)), marks=marks[is_quick(*one)]) for one in cases]
 
 
 @pytest.mark.parametrize(("model", "train", "width", "batch", "optimizer"), reference_cases())

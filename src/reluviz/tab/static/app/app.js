@@ -8,7 +8,7 @@ import { elbow, slopeJump, STATUS } from "../core/elbows.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
-import { number, percent, placeX, placeY, shorten, signed } from "../drawing/format.js";
+import { number, placeX, placeY, shareInWords, shortenLabel, signed } from "../drawing/format.js";
 import { pageZoom } from "../drawing/plot.js";
 import { Tooltip } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -27,6 +27,7 @@ import { PointEditor } from "./point_editor.js";
 import { report } from "./report.js";
 import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
+import { RunList } from "./run_list.js";
 import { MAX_RUNS, State } from "./state.js";
 import { TimeBar } from "./time_bar.js";
 import { TrainBar } from "./train_bar.js";
@@ -71,6 +72,7 @@ export class App {
     this.parabola = new ParabolaView(this);
     this.path = new PathView(this);
     this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.runList = new RunList(this);
     this.message = h("div.message", { role: "status" });
     if (this.embedded) {
       this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
@@ -81,7 +83,7 @@ export class App {
       h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
-    this.root.replaceChildren(this.runBar.element, this.message, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
+    this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
 
   async start() {
@@ -91,7 +93,7 @@ export class App {
     const { state } = this;
     const names = (fromUrl.runs ? address.split(fromUrl.runs) : []).filter((name) => this.#isListed(name)).slice(0, MAX_RUNS);
     // the author of a page has chosen its runs; a folder of logs may hold hundreds
-    if (!names.length && !fromUrl.branches) names.push(...this.#firstRuns);
+    if (!names.length && !fromUrl.branches) names.push(...this.#firstRuns(Boolean(fromUrl.runs)));
     await Promise.all(names.map((name) => this.#addRun(name)));
     await this.#openBranches(fromUrl);
     this.#applyUrl(fromUrl);
@@ -113,10 +115,11 @@ export class App {
     this.invalidate();
   }
 
-  /** The runs that are shown where an address names none. */
-  get #firstRuns() {
+  /** The runs that are shown where an address names none that there is; after a sweep none, but a list of its runs. */
+  #firstRuns(hasNames) {
     const { listing } = this.state;
-    return this.embedded ? listing.slice(0, MAX_RUNS).map((entry) => entry.run) : listing.length ? [this.#newest()] : [];
+    if (this.embedded) return listing.slice(0, MAX_RUNS).map((entry) => entry.run);
+    return listing.length && (hasNames || !this.runList.show(this.#newest())) ? [this.#newest()] : [];
   }
 
   #isListed(name) {
@@ -195,6 +198,16 @@ export class App {
     state.change({ selected, focus: state.focus === name ? selected[0].name : state.focus, whatIf: null });
     this.#runsChanged();
     return undefined;
+  }
+
+  /** Close all runs, and list those of the sweep of the run in focus. */
+  list() {
+    const { state } = this;
+    this.runList.show(state.focus);
+    state.loaded.clear();
+    state.failures.clear();
+    state.change({ selected: [], focus: null, whatIf: null, unit: null, point: null, playing: false, followingLatest: true });
+    this.#runsChanged();
   }
 
   focus(name) {
@@ -283,7 +296,7 @@ export class App {
       if (this.#isListed(name) && !training.parents.has(name)) await this.#load(name).then((run) => training.parents.set(name, run), () => {});
     }
     await training.open(branches, [...shown, ...others]);
-    if (!state.selected.length) for (const name of this.#firstRuns) await this.#addRun(name);
+    if (!state.selected.length) for (const name of this.#firstRuns(true)) await this.#addRun(name);
   }
 
   // runs that are still training
@@ -301,7 +314,7 @@ export class App {
   async #checkForChanges() {
     const { state } = this;
     await this.#refreshListing();
-    if (!state.selected.length && state.listing.length) await this.#addRun(this.#newest());
+    if (!state.selected.length && state.listing.length && !this.runList.show(this.runList.member ?? this.#newest())) await this.#addRun(this.#newest());
     for (const { name } of state.selected) {
       const listed = state.listing.find((entry) => entry.run === name), run = state.loaded.get(name);
       if (!listed) continue;
@@ -363,6 +376,7 @@ export class App {
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
     document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
+    this.runList.draw();
     const now = state.now();
     // what they show may change their height, and a point would leave the pointer that drags it
     if (!axesAreHeld()) {
@@ -372,7 +386,10 @@ export class App {
     }
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
-    if (!now) return;
+    if (!now) {
+      this.tooltip.hide();
+      return;
+    }
     const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
     setVisible(this.elbowsThroughTime.element, hasUnits);
     setVisible(this.units.element, hasUnits);
@@ -388,6 +405,7 @@ export class App {
       if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
       view.draw();
     }
+    for (const view of this.views) view.followPicture?.();
     this.resized = false;
   }
 
@@ -399,7 +417,7 @@ export class App {
     if (this.failure && !state.listing.length) lines = ["TensorBoard does not answer.", this.failure];
     else if (!state.listing.length && this.ready) lines = ["No run of reluviz here yet.", "Start one with this command; it then appears here:", COMMAND];
     else if (!now && failure) lines = [`${state.focus} cannot be shown.`, failure];
-    else if (!now) lines = ["Reading …"];
+    else if (!now && this.runList.element.hidden) lines = ["Reading …"];
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
@@ -424,7 +442,7 @@ export class App {
 
   /** The name of the run in focus as a prefix, if several runs are shown. */
   runPrefix() {
-    return this.state.selected.length > 1 ? `${shorten(this.state.focus, 24)}: ` : "";
+    return this.state.selected.length > 1 ? `${shortenLabel(this.state.labelOf(this.state.focus), 24)}: ` : "";
   }
 
   /** The lines of a unit's tooltip. */
@@ -443,7 +461,7 @@ export class App {
     const { run, votes, residual } = this.state.now();
     const { model } = run;
     const candidate = model.feature ? [`asks for θ = ${number(model.candidate(run.x[i], run.y[i]))} with weight ${number(model.weight(run.x[i]))}`] : [];
-    return [`x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, `${percent(votes.share[i])} of the step`, ...candidate];
+    return [`point ${i}: x = ${placeX(run, run.x[i])}, y = ${placeY(run, run.y[i])}`, `f − y = ${signed(residual[i])}`, shareInWords(votes.share[i]), ...candidate];
   }
 
   /**

@@ -4,6 +4,8 @@ import { elbows, slopeJumps, STATUS } from "../core/elbows.js";
 import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 import { MOST_POINTS } from "../trainer/settings.js";
 
+const AXES = ["functionView", "slopeView", "votes", "units", "loss", "parabola", "path"];
+
 /** What the view shows now. @param {import("./app.js").App} app */
 export function report(app) {
   const { state } = app;
@@ -15,9 +17,11 @@ export function report(app) {
     return { x: box.left + x * view.plot.zoom, y: box.top + y * view.plot.zoom };
   };
   return {
-    ready: Boolean(app.ready && now),
+    ready: Boolean(app.ready && (now || !app.runList.element.hidden)),
     runs: state.listing.map((entry) => entry.run),
     selected: state.selected.map(({ name }) => name),
+    list: app.runList.element.hidden ? null : Array.from(app.runList.rows, ([run, row]) => ({ run, ...Object.fromEntries(["name", "updates", "train", "test", "finding"].map((key) => [key, row[key].textContent])) })),
+    labels: state.selected.map(({ name }) => state.labelOf(name)),
     failures: Object.fromEntries(state.failures),
     focus: state.focus,
     replica: state.replica,
@@ -41,7 +45,10 @@ export function report(app) {
     y: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.y) : null,
     thetaOptimum: now?.run.thetaOptimum ?? null,
     thetaAxis: app.parabola.range ?? null,
-    axes: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
+    limits: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
+    lambda: now?.whatIf?.solved ? now.whatIf.lambda : null,
+    hover: state.hover,
+    tooltip: app.tooltip.element.hidden ? null : Array.from(app.tooltip.element.children, (line) => line.textContent),
     training: app.training.on,
     engine: app.training.loaded?.name ?? null,
     trainingMessage: app.training.message,
@@ -56,9 +63,15 @@ export function report(app) {
     share: now ? Array.from(now.votes.share) : null,
     lossTrain: now?.lossTrain ?? null,
     lossTest: now?.lossTest ?? null,
+    lossRun: now?.lossRun ?? null,
+    lossTestRun: now?.lossTestRun ?? null,
     votesDrawn: app.votes.drawn ?? null,
+    leaving: app.functionView.leaving ?? [],
     pointUpdate: app.functionView.pointUpdate ?? null,
     frames: { count: played.length, median: quantile(played, 0.5), p95: quantile(played, 0.95) },
+    axisNames: Object.fromEntries(AXES.map((name) => [name, app[name].element.hidden ? null : { name: app[name].plot.yName ?? null, numbers: app[name].plot.yNumbers ?? [] }])),
+    table: app.loss.table.element.hidden ? null : app.loss.table.rows.map(({ run, now, final }) => ({ run: run.name, now, final })),
+    fans: { elbows: unitsOf(functionHits?.fans), units: unitsOf(app.units.fans) },
     places: {
       elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),
       points: Array.from({ length: (functionHits?.points.length ?? 0) / 2 }, (_, i) => ({ i, ...position(app.functionView, functionHits.points[2 * i], functionHits.points[2 * i + 1]) })),
@@ -67,6 +80,8 @@ export function report(app) {
     },
   };
 }
+
+const unitsOf = (fans) => (fans ?? []).map((fan) => fan.map(({ k }) => k));
 
 const quantile = (sorted, q) => (sorted.length ? sorted[Math.floor(q * (sorted.length - 1))] : null);
 

@@ -2,6 +2,7 @@
 
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { count, number, shorten } from "../drawing/format.js";
+import { sweepOf } from "./run_list.js";
 import { MAX_RUNS } from "./state.js";
 
 const MAX_LISTED = 200;
@@ -14,12 +15,13 @@ export class RunBar {
     this.filter = h("input", { type: "search", placeholder: "filter: name or setting, e.g. width=20", "aria-label": "Filter runs", oninput: () => this.#fill() });
     this.items = h("div.items", { role: "listbox", "aria-multiselectable": "true" });
     this.note = h("p.note");
+    this.all = h("button.all", { type: "button", text: "all runs", title: "The list of the runs of this sweep", onclick: () => app.list() });
     this.list = h("div.picker", { hidden: true }, this.filter, this.items, this.note);
     this.replica = h("select", { "aria-label": "Replica in focus", onchange: () => app.state.change({ replica: Number(this.replica.value), whatIf: null }) });
     this.replicaBox = h("label.replica", {}, "replica ", this.replica);
     this.model = h("span.model");
     this.finding = h("p.finding");
-    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.replicaBox, this.finding);
+    this.element = h("header.bar", {}, this.model, this.chips, h("div.adder", {}, this.add, this.list), this.all, this.replicaBox, this.finding);
     document.addEventListener("pointerdown", (event) => {
       if (!this.list.hidden && !this.list.parentElement.contains(event.target)) this.open(false);
     });
@@ -72,12 +74,14 @@ export class RunBar {
 
   draw() {
     const { state } = this.app;
-    const key = JSON.stringify([state.selected, state.focus, state.dark, this.app.printing, [...state.failures.keys()], [...state.loaded.keys()]]);
+    const key = JSON.stringify([state.selected, state.focus, state.dark, this.app.printing, [...state.failures.keys()], state.selected.map(({ name }) => [state.loaded.has(name), state.labelOf(name)])]);
+    setVisible(this.element, this.app.embedded || state.selected.length > 0);
     if (key !== this.key) this.#chips();
     this.key = key;
     setText(this.add, state.selected.length > 1 ? "+" : state.listing.length > 1 ? `compare with … (${count(state.listing.length)} runs)` : "");
     this.add.title = "Add or remove runs";
-    setVisible(this.add, state.listing.length > 1);
+    setVisible(this.add, state.listing.length > 1 && state.selected.length > 0);
+    setVisible(this.all, !this.app.embedded && state.focus !== null && sweepOf(state.listing, state.focus).length > 0 && state.runs.every(({ run }) => !run.isBranch));
     const { run } = state;
     const units = run?.model.hasUnits ? `, ${count(run.W)} unit${run.W === 1 ? "" : "s"}` : "";
     const scaled = run && !run.scaling.identity;
@@ -88,7 +92,7 @@ export class RunBar {
     if (run && run.R > 1) {
       const replicaKey = `${run.name} ${run.R}`;
       if (this.replicaKey !== replicaKey) {
-        this.replica.replaceChildren(...Array.from({ length: run.R }, (_, r) => h("option", { value: r, text: `${r + 1} (seed ${run.seeds[r] ?? r})` })));
+        this.replica.replaceChildren(...Array.from({ length: run.R }, (_, r) => h("option", { value: r, text: `${r} (seed ${run.seeds[r] ?? r})` })));
         const all = run.seeds?.length ?? run.R;
         this.replicaBox.title = all > run.R ? `The first ${run.R} of ${count(all)} replicas; the losses are those of all replicas` : "";
         this.replicaKey = replicaKey;
@@ -119,7 +123,7 @@ export class RunBar {
         const chip = h(
           "div.chip",
           { title: failure ? `${name}: ${failure}` : several ? `${name}: click to focus on it` : name },
-          h("button.pick", { type: "button", "aria-pressed": String(name === state.focus), onclick: () => this.app.focus(name) }, dot, h("span", { text: shorten(name, several ? 22 : 44) })),
+          h("button.pick", { type: "button", "aria-pressed": String(name === state.focus), onclick: () => this.app.focus(name) }, dot, h("span", { text: several ? shorten(state.labelOf(name), 34) : shorten(name, 44) })),
         );
         if (failure) chip.classList.add("failed");
         else if (!state.loaded.has(name)) chip.classList.add("loading");

@@ -4,6 +4,7 @@ import { unitStatuses } from "../core/elbows.js";
 import { allFinite } from "../core/functions.js";
 import { votes as votesOf } from "../core/votes.js";
 import { EDITS } from "../trainer/edits.js";
+import { runNames } from "./run_names.js";
 
 export const MAX_RUNS = 4;
 /** How far the time axis reaches beyond the last update while the page trains. */
@@ -34,7 +35,7 @@ export class State {
     this.editsPoints = false;
     /**
      * The parameters that the user tries out, and the changes that lead to them; `before` are those before the last change.
-     * @type {null|{run: string, net: any, before: any, edits: {kind: string, values: number[]}[], moved: Set<number>, solved: boolean}}
+     * @type {null|{run: string, net: any, before: any, edits: {kind: string, values: number[]}[], moved: Set<number>, solved: boolean, lambda: number}}
      */
     this.whatIf = null;
     this.dark = false;
@@ -52,6 +53,13 @@ export class State {
     for (const listener of this.listeners) listener();
   }
 
+  /** Remember what is under the pointer: an x, a unit or a point. */
+  hoverOver({ x = null, unit = null, point = null } = {}) {
+    const { hover } = this;
+    // views also call this after each drawing: a change that is none would have them drawn for ever
+    if (!Object.is(hover.x, x) || hover.unit !== unit || hover.point !== point) this.change({ hover: { x, unit, point } });
+  }
+
   get run() {
     return this.loaded.get(this.focus) ?? null;
   }
@@ -60,6 +68,19 @@ export class State {
   get runs() {
     const found = this.selected.filter(({ name }) => this.loaded.has(name)).map(({ name, slot }) => ({ run: this.loaded.get(name), slot }));
     return found.sort((a, b) => (a.run.name === this.focus) - (b.run.name === this.focus));
+  }
+
+  /** Label the selected runs by what differs between them; one that is not in the list keeps its label. */
+  nameRuns() {
+    const entries = this.selected.map(({ name }) => this.listing.find((entry) => entry.run === name)).filter(Boolean);
+    runNames(entries).forEach((label, i) => {
+      const run = this.loaded.get(entries[i].run);
+      if (run) run.label = label;
+    });
+  }
+
+  labelOf(name) {
+    return this.loaded.get(name)?.label ?? name;
   }
 
   slotOf(name) {
@@ -71,6 +92,7 @@ export class State {
     const runs = this.runs.map(({ run }) => run.update);
     if (runs.length === 1) this.updates = runs[0];
     else this.updates = Float64Array.from(new Set(runs.flatMap((updates) => Array.from(updates)))).sort();
+    this.nameRuns();
     if (this.updates.length && (this.followingLatest || this.update > this.last)) this.update = this.last;
     if (!this.training) this.timeEnd = this.last;
     else if (this.last > this.timeEnd) this.timeEnd = this.last * TIME_MARGIN;
@@ -114,6 +136,7 @@ export class State {
   }
 
   stepBy(count) {
+    if (!this.updates.length) return;
     const i = Math.max(0, Math.min(this.updates.length - 1, this.indexOf(this.update) + count));
     this.change({ playing: false });
     this.goTo(this.updates[i]);
@@ -142,6 +165,7 @@ export class State {
       lossTrain,
       lossTest: run.testLoss(trainedNet),
       lossRun: whatIf ? run.trainLoss(runTrained) : lossTrain,
+      lossTestRun: whatIf ? run.testLoss(runTrained) : null,
       status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
     };
     return this.cached;
@@ -165,7 +189,7 @@ export class State {
   edit(kind, values, note = {}) {
     const now = this.now();
     if (!now || !now.finite || !values.every(Number.isFinite)) return;
-    const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false };
+    const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false, lambda: 0 };
     const last = given.edits[given.edits.length - 1];
     // a drag is one change
     const again = last && last.kind === kind && (values.length === 1 || last.values[0] === values[0]);
@@ -175,7 +199,7 @@ export class State {
     const edits = [...(again ? given.edits.slice(0, -1) : given.edits), { kind, values }];
     const moved = new Set(given.moved);
     if (note.unit !== undefined) moved.add(note.unit);
-    this.change({ playing: false, whatIf: { ...given, net, before, edits, moved, solved: note.solved ?? given.solved } });
+    this.change({ playing: false, whatIf: { ...given, net, before, edits, moved, solved: note.solved ?? given.solved, lambda: note.lambda ?? given.lambda } });
   }
 
   setElbow(k, beta) {
@@ -199,9 +223,9 @@ export class State {
     this.edit("t", [Number(theta.toPrecision(6))]);
   }
 
-  /** Solve the output layer with the penalty lambda |v|^2. */
+  /** Solve the output layer by least squares, or by ridge regression with a penalty lambda in the units of training. */
   solveOutput(lambda = 0) {
-    this.edit("o", [lambda], { solved: true });
+    this.edit("o", [lambda], { solved: true, lambda });
   }
 
   reset() {

@@ -40,6 +40,9 @@ export function unitStatus(p, k, low, high) {
   return on === 2 ? LINEAR : on ? BENT : DEAD;
 }
 
+/** Whether unit k has been deleted in the page: then all its parameters are 0. */
+export const isDeleted = (p, k) => p.w[k] === 0 && p.b[k] === 0 && p.v[k] === 0;
+
 /** The status of each unit. */
 export const unitStatuses = (p, low, high) => Uint8Array.from(p.w, (_, k) => unitStatus(p, k, low, high));
 

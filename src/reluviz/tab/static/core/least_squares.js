@@ -1,19 +1,38 @@
-// The output layer by least squares: a twin of `least_squares` in core/theory/relu.py.
+// The output layer by least squares and by ridge regression: a twin of `least_squares` and `ridge` in core/theory/relu.py.
 
 import { hidden } from "./models/relu.js";
 
-/** The network with c and v solved by least squares (minimum norm) on the hidden features of p. */
-export function solveOutput(p, x, y) {
+/**
+ * The network with c and v solved on the hidden features of p: by least squares (minimum norm), or if lambda > 0 by ridge
+ * regression, which minimises sum r_i^2 + lambda |v|^2.
+ */
+export function solveOutput(p, x, y, lambda = 0) {
   const n = x.length, W = p.w.length;
-  const columns = Array.from({ length: W }, (_, k) => {
-    const column = new Float64Array(n);
-    for (let i = 0; i < n; i++) column[i] = hidden(p.w[k], p.b[k], x[i]);
-    return column;
-  });
+  const columns = Array.from(p.w, (w, k) => Float64Array.from(x, (value) => hidden(w, p.b[k], value)));
+  if (lambda > 0) return ridge(p, columns, y, lambda);
   columns.push(new Float64Array(n).fill(1));
   const { solution, rank } = leastSquares(columns, y);
   return { net: { ...p, v: solution.slice(0, W), c: solution[W] }, rank };
 }
+
+/**
+ * Ridge regression as the least-squares problem |[H; sqrt(lambda) I] v - [y; 0]|^2 with centred H and y, which leaves c free:
+ * c = mean y - v . mean H (Golub and Van Loan, section 6.1).
+ */
+function ridge(p, columns, y, lambda) {
+  const n = y.length, W = columns.length;
+  const means = columns.map(mean), level = mean(y);
+  const stacked = columns.map((column, k) => {
+    const rows = new Float64Array(n + W);
+    for (let i = 0; i < n; i++) rows[i] = column[i] - means[k];
+    rows[n + k] = Math.sqrt(lambda);
+    return rows;
+  });
+  const { solution: v, rank } = leastSquares(stacked, Float64Array.from({ length: n + W }, (_, i) => (i < n ? y[i] - level : 0)));
+  return { net: { ...p, v, c: level - v.reduce((sum, value, k) => sum + value * means[k], 0) }, rank };
+}
+
+const mean = (a) => a.reduce((sum, value) => sum + value, 0) / a.length;
 
 /**
  * The shortest minimiser of |A s - y|^2, by QR with column pivoting, then QR of the transposed remainder

@@ -17,6 +17,8 @@ export class Run {
   /** @param {string} name @param {{model: string, name?: string, trained?: string[], seeds?: number[], settings?: object, scaling?: number[]}} header */
   constructor(name, header) {
     this.name = name;
+    // what drawings call the run
+    this.label = name;
     this.model = modelNamed(header.model);
     this.dataName = header.name ?? "";
     this.trained = header.trained ?? [];

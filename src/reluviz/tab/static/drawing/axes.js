@@ -4,7 +4,7 @@
 import { formatTick } from "./format.js";
 import { asinhScale, linear, roundTicks, span } from "./scales.js";
 
-export const LEFT_MARGIN = 54;
+export const LEFT_MARGIN = 62;
 /** Empty margins at both ends of the x axis and of the y axis, as fractions of the values' range. */
 const X_PADDING = 0.02, Y_PADDING = 0.08;
 /** Room for the row of elbows below the data, as a fraction of the y range above it. */

@@ -1,5 +1,7 @@
 // Creating and updating DOM elements.
 
+import { readable } from "./theme.js";
+
 /**
  * Create an element.
  * @param {string} tag "div.card" or "button"
@@ -22,6 +24,22 @@ export function h(tag, props = {}, ...children) {
 /** Set an element's text only if it differs, which saves the browser a layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Set a caption, in which some words have a colour. @param {(string|[string, string])[]} parts texts, or text and colour */
+export function setCaption(element, parts, { paper }) {
+  const key = JSON.stringify([parts, paper]);
+  if (element.caption === key) return;
+  element.caption = key;
+  element.replaceChildren(
+    ...parts.map((part) => {
+      if (typeof part === "string") return part;
+      const word = h("b", { text: part[0] });
+      word.style.color = readable(part[1], paper);
+      return word;
+    }),
+  );
+  element.title = element.textContent;
 }
 
 /** Show or hide an element. */

@@ -73,6 +73,24 @@ export function formatTick(value, step) {
   return value.toFixed(digits).replace("-", MINUS);
 }
 
+/** A label such as "width 10, lr 0.02" of limited length: if necessary its values alone, "10, 0.02". */
+export function shortenLabel(label, maxLength) {
+  const values = label.split(", ").map((part) => (part.startsWith("no ") ? part : part.slice(part.indexOf(" ") + 1))).join(", ");
+  return shorten(label.length > maxLength && /, /.test(label) ? values : label, maxLength);
+}
+
+/** A share of the step, "10 % of the step"; beyond 100 % as a multiple, "−3.2 times the step". */
+export const shareInWords = (share) => (Math.abs(share) > 1 ? `${number(share, 2)} times the step` : `${percent(share)} of the step`);
+
+const PARTS = [[0.1, "a tenth"], [0.2, "a fifth"], [0.25, "a quarter"], [1 / 3, "a third"], [0.4, "two fifths"], [0.5, "half"], [0.6, "three fifths"], [2 / 3, "two thirds"], [0.75, "three quarters"], [0.8, "four fifths"], [0.9, "nine tenths"]];
+
+/** A ratio from 0 to 1 in words: the nearest of some fractions. */
+export function ratioInWords(ratio) {
+  if (ratio < 0.05) return "hardly any";
+  if (ratio >= 0.95) return "nearly all";
+  return PARTS.reduce((best, part) => (Math.abs(part[0] - ratio) < Math.abs(best[0] - ratio) ? part : best))[1];
+}
+
 /** A name of limited length; a longer one loses its middle. */
 export function shorten(name, maxLength = 28) {
   if (name.length <= maxLength) return name;

@@ -1,6 +1,7 @@
 // A canvas with axes. Each canvas has one Plot, which knows pixels and scales, and no runs.
 
 import { number } from "./format.js";
+import { readable } from "./theme.js";
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
@@ -102,8 +103,11 @@ export class Plot {
     this.ctx.restore();
   }
 
-  /** Draw axes: a light grid, with the numbers outside, and a line at the height `zero` if there is one. */
-  axes({ xLabel = "", yLabel = "", xTicks = true, yTicks = true, zero = null, maxXTicks, maxYTicks } = {}) {
+  /**
+   * Draw axes: a light grid, with the numbers outside, and a line at the height `zero` if there is one. The name of the
+   * vertical axis stands in the margin, which begins at `edge`.
+   */
+  axes({ xLabel = "", yName = "", edge = 0, xTicks = true, yTicks = true, zero = null, maxXTicks, maxYTicks } = {}) {
     const { ctx, colours } = this;
     const { left, right, top, bottom } = this.area;
     ctx.lineWidth = 1;
@@ -131,20 +135,44 @@ export class Plot {
         end = Math.max(end, x + half);
       }
     }
+    const numbers = [];
     if (yTicks) {
       let free = Infinity;
       const labels = ys.map(({ value, label }) => ({ y: this.Y(value), label }));
       for (const { y, label } of labels.sort((a, b) => b.y - a.y)) {
         if (y > free - 11 || y < top - 2 || y > bottom + 2) continue;
-        this.text(label, left - 7, y + 3.5, { align: "right" });
+        numbers.push({ y, label });
         free = y;
       }
     }
     const differences = (name, offset) => `${name} − ${number(offset, 15)}`;
     if (xTicks && this.xScale.offset) this.text(differences("x", this.xScale.offset), right - 4, bottom - 6, { align: "right", halo: true });
-    if (yTicks && this.yScale.offset) this.text(differences("y", this.yScale.offset), left + 5, top + 10, { halo: true });
+    this.yAxis(numbers, yTicks && this.yScale.offset ? differences(yName, this.yScale.offset) : yName, edge);
     if (xLabel) this.text(xLabel, Math.min(end + 8, this.width - this.measure(xLabel)), bottom + 14, { italic: xLabel.length === 1 });
-    if (yLabel) this.text(yLabel, left + 5, top + 10, { halo: true });
+  }
+
+  /** Write the numbers of the vertical axis and its name: beside the numbers if it fits there, else inside the axes. */
+  yAxis(numbers, name, edge = 0) {
+    const { left, top, bottom } = this.area;
+    const widths = numbers.map(({ label }) => this.measure(label)), length = this.measure(name);
+    for (const { y, label } of numbers) this.text(label, left - 7, y + 3.5, { align: "right" });
+    if (!name) return;
+    const upright = name.length <= 2, width = upright ? length : 11;
+    const room = left - 7 - Math.max(0, ...widths) - edge - width;
+    const inside = room < 5 || (!upright && length > bottom - top);
+    const x = inside ? left + 5 : edge + Math.min(8, room / 2), middle = (top + bottom) / 2;
+    if (inside) this.text(name, x, top + 10, { halo: true, italic: upright });
+    else if (upright) this.text(name, x, middle + 4, { italic: true });
+    else {
+      this.ctx.save();
+      this.ctx.translate(x + 9, middle);
+      this.ctx.rotate(-Math.PI / 2);
+      this.text(name, 0, 0, { align: "center" });
+      this.ctx.restore();
+    }
+    const half = upright || inside ? 6 : length / 2;
+    this.yName = { name, inside, left: x, right: x + (inside ? length : width), top: (inside ? top + 6 : middle) - half, bottom: (inside ? top + 6 : middle) + half };
+    this.yNumbers = numbers.map(({ y }, i) => ({ left: left - 7 - widths[i], right: left - 7, top: y - 6, bottom: y + 6 }));
   }
 
   #line(x1, y1, x2, y2) {
@@ -268,7 +296,7 @@ export class Plot {
       ctx.strokeStyle = this.colours.paper;
       ctx.strokeText(text, x, y);
     }
-    ctx.fillStyle = colour;
+    ctx.fillStyle = readable(colour, this.colours.paper);
     ctx.fillText(text, x, y);
   }
 

@@ -1,21 +1,32 @@
 // Mouse, pen and touch events of a canvas, in its coordinates; and the tooltip.
 
 /**
- * Call a view's methods with the coordinates of pointer events on its canvas.
+ * Call a view's methods with the coordinates of pointer events on its canvas, and give the view a method `followPicture`,
+ * which calls `hover` again for a resting pointer: to be called after each drawing, as what is under the pointer may have changed.
  * @param {HTMLCanvasElement} canvas
  * @param {{hover: Function, leave: Function, down: Function, drag?: Function, up?: Function}} view `hover` returns
  *   the cursor; `down` returns whether a drag begins
  */
 export function addPointerListeners(canvas, view) {
-  let dragging = false;
+  let dragging = false, latest = null;
   const position = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / view.plot.zoom, (event.clientY - box.top) / view.plot.zoom];
   };
+  view.followPicture = () => {
+    if (!latest) return;
+    if (view.element.hidden) {
+      latest = null;
+      view.leave();
+      return;
+    }
+    const cursor = view.hover(...position(latest), latest) ?? "default";
+    if (!dragging) canvas.style.cursor = cursor;
+  };
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = position(event);
-    if (dragging) view.drag?.(x, y, event);
-    else canvas.style.cursor = view.hover(x, y, event) ?? "default";
+    latest = event;
+    if (dragging) view.drag?.(...position(event), event);
+    else view.followPicture();
   });
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
@@ -33,6 +44,7 @@ export function addPointerListeners(canvas, view) {
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
   canvas.addEventListener("pointerleave", () => {
+    latest = null;
     if (!dragging) view.leave?.();
   });
 }
@@ -46,6 +58,9 @@ export class Tooltip {
   }
 
   show(event, lines) {
+    const key = lines.join("\n");
+    if (key === this.key && event === this.event && !this.element.hidden) return;
+    Object.assign(this, { key, event });
     this.element.replaceChildren(
       ...lines.map((line, i) => {
         const row = document.createElement("div");

@@ -2,6 +2,7 @@
 // and by the user's changes. Start, settings, changes and the number of updates determine every bit of it.
 
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
+import { isDeleted } from "../core/elbows.js";
 import { Run } from "../core/run.js";
 import { scalingOf } from "../core/scaling.js";
 import { TARGETS } from "./data_sets.js";
@@ -274,10 +275,9 @@ export class Branch extends Run {
   /** Set parameters, also of more units. Moments stay; those of a new unit and of a deleted one, which is all zeros, are 0. */
   #setParameters(parameters) {
     const state = this.#session.state(), W = this.W, wider = parameters.w?.length ?? 0;
-    const { w, b, v } = parameters;
     const moved = (row) => {
       if (!W) return row;
-      const isGone = (k) => k >= W || (w[k] === 0 && b[k] === 0 && v[k] === 0);
+      const isGone = (k) => k >= W || isDeleted(parameters, k);
       const part = (j) => Float64Array.from({ length: wider }, (_, k) => (isGone(k) ? 0 : row[j * W + k]));
       return Float64Array.of(...part(0), ...part(1), ...part(2), row[3 * W]);
     };

@@ -3,7 +3,7 @@
 //
 // Each change is computed only with + - * / and square roots, which are the same in every browser.
 
-import { withElbow, withInputSlope, withSlopeJump } from "../core/elbows.js";
+import { isDeleted, withElbow, withInputSlope, withSlopeJump } from "../core/elbows.js";
 import { solveOutput } from "../core/least_squares.js";
 import { noisySamples, TARGETS } from "./data_sets.js";
 import { SAMPLERS } from "./samplers.js";
@@ -44,7 +44,7 @@ export const EDITS = {
   g: { words: "data set changed", count: 4, isDataSet: true, points: ([which, n, noise, seed]) => drawn(DATA_SETS[which], n, noise, seed) },
 };
 
-const isUnit = (p, k) => p.w && Number.isInteger(k) && k >= 0 && k < p.w.length && (p.w[k] !== 0 || p.b[k] !== 0 || p.v[k] !== 0);
+const isUnit = (p, k) => p.w && Number.isInteger(k) && k >= 0 && k < p.w.length && !isDeleted(p, k);
 const isPoint = (run, i) => Number.isInteger(i) && i >= 0 && i < run.x.length;
 const without = (values, i) => values.filter((_, j) => j !== i);
 

@@ -13,7 +13,7 @@ import { drawIndices, largestBatch } from "./samplers.js";
 const OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"];
 /** Where the rows of the kernel begin. kernel.wat uses the memory before them. */
 const ROWS = 112;
-/** Fewest indices drawn at once, if there are so many updates to make: 32 kB, which stay in the processor's cache. */
+/** Indices drawn at once, or those of one batch: 32 kB, which stay in the processor's cache. */
 const INDICES = 8192;
 /** Size of the memory through which random numbers are copied to other arrays. */
 const COPIED = 1024;

@@ -4,11 +4,11 @@
 import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { isTrained } from "../core/models/relu.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
-import { h, setText } from "../drawing/dom.js";
+import { h, setCaption } from "../drawing/dom.js";
 import { count } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
-import { diverging } from "../drawing/theme.js";
+import { bendLegend, diverging } from "../drawing/theme.js";
 
 const MAX_LINES = 300, HIT_RADIUS = 8;
 
@@ -36,7 +36,8 @@ export class ElbowsThroughTimeView {
     const every = Math.ceil(run.W / MAX_LINES);
     const shown = every > 1 ? `every ${every}th of ${count(run.W)} units; ` : "";
     const { w, b } = isTrained(run.trained);
-    setText(this.caption, this.app.runPrefix() + shown + (w || b ? "time runs downwards; orange bends f up, blue down; click a line to select its unit" : "only the output layer is trained: the elbows stay in place, the slope jumps change"));
+    const note = w || b ? "; time runs downwards; click a line to select its unit" : "; they stay in place, as only the output layer is trained";
+    setCaption(this.caption, [this.app.runPrefix() + shown, ...bendLegend(colours), note], colours);
     const key = [run.name, run.historyVersion, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
       plot.axes({});
@@ -153,7 +154,7 @@ export class ElbowsThroughTimeView {
 
   hover(px, py, event) {
     const unit = this.unitAt(px, py);
-    this.app.state.change({ hover: { x: this.plot.fromX?.(px) ?? null, unit, point: null } });
+    this.app.state.hoverOver({ x: this.plot.fromX?.(px) ?? null, unit, point: null });
     if (unit !== null) this.app.tooltip.show(event, this.app.describeUnit(unit));
     else this.app.tooltip.hide();
     return unit === null ? "ns-resize" : "pointer";
@@ -161,7 +162,7 @@ export class ElbowsThroughTimeView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px, py) {

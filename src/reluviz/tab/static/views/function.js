@@ -5,15 +5,20 @@ import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
-import { axesAreHeld, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
-import { h, segmented, setText, setVisible, toggle } from "../drawing/dom.js";
-import { count, number, placeX, placeY, shorten } from "../drawing/format.js";
+import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
+import { h, segmented, setCaption, setText, setVisible, toggle } from "../drawing/dom.js";
+import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
+import { count, number, placeX, placeY, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
-import { DASHES, diverging, faded } from "../drawing/theme.js";
+import { bendLegend, DASHES, diverging, faded } from "../drawing/theme.js";
 
+/** A learned function may leave the axes by this fraction of their height without a note. */
+const LEAVING_SLACK = 0.1;
 const MAX_UNIT_LINES = 200, MAX_REPLICA_LINES = 40, HIT_RADIUS = 10;
+/** Arrows above the elbows take this much room, in pixels. */
+const ARROW_ROOM = 13;
 
 export class FunctionView {
   constructor(app) {
@@ -43,11 +48,12 @@ export class FunctionView {
     );
     this.edits = toggle("edit points", "Move, add and delete points (p)", () => app.pointEditor.toggle());
     this.title = h("h2", { text: "The learned function" });
+    this.legend = h("span");
     const canvas = h("canvas", { "aria-label": "The learned function, the points and the elbows of the units" });
     this.element = h(
       "section.card.function",
       {},
-      h("header", {}, this.title, h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element), this.edits.element)),
+      h("header", {}, this.title, h("p.legend", {}, this.legend), h("div.tools", {}, this.mode.element, this.units.element, ...Object.values(this.toggles).map((t) => t.element), this.edits.element)),
       canvas,
     );
     this.plot = new Plot(canvas);
@@ -62,6 +68,8 @@ export class FunctionView {
     this.mode.set(state.mode);
     setVisible(this.units.element, Boolean(now?.run.model.hasUnits));
     setVisible(this.toggles.solved.element, Boolean(now?.run.model.hasUnits));
+    setVisible(this.legend, Boolean(now?.run.model.hasUnits));
+    setCaption(this.legend, bendLegend(colours), colours);
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
     if (!axesAreHeld()) setVisible(this.mode.element, state.runs.length > 1);
     const { pointEditor, training } = this.app;
@@ -70,8 +78,9 @@ export class FunctionView {
     this.element.classList.toggle("edits-points", pointEditor.on);
     const { plot } = this;
     plot.begin(colours);
-    this.hits = { elbows: [], points: this.hits?.points ?? [] };
+    this.hits = { elbows: [], fans: [], points: this.hits?.points ?? [] };
     this.cells = [];
+    this.leaving = [];
     if (!plot.visible || !now) return;
     const { run } = now, sampled = run.x.length < run.points;
     setText(this.title, `The learned function${sampled ? `, with ${count(run.x.length)} of its ${count(run.points)} points` : ""}`);
@@ -110,7 +119,7 @@ export class FunctionView {
     const { state, colours } = this.app;
     const labelsWidth = isSideBySide ? 12 : labelWidth(plot.width);
     plot.margin = {
-      left: cell.left + (isSideBySide ? 40 : LEFT_MARGIN),
+      left: cell.left + (isSideBySide ? 50 : LEFT_MARGIN),
       right: plot.width - cell.left - cell.width + labelsWidth,
       top: cell.top + (isSideBySide ? 24 : 8),
       bottom: plot.height - cell.top - cell.height + 22,
@@ -118,8 +127,9 @@ export class FunctionView {
     const allRuns = state.runs.map((shown) => shown.run);
     plot.scales(xScale(allRuns), yScale(allRuns));
     const key = [now.run.name, now.run.pointsVersion, allRuns.map((r) => r.name), colours.paper, state.show.truth, plot.width, plot.height].join();
-    plot.layer(`background${name}`, key, () => this.#background(now.run));
+    plot.layer(`background${name}`, key, () => this.#background(now.run, cell.left));
     const labels = [];
+    this.notes = [];
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
       if (now.finite && now.run.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
@@ -129,6 +139,7 @@ export class FunctionView {
       else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
     });
     if (now.run.model.hasUnits) this.#elbows(now);
+    this.#writeNotes();
     if (!now.background) {
       this.#rememberPoints(now);
       this.#highlight(now);
@@ -137,20 +148,20 @@ export class FunctionView {
     }
     if (isSideBySide) {
       const slot = state.slotOf(now.run.name);
-      plot.text(shorten(now.run.name, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
+      plot.text(shortenLabel(now.run.label, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
     } else {
       const { top, bottom, right } = plot.area;
       for (const { y, text, colour, bold } of spreadLabels(labels.filter((l) => l && Number.isFinite(l.y)), top + 10, bottom - 8)) {
-        plot.text(shorten(text, labelsWidth > 80 ? 15 : 10), right + 6, y + 4, { colour, bold });
+        plot.text(shortenLabel(text, labelsWidth > 80 ? 15 : 11), right + 6, y + 4, { colour, bold });
       }
     }
   }
 
   /** Axes, points and the true function. */
-  #background(run) {
+  #background(run, edge) {
     const { plot } = this;
     const { colours, state } = this.app;
-    plot.axes({ xLabel: "x", zero: run.scaling.userY(0) });
+    plot.axes({ xLabel: "x", yName: "y", edge, zero: run.scaling.userY(0) });
     plot.clipped(() => {
       const radius = run.x.length > 600 ? 1.4 : run.x.length > 60 ? 2.3 : 3.2;
       for (let i = 0; i < run.x.length; i++) plot.disc(plot.X(run.x[i]), plot.Y(run.y[i]), radius, { fill: colours.point, alpha: 0.65 });
@@ -213,7 +224,8 @@ export class FunctionView {
     if (!allFinite(net)) return null;
     const { x, y } = curve(run.model, net, plot.xScale.low, plot.xScale.high);
     plot.line(x, y, { colour: colours.runs[slot], width: 1.8, dash: DASHES[slot] });
-    return { y: plot.Y(run.model.predictAt(net, run.domain[1])), text: run.name, colour: colours.runs[slot] };
+    this.#noteIfLeaving(run.label, y, colours.runs[slot]);
+    return { y: plot.Y(run.model.predictAt(net, run.domain[1])), text: run.label, colour: colours.runs[slot] };
   }
 
   /** The curves of the run in focus. */
@@ -227,11 +239,13 @@ export class FunctionView {
       const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
+      this.#noteIfLeaving("least squares", y, colours.reference, true);
       labels.push({ y: plot.Y(model.predictAt(net, end)), text: "least squares", colour: colours.reference });
     }
     if (now.whatIf) {
       const { x, y } = curve(model, now.runNet, low, high);
       plot.line(x, y, { colour: colours.faint, width: 1.8 });
+      this.#noteIfLeaving("the run", y, colours.faint);
       labels.push({ y: plot.Y(model.predictAt(now.runNet, end)), text: "the run", colour: colours.faint });
     }
     const learned = curve(model, now.net, low, high);
@@ -241,7 +255,31 @@ export class FunctionView {
     if (model.hasUnits && now.run.W <= 60) {
       for (let i = 1; i < learned.x.length - 1; i++) plot.disc(plot.X(learned.x[i]), plot.Y(learned.y[i]), 3, { fill: colours.paper, edge: colour });
     }
-    labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.name : "learned f", colour, bold: true });
+    this.#noteIfLeaving(several ? now.run.label : "f", learned.y, colour, Boolean(now.whatIf));
+    labels.push({ y: plot.Y(model.predictAt(now.net, end)), text: now.whatIf ? "what if" : several ? now.run.label : "learned f", colour, bold: true });
+  }
+
+  /** Note that a curve with corners at these heights does not fit into the axes; a learned one may end a little beyond them. */
+  #noteIfLeaving(name, y, colour, isSolved = false) {
+    const { low, high } = this.plot.yScale;
+    const [least, most] = extent(y), slack = isSolved ? 0 : LEAVING_SLACK * (high - low);
+    if (least >= low - slack && most <= high + slack) return;
+    this.leaving.push({ name, low: least, high: most });
+    this.notes.push({ text: [`${shortenLabel(name, 30)} leaves the axes:`, `from ${number(least)} to ${number(most)}`], colour });
+  }
+
+  /** Write the notes below each other; those that are too wide on two lines. */
+  #writeNotes() {
+    const { plot } = this;
+    const { left, right, top } = plot.area;
+    let y = top + (plot.yName.inside ? 28 : 14);
+    for (const { text, colour } of this.notes) {
+      const whole = text.join(" "), fits = plot.measure(whole, 12) < right - left - 16;
+      for (const line of fits ? [whole] : text) {
+        plot.text(line, left + 8, y, { colour, size: 12, halo: true });
+        y += 15;
+      }
+    }
   }
 
   /** Shade how one update on the active point alone would change the function. */
@@ -261,17 +299,16 @@ export class FunctionView {
     const visible = 0.2 * (plot.yScale.high - plot.yScale.low);
     const factor = Math.max(1, round125(visible / largest));
     const { ctx } = plot;
-    const colour = model.predictAt(next, run.x[i]) > model.predictAt(net, run.x[i]) ? colours.plus : colours.minus;
+    const colour = colours.soft;
     ctx.beginPath();
     x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(model.predictAt(net, value) + factor * change[j]))));
     for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(model.predictAt(net, x[j]))));
     ctx.closePath();
-    ctx.fillStyle = faded(colour, 0.22);
+    ctx.fillStyle = faded(colour, 0.25);
     ctx.fill();
     plot.line(x, x.map((value, j) => model.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
     this.pointUpdate = { point: i, factor, largest };
-    const note = `shaded: one update on this point alone${factor > 1 ? `, change × ${number(factor)}` : ""}`;
-    plot.text(note, plot.area.left + 8, plot.area.top + 14, { colour, size: 12, halo: true });
+    this.notes.push({ text: ["shaded: one update on this point alone", ...(factor > 1 ? [`(change × ${number(factor)})`] : [])], colour });
   }
 
   /** The elbows in a row below the data; a triangle points to the side on which its unit is active. */
@@ -283,38 +320,39 @@ export class FunctionView {
     const y = bottom - 10, many = p.w.length > 60;
     let hiddenLeft = 0, hiddenRight = 0;
     const active = now.background ? null : state.activeUnit;
-    const order = Array.from(p.w.keys());
-    if (active !== null) order.push(order.splice(active, 1)[0]);
-    for (const k of order) {
-      const beta = elbow(p, k);
-      if (!Number.isFinite(beta)) continue;
-      const x = plot.X(beta);
+    const places = [];
+    for (let k = 0; k < p.w.length; k++) {
+      const beta = elbow(p, k), x = plot.X(beta);
       if (x < left - 1) hiddenLeft += 1;
       else if (x > right + 1) hiddenRight += 1;
-      else {
-        const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(slopeJump(p, k)));
-        const isActive = k === active;
-        if (isActive) plot.segment(x, plot.Y(now.run.model.predictAt(p, beta)), x, y, { colour, width: 1.2, dash: [2, 3] });
-        plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : many ? 3.5 : 6, {
-          fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
-        });
-        if (!now.background) this.hits.elbows.push({ k, x, y, onCurve: plot.Y(now.run.model.predictAt(p, beta)) });
-      }
+      else if (Number.isFinite(beta)) places.push({ k, x, y, onCurve: plot.Y(now.run.model.predictAt(p, beta)) });
     }
+    const fans = fanOut(places, plot.area.top);
+    const order = places.filter(({ k }) => k !== active).concat(places.filter(({ k }) => k === active));
+    for (const { k, x, y, onCurve } of order) {
+      const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(slopeJump(p, k)));
+      const isActive = k === active;
+      if (isActive) plot.segment(x, onCurve, x, y, { colour, width: 1.2, dash: [2, 3] });
+      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : many ? 3.5 : 6, {
+        fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 1.8 : 1.2, alpha: isActive ? 1 : 0.9,
+      });
+    }
+    writeNumbers(plot, fans, !now.background && state.activePoint !== null ? ARROW_ROOM : 0);
+    if (!now.background) Object.assign(this.hits, { elbows: places, fans });
     if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
     if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
-    if (!now.background) this.#elbowArrows(now, y);
+    if (!now.background) this.#elbowArrows(now);
   }
 
   /** Arrows that show where the active point pushes each elbow. */
-  #elbowArrows(now, y) {
+  #elbowArrows(now) {
     const { state } = this.app;
     const i = state.activePoint;
     if (i === null) return;
     const motion = this.app.pointMotion(now, i);
-    for (const { k, x } of this.hits.elbows) {
+    for (const { k, x, y } of this.hits.elbows) {
       const dx = motion.elbow[k] * motion.pixelsPerMotion;
-      if (Math.abs(dx) > 1.5) this.plot.arrow(x, y - 11, Math.sign(dx) * Math.min(60, Math.abs(dx)), 0, { colour: dx > 0 ? this.app.colours.plus : this.app.colours.minus });
+      if (Math.abs(dx) > 1.5) this.plot.arrow(x, y - 11, Math.sign(dx) * Math.min(60, Math.abs(dx)), 0, { colour: this.app.colours.ink, width: 1.3 });
     }
   }
 
@@ -335,9 +373,8 @@ export class FunctionView {
     const i = state.activePoint, { top, bottom } = plot.area;
     if (i !== null && now.finite) {
       const x = plot.X(now.run.x[i]), y = plot.Y(now.run.y[i]), f = plot.Y(now.run.model.predictAt(now.net, now.run.x[i]));
-      const colour = y < f ? colours.plus : colours.minus;
-      plot.clipped(() => plot.segment(x, y, x, f, { colour, width: 2 }));
-      plot.disc(x, y, 5, { fill: colour, edge: colours.paper, width: 2 });
+      plot.clipped(() => plot.segment(x, y, x, f, { colour: colours.ink, width: 2 }));
+      plot.disc(x, y, 5, { fill: colours.ink, edge: colours.paper, width: 2 });
     } else if (state.hover.x !== null) {
       const x = plot.X(state.hover.x);
       if (x >= plot.area.left && x <= plot.area.right) plot.segment(x, top, x, bottom, { colour: colours.faint, width: 1 });
@@ -348,12 +385,8 @@ export class FunctionView {
 
   /** The unit whose elbow is near a position, or null. */
   elbowAt(px, py) {
-    let best = null, nearest = HIT_RADIUS;
-    for (const { k, x, y, onCurve } of this.hits?.elbows ?? []) {
-      const d = Math.min(Math.hypot(px - x, py - y), Math.hypot(px - x, py - onCurve) + 2);
-      if (d < nearest) (nearest = d), (best = k);
-    }
-    return best;
+    const distance = ({ x, y, onCurve }) => Math.min(Math.hypot(px - x, py - y), Math.hypot(px - x, py - onCurve) + 2);
+    return unitNear(this.hits?.elbows ?? [], distance, HIT_RADIUS, this.app.state.unit);
   }
 
   /** The point near a position, or null. */
@@ -372,16 +405,16 @@ export class FunctionView {
     const now = state.now();
     if (!now) return "default";
     if (this.cells.length) {
-      state.change({ hover: { x: null, unit: null, point: null } });
+      state.hoverOver();
       return "pointer";
     }
     if (this.app.pointEditor.on) return this.app.pointEditor.hover(px, py, event);
-    const unit = this.elbowAt(px, py);
+    const unit = this.dragged?.unit ?? this.elbowAt(px, py);
     const point = unit === null ? this.pointAt(px, py) : null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
     const x = inside ? this.plot.fromX(px) : null;
-    state.change({ hover: { x, unit, point } });
-    if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if it were elsewhere?"]);
+    state.hoverOver({ x, unit, point });
+    if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), ...fanNote(this.hits.elbows, unit), "drag: what if it were elsewhere?"]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
     else if (x !== null) tooltip.show(event, [`x = ${placeX(now.run, x)}`, `f(x) = ${placeY(now.run, now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
@@ -390,7 +423,7 @@ export class FunctionView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px, py, event) {
@@ -403,8 +436,8 @@ export class FunctionView {
     if (pointEditor.on) return pointEditor.down(px, py, event);
     const unit = this.elbowAt(px, py);
     if (unit !== null) {
+      this.dragged = { unit, moved: false, from: px, again: unit === state.unit };
       state.change({ unit });
-      this.dragged = { unit, moved: false, from: px };
       return true;
     }
     const point = this.pointAt(px, py);
@@ -423,6 +456,8 @@ export class FunctionView {
 
   up() {
     this.app.pointEditor.up();
+    const { unit, moved, again } = this.dragged ?? {};
+    if (again && !moved) this.app.state.change({ unit: nextInFan(this.hits.elbows, unit) });
     this.dragged = null;
   }
 }

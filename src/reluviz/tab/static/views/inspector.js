@@ -1,9 +1,14 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
-import { elbow, isActive, slopeJump, STATUS } from "../core/elbows.js";
+import { elbow, isActive, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, percent, placeDigits, placeX, placeY, shortPercent, signed } from "../drawing/format.js";
+import { count, number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
+
+/** The penalties of the ridge slider: 0, then 1, 2 and 5 times powers of ten. */
+const PENALTIES = [0, ...Array.from({ length: 12 }, (_, e) => [1, 2, 5].map((m) => Number(`${m}e${e - 9}`))).flat(), 1000];
+/** Up to this many units, the output weights are solved while the ridge slider moves; for more, when it is released. */
+const MAX_LIVE_UNITS = 200;
 
 export class Inspector {
   constructor(app) {
@@ -16,17 +21,29 @@ export class Inspector {
       "input slope w": (v) => state.setInputSlope(state.unit, v),
       "output weight v": (v) => state.setOutputWeight(state.unit, v),
     });
-    this.point = valueList(["x, y", "f − y", "share of step", "active units", "asks for"]);
+    this.point = valueList(["x, y", "f − y", "share", "active units", "asks for"]);
     this.unitTitle = h("h3");
     this.pointTitle = h("h3");
     this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element);
     this.pointBox = h("div.box", {}, titleWithClose(this.pointTitle, () => state.change({ point: null })), this.point.element);
     this.hint = h("p.hint");
-    this.solve = h("button.action", { type: "button", text: "Solve output weights", title: "Least squares for v and c with the current elbows", onclick: () => state.solveOutput() });
+    this.solve = h("button.action", { type: "button", text: "Solve output weights", title: "Least squares for v and c with the current elbows; with λ > 0 ridge regression", onclick: () => state.solveOutput(this.lambda) });
+    this.ridge = h("input.ridge", { type: "range", min: 0, max: PENALTIES.length - 1, step: 1, value: 0, "aria-label": "Ridge penalty λ" });
+    this.ridge.addEventListener("input", () => state.run.W <= MAX_LIVE_UNITS ? state.solveOutput(this.lambda) : this.draw());
+    this.ridge.addEventListener("change", () => state.solveOutput(this.lambda));
+    // its arrow keys change the penalty, not the time
+    this.ridge.addEventListener("keydown", (event) => /^(Arrow|Home|End|Page)/.test(event.key) && event.stopPropagation());
+    this.ridgeText = h("output");
+    this.ridgeBox = h("label.ridge", { title: "Ridge regression minimises Σ r² + λ |v|², in the units of training: as train=ridge does. λ = 0 is least squares" }, "ridge λ", this.ridge, this.ridgeText);
     this.reset = h("button.action.primary", { type: "button", text: "Reset", title: "Back to the run (Esc)", onclick: () => state.reset() });
     this.whatIfText = h("p");
-    this.whatIf = h("div.box.what-if", {}, h("h3", { text: "What if?" }), this.whatIfText, h("div.row", {}, this.solve, this.reset));
+    this.whatIf = h("div.box.what-if", {}, h("h3", { text: "What if?" }), this.whatIfText, h("div.row", {}, this.ridgeBox, this.solve, this.reset));
     this.element = h("section.card.inspector", {}, this.current.element, h("div.boxes", {}, this.unitBox, this.pointBox, this.hint, this.whatIf));
+  }
+
+  /** The penalty that the slider shows. */
+  get lambda() {
+    return PENALTIES[Number(this.ridge.value)];
   }
 
   draw() {
@@ -43,7 +60,7 @@ export class Inspector {
   #current(now) {
     const { run, votes, status } = now;
     const counts = [0, 0, 0];
-    for (const code of status ?? []) counts[code] += 1;
+    status?.forEach((code, k) => isDeleted(now.net, k) || (counts[code] += 1));
     this.current.set({
       "train loss": number(now.lossTrain),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
@@ -74,12 +91,12 @@ export class Inspector {
     const shown = i !== null && i < run.x.length;
     setVisible(this.pointBox, shown);
     if (!shown) return;
-    setText(this.pointTitle, `Point ${i + 1} of ${count(run.x.length)}`);
+    setText(this.pointTitle, `Point ${i} (of 0 to ${count(run.x.length - 1)})`);
     const up = residual[i] < 0;
     this.point.set({
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
-      "share of step": `${percent(votes.share[i])} (1/N: ${shortPercent(1 / run.x.length)})`,
+      share: `${shareInWords(votes.share[i]).replace(" of the step", "")} (1/N: ${shortPercent(1 / run.x.length)})`,
       "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
@@ -88,9 +105,13 @@ export class Inspector {
   #whatIf(now) {
     const { state } = this.app;
     setVisible(this.solve, now.run.model.hasUnits);
+    setVisible(this.ridgeBox, now.run.model.hasUnits);
+    if (now.whatIf?.solved && document.activeElement !== this.ridge) this.ridge.value = PENALTIES.findLastIndex((lambda) => lambda <= now.whatIf.lambda);
+    setText(this.ridgeText, number(this.lambda));
+    this.ridge.setAttribute("aria-valuetext", `λ = ${number(this.lambda)}`);
     setVisible(this.reset, Boolean(now.whatIf));
     this.whatIf.classList.toggle("on", Boolean(now.whatIf));
-    setVisible(this.hint, state.unit === null && state.point === null);
+    setVisible(this.hint, state.unit === null && state.point === null && state.selected.length < 2);
     setText(this.hint, now.run.model.words.hint);
     if (!now.whatIf) {
       setText(this.whatIfText, now.run.model.words.whatIf);
@@ -98,8 +119,9 @@ export class Inspector {
     }
     const parts = [];
     if (now.whatIf.moved.size) parts.push(`${now.whatIf.moved.size} unit${now.whatIf.moved.size > 1 ? "s" : ""} changed`);
-    if (now.whatIf.solved) parts.push("output solved");
-    setText(this.whatIfText, `${parts.join(", ") || "changed by hand"}: train loss ${number(now.lossRun)} → ${number(now.lossTrain)}`);
+    if (now.whatIf.solved) parts.push(`output solved${now.whatIf.lambda > 0 ? ` with λ = ${number(now.whatIf.lambda)}` : ""}`);
+    const test = now.lossTest === null ? "" : `, test loss ${number(now.lossTestRun)} → ${number(now.lossTest)}`;
+    setText(this.whatIfText, `${parts.join(", ") || "changed by hand"}: train loss ${number(now.lossRun)} → ${number(now.lossTrain)}${test}`);
   }
 }
 
@@ -117,7 +139,7 @@ const EXPLANATIONS = {
   "input slope w": "Slope before the output weight; editing it keeps the elbow",
   "output weight v": "The factor of the unit in f",
   "w² + b² − v²": "Balance, of the parameters as trained: gradient flow conserves it when all layers are trained",
-  "share of step": "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
+  share: "The part of the gradient that comes from this point; if all votes were equal it would be 1/N",
 };
 
 /** A list of names and values. Values with a function in `edits` are inputs. */

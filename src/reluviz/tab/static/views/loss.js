@@ -4,11 +4,12 @@ import { solveOutput } from "../core/least_squares.js";
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
-import { count, number } from "../drawing/format.js";
+import { count, number, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { logarithmic } from "../drawing/scales.js";
 import { DASHES } from "../drawing/theme.js";
+import { RunTable } from "./run_table.js";
 
 export class LossView {
   constructor(app) {
@@ -16,7 +17,8 @@ export class LossView {
     this.caption = h("p");
     this.referencesToggle = toggle("references", "The noise floor and the least-squares loss, which need no training", () => app.state.change({ show: { ...app.state.show, references: !app.state.show.references } }));
     const canvas = h("canvas", { "aria-label": "The losses over the updates" });
-    this.element = h("section.card.loss", {}, h("header", {}, h("h2", { text: "The loss" }), this.caption, h("div.tools", {}, this.referencesToggle.element)), canvas);
+    this.table = new RunTable(app);
+    this.element = h("section.card.loss", {}, h("header", {}, h("h2", { text: "The loss" }), this.caption, h("div.tools", {}, this.referencesToggle.element)), this.table.element, canvas);
     this.plot = new Plot(canvas);
     addPointerListeners(canvas, this);
   }
@@ -35,7 +37,7 @@ export class LossView {
       if (!several) line(LOSS_BATCH, "batch", colours.faint, 1, [], 0.7);
       if (!several) line(LOSS_TEST, "test", colours.truth, 1.8, [6, 4]);
       else if (inFocus) line(LOSS_TEST, "its test", colours.runs[slot], 1.2, [1, 3]);
-      line(LOSS_TRAIN, several ? run.name : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
+      line(LOSS_TRAIN, several ? run.label : "train", several ? colours.runs[slot] : colours.ink, several && !inFocus ? 1.5 : 2, several ? DASHES[slot] : []);
     }
     return lines;
   }
@@ -60,18 +62,19 @@ export class LossView {
     const now = state.now();
     plot.begin(colours);
     this.referencesToggle.set(state.show.references);
+    this.table.draw();
+    this.element.classList.toggle("compared", !this.table.element.hidden);
     if (!plot.visible || !now) return;
-    plot.margin = { left: 46, right: 90, top: 8, bottom: 22 };
+    plot.margin = { left: 60, right: 96, top: 8, bottom: 22 };
     const lines = this.lines(), references = this.references(now);
     const bounds = this.#bounds(lines, references.concat(Number.isFinite(now.lossTrain) ? { value: now.lossTrain } : []));
     const time = state.time;
     const timeScale = { low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) };
     plot.scales(timeScale, logarithmic(...bounds));
-    const replicas = now.run.R > 1 ? `median of ${count(now.run.seeds?.length ?? now.run.R)} replicas, quartiles shaded; ` : "";
-    setText(this.caption, `${replicas}mean squared error`);
+    setText(this.caption, now.run.R > 1 ? `median of ${count(now.run.seeds?.length ?? now.run.R)} replicas, quartiles shaded` : "mean squared error");
     const key = [lines.map((l) => [l.run.name, l.run.historyVersion, l.tag, l.update.length]), bounds, time.key, state.focus, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("lines", key, () => {
-      plot.axes({ xLabel: "updates", maxYTicks: 4 });
+      plot.axes({ xLabel: "updates", yName: "loss", maxYTicks: 4 });
       plot.clipped(() => {
         if (state.runs.length === 1) this.#band(now.run);
         for (const l of lines) this.#thinned(l);
@@ -174,7 +177,7 @@ export class LossView {
       plot.segment(x - 7, y, x + 7, y, { colour: colours.ink, width: 3 });
       plot.text("what if", x + (x > (left + right) / 2 ? -10 : 10), y + 4, { align: x > (left + right) / 2 ? "right" : "left", colour: colours.ink, bold: true, halo: true });
     }
-    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.text(l.text.length > 14 ? `${l.text.slice(0, 13)}…` : l.text, right + 6, l.y + 4, { colour: l.colour });
+    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.text(shortenLabel(l.text, 15), right + 6, l.y + 4, { colour: l.colour });
   }
 
   hover(px, py, event) {

@@ -4,7 +4,7 @@
 
 import { loss } from "../core/functions.js";
 import { axesAreHeld } from "../drawing/axes.js";
-import { h, setText } from "../drawing/dom.js";
+import { h, setCaption } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
@@ -52,9 +52,9 @@ export class ParabolaView {
     this.handle = null;
     this.hits = [];
     const { run } = now, theta = now.net.theta;
-    setText(this.caption, run.model.words.asks);
+    setCaption(this.caption, [`${run.model.words.asks}; `, ["larger θ", colours.plus], " or ", ["smaller θ", colours.minus]], colours);
     if (!now.finite) {
-      plot.margin = { left: 46, right: 14, top: 8, bottom: 20 };
+      plot.margin = { left: 60, right: 14, top: 8, bottom: 20 };
       plot.message("not finite: the run has diverged");
       return;
     }
@@ -73,9 +73,9 @@ export class ParabolaView {
     const minimum = loss(run.model, { theta: optimum }, run.x, run.y), curvature = run.model.curvature(run.x);
     const parabola = (t) => minimum + curvature * (t - optimum) ** 2;
     const ends = [parabola(thetaScale.low), parabola(thetaScale.high)];
-    plot.margin = { left: 46, right: 14, top: 12, bottom: plot.height - split };
+    plot.margin = { left: 60, right: 14, top: 12, bottom: plot.height - split };
     plot.scales(thetaScale, linear(Math.max(0, minimum - 0.12 * (Math.max(...ends) - minimum)), Math.max(...ends) * 1.02));
-    plot.axes({ xTicks: false, yLabel: "loss" });
+    plot.axes({ xTicks: false, yName: "loss" });
     const { top } = plot.area;
     const ts = Array.from({ length: 80 }, (_, i) => thetaScale.low + (i / 79) * (thetaScale.high - thetaScale.low));
     plot.segment(plot.X(optimum), top, plot.X(optimum), plot.height - 22, { colour: colours.truth, width: 1.4, dash: [5, 4] });
@@ -111,7 +111,7 @@ export class ParabolaView {
     const { run } = now;
     let maxWeight = 0;
     for (const x of run.x) maxWeight = Math.max(maxWeight, run.model.weight(x));
-    plot.margin = { left: 46, right: 14, top: split + 14, bottom: 34 };
+    plot.margin = { left: 60, right: 14, top: split + 14, bottom: 34 };
     plot.scales(thetaScale, linear(0, maxWeight * 1.3));
     plot.axes({ yTicks: !equalWeights(run), maxYTicks: 2 });
     const { left, right, bottom, top } = plot.area;
@@ -168,8 +168,8 @@ export class ParabolaView {
   /** Show what is under the pointer. @returns {string} the shape of the pointer, for CSS */
   hover(px, py, event) {
     const handle = this.onHandle(px, py), point = handle ? null : this.pointAt(px, py);
-    this.app.state.change({ hover: { x: null, unit: null, point } });
-    if (handle) this.app.tooltip.show(event, ["drag: what if θ were …"]);
+    this.app.state.hoverOver({ x: null, unit: null, point });
+    if (handle) this.app.tooltip.show(event, [`θ = ${number(this.app.state.now().net.theta)}`, "drag: what if θ were …"]);
     else if (point !== null) this.app.tooltip.show(event, this.app.describePoint(point));
     else this.app.tooltip.hide();
     return handle ? "ew-resize" : point !== null ? "pointer" : "default";
@@ -177,7 +177,7 @@ export class ParabolaView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   /** Select the point under the pointer. @returns {boolean} whether a drag begins instead */

@@ -23,7 +23,7 @@ export class PathView {
     plot.begin(colours);
     if (!plot.visible || !now || !now.run.model.feature) return;
     const { run } = now;
-    plot.margin = { left: 54, right: 78, top: 8, bottom: 22 };
+    plot.margin = { left: 62, right: 78, top: 8, bottom: 22 };
     const values = [run.thetaOptimum, ...((axesAreHeld() && this.range) || [])];
     const stride = Math.max(1, Math.floor(run.S / 1500));
     for (let s = 0; s < run.S; s += stride) for (let r = 0; r < run.R; r++) values.push(run.trainedValue(s, r, "theta"));
@@ -32,7 +32,7 @@ export class PathView {
     plot.scales({ low: 0, high: state.last, f: time.f, g: time.g, ticks: (maxCount) => timeTicks(state, maxCount) }, linear(...this.range));
     const key = [run.name, run.historyVersion, now.r, time.key, plot.width, plot.height, plot.ratio, colours.paper].join();
     plot.layer("path", key, () => {
-      plot.axes({ xLabel: "updates" });
+      plot.axes({ xLabel: "updates", yName: "θ" });
       plot.clipped(() => {
         for (let r = 0; r < run.R; r++) {
           const u = [], t = [];

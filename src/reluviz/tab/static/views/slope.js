@@ -29,7 +29,7 @@ export class SlopeView {
     const learned = now.run.model.staircase(now.net, now.run.domain[0], now.run.domain[1]);
     const [low, high] = span([0, ...(truth ? truth.heights : learned.heights)], 0.25);
     plot.scales(xScale(allRuns), linear(low, high));
-    plot.axes({ zero: 0, maxYTicks: 4 });
+    plot.axes({ yName: "f′", zero: 0, maxYTicks: 4 });
     const { right, top, bottom } = plot.area;
     const labels = [];
     plot.clipped(() => {

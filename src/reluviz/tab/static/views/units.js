@@ -2,14 +2,15 @@
 
 import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { jumpPosition, jumpScale } from "../drawing/axes.js";
-import { h, setText } from "../drawing/dom.js";
+import { h, setCaption } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
+import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { linear, span } from "../drawing/scales.js";
-import { diverging } from "../drawing/theme.js";
+import { bendLegend, diverging } from "../drawing/theme.js";
 
-const MAX_TRAIL_STEPS = 160, MAX_TRAILS = 80, HIT_RADIUS = 11;
+const MAX_TRAIL_STEPS = 160, MAX_TRAILS = 80, HIT_RADIUS = 11, ARROW_ROOM = 8;
 
 export class UnitsView {
   constructor(app) {
@@ -27,28 +28,25 @@ export class UnitsView {
     const now = state.now();
     plot.begin(colours);
     this.hits = [];
+    this.fans = [];
     if (!plot.visible || !now || !now.run.model.hasUnits) return;
     const { run } = now;
-    plot.margin = { left: 40, right: 14, top: 8, bottom: 34 };
+    plot.margin = { left: 56, right: 14, top: 8, bottom: 34 };
     const [low, high] = span(run.domain, 0.16);
     plot.scales(linear(low, high), jumpScale(run));
     plot.layer("axes", [plot.width, plot.height, plot.ratio, colours.paper, run.name].join(), () => {
-      plot.axes({ zero: 0 });
+      plot.axes({ zero: 0, yName: "slope jump" });
       const { left, right, bottom } = plot.area;
       plot.text("elbow", (left + right) / 2, bottom + 29, { align: "center" });
     });
-    setText(this.caption, this.app.runPrefix() + (state.activePoint === null ? "slope jump against elbow; trails: earlier positions" : this.#arrowNote(now)));
+    const arrows = state.activePoint === null ? "" : `arrows: one update on the point × ${number(this.app.pointMotion(now, state.activePoint).factor)}; `;
+    setCaption(this.caption, [this.app.runPrefix(), arrows, ...bendLegend(colours), arrows ? "" : "; trails: the past"], colours);
     const key = [run.name, run.historyVersion, now.r, plot.width, plot.height, plot.ratio, colours.paper].join();
     const stride = Math.max(1, Math.ceil(run.S / MAX_TRAIL_STEPS));
     plot.incrementalLayer("trails", key, now.s - (now.s % stride), (from) => plot.clipped(() => this.#trails(now, from ?? 0)));
     if (state.activeUnit !== null) plot.clipped(() => this.#trail(now, state.activeUnit));
     this.#dots(now);
     if (state.activePoint !== null) this.#arrows(now);
-  }
-
-  #arrowNote(now) {
-    const motion = this.app.pointMotion(now, this.app.state.activePoint);
-    return `arrows: how one update on the point moves each unit, × ${number(motion.factor)}`;
   }
 
   /** Draw the trails of all units from snapshot `from` to now; the earlier part is already in the layer. */
@@ -95,17 +93,20 @@ export class UnitsView {
     const { plot } = this;
     const { state, colours } = this.app;
     const { net: p, status } = now;
-    const position = jumpPosition(now.run), { left, right } = plot.area, many = p.w.length > 60;
+    const position = jumpPosition(now.run), { left, right, top } = plot.area, many = p.w.length > 60;
     for (let k = 0; k < p.w.length; k++) {
       const beta = elbow(p, k), jump = slopeJump(p, k);
       if (!Number.isFinite(beta)) continue;
       // elbows outside the axes are drawn smaller, at the border
-      const x = Math.max(left, Math.min(right, plot.X(beta))), y = plot.Y(jump);
-      const outside = x !== plot.X(beta), isActive = k === state.activeUnit;
-      const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(jump));
-      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
-      this.hits.push({ k, x, y });
+      this.hits.push({ k, x: Math.max(left, Math.min(right, plot.X(beta))), y: plot.Y(jump) });
     }
+    this.fans = fanOut(this.hits, top);
+    for (const { k, x, y } of this.hits) {
+      const outside = x === left || x === right, isActive = k === state.activeUnit;
+      const colour = status[k] === DEAD ? colours.faint : diverging(colours, position(slopeJump(p, k)));
+      plot.triangle(x, y, Math.sign(p.w[k]), isActive ? 8 : outside ? 3 : many ? 3 : 5.5, { fill: status[k] === BENT ? colour : colours.paper, edge: isActive ? colours.ink : colour, width: isActive ? 2 : 1.3, alpha: outside ? 0.6 : 1 });
+    }
+    writeNumbers(plot, this.fans, state.activePoint === null ? 0 : ARROW_ROOM);
   }
 
   #arrows(now) {
@@ -116,7 +117,7 @@ export class UnitsView {
       if (x <= left || x >= right) continue;
       const jump = slopeJump(now.net, k);
       const dx = motion.elbow[k] * motion.factor * motion.rate * ((right - left) / (plot.xScale.high - plot.xScale.low));
-      const dy = plot.Y(jump + motion.jump[k] * motion.factor * motion.rate) - y;
+      const dy = plot.Y(jump + motion.jump[k] * motion.factor * motion.rate) - plot.Y(jump);
       const length = Math.hypot(dx, dy), maxLength = 70;
       if (length > 2) plot.arrow(x, y, (dx / length) * Math.min(maxLength, length), (dy / length) * Math.min(maxLength, length), { colour: this.app.colours.ink, width: 1.3 });
     }
@@ -124,47 +125,46 @@ export class UnitsView {
 
   /** The unit near a position, or null. */
   unitAt(px, py) {
-    let best = null, nearest = HIT_RADIUS;
-    for (const { k, x, y } of this.hits ?? []) {
-      const d = Math.hypot(px - x, py - y);
-      if (d < nearest) (nearest = d), (best = k);
-    }
-    return best;
+    return unitNear(this.hits ?? [], ({ x, y }) => Math.hypot(px - x, py - y), HIT_RADIUS, this.app.state.unit);
   }
 
   hover(px, py, event) {
-    const unit = this.unitAt(px, py);
-    this.app.state.change({ hover: { x: null, unit, point: null } });
-    if (unit !== null) this.app.tooltip.show(event, [...this.app.describeUnit(unit), "drag: what if its elbow were elsewhere, or its slope jump different?"]);
+    const unit = this.dragged?.unit ?? this.unitAt(px, py);
+    this.app.state.hoverOver({ x: null, unit, point: null });
+    if (unit !== null) this.app.tooltip.show(event, [...this.app.describeUnit(unit), ...fanNote(this.hits, unit), "drag: what if its elbow were elsewhere, or its slope jump different?"]);
     else this.app.tooltip.hide();
     return unit === null ? "default" : "grab";
   }
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
-  down(px, py) {
+  down(px, py, event) {
     const unit = this.unitAt(px, py);
+    const now = this.app.state.now();
+    // from the unit's own place and in coordinates of the window: the panel moves when the inspector shows the unit
+    this.dragged = unit === null ? null : { unit, event, beta: elbow(now.net, unit), jump: slopeJump(now.net, unit), axis: null, again: unit === this.app.state.unit };
     this.app.state.change({ unit });
-    this.dragged = unit === null ? null : { unit, x: px, y: py, axis: null };
     return unit !== null;
   }
 
   /** Drag along one axis only, the one on which the drag begins, so that the effect of one change is visible. */
-  drag(px, py) {
+  drag(px, py, event) {
     const { dragged, plot } = this;
     if (!dragged) return;
-    const [dx, dy] = [Math.abs(px - dragged.x), Math.abs(py - dragged.y)];
-    if (!dragged.axis && Math.max(dx, dy) < 4) return;
-    dragged.axis ??= dx > dy ? "elbow" : "jump";
+    const [dx, dy] = [event.clientX - dragged.event.clientX, event.clientY - dragged.event.clientY].map((d) => d / plot.zoom);
+    if (!dragged.axis && Math.max(Math.abs(dx), Math.abs(dy)) < 4) return;
+    dragged.axis ??= Math.abs(dx) > Math.abs(dy) ? "elbow" : "jump";
     const { left, right, top, bottom } = plot.area;
-    if (dragged.axis === "elbow") this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));
-    else this.app.state.setSlopeJump(dragged.unit, plot.fromY(Math.max(top, Math.min(bottom, py))));
+    if (dragged.axis === "elbow") this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, plot.X(dragged.beta) + dx))));
+    else this.app.state.setSlopeJump(dragged.unit, plot.fromY(Math.max(top, Math.min(bottom, plot.Y(dragged.jump) + dy))));
   }
 
   up() {
+    const { unit, axis, again } = this.dragged ?? {};
+    if (again && !axis) this.app.state.change({ unit: nextInFan(this.hits, unit) });
     this.dragged = null;
   }
 }

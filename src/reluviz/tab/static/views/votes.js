@@ -2,35 +2,40 @@
 
 import { elbowVotes } from "../core/votes.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
-import { h, segmented, setText } from "../drawing/dom.js";
-import { number, percent, shortPercent } from "../drawing/format.js";
+import { h, segmented, setCaption } from "../drawing/dom.js";
+import { number, percent, ratioInWords, shortPercent } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { linear } from "../drawing/scales.js";
 
 const MEASURES = {
   share: {
-    label: "share of the step",
-    title: "The part of the gradient that comes from each point: ⟨gᵢ, G⟩ / (N |G|²). Shares sum to 100 %; orange votes for the step, blue against it",
-    caption: "orange: for the step, blue: against; the sum is 100 %",
+    label: "share",
+    title: "The part of the gradient that comes from each point: ⟨gᵢ, G⟩ / (N |G|²). Shares sum to 100 %",
+    axis: "share",
+    caption: ({ plus, minus }, ratio) =>
+      ratio === null ? [["for", plus], " the step or ", ["against", minus], " it; the sum is 100 %"] : ["votes ", ["against", minus], ` cancel ${ratioInWords(ratio)} of those `, ["for", plus]],
     format: percent,
   },
   residual: {
     label: "asks of f",
     title: "How far each point asks the function to move: y − f(x)",
-    caption: "orange: f should rise here, blue: f should fall; the length is the size of the residual",
+    axis: "y − f",
+    caption: ({ plus, minus }) => ["f should ", ["rise", plus], " or ", ["fall", minus], " here; the length is the size of the residual"],
     format: (v) => number(v),
   },
   norm: {
     label: "norm",
     title: "The norm of each point's vote |cᵢ| = |gᵢ| / N, without its direction",
-    caption: "how hard each point pulls on all parameters together, without the direction",
+    axis: "norm",
+    caption: () => ["how hard each point pulls on all parameters together, without the direction"],
     format: (v) => number(v),
   },
   elbow: {
     label: "on this elbow",
     title: "Where each point pushes the elbow of the selected unit",
-    caption: "orange: pushes the elbow of the selected unit to the right, blue: to the left; 0 where the unit is inactive",
+    axis: "push",
+    caption: ({ plus, minus }) => ["pushes the elbow of the selected unit to the ", ["right", plus], " or to the ", ["left", minus], "; 0 where the unit is inactive"],
     format: (v) => number(v),
   },
 };
@@ -40,6 +45,9 @@ const MAX_TOTAL_SHARE = 1e6;
 
 /** Messages for votes that are all 0. */
 const EMPTY_MESSAGES = { residual: "all residuals are 0", norm: "all votes are 0" };
+
+/** If the votes for a step exceed this multiple of it, the caption says in words how many the others cancel. */
+const WORDS_FROM_SHARE = 1.5;
 
 const HIT_RADIUS = 8;
 
@@ -69,6 +77,12 @@ export class VotesView {
     return state.measure === "elbow" && (state.activeUnit === null || !state.run?.model.hasUnits) ? "share" : state.measure;
   }
 
+  /** The colour of positive values; norms have no sign. */
+  get #positive() {
+    const { colours } = this.app;
+    return this.measure === "norm" ? colours.soft : colours.plus;
+  }
+
   draw() {
     const { state, colours } = this.app;
     const { plot } = this;
@@ -80,7 +94,6 @@ export class VotesView {
     this.measureButtons.setOptionVisible("elbow", now.run.model.hasUnits && state.activeUnit !== null);
     const measure = MEASURES[this.measure];
     const asTrained = this.measure === "norm" && !now.run.scaling.identity ? "; in the units of training" : "";
-    setText(this.caption, this.app.runPrefix() + measure.caption + asTrained);
     plot.margin = { left: LEFT_MARGIN, right: labelWidth(plot.width), top: 6, bottom: 20 };
     const x = xScale(state.runs.map((shown) => shown.run));
     const values = this.values(now);
@@ -90,6 +103,8 @@ export class VotesView {
       if (v > 0) plus += v;
       else if (v < 0) minus += v;
     }
+    const inWords = this.measure === "share" && plus > WORDS_FROM_SHARE && plus <= MAX_TOTAL_SHARE;
+    setCaption(this.caption, [this.app.runPrefix(), ...measure.caption(colours, inWords ? -minus / plus : null), asTrained], colours);
     if (!now.finite || !(largest > 0) || !Number.isFinite(largest)) {
       plot.scales(x, linear(-1, 1));
       plot.message(now.finite ? (EMPTY_MESSAGES[this.measure] ?? "no votes: the gradient is 0") : "not finite");
@@ -106,7 +121,7 @@ export class VotesView {
     plot.clipped(() => this.#stems(now.run, values));
     this.#sum(plus, minus, measure);
     this.#highlight(now, values);
-    this.drawn = { measure: this.measure, sum: plus + minus, plus, minus };
+    this.drawn = { measure: this.measure, sum: plus + minus, plus, minus, caption: this.caption.textContent };
   }
 
   /** Draw the ticks of the vertical axis. */
@@ -114,12 +129,13 @@ export class VotesView {
     const { plot } = this;
     const { colours } = this.app;
     const { left, right } = plot.area;
-    for (const v of this.measure === "norm" ? [0, reach] : [-reach, 0, reach]) {
+    const numbers = (this.measure === "norm" ? [0, reach] : [-reach, 0, reach]).map((v) => {
       const y = Math.round(plot.Y(v)) + 0.5;
       plot.segment(left, y, right, y, { colour: v ? colours.grid : colours.zero, width: 1 });
       const label = v ? (measure.format === percent ? shortPercent(v) : measure.format(v)) : "0";
-      plot.text(label.length > 6 ? label.replace(" ", "") : label, left - 7, y + 3.5, { align: "right" });
-    }
+      return { y, label: label.length > 6 ? label.replace(" ", "") : label };
+    });
+    plot.yAxis(numbers, measure.axis);
   }
 
   #stems(run, values) {
@@ -127,7 +143,7 @@ export class VotesView {
     const { colours } = this.app;
     const { ctx } = plot;
     const zero = plot.Y(0), dots = run.x.length <= 400;
-    for (const [colour, sign] of [[colours.plus, 1], [colours.minus, -1]]) {
+    for (const [colour, sign] of [[this.#positive, 1], [colours.minus, -1]]) {
       ctx.beginPath();
       for (let i = 0; i < values.length; i++) {
         if (!(values[i] * sign > 0)) continue;
@@ -164,7 +180,7 @@ export class VotesView {
       plot.ctx.fillRect(right + 8, value > 0 ? zero - height : zero, 9, height);
       plot.ctx.globalAlpha = 1;
     };
-    bar(plus, colours.plus);
+    bar(plus, this.#positive);
     if (!single) bar(minus, colours.minus);
     const x = right + 22;
     if (single) {
@@ -187,8 +203,8 @@ export class VotesView {
     const i = state.activePoint;
     if (i !== null) {
       const x = plot.X(now.run.x[i]), v = values[i];
-      plot.segment(x, plot.Y(0), x, plot.Y(v), { colour: v > 0 ? colours.plus : colours.minus, width: 3 });
-      plot.disc(x, plot.Y(v), 4.5, { fill: v > 0 ? colours.plus : v < 0 ? colours.minus : colours.faint, edge: colours.paper, width: 2 });
+      plot.segment(x, plot.Y(0), x, plot.Y(v), { colour: v > 0 ? this.#positive : colours.minus, width: 3 });
+      plot.disc(x, plot.Y(v), 4.5, { fill: v > 0 ? this.#positive : v < 0 ? colours.minus : colours.faint, edge: colours.paper, width: 2 });
     } else if (state.hover.x !== null) {
       const x = plot.X(state.hover.x);
       if (x >= plot.area.left && x <= plot.area.right) plot.segment(x, top, x, bottom, { colour: colours.faint, width: 1 });
@@ -209,7 +225,7 @@ export class VotesView {
 
   hover(px, py, event) {
     const point = this.nearestPoint(px);
-    this.app.state.change({ hover: { x: this.plot.fromX?.(px) ?? null, unit: null, point } });
+    this.app.state.hoverOver({ x: this.plot.fromX?.(px) ?? null, unit: null, point });
     if (point === null) this.app.tooltip.hide();
     else this.app.tooltip.show(event, this.app.describePoint(point));
     return point === null ? "default" : "pointer";
@@ -217,7 +233,7 @@ export class VotesView {
 
   leave() {
     this.app.tooltip.hide();
-    this.app.state.change({ hover: { x: null, unit: null, point: null } });
+    this.app.state.hoverOver();
   }
 
   down(px) {
