@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from reluviz.core.functions import PARAMETERS
 from reluviz.core.initial_state import torch_default_state
-from reluviz.data import Dataset, EverySchedule, Full
+from reluviz.data import Dataset, EverySchedule, Full, piecewise_linear
 from reluviz.data.datamodule import PiecewiseLinearData, SegmentData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder

@@ -181,7 +181,8 @@ def test_other_branches_have_no_command(javascript: Any) -> None:
       run.edit("l", [0.1]);
       const start = { kind: "run", run: "lesson", replica: 0, update: 40000 };
       const points = { ...run, target: null }, parameters = run.trainedNet(0, 0);
-      const other = new branch.Branch(run.engine, { name: "b", start, settings: run.chosen, points, parameters, update: 40000 });
+      const later = { name: "b", start, settings: run.chosen, points, parameters, update: 40000 };
+      const other = new branch.Branch(run.engine, later);
       const scaled = await begin({ width: 3, data: "own", points: given });
       scaled.edit("x", [0, 1970, 0]);
       const large = await begin({ width: 3 });
