@@ -116,9 +116,8 @@ def random_branch(source: random.Random, start: int = 0, edits: int = 40) -> dic
         at += since
         found.append({"at": at, "kind": kind, "values": values})
     origin = {"kind": "run", "run": "relu", "replica": 0, "update": start}
-    return {
-        "number": 1, "isControl": False, "start": origin, "from": start, "edits": found, "updateCount": at + 25,
-    }  # fmt: skip
+    made_updates = {"from": start, "edits": found, "updateCount": at + 25}
+    return {"number": 1, "isControl": False, "start": origin, **made_updates}
 
 
 def related(branch: dict[str, Any], source: random.Random) -> list[dict[str, Any]]:
@@ -190,7 +189,8 @@ def test_numbers_survive_exactly(javascript: Any) -> None:
       const back = made.map((text) => link.parseChanges(text)[0].values[0]);
       return [given.map((value, i) => Object.is(value, back[i])), Math.max(...made.map((text) => text.length))];"""
     same, longest = javascript(code, numbers)
-    assert all(same) and len(same) == len(numbers)
+    assert all(same)
+    assert len(same) == len(numbers)
     # a letter, the updates since the last change, and at most 11 characters of a number
     assert longest == 13
     assert javascript("return link.changesText([{ kind: 't', values: [given] }]).length;", 0.512345) == 7
@@ -277,10 +277,13 @@ def test_hostile_texts_are_refused_or_are_plain_numbers(javascript: Any) -> None
     good = link_text(javascript, related(random_branch(random.Random(4)), random.Random(5)), ["relu"])
     texts = hostile_texts(good, 1900)
     code = """
-      const isPlain = ({ kind, values, at }) => Object.hasOwn(edits.EDITS, kind) && values.every(Number.isFinite) && Number.isSafeInteger(at) && at >= 0;
+      const isNumber = (at) => Number.isSafeInteger(at) && at >= 0;
+      const isKind = (kind) => Object.hasOwn(edits.EDITS, kind);
+      const isPlain = ({ kind, values, at }) => isKind(kind) && values.every(Number.isFinite) && isNumber(at);
+      const isFew = ({ start, updateCount, number }) => updateCount - (start.update ?? 0) <= 2e7 && number < 1000;
       return given.map((text) => {
         const found = link.parse(text, ["relu"]), changes = link.parseChanges(text), file = address.readFile(text);
-        const isState = ({ start, edits, updateCount, number }) => ["fresh", "run"].includes(start.kind) && edits.every(isPlain) && updateCount - (start.update ?? 0) <= 2e7 && number < 1000;
+        const isState = (one) => ["fresh", "run"].includes(one.start.kind) && one.edits.every(isPlain) && isFew(one);
         return [found === null || found.every(isState), changes === null || changes.every(isPlain), file === null];
       });"""
     assert all(all(one) for one in javascript(code, texts))
@@ -331,10 +334,12 @@ def test_a_state_reopens_exactly_from_its_link(javascript: Any, open_at: Any, se
     first = everything(page)
     assert [one["name"] for one in first["branches"]] == ["branch 1", "control 1", "branch 2"]
     for one, branch in zip(first["branches"], branches, strict=True):
-        assert one["edits"] == branch["edits"] and one["update"] == branch["updateCount"]
+        assert one["edits"] == branch["edits"]
+        assert one["update"] == branch["updateCount"]
     assert (first["unit"], first["point"], first["scale"], first["mode"]) == (2, 31, "linear", "side")
     note, link = shared_link(page)
-    assert f"branches={text}&" in link and len(link) <= LONGEST_LINK
+    assert f"branches={text}&" in link
+    assert len(link) <= LONGEST_LINK
     assert "sees what you see" in note
     again = open_at(link[link.index("#") :])
     assert everything(again) == first
@@ -354,7 +359,8 @@ def test_changes_that_are_tried_out_reopen(javascript: Any, open_at: Any) -> Non
     text = javascript("return link.changesText(given);", given)
     page = open_at(f"#runs=relu&step=100&changes={text}")
     first = everything(page)
-    assert first["whatIf"] and first["net"]["v"][3] == 0.1 + 0.2
+    assert first["whatIf"]
+    assert first["net"]["v"][3] == 0.1 + 0.2
     assert page.locator(".train-tools > [data-setting=lr] input").input_value() == "0.05"
     assert page.locator(".train-tools > [data-setting=data_seed] input").input_value() == "8"
     assert f"changes={text}" in saved_address(page)
@@ -374,7 +380,8 @@ def test_a_branch_reopens_without_its_parent_in_view(open_at: Any) -> None:
     wait_for_state(page, "s => s.selected.length === 1")
     first = everything(page)
     link = saved_address(page)
-    assert "parents=relu" in link and "runs=" not in link
+    assert "parents=relu" in link
+    assert "runs=" not in link
     again = open_at(link)
     assert everything(again) == {**first, "following": True}
     assert first["selected"] == ["branch 1"]
@@ -421,7 +428,8 @@ def drop(page: Any, name: str, text: str) -> None:
     code = """([name, text]) => {
       const data = new DataTransfer();
       data.items.add(new File([text], name));
-      document.querySelector("canvas").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+      const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+      document.querySelector("canvas").dispatchEvent(event);
     }"""
     page.evaluate(code, [name, text])
 
@@ -446,7 +454,8 @@ def test_a_file_of_something_else_is_refused_in_words(open_at: Any) -> None:
         assert "harm" not in state["trainingMessage"]
     page.wait_for_timeout(300)
     found = everything(page)
-    assert found["net"] == first["net"] and page.evaluate("window.harm") is None
+    assert found["net"] == first["net"]
+    assert page.evaluate("window.harm") is None
 
 
 def test_the_page_survives_hostile_addresses(javascript: Any, open_at: Any) -> None:
@@ -476,7 +485,8 @@ def test_the_page_survives_hostile_addresses(javascript: Any, open_at: Any) -> N
         page, "s => s.ready && s.selected.length === 1 && s.focus === 'relu' && s.net", timeout=60_000
     )
     assert state["net"] == first
-    assert page.evaluate("window.harm") is None and dialogs == []
+    assert page.evaluate("window.harm") is None
+    assert dialogs == []
     assert page.locator("script:not([type])").count() == 0
     # one of them at a time, as an opened link
     for part in parts[::15]:
