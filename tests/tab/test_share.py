@@ -89,10 +89,14 @@ def own_points(source: random.Random, count: int = POINTS) -> list[float]:
 
 def random_branch(source: random.Random, start: int = 0, edits: int = 40) -> dict[str, Any]:
     """A branch with 60 points of full precision, and changes that the page can make, of every kind."""
-    made = [(0, "g", [1, 50, source.random(), 9]), (0, "n", [source.random(), 7]), (0, "w", own_points(source))]
+    made: list[tuple[int, str, list[float]]] = [
+        (0, "g", [1, 50, source.random(), 9]),
+        (0, "n", [source.random(), 7]),
+        (0, "w", own_points(source)),
+    ]
     # small steps, as a branch that diverges stops before its other changes
     made.append((0, "l", [0.0001 * source.random()]))
-    kinds = {
+    kinds: dict[str, Callable[[], list[float]]] = {
         "e": lambda: [source.randrange(3), source.random()],
         "j": lambda: [source.randrange(3), double(source)],
         "i": lambda: [source.randrange(3), 0.5 + source.random()],
@@ -340,7 +344,7 @@ def test_a_state_reopens_exactly_from_its_link(javascript: Any, open_at: Any, se
     note, link = shared_link(page)
     assert f"branches={text}&" in link
     assert len(link) <= LONGEST_LINK
-    assert "sees what you see" in note
+    assert "shows others what you see" in note
     again = open_at(link[link.index("#") :])
     assert everything(again) == first
     assert f"branches={text}&" in saved_address(again)
@@ -463,7 +467,12 @@ def test_the_page_survives_hostile_addresses(javascript: Any, open_at: Any) -> N
     page = open_at("#runs=relu")
     first = everything(page)["net"]
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     keys = ["branches", "changes", "runs", "focus", "step", "unit", "replica", "parents", "scale"]
     parts = [f"{keys[i % len(keys)]}={text}" for i, text in enumerate(hostile_texts(good, 100))]
     parts += [
