@@ -225,7 +225,7 @@ def with_marks(case: Case) -> Any:
     return case if short else pytest.param(case, marks=pytest.mark.long)
 
 
-@pytest.mark.parametrize("case", map(with_marks, [*cases(), *map(in_float32, cases())]), ids=str)
+@pytest.mark.parametrize("case", [with_marks(case) for case in [*cases(), *map(in_float32, cases())]], ids=str)
 def test_it_follows_the_reference_engine(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     force_kernel(case.kernel, monkeypatch)
     module = case.module()
