@@ -19,7 +19,7 @@ export const TASKS = {
   constant_votes: {
     title: "y = θ: the votes",
     question: "Do all points get the same vote?",
-    steps: ["Click points: which θ does each ask for, and with which weight?", "Compare “share of the step”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
+    steps: ["Click points: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
     look: "What is the same for all points, and what is not? Where do the votes cancel?",
     settings: { model: "constant" },
   },
@@ -40,7 +40,7 @@ export const TASKS = {
   linear_votes: {
     title: "y = θ x: the votes",
     question: "Do all points get the same vote, and why or why not?",
-    steps: ["Click a point near x = 0 and one near x = 1: which θ does each ask for, and with which weight?", "Compare “share of the step”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
+    steps: ["Click a point near x = 0 and one near x = 1: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
     look: "Which points decide where θ* lies? Read the number of “effective votes”.",
     settings: { model: "linear" },
   },
