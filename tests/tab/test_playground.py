@@ -251,12 +251,12 @@ def test_another_setting_begins_anew_and_kept_runs_stay(playground: Playground) 
     assert settings_of(playground.press("New seed"))["seed"] == 2
 
 
-def test_reset_goes_back_with_the_settings_that_are_shown(playground: Playground) -> None:
+def test_a_restart_goes_back_with_the_settings_that_are_shown(playground: Playground) -> None:
     playground.open()
     playground.train(50)
     playground.enter("step size", "0.1")
     playground.enter("noise", "0.2")
-    found = playground.press("Reset")
+    found = playground.press("Restart")
     assert [(branch["name"], branch["update"], branch["edits"]) for branch in found["branches"]] == [("branch 1", 0, [])]
     assert (settings_of(found)["lr"], settings_of(found)["noise"]) == (0.1, 0.2)
     assert same(playground.open("#lr=0.1&noise=0.2"), found)
