@@ -54,7 +54,7 @@ class Playground:
 
     def control(self, label: str) -> Any:
         """Return the input of a setting."""
-        return self.page.locator(".settings-bar, .train-bar").get_by_label(label, exact=True)
+        return self.page.locator(f'label[data-setting] > [aria-label="{label}"]')
 
     def select(self, label: str, value: str) -> dict[str, Any]:
         """Choose from a list with the keyboard's means, and return the state."""
@@ -129,7 +129,7 @@ def test_the_pages_are_small() -> None:
         {},
         {"width": 7, "elbows": "even", "seed": 3},
         {"width": 5, "elbows": "at_data", "data": "sine", "n": 33, "data_seed": 4},
-        {"elbows": "torch", "seed": 2**32 + 5, "noise": 0},
+        {"elbows": "torch", "seed": 2**32 - 1, "noise": 0},
         {"model": "linear", "n": 50},
         {"model": "constant", "noise": 0.5},
     ],
@@ -160,7 +160,7 @@ def test_the_space_bar_trains_and_a_reload_repeats_it_bit_for_bit(playground: Pl
     first = playground.train(3000)
     assert first["lossTrain"] < 0.37
     link = playground.link()
-    assert re.fullmatch(r"#branches=[\w.~-]{2,12}", link)
+    assert re.fullmatch(r"#branches=[\w.-]{2,12}", link)
     assert same(playground.open(link), first)
     # and goes on as one that was never stopped
     goes_on = playground.press("1 update")
@@ -251,12 +251,12 @@ def test_another_setting_begins_anew_and_kept_runs_stay(playground: Playground) 
     assert settings_of(playground.press("New seed"))["seed"] == 2
 
 
-def test_reset_goes_back_with_the_settings_that_are_shown(playground: Playground) -> None:
+def test_a_restart_goes_back_with_the_settings_that_are_shown(playground: Playground) -> None:
     playground.open()
     playground.train(50)
     playground.enter("step size", "0.1")
     playground.enter("noise", "0.2")
-    found = playground.press("Reset")
+    found = playground.press("Restart")
     assert [(branch["name"], branch["update"], branch["edits"]) for branch in found["branches"]] == [("branch 1", 0, [])]
     assert (settings_of(found)["lr"], settings_of(found)["noise"]) == (0.1, 0.2)
     assert same(playground.open("#lr=0.1&noise=0.2"), found)
@@ -309,7 +309,7 @@ def test_the_choice_of_own_points_begins_with_a_few_of_the_shown_ones(playground
 
 def test_an_address_with_damaged_points_begins_with_a_few(playground: Playground) -> None:
     playground.open()
-    for text in ("", "&points=x", "&points=%00", "&points=f~w1~.", "&points=1e999"):
+    for text in ("", "&points=x", "&points=%00", "&points=wB", "&points=1e999"):
         found = playground.follow(f"#data=own{text}")
         assert (settings_of(found)["data"], len(found["residual"])) == ("own", 10)
 
@@ -319,7 +319,7 @@ def test_hostile_addresses_break_nothing(playground: Playground) -> None:
     draw = random.Random(5)
     keys = [*CONTROLS, "task", "points", "branches", "kept", "pace", "2.lr", "99.seed", "unit", "step", "__proto__"]
     values = ["-1", "1e400", "NaN", "<img src=x onerror=alert(1)>", "%E0%A4%A", "__proto__", "constructor", "7", "null"]
-    values += ["1f~9.", "1f~999999999.", "1f~w1_2_3_4~.", "2cf~.", "~" * 3000, "0x10", "%3Cscript%3E", "own", "1e7"]
+    values += ["1Bf_J", "1Bf_99999", "1Bfw_A", "1BF_", "1" * 3000, "0x10", "%3Cscript%3E", "own", "1e7"]
     for _ in range(60):
         link = "&".join(f"{draw.choice(keys)}={draw.choice(values)}" for _ in range(draw.randrange(1, 9)))
         found = playground.follow(f"#{draw.random()}&{link}")

@@ -6,7 +6,7 @@ const part = (key, label, selector = `[data-part=${key}]`) => ({ key, label, sel
 
 /** Groups of parts: those of the settings, of the training and of the panels. @type {[string, {key: string, label: string, selector: string}[]][]} */
 export const PART_GROUPS = [
-  ["Settings", [...SETTINGS.map(({ key, label }) => part(key, label, `[data-setting=${key}]`)), part("new_seed", "New seed"), part("reset", "Reset"), part("keep", "Keep"), part("settings", "all of the upper row", ".settings-bar")]],
+  ["Settings", [...SETTINGS.map(({ key, label }) => part(key, label, `[data-setting=${key}]`)), part("new_seed", "New seed"), part("restart", "Restart"), part("keep", "Keep"), part("settings", "all of the upper row", ".settings-bar")]],
   ["Training", [part("train_button", "Train", ".train"), part("updates", "1 update, 1000 updates"), part("pace", "pace"), part("control", "control"), part("add_unit", "Add unit"), part("split_unit", "Split unit"), part("delete_unit", "Delete unit"), part("undo", "Undo"), part("discard", "Discard"), part("data_panel", "Data", "[data-part=data]"), part("python", "Python"), part("share", "Share"), part("time", "time bar", ".time")]],
   ["Panels", [
     part("tasks", "Tasks"), part("class", "Use it in class", '[data-part="use it in class"]'), part("function", "learned function", ".card.function"), part("votes_panel", "votes", ".card.votes"), part("elbows_panel", "elbows through time", ".card.elbows-through-time"),

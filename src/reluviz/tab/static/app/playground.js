@@ -101,7 +101,7 @@ class Playground extends App {
   }
 
   /** Begin anew with the settings that are shown; moved points stay. */
-  reset(changes = {}) {
+  restart(changes = {}) {
     return this.begin({ ...differing(this.training.settings), ...changes }, { edits: this.pointEdits });
   }
 
@@ -149,8 +149,9 @@ class Playground extends App {
   #nameByDifference() {
     const { branches } = this.training, keys = KEYS.filter((key) => new Set(branches.map(({ start }) => start.settings[key])).size > 1);
     for (const branch of branches) {
-      const words = SETTINGS.filter(({ key }) => keys.includes(key) && applies(key, branch.start.settings)).map(({ key, label, options }) => options?.find(([value]) => value === branch.start.settings[key])[1] ?? `${label} ${branch.start.settings[key]}`);
-      branch.label = [branch.name, ...words].join(", ");
+      const { settings } = branch.start, textOf = ({ key, options }) => options?.find(([value]) => value === settings[key])[1] ?? settings[key];
+      const words = SETTINGS.filter(({ key }) => keys.includes(key) && applies(key, settings)).map((setting) => `${setting.key} ${textOf(setting)}`);
+      branch.label = (branch.isControl ? [branch.name, ...words] : words).join(", ") || branch.name;
     }
   }
 

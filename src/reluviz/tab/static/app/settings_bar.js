@@ -16,8 +16,8 @@ export class SettingsBar {
       h("option", { value: "", text: "Tasks …" }), ...Object.entries(TASKS).map(([name, { title }]) => h("option", { value: name, text: title })));
     const tools = h("div.train-tools", {},
       ...this.inputs.map(({ element }) => element),
-      button("New seed", "Begin anew with the next seed: other initial weights and minibatches", "new_seed", () => app.reset({ seed: app.training.settings.seed + 1 })),
-      button("Reset", "Back to update 0, with these settings", "reset", () => app.reset()),
+      button("New seed", "Begin anew with the next seed: other initial weights and minibatches", "new_seed", () => app.restart({ seed: app.training.settings.seed + 1 })),
+      button("Restart", "Begin anew at update 0 with these settings", "restart", () => app.restart()),
       this.keep);
     this.classTools = h("div.train-tools.bar-tools", {}, this.task, classPanel.popover.element);
     // on a phone the row is closed
