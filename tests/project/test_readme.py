@@ -79,6 +79,8 @@ def shortened(words: list[str], command: str) -> list[str]:
     elif words[0] == "train" and any(word.startswith("ckpt_path=") for word in words):
         assert words[-1] == "updates=200000"
         words[-1] = "updates=3"
+    elif words[0] == "playground":
+        words = [*words, "--no-open"]
     elif words[0] == "train" and not {"--help", "--cfg"} & set(words):
         # the last value of a key counts
         words = [word for word in words if not word.startswith(("updates=", "replicas="))] + SMALL

@@ -43,7 +43,9 @@ class Playground:
     def follow(self, link: str) -> dict[str, Any]:
         """Change the address of the open page, and return its state. This is quicker than `open`."""
         changed = "new Promise(resolve => addEventListener('hashchange', () => setTimeout(resolve), {once: true}))"
-        self.page.evaluate(f"link => {{ const changed = {changed}; location.hash = link; return changed; }}", link)
+        code = f"link => {{ const changed = {changed}; location.hash = link; return changed; }}"
+        self.page.evaluate(code, link)
+        self.page.evaluate("window.reluvizPlayground.followed()")
         return wait_for_state(self.page, "s => s.ready")
 
     def link(self) -> str:
@@ -437,6 +439,43 @@ def test_an_unknown_task_is_none(playground: Playground) -> None:
     for name in ("nothing", "constructor", "<b>x</b>"):
         playground.follow(f"#task={name}")
         assert not playground.page.locator(".task").is_visible()
+
+
+# docs/links.md
+
+
+LINKS = (Path(__file__).parents[2] / "docs" / "links.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_links_lists_all_keys_parts_and_tasks(playground: Playground) -> None:
+    sections = {part.partition("\n")[0]: part for part in LINKS.split("\n## ")}
+    listed = re.findall(r"^\| \[`(\w+)`\]\(playground\.html#task=(\w+)\) \| (.+?) \| (.+?) \|$", sections["Tasks"], re.M)
+    found = tasks(playground)
+    assert [name for name, _, _, _ in listed] == list(found)
+    assert listed == [(name, name, task["title"], task["question"]) for name, task in found.items()]
+    keys = re.findall(r"^\| `(\w+)` \|", sections["Settings"], re.M)
+    assert sorted(keys) == sorted([*CONTROLS, "momentum", "points"])
+    hidden = set(re.findall(r"`(\w+)`", sections["Hiding"].partition("| hides |")[2]))
+    assert hidden | {*CONTROLS, "momentum"} == {part["key"] for part in parts(playground)}
+    # and of each key that the page writes by itself
+    view = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", sections["The view"], re.M))))
+    written = set(playground.page.evaluate("Object.keys(window.reluvizPlayground.values())")) - {"parents", "runs", "replica"}
+    assert written - {"task", *CONTROLS, "momentum", "points"} <= view
+
+
+def test_each_link_of_the_page_of_links_opens(playground: Playground) -> None:
+    links = re.findall(r"\]\(playground\.html(#[^)]*)\)", LINKS)
+    assert len(links) > 20
+    playground.open("#seed=99")
+    for link in links:
+        found = playground.follow(link)
+        assert found["trainingMessage"] == ""
+        settings = settings_of(found)
+        for key, value in (pair.split("=") for pair in link[1:].split("&")):
+            if key in CONTROLS:
+                assert str(settings[key]) == value, link
+            else:
+                assert key == "task" or key.endswith("_hide") or f"{key}={value}" in playground.link() or key == "theme"
 
 
 # a phone, dark, large screens

@@ -30,7 +30,7 @@ const KEYS = SETTINGS.map(({ key }) => key);
 export function startPage(root) {
   const app = new Playground(root);
   // for the browser's console and for the tests
-  window.reluvizPlayground = { parts: PARTS, tasks: TASKS, loadPoints: (points) => app.loadData("w", points) };
+  window.reluvizPlayground = { parts: PARTS, tasks: TASKS, values: () => app.urlValues, followed: () => app.following, loadPoints: (points) => app.loadData("w", points) };
   return start(app);
 }
 
@@ -149,8 +149,7 @@ class Playground extends App {
   #nameByDifference() {
     const { branches } = this.training, keys = KEYS.filter((key) => new Set(branches.map(({ start }) => start.settings[key])).size > 1);
     for (const branch of branches) {
-      const { settings } = branch.start, textOf = ({ key, options }) => options?.find(([value]) => value === settings[key])[1] ?? settings[key];
-      const words = SETTINGS.filter(({ key }) => keys.includes(key) && applies(key, settings)).map((setting) => `${setting.key} ${textOf(setting)}`);
+      const { settings } = branch.start, words = keys.filter((key) => applies(key, settings)).map((key) => `${key} ${String(settings[key]).replaceAll("_", " ")}`);
       branch.label = (branch.isControl ? [branch.name, ...words] : words).join(", ") || branch.name;
     }
   }

@@ -34,7 +34,6 @@ export class TrainBar {
     this.pace = h("select", { "aria-label": "Updates a second", title: "Updates a second", "data-part": "pace", onchange: () => ((training.pace = this.pace.value === "" ? null : Number(this.pace.value)), app.invalidate()) },
       ...PACES.map((pace) => h("option", { value: pace ?? "", selected: pace === null, text: pace === null ? "as fast as it goes" : `${count(pace)} a second` })));
     this.control = toggle("control", "Beside a branch with changes, train a control branch without them: what would have happened otherwise", () => (training.withControl = !training.withControl, app.invalidate()));
-    this.control.element.dataset.part = "control";
     this.add = small("Add unit", "A unit that does not bend f yet, with its elbow at the selected point, or where f is farthest from a point", () => training.edit("a", [placeOfNew(app.state), 0]));
     this.split = small("Split unit", "The selected unit becomes two of half its slope jump, a little apart", () => training.edit("p", [app.state.unit]));
     this.remove = small("Delete unit", "Remove the selected unit", () => training.edit("d", [app.state.unit]));

@@ -62,6 +62,6 @@ export function segmented(label, options, onPick) {
 
 /** A button that is on or off. */
 export function toggle(text, title, onClick) {
-  const element = h("button.toggle", { type: "button", title, "aria-pressed": "false", text, onclick: onClick });
+  const element = h("button.toggle", { type: "button", title, "data-part": text.replaceAll(" ", "_"), "aria-pressed": "false", text, onclick: onClick });
   return { element, set: (on) => element.setAttribute("aria-pressed", String(Boolean(on))) };
 }
