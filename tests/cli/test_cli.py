@@ -97,8 +97,14 @@ def test_the_help_text_is_the_recorded_one(words, capsys):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("trian", "reluviz: trian: must be one of train, view, playground, export, report, explain; did you mean train?\n"),
-        ("--hlep", "reluviz: --hlep: must be one of train, view, playground, export, report, explain; did you mean --help?\n"),
+        (
+            "trian",
+            "reluviz: trian: must be one of train, view, playground, export, report, explain; did you mean train?\n",
+        ),
+        (
+            "--hlep",
+            "reluviz: --hlep: must be one of train, view, playground, export, report, explain; did you mean --help?\n",
+        ),
         ("xyz", "reluviz: xyz: must be one of train, view, playground, export, report, explain\n"),
     ],
 )

@@ -58,9 +58,7 @@ def test_out_names_the_file_and_no_open_opens_nothing(
     assert opened == []
 
 
-def test_it_says_where_there_is_no_browser(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_says_where_there_is_no_browser(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda address: False)
     assert playground(monkeypatch) == 0
     assert capsys.readouterr().out.endswith("there is no browser here; open the file in one\n")

@@ -194,7 +194,9 @@ def test_a_control_changes_its_setting_and_the_address(playground: Playground, k
     found = playground.select(label, value) if isinstance(value, str) else playground.enter(label, str(value))
     assert settings_of(found)[key] == value
     # before the first update it is a setting of the start: neither a change nor a control branch
-    assert [(branch["name"], branch["edits"], branch["update"]) for branch in found["branches"]] == [("branch 1", [], 0)]
+    assert [(branch["name"], branch["edits"], branch["update"]) for branch in found["branches"]] == [
+        ("branch 1", [], 0)
+    ]
     link = playground.link()
     assert f"{key}={value}" in link[1:].split("&")
     assert same(playground.open(link), found)
@@ -259,7 +261,9 @@ def test_a_restart_goes_back_with_the_settings_that_are_shown(playground: Playgr
     playground.enter("step size", "0.1")
     playground.enter("noise", "0.2")
     found = playground.press("Restart")
-    assert [(branch["name"], branch["update"], branch["edits"]) for branch in found["branches"]] == [("branch 1", 0, [])]
+    assert [(branch["name"], branch["update"], branch["edits"]) for branch in found["branches"]] == [
+        ("branch 1", 0, [])
+    ]
     assert (settings_of(found)["lr"], settings_of(found)["noise"]) == (0.1, 0.2)
     assert same(playground.open("#lr=0.1&noise=0.2"), found)
 
@@ -288,7 +292,9 @@ def test_own_points_of_an_address_are_scaled_as_python_scales_them(playground: P
     assert same(playground.open(link), trained)
 
 
-@pytest.mark.parametrize(("model", "sampler"), [("linear", "full"), ("constant", "full"), ("linear", "with_replacement")])
+@pytest.mark.parametrize(
+    ("model", "sampler"), [("linear", "full"), ("constant", "full"), ("linear", "with_replacement")]
+)
 def test_own_points_choose_the_step_size_of_one_parameter(playground: Playground, model: str, sampler: str) -> None:
     text = own_points(playground)
     found = settings_of(playground.open(f"#model={model}&data=own&sampler={sampler}&batch=2&{text}"))
@@ -380,7 +386,9 @@ def test_a_link_for_students_hides_and_shows_what_was_ticked(playground: Playgro
     dialog.get_by_label("votes", exact=True).uncheck()
     dialog.get_by_label("Task of the link").select_option("optimizers")
     link = dialog.get_by_label("Link for students").input_value().partition("#")[2]
-    assert {"optimizer_hide=true", "votes_panel_hide=true", "task=optimizers", "lr=0.05", "width=12"} <= set(link.split("&"))
+    assert {"optimizer_hide=true", "votes_panel_hide=true", "task=optimizers", "lr=0.05", "width=12"} <= set(
+        link.split("&")
+    )
     assert "branches" not in link
     found = playground.open(f"#{link}")
     assert (found["update"], settings_of(found)["width"], settings_of(found)["noise"]) == (0, 12, 0.1)
@@ -441,7 +449,9 @@ LINKS = (Path(__file__).parents[2] / "docs" / "links.md").read_text(encoding="ut
 
 def test_the_page_of_links_lists_all_keys_parts_and_tasks(playground: Playground) -> None:
     sections = {part.partition("\n")[0]: part for part in LINKS.split("\n## ")}
-    listed = re.findall(r"^\| \[`(\w+)`\]\(playground\.html#task=(\w+)\) \| (.+?) \| (.+?) \|$", sections["Tasks"], re.M)
+    listed = re.findall(
+        r"^\| \[`(\w+)`\]\(playground\.html#task=(\w+)\) \| (.+?) \| (.+?) \|$", sections["Tasks"], re.M
+    )
     found = tasks(playground)
     assert [name for name, _, _, _ in listed] == list(found)
     assert listed == [(name, name, task["title"], task["question"]) for name, task in found.items()]
@@ -451,7 +461,11 @@ def test_the_page_of_links_lists_all_keys_parts_and_tasks(playground: Playground
     assert hidden | {*CONTROLS, "momentum"} == {part["key"] for part in parts(playground)}
     # and of each key that the page writes by itself
     view = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", sections["The view"], re.M))))
-    written = set(playground.page.evaluate("Object.keys(window.reluvizPlayground.values())")) - {"parents", "runs", "replica"}
+    written = set(playground.page.evaluate("Object.keys(window.reluvizPlayground.values())")) - {
+        "parents",
+        "runs",
+        "replica",
+    }
     assert written - {"task", *CONTROLS, "momentum", "points"} <= view
 
 
