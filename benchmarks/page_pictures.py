@@ -24,11 +24,12 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIZE = {"width": 1280, "height": 800}
 GIF_WIDTH = 800
 """In pixels. A reader sees the GIF at about this width."""
-COLOURS = 64
+COLOURS = 128
 FRAME_MILLISECONDS = 90
 LAST_MILLISECONDS = 4000
-MOVED_ELBOW, MOVED_TO = 0.795, 0.9
-"""An elbow of the course's run, which is near this place, and where it is dragged: to a corner of the target."""
+MOVED_ELBOW, MOVED_JUMP, MOVED_TO = 0.545, 5.2, 0.9
+"""Elbow and slope jump of a unit of the course's run, and where it is dragged: from two others at the same place to a
+corner of the target that has none."""
 
 
 def main() -> None:
@@ -79,7 +80,7 @@ def film(browser: Any, address: str) -> list[Image.Image]:
         draw_pointer(picture, x, y, pressed)
         height = round(picture.height * GIF_WIDTH / picture.width)
         small = picture.resize((GIF_WIDTH, height), Image.Resampling.LANCZOS)
-        frames.extend([small.quantize(COLOURS, dither=Image.Dither.NONE)] * count)
+        frames.extend([small] * count)
 
     def move(start: tuple[float, float], end: tuple[float, float], steps: int, pressed: bool = False) -> None:
         for i in range(1, steps + 1):
@@ -89,7 +90,8 @@ def film(browser: Any, address: str) -> list[Image.Image]:
 
     state = page.evaluate("window.reluvizState")
     elbows = {entry["k"]: (entry["x"], entry["y"]) for entry in state["places"]["elbows"]}
-    k = min(elbows, key=lambda k: abs(state["elbows"][k] - MOVED_ELBOW))
+    jumps = state["slopeJumps"]
+    k = min(elbows, key=lambda k: abs(state["elbows"][k] - MOVED_ELBOW) + abs(jumps[k] - MOVED_JUMP) / 100)
     other = max(elbows, key=lambda j: abs(state["elbows"][j] - state["elbows"][k]))
     across = (elbows[k][0] - elbows[other][0]) / (state["elbows"][k] - state["elbows"][other])
     target = (elbows[k][0] + across * (MOVED_TO - state["elbows"][k]), elbows[k][1])
@@ -112,7 +114,12 @@ def film(browser: Any, address: str) -> list[Image.Image]:
     page.wait_for_timeout(300)
     shoot(*button)
     page.close()
-    return frames
+    # one palette for all, of pictures in all colours; octrees keep rare colours
+    together = Image.new("RGB", (GIF_WIDTH, 3 * frames[0].height))
+    for i, place in enumerate((0, len(frames) // 2, -1)):
+        together.paste(frames[place], (0, i * frames[0].height))
+    palette = together.quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def draw_pointer(picture: Image.Image, x: float, y: float, pressed: bool) -> None:

@@ -1,9 +1,9 @@
 """Atomic writes, the walk for runs, and names on disk; the package has one place for each of them."""
 
 import ast
+import functools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -150,28 +150,32 @@ def test_a_folder_without_permission_is_noted(tree: Path) -> None:
 # One place each
 
 
-def trees() -> Iterator[tuple[str, ast.AST]]:
+@functools.cache
+def expressions() -> list[tuple[str, str]]:
+    """Return file and text of each string, and of each attribute of a name, in the package."""
+    found = []
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            yield path.relative_to(SOURCE).as_posix(), node
+            string = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if string or (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+                found.append((path.relative_to(SOURCE).as_posix(), ast.unparse(node)))
+    return found
 
 
-def places(wanted: Callable[[ast.AST], bool]) -> Counter[str]:
+def places(wanted: str) -> Counter[str]:
     """Return how often an expression stands in each file of the package."""
-    return Counter(path for path, node in trees() if wanted(node))
+    return Counter(path for path, text in expressions() if text == wanted)
 
 
 @pytest.mark.parametrize(
     "name", [files.CONFIG_FOLDER, files.METRICS_FILE, files.FAILURE_FILE, files.SWEEP_FILE, files.REPORT_MARKER]
 )
 def test_a_name_on_disk_stands_once(name: str) -> None:
-    found = places(lambda node: isinstance(node, ast.Constant) and node.value == name)
-    assert found == {"reluviz/files.py": 1}
+    assert places(repr(name)) == {"reluviz/files.py": 1}
 
 
 def test_the_folder_of_checkpoints_is_named_once_beside_the_callback_of_that_name() -> None:
-    found = places(lambda node: isinstance(node, ast.Constant) and node.value == files.CHECKPOINTS_FOLDER)
-    assert found == {"reluviz/files.py": 1, "reluviz/training/run.py": 1}
+    assert places(repr(files.CHECKPOINTS_FOLDER)) == {"reluviz/files.py": 1, "reluviz/training/run.py": 1}
 
 
 @pytest.mark.parametrize(
@@ -184,4 +188,4 @@ def test_the_folder_of_checkpoints_is_named_once_beside_the_callback_of_that_nam
     ],
 )
 def test_only_files_py_renames_files_and_walks_folders(call: str, wanted: dict[str, int]) -> None:
-    assert places(lambda node: isinstance(node, ast.Attribute) and ast.unparse(node) == call) == wanted
+    assert places(call) == wanted

@@ -378,7 +378,15 @@ def test_a_failed_write_keeps_the_existing_file_and_leaves_no_partial_file(
     assert error_of(folder("linear"), "--npz", "--out", "file").startswith("--out file: cannot be written to (")
 
 
-@pytest.mark.parametrize("name", ["constant", "linear", "diverged", "not_finite", "dead", "replicas"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("constant", "linear", "dead")),
+        "diverged",
+        "not_finite",
+        "replicas",
+    ],
+)
 def test_runs_of_every_kind_can_be_exported(
     folder: Callable[[str], Path], export: Callable[..., dict[str, Path]], name: str
 ) -> None:

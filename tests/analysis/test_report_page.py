@@ -309,6 +309,7 @@ def test_the_command_is_quoted_for_the_shell(tmp_path: Path) -> None:
 PRINT = shlex.quote("import sys; print('|'.join(sys.argv[1:]))")
 
 
+@pytest.mark.long
 def test_the_page_on_ten_thousand_runs_is_small(tmp_path: Path) -> None:
     members = []
     for i in range(500):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from report_groups import diverge, groups_of_runs, make_group, make_groups, optimizer_groups
 
+from reluviz.__main__ import main
 from reluviz.analysis import load_run
 from reluviz.analysis.report import pictures
 from reluviz.analysis.report.groups import Group, Groups, Replica
@@ -300,6 +300,7 @@ def test_file_names_are_made_of_letters_and_digits_and_are_unique(tmp_path: Path
     assert sorted(found) == sorted((tmp_path / "new" / "pictures").iterdir())
 
 
+@pytest.mark.long
 def test_files_have_title_and_description_and_are_reproducible(tmp_path: Path) -> None:
     groups = make_groups(*(make_group({"optimizer": name}, n=5, seed=i) for i, name in enumerate(("sgd", "adam"))))
     twice = [pictures.write(groups, tmp_path / str(i), ["png", "svg", "pdf", "svg"]) for i in range(2)]
@@ -348,10 +349,10 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     overrides = ["+exp=optimizers", "replicas=3", "updates=60", "snapshots.every=20", "callbacks=minimal"]
     overrides += ["model.width=5", "optimizer=adam,sgd", "engine=reference", f"hydra.sweep.dir={folder}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "reluviz", "train", "-m", *overrides], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["reluviz", "train", "-m", *overrides])
+        assert main() == 0
     return folder
 
 

@@ -44,6 +44,7 @@ def test_a_run_whose_first_files_cannot_be_written_leaves_nothing(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_run_whose_record_cannot_grow_ends_in_one_line_and_can_be_resumed(tmp_path: Path) -> None:
     every = [*SHORT, "callbacks.checkpoints.seconds=0"]
     whole = reluviz(10**9, "train", *every, "hydra.run.dir=whole")

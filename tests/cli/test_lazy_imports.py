@@ -116,7 +116,7 @@ def print_loaded():
 """
 
 
-@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("engine", ["fused", pytest.param("reference", marks=pytest.mark.long)])
 def test_a_run_loads_no_lazy_package(tmp_path, engine):
     words = ["train", "+exp=relu", "updates=20", f"engine={engine}", "hydra.run.dir=run"]
     assert output_of(f"{PRINT_LOADED_AT_EXIT}{INSTALL}; {MAIN}", tmp_path, *words).splitlines()[-1] == ""

@@ -86,6 +86,7 @@ def test_optimizers_start_from_the_same_weights_and_draw_the_same_minibatches(tm
     assert all(other == drawn[0] for other in drawn[1:])
 
 
+@pytest.mark.long
 def test_the_memory_of_ended_jobs_is_released(tmp_path, monkeypatch):
     alive = []
     begin = SnapshotLogger.on_train_start
@@ -256,7 +257,9 @@ def test_a_sweep_cannot_be_resumed_with_different_settings(tmp_path, capsys):
     assert results(sweep) == before
 
 
-@pytest.mark.parametrize("left", ["", "- seed"], ids=["empty", "torn"])
+@pytest.mark.parametrize(
+    "left", [pytest.param("", id="empty", marks=pytest.mark.long), pytest.param("- seed", id="torn")]
+)
 def test_a_job_that_was_killed_while_hydra_wrote_its_files_is_run_again(tmp_path, capsys, left):
     words = ("train", "-m", "+exp=linear", *TINY, "seed=0,1")
     assert reluviz(*words) == 0
@@ -358,6 +361,7 @@ def test_a_search_finds_a_step_size_close_to_the_best_of_a_grid(tmp_path, capsys
     assert found["overrides"][:-1] == list(short)
 
 
+@pytest.mark.long
 def test_a_resumed_search_continues_to_the_new_number_of_trials(tmp_path, capsys):
     words = ["train", "-m", "+exp=linear", *TINY, "sweeper=optuna", STEP, "optimizer=sgd,momentum"]
     assert reluviz(*words, "sweep.trials=3") == 0
@@ -415,7 +419,9 @@ def test_a_search_with_diverging_trials_finds_one_that_converges(tmp_path):
     assert best["loss"] < 0.5
 
 
-@pytest.mark.parametrize(("words", "expected"), [((), "Linear"), (("snapshots=early",), "Early")])
+@pytest.mark.parametrize(
+    ("words", "expected"), [((), "Linear"), pytest.param(("snapshots=early",), "Early", marks=pytest.mark.long)]
+)
 def test_a_resumed_sweep_keeps_the_snapshot_schedule_it_started_with(tmp_path, words, expected):
     command = ("train", "-m", "+exp=linear", *TINY, *words, "seed=0,1,2")
     assert reluviz(*command) == 0

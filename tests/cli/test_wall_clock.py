@@ -25,6 +25,7 @@ def printed_and_real(folder, *words: str) -> tuple[float, float]:
     return float(found[1]), real
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process started")
 def test_the_printed_time_of_a_run_and_of_a_resumed_one_is_that_from_shell_to_exit(tmp_path) -> None:
     new, resumed = [], []

@@ -51,7 +51,17 @@ def without_torch(folder: Path, place: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("format_", ["--html", "--csv", "--npz", "--png", "--svg", "--gif"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "format_",
+    [
+        "--csv",
+        "--gif",
+        *(pytest.param(other, marks=LONG) for other in ("--html", "--npz", "--png", "--svg")),
+    ],
+)
 def test_export_needs_no_torch(runs: Path, tmp_path: Path, format_: str) -> None:
     words = ["--grid", "5"] if format_ == "--csv" else []
     without_torch(runs, tmp_path, "export", "logs", format_, *words, "--out", str(tmp_path / "out"))
@@ -77,11 +87,13 @@ def test_report_needs_no_torch(runs: Path, tmp_path: Path) -> None:
     "words",
     [
         ["+exp=linear"],
-        ["+exp=constant", "sampler=full", "--json"],
+        pytest.param(["+exp=constant", "sampler=full", "--json"], marks=LONG),
         ["+exp=relu", "model.elbows=at_data", "trainer.precision=64-true"],
-        ["+exp=ridge"],
-        ["optimizer=adam", "scheduler=cosine", "replicas=3"],
-        ["optimizer=nesterov", "optimizer.lr=0.1", "optimizer.weight_decay=0.1", "engine=fused"],
+        pytest.param(["+exp=ridge"], marks=LONG),
+        pytest.param(["optimizer=adam", "scheduler=cosine", "replicas=3"], marks=LONG),
+        pytest.param(
+            ["optimizer=nesterov", "optimizer.lr=0.1", "optimizer.weight_decay=0.1", "engine=fused"], marks=LONG
+        ),
         ["sampler=full", "engine=exact", "scheduler=step", "callbacks=everything"],
     ],
     ids=" ".join,

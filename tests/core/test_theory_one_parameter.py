@@ -188,7 +188,7 @@ def test_the_largest_stable_steps_are_1_and_1_over_the_mean_square() -> None:
 
 
 @both
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.5, marks=pytest.mark.long), 0.9])
 def test_gradient_descent_converges_below_the_largest_stable_step_and_diverges_above_it(
     model: str, momentum: float
 ) -> None:

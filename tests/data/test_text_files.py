@@ -463,8 +463,9 @@ def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: 
     assert attempt("~/b.csv")[1] == "data.path=~/b.csv: no such file"
 
 
-def test_random_texts_raise_no_other_exception(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
+@pytest.mark.parametrize(("seed", "count"), [(0, 300), pytest.param(1, 1200, marks=pytest.mark.long)])
+def test_random_texts_raise_no_other_exception(seed: int, count: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(seed)
     pieces = [
         "1",
         "2,5",
@@ -486,5 +487,5 @@ def test_random_texts_raise_no_other_exception(tmp_path: Path) -> None:
         "---",
         "sep=;",
     ]
-    for _ in range(1500):
+    for _ in range(count):
         attempt(write(tmp_path, "".join(generator.choice(pieces, size=generator.integers(1, 40)))))

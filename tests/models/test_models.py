@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from reluviz.core.functions import PARAMETERS
 from reluviz.core.initial_state import torch_default_state
-from reluviz.data import Dataset, EverySchedule, Full
+from reluviz.data import Dataset, EverySchedule, Full, piecewise_linear
 from reluviz.data.datamodule import PiecewiseLinearData, SegmentData
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
@@ -181,6 +181,18 @@ def test_a_one_parameter_model_starts_at_the_given_value(cls: type[Any], start: 
     x = torch.tensor([0.0, 2.0])
     expected = [start, start] if cls is ConstantModule else [0.0, 2 * start]
     assert module(x).tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize("cls", [ConstantModule, LinearModule])
+@pytest.mark.parametrize("replace", [False, True], ids=["as given", "changed before training"])
+def test_a_float64_run_starts_at_all_digits_of_theta(cls: type[Any], replace: bool) -> None:
+    module = cls(start=0.1)
+    if replace:
+        with torch.no_grad():
+            module.theta.fill_(0.7)
+    module.double()
+    module.place_on(piecewise_linear())
+    assert module.theta.item() == (torch.tensor(0.7).double().item() if replace else 0.1)
 
 
 def test_one_gradient_step_of_the_constant_model_is_2_eta_times_the_mean_residual() -> None:

@@ -119,26 +119,29 @@ KERNELS = {"engines/minibatch_kernels.py", "engines/full_batch_kernels.py"}
 """Kernels that make updates; tests compare them with the reference engine."""
 
 
+@pytest.fixture(scope="module")
 def sources() -> dict[str, ast.Module]:
     return {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_formula_stands_once_in_core_and_nowhere_else_but_in_its_twins(formula: str) -> None:
+def test_a_formula_stands_once_in_core_and_nowhere_else_but_in_its_twins(
+    formula: str, sources: dict[str, ast.Module]
+) -> None:
     matches, place, twins = FORMULAS[formula]
     places = Counter(
-        name for name, tree in sources().items() if name not in KERNELS for node in ast.walk(tree) if matches(node)
+        name for name, tree in sources.items() if name not in KERNELS for node in ast.walk(tree) if matches(node)
     )
     assert places[place] == 1
     # a kernel unrolls its loops, so that a twin holds a formula in several lines
     assert set(places) - {place} <= twins
 
 
-def test_the_step_limits_of_momentum_stand_in_theory() -> None:
+def test_the_step_limits_of_momentum_stand_in_theory(sources: dict[str, ast.Module]) -> None:
     """(1 + mu)."""
     found = [
         name
-        for name, tree in sources().items()
+        for name, tree in sources.items()
         for node in ast.walk(tree)
         if is_operation(node, ast.Add)
         and getattr(node.left, "value", None) == 1
@@ -198,10 +201,10 @@ def compared_names(tree: ast.Module) -> Iterator[int]:
             yield node.lineno
 
 
-def test_no_code_outside_the_models_compares_the_name_of_a_model() -> None:
+def test_no_code_outside_the_models_compares_the_name_of_a_model(sources: dict[str, ast.Module]) -> None:
     found = [
         f"{name}:{line}"
-        for name, tree in sources().items()
+        for name, tree in sources.items()
         if not name.startswith(ABOUT_ONE_MODEL)
         for line in compared_names(tree)
     ]

@@ -1,5 +1,6 @@
 """Docstrings, comments, messages, names of tests and pages are free of phrases that a reader has to untangle."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -60,16 +61,18 @@ def texts() -> list[Path]:
     return [path for path in found if "fixtures" not in path.parts and path != Path(__file__)]
 
 
+@functools.cache
+def contents() -> list[tuple[str, str]]:
+    return [(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in texts()]
+
+
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_no_text_uses_the_phrase(phrase: str) -> None:
     # words of a phrase may be parted by a line's end, a comment sign, or underscores in a name
     pattern = re.compile(r"(?<![a-z])" + r"(?:[ _]|\s+(?:#|\*|//)?\s*)".join(phrase.split()) + r"(?![a-z])", re.I)
     found = []
-    for path in texts():
-        text = path.read_text(encoding="utf-8")
-        found += [
-            f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, one.start()) + 1}" for one in pattern.finditer(text)
-        ]
+    for path, text in contents():
+        found += [f"{path}:{text.count(chr(10), 0, one.start()) + 1}" for one in pattern.finditer(text)]
     assert not found, f"{phrase!r} in {', '.join(found)}"
 
 

@@ -5,6 +5,7 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,12 @@ def shortened(words: list[str], command: str) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line not in VIEWS])
+def with_marks(command: str) -> Any:
+    """Mark a sweep `long`; tests/cli/test_experiments.py runs one of each experiment."""
+    return pytest.param(command, marks=pytest.mark.long) if " train -m " in command else command
+
+
+@pytest.mark.parametrize("command", [with_marks(line) for line in COMMANDS if line not in VIEWS])
 def test_a_command_of_the_documentation_runs(command: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "reluviz"]

@@ -657,7 +657,7 @@ def test_each_vertical_axis_has_a_name_beside_its_numbers(open_runs: Any, model:
     page = open_runs({"a": blobs(values, model)}, "#slope=1&step=100")
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.wait_for_timeout(200)
-    axes = current_state(page)["axes"]
+    axes = current_state(page)["axisNames"]
     for view in ["functionView", "slopeView", "votes", "loss", *views]:
         name, numbers = axes[view]["name"], axes[view]["numbers"]
         assert name["name"] == names[view]
@@ -668,7 +668,7 @@ def test_each_vertical_axis_has_a_name_beside_its_numbers(open_runs: Any, model:
             assert apart or name["bottom"] <= box["top"] or name["top"] >= box["bottom"], (view, name, box)
     if model == "relu":
         click(page, "[data-value=residual]")
-        assert current_state(page)["axes"]["votes"]["name"]["name"] == "y − f"
+        assert current_state(page)["axisNames"]["votes"]["name"]["name"] == "y − f"
 
 
 # the list of the runs of a sweep
@@ -736,7 +736,7 @@ def test_the_runs_of_a_sweep_are_listed_first(request: pytest.FixtureRequest, sw
         assert found["tooltip"][0] == before[0]
         assert value_in(found["tooltip"][1]) == pytest.approx(found["residual"][found["hover"]["point"]], rel=6e-3)
         assert found["tooltip"][1] != before[1]
-        # an address that names a run opens it, and so does a newest run that is single
+        # an address that names a run opens it, and a newest run that is single is opened, too
         page.goto("about:blank")
         page.goto(f"{address}data/plugin_entry.html?name=reluviz#runs=old%2F2026-01-01_10-00-00")
         assert wait_for_state(page, "s => s.ready")["selected"] == ["old/2026-01-01_10-00-00"]

@@ -152,6 +152,8 @@ def test_a_user_trains_on_changes_the_step_size_takes_it_back_and_discards(opene
 @pytest.mark.parametrize("place", PLACES)
 def test_space_plays_a_run_and_trains_a_branch(opened, place) -> None:
     view = opened(place, "net")
+    # the keys of a notebook belong to its cells until the view is clicked
+    view.frame.locator(".function h2").click()
     view.press("Home")
     view.press(" ")
     view.wait("s => s.playing && s.update > 0")
@@ -287,10 +289,12 @@ def test_nothing_trains_while_another_tab_of_tensorboard_is_open(opened) -> None
     view = opened("fast reader", "net")
     view.click("Train on from here")
     view.wait("s => s.branches[0]?.update > 2000")
-    view.page.get_by_role("tab", name="Scalars", exact=True).click()
+    view.page.evaluate("location.hash = 'scalars'")
+    view.frame.wait_for_function("!frameElement.checkVisibility({visibilityProperty: true})")
+    # the check is made a few times a second
     view.page.wait_for_timeout(400)
     first = view.frame.evaluate("window.reluvizState.branches[0].update")
     view.page.wait_for_timeout(1000)
     assert view.frame.evaluate("window.reluvizState.branches[0].update") == first
-    view.page.get_by_role("tab", name="ReLU", exact=True).click()
+    view.page.evaluate("location.hash = 'reluviz'")
     view.wait(f"s => s.branches[0].update > {first}")

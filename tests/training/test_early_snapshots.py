@@ -24,6 +24,8 @@ RUNS = {
     "y = theta x": "model=linear",
 }
 """Runs whose trajectory depends on no bit on the schedule."""
+LONG = ("fused, Adam, replicas", "reference", "output layer", "y = theta x")
+"""The `RUNS` whose tests are long; each of the others has another engine or optimiser."""
 
 
 def recorded(folder: Path, words: str, schedule: str) -> Run:
@@ -51,7 +53,7 @@ def test_no_two_neighbouring_snapshots_of_exp_relu_hold_more_than_6_percent_of_t
     assert largest_share(EverySchedule().schedule(150_000)) == pytest.approx(0.295, abs=0.005)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in RUNS])
 def test_parameters_losses_and_votes_are_those_of_the_linear_schedule_bit_for_bit(tmp_path: Path, name: str) -> None:
     words = f"{RUNS[name]} updates=250 snapshots.every=100 callbacks=minimal"
     linear, early = (recorded(tmp_path, words, schedule) for schedule in ("linear", "early"))

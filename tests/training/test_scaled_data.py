@@ -1,6 +1,7 @@
 """Runs on users' data train in scaled units, and everything that a person reads is in the user's."""
 
 import csv
+import itertools
 import json
 import math
 import sys
@@ -110,9 +111,18 @@ def trained_by_file(tmp_path: Path, units: tuple[float, ...], precision: str = "
     return fit(module, FileData(*map(str, paths), **segments()), tmp_path / "run", precision), module
 
 
-@pytest.mark.parametrize("precision", ["32-true", "64-true"])
-@pytest.mark.parametrize("engine", ["reference", "fused", "exact"])
-@pytest.mark.parametrize("start", ["uniform", "even", "at_data", "given", "torch"])
+def scaled_runs() -> list[Any]:
+    """Return precisions, engines and starts; a test is long unless the start is the usual one, or all else is."""
+    found = itertools.product(
+        ("32-true", "64-true"), ("reference", "fused", "exact"), ("uniform", "even", "at_data", "given", "torch")
+    )
+    return [
+        pytest.param(*one, marks=() if one[2] == "uniform" or one[:2] == ("32-true", "fused") else pytest.mark.long)
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize(("precision", "engine", "start"), scaled_runs())
 def test_a_scaled_run_is_bit_for_bit_the_run_on_data_scaled_by_hand(
     tmp_path: Path, precision: str, engine: str, start: str
 ) -> None:

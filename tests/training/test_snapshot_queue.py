@@ -223,6 +223,7 @@ def test_the_snapshots_that_wait_and_their_results_are_bounded_in_bytes(monkeypa
     assert [raw.update for raw in computed] == list(range(1500))
 
 
+@pytest.mark.long
 def test_many_snapshots_are_worked_out_in_the_memory_of_a_few(monkeypatch) -> None:
     module = ReLUModule(width=20)
     worker, raw = snapshot_worker.SnapshotWorker(snapshot_options(module)), raw_snapshots(600, module)

@@ -173,6 +173,7 @@ def test_the_output_layer_follows_its_closed_form_to_least_squares() -> None:
     assert_close(theta[-1], least_squares.solution, atol=1e-8)
 
 
+@pytest.mark.long
 def test_weight_decay_converges_to_ridge_with_lambda_n_wd_over_two_and_an_undecayed_bias() -> None:
     data = course(3000, EverySchedule(3000), Full())
     x, y = points(data)

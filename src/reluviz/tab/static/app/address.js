@@ -18,8 +18,8 @@ function addressWindow(embedded) {
 function valuesIn(parts, prefix) {
   const found = {};
   for (const part of parts) {
-    const [key, value] = [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)];
-    if (!key.startsWith(prefix) || key === prefix) continue;
+    const [, key, value] = /^([^=]+)=(.*)$/s.exec(part) ?? [];
+    if (!key?.startsWith(prefix) || key === prefix) continue;
     const decoded = decode(value);
     if (decoded !== null) found[key.slice(prefix.length)] = decoded;
   }

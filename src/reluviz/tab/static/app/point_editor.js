@@ -1,5 +1,5 @@
-// Editing the points in the panel of the function: drag, add and delete them with mouse, touch or keys. What is edited is the
-// branch in focus, or a new one. A drag is one change, and so are arrow keys that follow each other.
+// Editing the points in the panel of the function: drag, add and delete them with mouse, touch or keys. The changes
+// are those of the branch in focus, or of a new one. A drag is one change; arrow keys that follow each other are one, too.
 
 import { extent, holdAxes } from "../drawing/axes.js";
 import { count, number, placeX, placeY } from "../drawing/format.js";
@@ -63,8 +63,8 @@ export class PointEditor {
   hover(px, py, event) {
     const { state, tooltip } = this.app, { left, right, top, bottom } = this.#plot.area;
     const point = this.#pointAt(px, py, event), inside = px >= left && px <= right && py >= top && py <= bottom;
-    const x = inside ? this.#plot.fromX(px) : null, { hover } = state;
-    if (!Object.is(hover.x, x) || hover.point !== point || hover.unit !== null) state.change({ hover: { x, unit: null, point } });
+    if (this.dragging) return "grabbing";
+    state.hoverOver({ x: inside ? this.#plot.fromX(px) : null, point });
     if (point !== null) tooltip.show(event, [...this.app.describePoint(point), "drag to move it, double click to delete it"]);
     else if (inside) tooltip.show(event, [`click: a point at ${this.#words(this.#placeAt(px, py))}`]);
     else tooltip.hide();
@@ -78,6 +78,7 @@ export class PointEditor {
     document.activeElement?.blur?.();
     if (state.playing) state.change({ playing: false });
     const index = this.#pointAt(px, py, event), { clicked } = this;
+    this.dragging = false;
     this.clicked = index === null ? null : { time: event.timeStamp, px, py };
     this.gesture = null;
     if (index !== null && clicked && event.timeStamp - clicked.time < DOUBLE_CLICK_MILLISECONDS && Math.hypot(px - clicked.px, py - clicked.py) < RADIUS.touch) {
@@ -89,6 +90,7 @@ export class PointEditor {
       state.change({ point: index });
       const offset = { x: this.#plot.X(run.x[index]) - px, y: this.#plot.Y(run.y[index]) - py };
       this.gesture = { kind: "x", from: run, index, offset, start: { px, py }, still: STILL[event.pointerType] ?? STILL.mouse };
+      this.dragging = true;
       return true;
     }
     if (px < left || px > right || py < top || py > bottom) {
@@ -99,6 +101,7 @@ export class PointEditor {
     this.gesture = { kind: "y", from: run, offset: { x: 0, y: 0 }, still: 0 };
     holdAxes(state.runs.map((shown) => shown.run));
     this.#moveTo(this.#placeAt(px, py));
+    this.dragging = true;
     return true;
   }
 
@@ -117,6 +120,7 @@ export class PointEditor {
   }
 
   up() {
+    this.dragging = false;
     holdAxes(null);
     this.app.invalidate();
   }
@@ -193,7 +197,7 @@ export class PointEditor {
     this.app.invalidate();
   }
 
-  /** Make the change of a drag, in the place of its earlier ones. @returns {Promise<boolean>} whether it was possible */
+  /** Make the change of a drag, which replaces its earlier ones. @returns {Promise<boolean>} whether it was possible */
   async #change(gesture, { x, y }) {
     const { training, state } = this.app, { kind, from } = gesture;
     if (!this.#isLast(gesture)) {

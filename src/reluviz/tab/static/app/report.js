@@ -45,7 +45,7 @@ export function report(app) {
     y: now && now.run.x.length <= MOST_POINTS ? Array.from(now.run.y) : null,
     thetaOptimum: now?.run.thetaOptimum ?? null,
     thetaAxis: app.parabola.range ?? null,
-    axes: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
+    limits: app.functionView.plot.xScale ? ["xScale", "yScale"].map((axis) => [app.functionView.plot[axis].low, app.functionView.plot[axis].high]) : null,
     lambda: now?.whatIf?.solved ? now.whatIf.lambda : null,
     hover: state.hover,
     tooltip: app.tooltip.element.hidden ? null : Array.from(app.tooltip.element.children, (line) => line.textContent),
@@ -69,7 +69,7 @@ export function report(app) {
     leaving: app.functionView.leaving ?? [],
     pointUpdate: app.functionView.pointUpdate ?? null,
     frames: { count: played.length, median: quantile(played, 0.5), p95: quantile(played, 0.95) },
-    axes: Object.fromEntries(AXES.map((name) => [name, app[name].element.hidden ? null : { name: app[name].plot.yName ?? null, numbers: app[name].plot.yNumbers ?? [] }])),
+    axisNames: Object.fromEntries(AXES.map((name) => [name, app[name].element.hidden ? null : { name: app[name].plot.yName ?? null, numbers: app[name].plot.yNumbers ?? [] }])),
     table: app.loss.table.element.hidden ? null : app.loss.table.rows.map(({ run, now, final }) => ({ run: run.name, now, final })),
     fans: { elbows: unitsOf(functionHits?.fans), units: unitsOf(app.units.fans) },
     places: {

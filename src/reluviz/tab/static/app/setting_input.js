@@ -15,6 +15,8 @@ export function settingInput(setting, app, onSet) {
     ? h("select", { "aria-label": label, onchange }, ...options.map(([value, text]) => h("option", { value, text })))
     : h("input", { type: "number", step: type === "whole" ? 1 : "any", "aria-label": label, onchange });
   const element = h("label", { title: help, "data-setting": key }, `${label} `, field);
+  // afterwards keys are those of the page again
+  field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());
   function onchange() {
     const { training } = app, { settings } = training, value = valueOf(setting, field.value);
     if (value === null || !settings) {

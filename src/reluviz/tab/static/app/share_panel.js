@@ -63,7 +63,7 @@ export class SharePanel {
     if (this.shown === link) return;
     this.shown = link;
     const length = link === null ? "" : `${count(link.length)} characters`;
-    setText(this.note, link === null ? "A page within another one has no link of its own: save the state as a file." : isTooLong ? `The link has ${length}, too many for mails and chats: save the state as a file.` : `Whoever opens this link sees what you see (${length}).`);
+    setText(this.note, link === null ? "A page within another one has no link of its own: save the state as a file." : isTooLong ? `The link has ${length}, too many for mails and chats: save the state as a file.` : `This link shows others what you see (${length}).`);
     this.field.value = link ?? "";
     for (const element of [this.field, this.copy]) setVisible(element, link !== null && !isTooLong);
     this.#say("");

@@ -177,9 +177,14 @@ export class Training {
   /** A branch that is in the state of a link. */
   async #repeat({ start, edits, updateCount }, name) {
     const branch = await this.#begin(start, name);
+    let rested = performance.now();
     for (const { at, kind, values } of edits) {
       await this.#trainTo([branch], at, "Repeating");
       branch.edit(kind, values);
+      // an address may hold thousands of changes
+      if (performance.now() - rested < LONG_SLICE) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      rested = performance.now();
     }
     await this.#trainTo([branch], updateCount, "Repeating");
     branch.refreshHistory();

@@ -4,7 +4,10 @@
 import * as constant from "./models/constant.js";
 import * as linear from "./models/linear.js";
 import * as relu from "./models/relu.js";
-import { registered } from "./registry.js";
+import { allModels, registered } from "./registry.js";
+
+/** The names and titles of all models, the last registered first. */
+export const modelTitles = () => allModels().map(({ name, words }) => [name, words.title]).reverse();
 
 /** The model with a name. It throws an error with one plain sentence if there is none. */
 export const modelNamed = (name) => registered(name);

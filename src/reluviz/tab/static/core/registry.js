@@ -6,6 +6,7 @@
  *
  * @typedef {object} Model
  * @property {string} name as runs record it
+ * @property {number} stepSize with which the page trains it if the user gives none
  * @property {boolean} hasUnits whether it is a ReLU network, whose units have elbows: then p is {w, b, v, c}
  * @property {null|((x: number) => number)} feature phi of a model f(x) = theta phi(x), which also has the functions that
  *   models/one_parameter.js adds: then p is {theta}
@@ -30,6 +31,9 @@ export function register(model) {
   models.set(model.name, model);
   return model;
 }
+
+/** All models. @returns {Model[]} */
+export const allModels = () => [...models.values()];
 
 /** The model with a name. It throws an error with one plain sentence if there is none. @returns {Model} */
 export function registered(name) {

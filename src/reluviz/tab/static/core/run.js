@@ -9,9 +9,9 @@ import { modelNamed } from "./models.js";
 import { scalingOf } from "./scaling.js";
 
 /**
- * Snapshots are numbered by s, replicas by r and units by k. `version` changes with whatever a view shows of the run,
- * `pointsVersion` with its points, and `historyVersion` when its earlier snapshots are to be drawn anew: views of the whole
- * history use it as a key, so that a run that trains in the page is not drawn anew in every frame.
+ * Snapshots are numbered by s, replicas by r and units by k. `version` changes with all that a view shows of the run,
+ * `pointsVersion` with its points, and `historyVersion` when views must draw its earlier snapshots anew: not in every frame of
+ * a run that trains in the page.
  */
 export class Run {
   /** @param {string} name @param {{model: string, name?: string, trained?: string[], seeds?: number[], settings?: object, scaling?: number[]}} header */

@@ -12,8 +12,8 @@ import { command, LARGEST_TYPED_SEED } from "./settings.js";
 const FIRST_UPDATES = 1000;
 
 const isSame = (a, b) => a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
-// JSON and Python read -0 as the whole number 0
-const numeral = (value) => (Object.is(value, -0) ? "-0.0" : String(value));
+// JSON and Python read -0 as the whole number 0, and digits without an exponent as one that may be too large for torch
+const numeral = (value) => (Object.is(value, -0) ? "-0.0" : Math.abs(value) >= 1e15 ? value.toExponential() : String(value));
 const list = (values) => `[${Array.from(values, numeral).join(", ")}]`;
 
 /** The network without the units that are 0 in all parameters, such as deleted ones; one stays if all are. */

@@ -1,12 +1,14 @@
 // The settings of a run that is trained in the page: their names, types and keys; those of a recorded run; and the command
 // that trains the same run.
 
+import { modelNamed, modelTitles } from "../core/models.js";
+
 /** The page trains on up to so many points. */
 export const MOST_POINTS = 2000;
 const LARGEST_SEED = 2 ** 53 - 1;
 /** The largest seed of the command line. */
 export const LARGEST_TYPED_SEED = 2 ** 32 - 1;
-const isNetwork = ({ model }) => model === "relu";
+const isNetwork = ({ model }) => modelNamed(model).hasUnits;
 const isDrawn = ({ data }) => data !== "own";
 const takesBatches = ({ sampler }) => sampler !== "full";
 const hasMomentum = ({ optimizer }) => optimizer === "momentum" || optimizer === "nesterov";
@@ -21,7 +23,7 @@ const hasMomentum = ({ optimizer }) => optimizer === "momentum" || optimizer ===
  * @type {Setting[]}
  */
 export const SETTINGS = [
-  { key: "model", label: "model", help: "Which function is trained", type: "choice", options: [["relu", "ReLU network"], ["linear", "y = θ x"], ["constant", "y = θ"]], initial: "relu" },
+  { key: "model", label: "model", help: "Which function is trained", type: "choice", options: modelTitles(), initial: "relu" },
   { key: "width", label: "units", help: "The number of hidden units W", type: "whole", least: 1, most: 1000, initial: 20, applies: isNetwork, override: "model.width" },
   { key: "elbows", label: "elbows at the start", help: "Where the elbows lie before the first update", type: "choice", options: [["uniform", "random on the data"], ["even", "evenly spaced"], ["at_data", "at data points"], ["torch", "torch's default"]], initial: "uniform", applies: isNetwork, override: "model.elbows" },
   { key: "data", label: "data", help: "Which points are fitted", type: "choice", options: [["piecewise_linear", "piecewise linear"], ["sine", "sine"], ["own", "your points"]], initial: "piecewise_linear", override: "data" },
@@ -31,9 +33,9 @@ export const SETTINGS = [
   { key: "seed", label: "seed", help: "The seed of the initial weights and the minibatches", type: "whole", least: 0, most: LARGEST_TYPED_SEED, initial: 0, override: "seed" },
   { key: "train", label: "trained", help: "Which layers move", type: "choice", options: [["all", "all layers"], ["output", "output layer only"], ["hidden", "hidden layer only"]], initial: "all", live: true, applies: isNetwork, override: "model.train" },
   { key: "optimizer", label: "optimiser", help: "How a gradient becomes a step", type: "choice", options: [["sgd", "SGD"], ["momentum", "momentum"], ["nesterov", "Nesterov"], ["adam", "Adam"]], initial: "sgd", override: "optimizer" },
-  { key: "lr", label: "step size", help: "The step size η", type: "number", above: 0, most: 1e9, initial: ({ model, optimizer }) => (optimizer === "adam" ? 0.001 : { relu: 0.02, linear: 0.2, constant: 0.1 }[model]), live: true, override: "optimizer.lr" },
+  { key: "lr", label: "step size", help: "The step size η", type: "number", above: 0, most: 1e9, initial: ({ model, optimizer }) => (optimizer === "adam" ? 0.001 : modelNamed(model).stepSize), live: true, override: "optimizer.lr" },
   { key: "momentum", label: "momentum", help: "The part of the last step that is made again", type: "number", least: 0, most: 1, initial: 0.9, applies: hasMomentum, override: "optimizer.momentum" },
-  { key: "sampler", label: "batches", help: "Which points an update uses", type: "choice", options: [["with_replacement", "random points"], ["without_replacement", "different points"], ["epoch", "shuffled epochs"], ["full", "all points"]], initial: ({ model }) => (model === "relu" ? "with_replacement" : "full"), live: true, override: "sampler" },
+  { key: "sampler", label: "batches", help: "Which points an update uses", type: "choice", options: [["with_replacement", "random points"], ["without_replacement", "different points"], ["epoch", "shuffled epochs"], ["full", "all points"]], initial: (settings) => (isNetwork(settings) ? "with_replacement" : "full"), live: true, override: "sampler" },
   { key: "batch", label: "batch size", help: "The number of points B of an update", type: "whole", least: 1, most: MOST_POINTS, initial: 40, live: true, applies: takesBatches, override: "sampler.batch_size" },
 ];
 

@@ -5,6 +5,7 @@ import { oneParameterModel } from "./one_parameter.js";
 
 export const CONSTANT = register(oneParameterModel({
   name: "constant",
+  stepSize: 0.1,
   feature: () => 1,
   straight: true,
   python: "theta + 0 * x",

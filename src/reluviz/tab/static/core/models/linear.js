@@ -5,6 +5,7 @@ import { oneParameterModel } from "./one_parameter.js";
 
 export const LINEAR = register(oneParameterModel({
   name: "linear",
+  stepSize: 0.2,
   feature: (x) => x,
   straight: true,
   python: "theta * x",

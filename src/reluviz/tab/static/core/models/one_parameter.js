@@ -7,18 +7,19 @@
 const PIECES = 240;
 
 /**
- * @param {{name: string, feature: (x: number) => number, straight?: boolean, python: string, words: Object<string, string>}} given feature
+ * @param {{name: string, stepSize: number, feature: (x: number) => number, straight?: boolean, python: string, words: Object<string, string>}} given feature
  *   is phi, straight says whether it is a straight line, python is f(x) as Python has it; words: title, asks, candidate,
  *   weight, limit
  * @returns {import("../registry.js").Model}
  */
-export function oneParameterModel({ name, feature, straight = false, python, words }) {
+export function oneParameterModel({ name, stepSize, feature, straight = false, python, words }) {
   const predictAt = (p, x) => p.theta * feature(x);
   const weight = (x) => feature(x) * feature(x);
   const totalWeight = (x) => x.reduce((sum, value) => sum + weight(value), 0);
   const breaks = (_, low, high) => (straight ? [] : Array.from({ length: PIECES - 1 }, (_, j) => low + ((j + 1) / PIECES) * (high - low)));
   return {
     name,
+    stepSize,
     hasUnits: false,
     feature,
     python,

@@ -78,6 +78,7 @@ function inTrainedUnits(p, { xOffset, xScale, yOffset, yScale }) {
 
 export const RELU = register({
   name: "relu",
+  stepSize: 0.02,
   hasUnits: true,
   feature: null,
   parameters: PARAMETERS,
