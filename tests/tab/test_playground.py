@@ -495,8 +495,10 @@ def test_a_narrow_page_does_not_scroll_sideways(playground: Playground, width: i
     playground.page.locator("details").evaluate("one => { one.open = true; }")
     playground.train(20)
     beyond = playground.page.evaluate(
-        """() => [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && !one.closest(".unseen"))
-            .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1).map((one) => one.outerHTML.slice(0, 90))"""
+        """() => [...document.querySelectorAll("body *")]
+            .filter((one) => one.checkVisibility() && !one.closest(".unseen"))
+            .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1)
+            .map((one) => one.outerHTML.slice(0, 90))"""
     )
     assert beyond == []
     assert playground.page.evaluate("document.documentElement.scrollWidth") <= width
