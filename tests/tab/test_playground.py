@@ -449,7 +449,9 @@ LINKS = (Path(__file__).parents[2] / "docs" / "links.md").read_text(encoding="ut
 
 def test_the_page_of_links_lists_all_keys_parts_and_tasks(playground: Playground) -> None:
     sections = {part.partition("\n")[0]: part for part in LINKS.split("\n## ")}
-    listed = re.findall(r"^\| \[`(\w+)`\]\(playground\.html#task=(\w+)\) \| (.+?) \| (.+?) \|$", sections["Tasks"], re.M)
+    listed = re.findall(
+        r"^\| \[`(\w+)`\]\(playground\.html#task=(\w+)\) \| (.+?) \| (.+?) \|$", sections["Tasks"], re.M
+    )
     found = tasks(playground)
     assert [name for name, _, _, _ in listed] == list(found)
     assert listed == [(name, name, task["title"], task["question"]) for name, task in found.items()]
@@ -459,7 +461,11 @@ def test_the_page_of_links_lists_all_keys_parts_and_tasks(playground: Playground
     assert hidden | {*CONTROLS, "momentum"} == {part["key"] for part in parts(playground)}
     # and of each key that the page writes by itself
     view = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", sections["The view"], re.M))))
-    written = set(playground.page.evaluate("Object.keys(window.reluvizPlayground.values())")) - {"parents", "runs", "replica"}
+    written = set(playground.page.evaluate("Object.keys(window.reluvizPlayground.values())")) - {
+        "parents",
+        "runs",
+        "replica",
+    }
     assert written - {"task", *CONTROLS, "momentum", "points"} <= view
 
 
@@ -489,8 +495,10 @@ def test_a_narrow_page_does_not_scroll_sideways(playground: Playground, width: i
     playground.page.locator("details").evaluate("one => { one.open = true; }")
     playground.train(20)
     beyond = playground.page.evaluate(
-        """() => [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && !one.closest(".unseen"))
-            .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1).map((one) => one.outerHTML.slice(0, 90))"""
+        """() => [...document.querySelectorAll("body *")]
+            .filter((one) => one.checkVisibility() && !one.closest(".unseen"))
+            .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1)
+            .map((one) => one.outerHTML.slice(0, 90))"""
     )
     assert beyond == []
     assert playground.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -21,8 +21,8 @@ MARKER_BYTES = 1000
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reluviz playground",
-        description="Write a page that trains models in the browser, and open it. It is one file, which needs no server "
-        "and no network: put it on a course's site, or send it by mail.",
+        description="Write a page that trains models in the browser, and open it. It is one file and needs neither a "
+        "server nor a network: put it on a site, or send it by mail.",
         epilog="example: python -m reluviz playground --out course/relu.html --no-open",
         allow_abbrev=False,
     )

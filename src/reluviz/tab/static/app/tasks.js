@@ -66,7 +66,7 @@ export const TASKS = {
     title: "Gradient descent or minibatches",
     question: "What do minibatches change?",
     steps: ["Press “1 000 updates” several times: each uses all points. Press “Keep”.", "Press “Restart”: a second run begins beside it. Set “batches” to random points and “batch size” to 5.", "Train it as far, and compare the two runs in “The loss” and “The elbows through time”."],
-    look: "Which run learns more in as many updates? How many points has each looked at? What does a batch do to the paths?",
+    look: "Which run learns more in as many updates? How many points has each used? What does a batch do to the paths?",
     settings: { ...RELU, sampler: "full", lr: 0.05 },
     view: { relus: "none" },
   },
