@@ -33,6 +33,8 @@ import { TimeBar } from "./time_bar.js";
 import { TrainBar } from "./train_bar.js";
 import { Training } from "./training.js";
 
+/** While the page trains, each panel but the first is drawn in one of so many frames. */
+const TURNS = 4;
 const POLL_MILLISECONDS = 500, MAX_FRAME_TIMES = 1200;
 // lengths of the longest arrows: as a fraction of the width of the domain, and in slope units (see axes.js)
 const LONGEST_ELBOW_ARROW = 0.08, LONGEST_JUMP_ARROW = 0.8;
@@ -376,13 +378,16 @@ export class App {
 
   #draw() {
     const { state } = this;
+    // while the page trains, all but the function is drawn in turns, which leaves time for updates
+    this.turn = this.training.on && !this.resized && !this.printing ? ((this.turn ?? -1) + 1) % TURNS : null;
+    const isTurn = (i) => this.turn === null || this.turn === i % TURNS;
     document.documentElement.classList.toggle("dark", state.dark && !this.printing);
     document.documentElement.classList.toggle("printing", Boolean(this.printing));
-    document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
+    if (isTurn(0)) document.documentElement.style.setProperty("--page-zoom", pageZoom().toFixed(3));
     this.runList.draw();
     const now = state.now();
     // what they show may change their height, and a point would leave the pointer that drags it
-    if (!axesAreHeld()) for (const part of this.parts) part.draw(now);
+    if (!axesAreHeld() && isTurn(0)) for (const part of this.parts) part.draw(now);
     this.#showMessage(now);
     setVisible(this.main, Boolean(now));
     if (!now) {
@@ -396,10 +401,11 @@ export class App {
     setVisible(this.path.element, hasOneParameter);
     this.main.classList.toggle("one-parameter", hasOneParameter);
     this.main.classList.toggle("with-slope", state.show.slope);
-    this.inspector.draw();
-    for (const view of this.views) {
+    if (isTurn(0)) this.inspector.draw();
+    for (const [i, view] of this.views.entries()) {
       // the slope view shows and hides itself in its draw()
       if (view.element.hidden && view !== this.slopeView) continue;
+      if (i > 0 && !isTurn(i)) continue;
       // reading sizes forces a layout, so do it only when they may have changed
       if (this.resized || this.printing || (!view.plot.visible && !view.element.hidden)) view.plot.resize();
       view.draw();

@@ -155,18 +155,21 @@ export class State {
     if (cached && cached.run === run && cached.version === run.version && cached.s === s && cached.r === r && cached.whatIf === whatIf) return cached;
     const runTrained = run.trainedNet(s, r), runNet = run.asShown(runTrained);
     const net = whatIf ? whatIf.net : runNet, trainedNet = whatIf ? run.asTrained(net) : runTrained;
-    const votes = votesOf(run.model, trainedNet, run.u, run.t, run.trained);
-    const residual = run.scaling.identity ? votes.residual : votes.residual.map(run.scaling.userResidual);
-    const lossTrain = run.scaling.userLoss(votes.loss);
+    // worked out when a view asks for them: in most frames of a run that trains in the page none does
+    const votes = lazy(() => votesOf(run.model, trainedNet, run.u, run.t, run.trained));
+    const residual = lazy(() => (run.scaling.identity ? votes().residual : votes().residual.map(run.scaling.userResidual)));
+    const lossTest = lazy(() => run.testLoss(trainedNet)), lossRun = lazy(() => run.trainLoss(runTrained)), lossTestRun = lazy(() => run.testLoss(runTrained));
     this.cached = {
-      run, version: run.version, s, r, whatIf, net, trainedNet, runNet, votes, residual,
+      run, version: run.version, s, r, whatIf, net, trainedNet, runNet,
       update: run.update[s],
       finite: allFinite(net),
-      lossTrain,
-      lossTest: run.testLoss(trainedNet),
-      lossRun: whatIf ? run.trainLoss(runTrained) : lossTrain,
-      lossTestRun: whatIf ? run.testLoss(runTrained) : null,
       status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
+      get votes() { return votes(); },
+      get residual() { return residual(); },
+      get lossTrain() { return run.scaling.userLoss(votes().loss); },
+      get lossTest() { return lossTest(); },
+      get lossRun() { return whatIf ? lossRun() : this.lossTrain; },
+      get lossTestRun() { return whatIf ? lossTestRun() : null; },
     };
     return this.cached;
   }
@@ -231,6 +234,12 @@ export class State {
   reset() {
     this.change({ whatIf: null });
   }
+}
+
+/** A function that computes its value when it is first called. */
+function lazy(compute) {
+  let value, isKnown = false;
+  return () => (isKnown ? value : ((isKnown = true), (value = compute())));
 }
 
 /** A place with so many digits that another one is a millionth of the domain away: short in an address, exact to the eye. */

@@ -12,8 +12,8 @@ import { settingsOf } from "../trainer/settings.js";
 import { MAX_RUNS } from "./state.js";
 import { watchVisibility } from "./visibility.js";
 
-/** Milliseconds of a frame for updates. Longer slices make hardly more updates, and cost frames. */
-const SLICE = 7;
+/** Updates take what drawing leaves of a frame of so many milliseconds; where it takes long, this fraction of its time. */
+const FRAME = 19, LEAST_FRACTION = 0.6, LONGEST_SLICE = 16;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;
 /** The history of a growing run is drawn anew in every so manyth frame. */
@@ -41,6 +41,7 @@ export class Training {
     /** Recorded runs at which branches have begun. They are needed after they have left the view, too. */
     this.parents = new Map();
     this.speed = 20;
+    this.sliceLength = 7;
     this.frames = 0;
     this.isVisible = watchVisibility(app.root);
     this.holding = false;
@@ -385,9 +386,16 @@ export class Training {
     if (this.holding) return true;
     if (state.whatIf) this.#applyChanges(branch);
     this.allowance += this.pace === null ? Infinity : this.pace * (this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000);
+    const begun = performance.now();
+    if (this.lastBegun && begun - this.lastBegun < 200) {
+      // smoothed, because the history is drawn only in some frames
+      const drawing = begun - this.lastBegun - this.lastSpent;
+      this.sliceLength += 0.1 * (Math.min(LONGEST_SLICE, Math.max(FRAME - drawing, LEAST_FRACTION * drawing)) - this.sliceLength);
+    }
     this.lastTime = time;
     const wanted = Math.min(Math.floor(this.allowance), this.until - branch.updateCount);
-    const made = this.#spend(this.#together(branch), wanted, SLICE);
+    const made = this.#spend(this.#together(branch), wanted, this.sliceLength);
+    Object.assign(this, { lastBegun: begun, lastSpent: performance.now() - begun });
     this.allowance = this.pace === null ? 0 : Math.min(this.allowance - made, this.pace);
     if (this.frames++ % FRAMES_A_HISTORY === 0) for (const one of this.#together(branch)) one.refreshHistory();
     this.measured.updates += made;

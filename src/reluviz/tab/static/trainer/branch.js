@@ -11,7 +11,7 @@ import { scalingFor } from "./scaling_choice.js";
 import { Session } from "./session.js";
 
 /** When it has more snapshots at multiples of the stride than this, the stride doubles. */
-const MOST_MULTIPLES = 512;
+const MOST_MULTIPLES = 256;
 /** Besides the multiples, updates are kept whose number is below this times a power of two: the early ones lie close together. */
 const DENSE = 16;
 /** A loss beyond this multiple of the larger of initial loss and variance of y is a divergence, as in Python. */
