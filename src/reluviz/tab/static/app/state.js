@@ -194,8 +194,8 @@ export class State {
     if (!now || !now.finite || !values.every(Number.isFinite)) return;
     const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false, lambda: 0 };
     const last = given.edits[given.edits.length - 1];
-    // a drag is one change
-    const again = last && last.kind === kind && (values.length === 1 || last.values[0] === values[0]);
+    // a drag is one change; units that are deleted, split or added one after another are several
+    const again = last && last.kind === kind && !"dpa".includes(kind) && (values.length === 1 || last.values[0] === values[0]);
     const before = again ? given.before : now.net;
     const net = EDITS[kind].net(before, values, now.run);
     if (!net) return;
