@@ -27,6 +27,7 @@ SECTIONS = (
     "launchers",
     "memory",
     "mechanisms",
+    "page_training",
 )
 """The sections of RESULTS.md, in their order."""
 INTRODUCTION = """\
