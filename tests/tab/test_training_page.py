@@ -24,6 +24,7 @@ from reluviz import load_run
 from reluviz.__main__ import main
 from reluviz.tab import html_file
 
+EVERYWHERE = ("fast reader", "Python reader", "exported page", "notebook", "playground")
 PLACES = ("fast reader", "Python reader", "exported page", "notebook")
 RUNS = {
     "net": ["+exp=relu", "model.width=6", "updates=600", "snapshots.every=200"],
@@ -58,7 +59,9 @@ def addresses(logs: Path) -> Iterator[Callable[[str, str], str]]:
                     wait_for_runs(servers[place], {"net": 600, "line": 20, "adam": 300, "two": 20})
                 return f"{servers[place]}#reluviz&p.reluviz.runs={run}"
             path = logs / f"{place} {run}.html"
-            if not path.exists():
+            if place == "playground":
+                path.write_text(html_file.playground())
+            elif not path.exists():
                 found = load_run(logs / run)
                 cell = f"<!DOCTYPE html><link rel=icon href=data:,><body>{found._repr_html_()}</body>"
                 path.write_text(html_file.html({run: found.payload()}) if place == "exported page" else cell)
@@ -298,3 +301,53 @@ def test_nothing_trains_while_another_tab_of_tensorboard_is_open(opened) -> None
     assert view.frame.evaluate("window.reluvizState.branches[0].update") == first
     view.page.evaluate("location.hash = 'reluviz'")
     view.wait(f"s => s.branches[0].update > {first}")
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_a_point_is_dragged_and_points_are_pasted_and_both_are_taken_back(opened, place) -> None:
+    view = opened(place, "net")
+    view.click("edit points")
+    i = 20
+    x, y = position_of(view.frame, "points", "i", i)
+    before = view.state
+    view.page.mouse.move(x, y)
+    view.page.mouse.down()
+    for part in (0.3, 0.6, 1):
+        view.page.mouse.move(x, y - 40 * part)
+    view.page.mouse.up()
+    state = view.wait("s => s.branches.length && s.branches[0].edits.length === 1")
+    (edit,) = state["branches"][0]["edits"]
+    assert (edit["kind"], edit["values"][0]) == ("x", i)
+    assert edit["values"][2] > before["y"][i]
+    assert state["y"][i] == edit["values"][2]
+    assert state["lossTrain"] != before["lossTrain"]
+    view.click("Undo")
+    state = view.wait("s => s.branches[0].edits.length === 0")
+    assert (state["y"], state["lossTrain"]) == (before["y"], before["lossTrain"])
+    view.click("Data")
+    view.frame.locator(".popover textarea").first.fill("x,y\n1,2\n2,3\n4,1\n5,5")
+    view.click("Use these points")
+    state = view.wait("s => s.x.length === 4")
+    assert (state["x"], state["y"]) == ([1, 2, 4, 5], [2, 3, 1, 5])
+    view.press("Escape")
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_a_finger_trains_and_drags_an_elbow(opened, place) -> None:
+    view = opened(place, "net", has_touch=True)
+    k = view.state["places"]["elbows"][0]["k"]
+    x, y = position_of(view.frame, "elbows", "k", k)
+    session = view.page.context.new_cdp_session(view.page)
+
+    def touch(kind: str, *at: float) -> None:
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", x, y)
+    for part in (0.3, 0.6, 1):
+        touch("touchMove", x + 30 * part, y)
+    touch("touchEnd")
+    assert view.wait("s => s.whatIf")["unit"] == k
+    view.frame.get_by_role("button", name="1 update", exact=True).tap()
+    state = view.wait("s => s.branches[0]?.edits.length === 1 && s.branches[0].update === s.branches[0].from + 1")
+    assert state["branches"][0]["edits"][0]["kind"] == "e"
