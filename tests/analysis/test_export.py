@@ -381,7 +381,7 @@ def test_a_failed_write_keeps_the_existing_file_and_leaves_no_partial_file(
 @pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("constant", "linear", "dead")),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("constant", "linear", "dead")),
         "diverged",
         "not_finite",
         "replicas",

@@ -51,7 +51,7 @@ def without_torch(folder: Path, place: Path, *words: str) -> str:
     return done.stdout
 
 
-LONG = pytest.mark.long
+EXHAUSTIVE = pytest.mark.exhaustive
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ LONG = pytest.mark.long
     [
         "--csv",
         "--gif",
-        *(pytest.param(other, marks=LONG) for other in ("--html", "--npz", "--png", "--svg")),
+        *(pytest.param(other, marks=EXHAUSTIVE) for other in ("--html", "--npz", "--png", "--svg")),
     ],
 )
 def test_export_needs_no_torch(runs: Path, tmp_path: Path, format_: str) -> None:
@@ -87,12 +87,12 @@ def test_report_needs_no_torch(runs: Path, tmp_path: Path) -> None:
     "words",
     [
         ["+exp=linear"],
-        pytest.param(["+exp=constant", "sampler=full", "--json"], marks=LONG),
+        pytest.param(["+exp=constant", "sampler=full", "--json"], marks=EXHAUSTIVE),
         ["+exp=relu", "model.elbows=at_data", "trainer.precision=64-true"],
-        pytest.param(["+exp=ridge"], marks=LONG),
-        pytest.param(["optimizer=adam", "scheduler=cosine", "replicas=3"], marks=LONG),
+        pytest.param(["+exp=ridge"], marks=EXHAUSTIVE),
+        pytest.param(["optimizer=adam", "scheduler=cosine", "replicas=3"], marks=EXHAUSTIVE),
         pytest.param(
-            ["optimizer=nesterov", "optimizer.lr=0.1", "optimizer.weight_decay=0.1", "engine=fused"], marks=LONG
+            ["optimizer=nesterov", "optimizer.lr=0.1", "optimizer.weight_decay=0.1", "engine=fused"], marks=EXHAUSTIVE
         ),
         ["sampler=full", "engine=exact", "scheduler=step", "callbacks=everything"],
     ],

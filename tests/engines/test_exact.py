@@ -155,23 +155,23 @@ class Case:
     updates: int = 500
     bound: float = 1e-10
     rates: Callable[[int], float] | None = None
-    long: bool = False
-    """Whether a test of it is `long`, since two other optimisers are tested in the same way."""
+    repeats: bool = False
+    """Whether a test of it is `exhaustive`, since two other optimisers are tested in the same way."""
 
 
 def cases() -> list[Case]:
     found = []
 
     def relu(name: str, data: str = "course", optimizer: Settings | None = None, **more: Any) -> None:
-        case_arguments = {key: more.pop(key) for key in ("updates", "bound", "rates", "long") if key in more}
+        case_arguments = {key: more.pop(key) for key in ("updates", "bound", "rates", "repeats") if key in more}
         chosen = optimizer or settings("momentum")
         found.append(Case(name, lambda: network(DATA[data], optimizer=chosen, **more), data, **case_arguments))
 
     for name in (*SGD, *ADAM):
-        long = name not in ("nesterov", "adam")
+        repeats = name not in ("nesterov", "adam")
         for mode in ("all", "output", "hidden"):
-            relu(f"{name}-{mode}", optimizer=settings(name), train=mode, long=long and mode != "all")
-        relu(f"{name}-3-replicas", optimizer=settings(name), seeds=(0, 5, 17), long=long)
+            relu(f"{name}-{mode}", optimizer=settings(name), train=mode, repeats=repeats and mode != "all")
+        relu(f"{name}-3-replicas", optimizer=settings(name), seeds=(0, 5, 17), repeats=repeats)
         for model in (ConstantModule, LinearModule):
             chosen = settings(name)
             found.append(
@@ -179,7 +179,7 @@ def cases() -> list[Case]:
                     f"{model.model}-{name}",
                     lambda model=model, chosen=chosen: model(0.3, seeds=(0, 1), optimizer=chosen).double(),
                     "symmetric",
-                    long=long,
+                    repeats=repeats,
                 )
             )
     for width in (1, 2, 40, 300):
@@ -207,7 +207,7 @@ CASES = cases()
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.long] * case.long) for case in CASES]
+    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.exhaustive] * case.repeats) for case in CASES]
 )
 def test_follows_autograd(case: Case) -> None:
     one, two = case.build(), case.build()

@@ -220,9 +220,9 @@ def by_reference(case: Case) -> tuple[RegressionModule, torch.optim.Optimizer, T
 
 
 def with_marks(case: Case) -> Any:
-    """Mark a case `long` if it varies neither the optimiser nor the model: float32 needs a tenth of its updates."""
+    """Mark a case `exhaustive` if it varies neither optimiser nor model: float32 needs a tenth of its updates."""
     short = case.optimizer != "sgd" or case.model != "relu" or case.replicas > 1 or case.updates < 1000
-    return case if short else pytest.param(case, marks=pytest.mark.long)
+    return case if short else pytest.param(case, marks=pytest.mark.exhaustive)
 
 
 @pytest.mark.parametrize("case", [with_marks(case) for case in [*cases(), *map(in_float32, cases())]], ids=str)

@@ -27,7 +27,6 @@ COMMANDS = {
     "report": ["report.py"],
     "launchers": ["launchers.py"],
     "memory": ["memory.py"],
-    "page_training": ["page_training.py"],
     "mechanisms": ["mechanisms.py", "--only=isal for PNG files"],
 }
 MAX_COLUMNS = 84

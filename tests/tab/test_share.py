@@ -327,7 +327,7 @@ def shared_link(page: Any) -> tuple[str, str]:
     return note, link
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(1, 10))])
 def test_a_state_reopens_exactly_from_its_link(javascript: Any, open_at: Any, seed: int) -> None:
     source = random.Random(seed)
     start = source.choice([0, 100, 200])

@@ -151,7 +151,7 @@ def reference_cases() -> list[Any]:
     def is_quick(model: str, train: str, width: int, batch: int, optimizer: str) -> bool:
         return optimizer == "sgd" or (batch == 40 and (optimizer == "adam" or (model, train) == ("relu", "all")))
 
-    marks = {True: (), False: (pytest.mark.long,)}
+    marks = {True: (), False: (pytest.mark.exhaustive,)}
     return [pytest.param(*one, id="-".join(map(str, one)), marks=marks[is_quick(*one)]) for one in cases]
 
 

@@ -112,12 +112,14 @@ def trained_by_file(tmp_path: Path, units: tuple[float, ...], precision: str = "
 
 
 def scaled_runs() -> list[Any]:
-    """Return precisions, engines and starts; a test is long unless the start is the usual one, or all else is."""
+    """Return precisions, engines and starts; a test is exhaustive unless the start is the usual one, or all else is."""
     found = itertools.product(
         ("32-true", "64-true"), ("reference", "fused", "exact"), ("uniform", "even", "at_data", "given", "torch")
     )
     return [
-        pytest.param(*one, marks=() if one[2] == "uniform" or one[:2] == ("32-true", "fused") else pytest.mark.long)
+        pytest.param(
+            *one, marks=() if one[2] == "uniform" or one[:2] == ("32-true", "fused") else pytest.mark.exhaustive
+        )
         for one in found
     ]
 
