@@ -325,7 +325,7 @@ def test_a_point_is_dragged_and_points_are_pasted_and_both_are_taken_back(opened
     state = view.wait("s => s.branches[0].edits.length === 0")
     assert (state["y"], state["lossTrain"]) == (before["y"], before["lossTrain"])
     view.click("Data")
-    view.frame.locator(".popover textarea").first.fill("x,y\n1,2\n2,3\n4,1\n5,5")
+    view.frame.get_by_label("Your points as CSV").fill("x,y\n1,2\n2,3\n4,1\n5,5")
     view.click("Use these points")
     state = view.wait("s => s.x.length === 4")
     assert (state["x"], state["y"]) == ([1, 2, 4, 5], [2, 3, 1, 5])
