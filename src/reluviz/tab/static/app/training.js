@@ -126,13 +126,13 @@ export class Training {
     if (!run) throw new Error(`The run ${start.run} is needed, and is not here.`);
     const { settings, reason } = this.#read(run);
     if (reason) throw new Error(`The page cannot train this run: ${reason}`);
-    const s = run.snapshotAt(start.update), scaling = run.scaling;
+    const s = run.snapshotAt(start.update);
     if (run.update[s] !== start.update || start.replica >= run.R) throw new Error(`The run ${run.name} has no snapshot at update ${start.update}.`);
     this.parents.set(run.name, run);
     const given = {
       name, start, settings, dataName: run.dataName, parameters: run.trainedNet(s, start.replica), update: run.update[s],
       points: { x: run.x, y: run.y, target: this.#targetOf(run), xTest: run.xTest, yTest: run.yTest, domain: run.domain },
-      scaling: scaling.identity ? null : [scaling.xOffset, scaling.xScale, scaling.yOffset, scaling.yScale],
+      scaling: run.scaling.numbers,
     };
     if (settings.optimizer !== "sgd" && given.update > 0) given.moments = await this.#momentsAt(engine, run, given);
     return new Branch(engine, given);
@@ -169,7 +169,6 @@ export class Training {
         while (performance.now() < until && branch.updateCount < update && !branch.stopped) branch.train(Math.min(2000, update - branch.updateCount));
         if (performance.now() - begun > 300) this.say(`${words}: update ${branch.updateCount.toLocaleString("en")} of ${update.toLocaleString("en")}`);
         await new Promise((resolve) => setTimeout(resolve));
-        if (this.cancelled) return false;
       }
     }
     return branches.every((branch) => !branch.stopped);
@@ -307,7 +306,7 @@ export class Training {
 
   #go(until) {
     this.state.change({ playing: false });
-    Object.assign(this, { on: true, until, allowance: 1, lastTime: null, measured: { time: performance.now(), updates: 0 } });
+    Object.assign(this, { on: true, until, allowance: 1, lastTime: null });
     this.state.training = true;
     this.app.invalidate();
   }
@@ -398,7 +397,6 @@ export class Training {
     Object.assign(this, { lastBegun: begun, lastSpent: performance.now() - begun });
     this.allowance = this.pace === null ? 0 : Math.min(this.allowance - made, this.pace);
     if (this.frames++ % FRAMES_A_HISTORY === 0) for (const one of this.#together(branch)) one.refreshHistory();
-    this.measured.updates += made;
     state.collectUpdates();
     Object.assign(state, { update: branch.updateCount, followingLatest: branch.updateCount >= state.last });
     if (branch.stopped) this.#sayStopped(branch);

@@ -16,6 +16,7 @@ export function scalingOf(numbers) {
   const unless = (change) => (identity ? (value) => value : change);
   return {
     identity,
+    numbers: numbers ?? null,
     xOffset, xScale, yOffset, yScale,
     trainedX: unless((x) => (x - xOffset) / xScale),
     trainedY: unless((y) => (y - yOffset) / yScale),

@@ -62,9 +62,9 @@ export class Branch extends Run {
 
   /** A branch with the same past, which then goes its own way. */
   clone(name) {
-    const { x, y, xTest, yTest, domain, targetOf: target } = this, { identity, xOffset, xScale, yOffset, yScale } = this.scaling;
+    const { x, y, xTest, yTest, domain, targetOf: target } = this;
     const copy = new Branch(this.engine, {
-      name, start: this.start, settings: this.chosen, points: { x, y, target, xTest, yTest, domain }, scaling: identity ? null : [xOffset, xScale, yOffset, yScale],
+      name, start: this.start, settings: this.chosen, points: { x, y, target, xTest, yTest, domain }, scaling: this.scaling.numbers,
       parameters: this.#session.parameters(), update: this.from, dataName: this.dataName,
     });
     copy.#session.restore(this.#session.state());

@@ -64,8 +64,8 @@ export function commandOf(branch) {
   if (branch.chosen.seed > LARGEST_TYPED_SEED) return { reason: `its seed is above ${grouped(LARGEST_TYPED_SEED)}, the largest of the command line` };
   const settings = { ...branch.chosen, batch: Math.min(branch.chosen.batch, branch.x.length) }, further = [], files = [];
   if (!hasDrawnPoints(branch)) {
-    const { xOffset, xScale, yOffset, yScale, identity } = branch.scaling, isScalable = branch.model.inUserUnits !== null;
-    if (!identity && !isSame([xOffset, xScale, yOffset, yScale], scalingFor(branch.x, branch.y))) return { reason: "it trains in units that were chosen for other points" };
+    const { numbers, identity } = branch.scaling, isScalable = branch.model.inUserUnits !== null;
+    if (!identity && !isSame(numbers, scalingFor(branch.x, branch.y))) return { reason: "it trains in units that were chosen for other points" };
     settings.data = "own";
     files.push({ name: "points.csv", text: pointsAsCsv(branch.x, branch.y) });
     if (branch.xTest) further.push("data.test_path=test_points.csv"), files.push({ name: "test_points.csv", text: pointsAsCsv(branch.xTest, branch.yTest) });
