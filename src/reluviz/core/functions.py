@@ -9,6 +9,7 @@ leading replica axis. x is [N], shared by the replicas, or [R, N].
     linear    f(x) = theta x                                      theta [R]
     relu      f(x) = c + sum_k v_k relu(w_k x + b_k)              input_slope w, bias b, output_weight v: [R, W]
                                                                   output_bias c: [R]
+    mlp-W1-W2...  a chain, see `core.models.mlp`                  also weight_2 [R, W2, W1], bias_2 [R, W2], ...
 """
 
 import numpy as np
@@ -19,7 +20,16 @@ from reluviz.core.models.relu import preactivation as preactivation
 from reluviz.data.scaling import Scaling
 
 PARAMETERS: dict[str, tuple[str, ...]] = {name: tuple(model.parameters) for name, model in MODELS.items()}
-"""Names of the parameters of each model."""
+"""Names of the parameters of each model that is not a chain of several layers."""
+
+
+def parameter_names(model: str) -> tuple[str, ...]:
+    """Return the names of the parameters of a model.
+
+    Raises:
+        KeyError: if there is no such model.
+    """
+    return tuple(MODELS[model].parameters)
 
 
 def predict(model: str, p: Parameters, x: Array) -> Array:

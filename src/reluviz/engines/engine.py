@@ -23,8 +23,8 @@ class ModelState:
     """A model as an engine sees it: its parameters, which it updates in place, and its prediction.
 
     Attributes:
-        model: constant, linear or relu.
-        parameters: name -> [R] or [R, W], in the order of `core.functions.PARAMETERS`.
+        model: the model's name.
+        parameters: name -> [R] or [R, W], in the order of the model's record.
         predict: f(x), [R, N]; x is [N] or [R, N].
         replicas: R.
         ridge: lambda of the closed-form solution of the output layer.

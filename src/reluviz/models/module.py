@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reluviz.core.functions import PARAMETERS
+from reluviz.core.functions import parameter_names
 from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.data.ranges import different_seeds
@@ -98,11 +98,11 @@ class RegressionModule(L.LightningModule):
     @property
     def trained(self) -> tuple[str, ...]:
         """Names of the parameters that are trained."""
-        return tuple(name for name in PARAMETERS[self.model] if getattr(self, name).requires_grad)
+        return tuple(name for name in parameter_names(self.model) if getattr(self, name).requires_grad)
 
     def parameter_views(self) -> dict[str, NDArray[Any]]:
         """Return zero-copy NumPy views of the parameters, name -> [R] or [R, W]; they must be on the CPU."""
-        return {name: getattr(self, name).detach().numpy() for name in PARAMETERS[self.model]}
+        return {name: getattr(self, name).detach().numpy() for name in parameter_names(self.model)}
 
     def values(self) -> dict[str, Tensor]:
         """Return detached float64 copies of the parameters, name -> [R] or [R, W]."""
@@ -110,10 +110,10 @@ class RegressionModule(L.LightningModule):
 
     def parameter_copies(self) -> dict[str, NDArray[np.float64]]:
         """Return float64 copies of the parameters as arrays, name -> [R] or [R, W]."""
-        registered = [self._parameters.get(name) for name in PARAMETERS[self.model]]
+        registered = [self._parameters.get(name) for name in parameter_names(self.model)]
         if all(value is not None and _can_be_viewed(value) for value in registered):
             return {name: value.astype(np.float64) for name, value in self.parameter_views().items()}
-        named = {name: getattr(self, name).detach() for name in PARAMETERS[self.model]}
+        named = {name: getattr(self, name).detach() for name in parameter_names(self.model)}
         return {name: value.to("cpu", torch.float64, copy=True).numpy() for name, value in named.items()}
 
     @property
@@ -163,12 +163,12 @@ class RegressionModule(L.LightningModule):
         scaling = self.scaling
         if scaling.identity:
             return self._predict_trained(x)
-        u = scaling.trained_x(x.double()).to(getattr(self, PARAMETERS[self.model][0]).dtype)
+        u = scaling.trained_x(x.double()).to(getattr(self, parameter_names(self.model)[0]).dtype)
         return scaling.user_y(self._predict_trained(u).double()).to(x.dtype)
 
     def _predict_trained(self, u: Tensor) -> Tensor:
         """Return f(u), [R, N], in the units of training."""
-        return self.predict({name: getattr(self, name) for name in PARAMETERS[self.model]}, u)
+        return self.predict({name: getattr(self, name) for name in parameter_names(self.model)}, u)
 
     def _trained_function(self) -> Callable[[Tensor], Tensor]:
         """Return the function that an engine trains, in the units of training."""
@@ -183,11 +183,11 @@ class RegressionModule(L.LightningModule):
     @property
     def _is_standard(self) -> bool:
         """Whether this is a model of the registry with its own function."""
-        return getattr(self, "model", "") in PARAMETERS and type(self).forward is RegressionModule.forward
+        return getattr(self, "model", "") in MODELS and type(self).forward is RegressionModule.forward
 
     def training_points(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
         """Return the training inputs and outputs [N], in the units of training, as the module's type; cached."""
-        like = getattr(self, PARAMETERS[self.model][0])
+        like = getattr(self, parameter_names(self.model)[0])
         cached, dtype, device = self._cached_points[0] if self._cached_points is not None else (None, None, None)
         if self._cached_points is None or cached is not dataset or dtype is not like.dtype or device != like.device:
             points = replace(dataset, scaling=self.scaling).as_trained
@@ -197,13 +197,13 @@ class RegressionModule(L.LightningModule):
 
     def model_state(self) -> ModelState:
         """Return the model as an engine sees it."""
-        parameters = {name: getattr(self, name) for name in PARAMETERS[self.model]}
+        parameters = {name: getattr(self, name) for name in parameter_names(self.model)}
         ridge = getattr(self, "ridge", 0.0)
         return ModelState(self.model, parameters, self._trained_function(), len(self.seeds), ridge)
 
     def requirements(self, sampler: Sampler | None) -> Requirements:
         """Return the features that an engine must support to train this module on minibatches of this sampler."""
-        names = PARAMETERS.get(getattr(self, "model", ""), ())
+        names = parameter_names(self.model) if hasattr(self, "model") else ()
         like = getattr(self, names[0]) if names else next(self.parameters())
         trainer = self._trainer
         # the trainer moves and casts the module only after the engine has been chosen

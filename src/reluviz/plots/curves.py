@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core import elbows
-from reluviz.core.functions import PARAMETERS
+from reluviz.core.functions import parameter_names
 from reluviz.core.models import MODELS, Array
 from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.plots.style import Parameters
@@ -26,7 +26,7 @@ MAX_VERTICES = 2000
 
 def all_finite(model: str, parameters: Parameters) -> bool:
     """Return True if every parameter of the model is finite."""
-    return all(bool(np.isfinite(parameters[name]).all()) for name in PARAMETERS[model])
+    return all(bool(np.isfinite(parameters[name]).all()) for name in parameter_names(model))
 
 
 def learned_function(
@@ -37,7 +37,7 @@ def learned_function(
     Straight lines between them are exactly f, or an approximation on a grid if f is curved or has more than
     `MAX_VERTICES`.
     """
-    values = (np.asarray(parameters[name], dtype=np.float64) for name in PARAMETERS[model])
+    values = (np.asarray(parameters[name], dtype=np.float64) for name in parameter_names(model))
     ends = scaling.trained_x(low), scaling.trained_x(high)
     u, t = _vertices(model, tuple((value.shape, value.tobytes()) for value in values), *ends)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -50,7 +50,7 @@ def _vertices(
 ) -> tuple[Array, Array]:
     """Compute `learned_function`, cached because the fit and the votes of a snapshot both need it."""
     each = (np.frombuffer(value).reshape(1, *shape) for shape, value in values)
-    p = dict(zip(PARAMETERS[model], each, strict=True))
+    p = dict(zip(parameter_names(model), each, strict=True))
     record = MODELS[model]
     x = np.array([low, high], dtype=np.float64) if record.straight else np.linspace(low, high, CURVE_POINTS)
     if record.has_units:

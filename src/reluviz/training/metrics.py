@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reluviz.core.distribution import distribution
 from reluviz.core.findings import Finding
-from reluviz.core.functions import PARAMETERS, user_parameters
+from reluviz.core.functions import parameter_names, user_parameters
 from reluviz.core.snapshot import Snapshots
 from reluviz.core.theory.baselines import Losses, ReferenceValues
 from reluviz.record import tags
@@ -41,7 +41,7 @@ def run_metrics(
     """
     module = prepared.module
     ridge = getattr(module, "ridge", None)
-    parameters = {name: last.parameters[name][0] for name in PARAMETERS[module.model]}
+    parameters = {name: last.parameters[name][0] for name in parameter_names(module.model)}
     found: dict[str, Any] = {
         "name": prepared.settings["name"],
         "status": status,

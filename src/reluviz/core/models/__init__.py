@@ -1,7 +1,12 @@
-"""The models: one file each, which defines `MODEL`, and their registry."""
+"""The models: one file each, which defines `MODEL`, and their registry.
+
+A chain of several layers is named by its architecture (mlp-20-20), so its file defines `model_named` instead.
+"""
 
 import importlib
+from typing import Any
 
+from reluviz.core.models.mlp import model_named
 from reluviz.core.models.model import Array, Model, Parameters, PerSampleGradients
 
 NAMES = (
@@ -9,9 +14,26 @@ NAMES = (
     "linear",
     "relu",
 )
-"""The names of the models, which are those of their files."""
+"""The names of the models that have one, which are those of their files."""
 
-MODELS: dict[str, Model] = {name: importlib.import_module(f"reluviz.core.models.{name}").MODEL for name in NAMES}
-"""Name -> model. Runs, snapshots and configurations name a model by its name."""
+
+class Registry(dict[str, Model]):
+    """Name -> model. Chains are found by the names of their architectures, and are not listed."""
+
+    def __missing__(self, name: str) -> Model:
+        if (found := model_named(name)) is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and model_named(name) is not None)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the model of this name; `default` if there is none."""
+        return self[name] if name in self else default
+
+
+MODELS = Registry({name: importlib.import_module(f"reluviz.core.models.{name}").MODEL for name in NAMES})
+"""Runs, snapshots and configurations name a model by its name."""
 
 __all__ = ["MODELS", "Array", "Model", "Parameters", "PerSampleGradients"]

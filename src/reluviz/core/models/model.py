@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from reluviz.core.models.architecture import Architecture
+from reluviz.core.models.arrays import Array as Array
+from reluviz.core.models.arrays import Parameters as Parameters
 from reluviz.data.scaling import Scaling
-
-Array = NDArray[np.float64]
-Parameters = Mapping[str, Array]
 
 
 class PerSampleGradients(ABC):
@@ -66,7 +65,7 @@ class Model:
     Attributes:
         name: its name in configurations, records and messages.
         formula: its equation.
-        parameters: name of a parameter -> its axes after the replica axis: () or ("W",).
+        parameters: name of a parameter -> its axes after the replica axis: (), ("W",), or sizes that the model fixes.
         predict: f(x), [R, N], from the parameters and x.
         tangent: J_i, name -> [R, N] or [R, N, W], from the parameters, x and the run's precision.
         largest_input: a number from x that `bound` needs, the same for all parameters.
@@ -80,12 +79,16 @@ class Model:
             parameters as trained and the units of training; None for a model whose family of functions is not closed
             under change of offset and scale, which trains in the user's units.
         in_trained_units: the inverse of `in_user_units`.
+        hidden_features: the activations of the last hidden layer, [R, N, W], on which the output layer is linear; None
+            for a model without hidden layers.
+        architecture: the layers of a chain with a name of its own; None for other models, also for the network with
+            one hidden layer of ReLUs.
         words: the model's formulas in `explain`.
     """
 
     name: str
     formula: str
-    parameters: Mapping[str, tuple[str, ...]]
+    parameters: Mapping[str, tuple[str, ...] | tuple[int, ...]]
     predict: Callable[[Parameters, Array], Array]
     tangent: Callable[[Parameters, Array, str], dict[str, Array]]
     largest_input: Callable[[Array], float]
@@ -97,7 +100,18 @@ class Model:
     factored_gradients: GradientFunction | None = None
     in_user_units: Callable[[Parameters, Scaling], dict[str, Array]] | None = None
     in_trained_units: Callable[[Parameters, Scaling], dict[str, Array]] | None = None
+    hidden_features: Callable[[Parameters, Array], Array] | None = None
+    architecture: Architecture | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+
+    def shape(self, name: str, count: int) -> tuple[int, ...]:
+        """Return the shape of a parameter of one replica that has this many numbers.
+
+        Raises:
+            KeyError: if the model has no such parameter.
+        """
+        axes = self.parameters[name]
+        return tuple(axis if isinstance(axis, int) else count for axis in axes)
 
     def per_sample_gradients(
         self, p: Parameters, x: Array, y: Array, trained: Iterable[str], precision: str = "float64"

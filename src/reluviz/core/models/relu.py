@@ -67,10 +67,11 @@ def gates(p: Parameters, x: Array, precision: str) -> Array:
 
 def predict(p: Parameters, x: Array) -> Array:
     """Return f(x), [R, N]."""
-    return _output(hidden_layer(p, x), p)
+    return output(hidden_layer(p, x), p)
 
 
-def _output(hidden: Array, p: Parameters) -> Array:
+def output(hidden: Array, p: Parameters) -> Array:
+    """Return c + sum_k v_k h_ik, [R, N], from the activations h_ik of the last hidden layer, [R, N, W]."""
     f: Array = np.einsum("rnk,rk->rn", hidden, p["output_weight"])
     f += p["output_bias"][:, None]
     return f
@@ -108,7 +109,7 @@ class FactoredGradients(PerSampleGradients):
         self._p = p
         self._weight = p["output_weight"]
         self._active, self._hidden = gates(p, x, precision), hidden_layer(p, x)
-        residual = _output(self._hidden, p)
+        residual = output(self._hidden, p)
         residual -= y
         super().__init__(residual)
 
@@ -180,10 +181,11 @@ def in_user_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
         w_x = w_u / s_x     b_x = b_u - w_u x0 / s_x     v_x = s_y v_u     c_x = y0 + s_y c_u
 
     so that c_x + sum_k v_x,k relu(w_x,k x + b_x,k) = y0 + s_y f_u((x - x0) / s_x). For |x0| much larger than s_x, b_x
-    and w_x x nearly cancel, so functions of the user's x are computed through u.
+    and w_x x nearly cancel, so functions of the user's x are computed through u. Layers between the first and the last of
+    a chain stay as they are.
     """
     w = p["input_slope"] / scaling.x_scale
-    return {
+    return dict(p) | {
         "input_slope": w,
         "bias": p["bias"] - w * scaling.x_offset,
         "output_weight": scaling.y_scale * p["output_weight"],
@@ -193,7 +195,7 @@ def in_user_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
 
 def in_trained_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
     """Return the parameters of the network of u, from those of the network of x: the inverse of `in_user_units`."""
-    return {
+    return dict(p) | {
         "input_slope": p["input_slope"] * scaling.x_scale,
         "bias": p["bias"] + p["input_slope"] * scaling.x_offset,
         "output_weight": p["output_weight"] / scaling.y_scale,
@@ -215,4 +217,5 @@ MODEL = Model(
     factored_gradients=FactoredGradients,
     in_user_units=in_user_units,
     in_trained_units=in_trained_units,
+    hidden_features=hidden_layer,
 )
