@@ -63,7 +63,7 @@ class ChainPieces:
         return self.value[nearest] + self.slope[piece] * (x - self.ends[nearest])
 
     def derivative(self, x: Array) -> Array:
-        """Return f'(x), the limit from the left at a kink; outside the interval that of the first and the last piece."""
+        """Return f'(x), the limit from the left at a kink; outside the interval the first and the last piece go on."""
         return self.slope[self._piece(x)]
 
     def _piece(self, x: Array) -> NDArray[np.int64]:
@@ -81,7 +81,7 @@ class ChainPieces:
 
     @property
     def bends(self) -> NDArray[np.bool_]:
-        """Whether f bends at an end of a piece: its slope jumps by more than `SMALLEST_JUMP` of the variation, [M + 1]."""
+        """Whether f' jumps at an end of a piece by more than `SMALLEST_JUMP` of its total variation, [M + 1]."""
         size = np.abs(self.jump)
         with np.errstate(invalid="ignore"):
             inner = size > SMALLEST_JUMP * self.total_variation
@@ -153,7 +153,7 @@ class _Lines:
         self.capped = False
 
     def add_layer(self, weight: Array, bias: Array, architecture: Architecture) -> None:
-        """Replace the lines of h_(l-1) by those of h_l = phi(W_l h_(l-1) + b_l), and cut pieces where z_l changes sign."""
+        """Replace the lines of h_(l-1) by those of h_l = phi(W_l h_(l-1) + b_l); cut pieces where z_l changes sign."""
         z = product(weight, self.value) + bias[:, None]
         slope = product(weight, self.slope)
         rounding = ROUNDINGS * EPSILON * (product(np.abs(weight), np.abs(self.value)) + np.abs(bias)[:, None])

@@ -30,7 +30,10 @@ class Registry(dict[str, Model]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the model of this name; `default` if there is none."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 MODELS = Registry({name: importlib.import_module(f"reluviz.core.models.{name}").MODEL for name in NAMES})

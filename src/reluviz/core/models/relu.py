@@ -181,8 +181,8 @@ def in_user_units(p: Parameters, scaling: Scaling) -> dict[str, Array]:
         w_x = w_u / s_x     b_x = b_u - w_u x0 / s_x     v_x = s_y v_u     c_x = y0 + s_y c_u
 
     so that c_x + sum_k v_x,k relu(w_x,k x + b_x,k) = y0 + s_y f_u((x - x0) / s_x). For |x0| much larger than s_x, b_x
-    and w_x x nearly cancel, so functions of the user's x are computed through u. Layers between the first and the last of
-    a chain stay as they are.
+    and w_x x nearly cancel, so functions of the user's x are computed through u. Layers between the first and
+    the last of a chain stay as they are.
     """
     w = p["input_slope"] / scaling.x_scale
     return dict(p) | {
