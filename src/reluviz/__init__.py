@@ -1,6 +1,6 @@
 """reluviz: watch how gradient descent learns.
 
-Modules are `ConstantModule`, `LinearModule`, `ReLUModule`; data modules `PiecewiseLinearData`, `SineData`,
+Modules are `ConstantModule`, `LinearModule`, `ReLUModule`, `MLPModule`; data modules `PiecewiseLinearData`, `SineData`,
 `FileData`, `SegmentData`; callbacks `SnapshotLogger`, `Checkpoints`, `ProgressBar`. `load_run(folder)` reads a
 recorded `Run` back. Functions of NumPy arrays are in `geometry`, `votes`, `theory` and `functions`; `pictures` draws.
 
@@ -17,6 +17,7 @@ PUBLIC = {
     "ConstantModule": "reluviz.models",
     "LinearModule": "reluviz.models",
     "ReLUModule": "reluviz.models",
+    "MLPModule": "reluviz.models",
     "RegressionModule": "reluviz.models",
     "PiecewiseLinearData": "reluviz.data.datamodule",
     "SineData": "reluviz.data.datamodule",

@@ -6,7 +6,7 @@ recorded votes (the first min(R, `core.snapshot.MAX_SHOWN_REPLICAS`)).
 
 import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from reluviz.core import elbows
 from reluviz.core.findings import Finding
 from reluviz.core.functions import mean_squared_error, user_parameters, user_predict
+from reluviz.core.kinks import ChainPieces, chain_status, pieces_or_none
 from reluviz.core.models import MODELS, Parameters
 from reluviz.core.single_snapshot import Snapshot
 from reluviz.core.snapshot import RawSnapshot, compute_snapshots, is_large
@@ -25,8 +26,6 @@ from reluviz.engines.compiled_votes import load_compiled_votes
 from reluviz.errors import UserError
 from reluviz.record import tags
 
-UNIT_PARAMETERS = ("input_slope", "bias", "output_weight")
-"""Parameters that each hidden unit has."""
 MAX_PARAMETERS_AT_ONCE = 2**15
 """Losses are computed for several snapshots at once. More parameters than this would not fit the processor's cache."""
 
@@ -42,7 +41,7 @@ class RunArrays:
     Attributes:
         folder: the run's folder.
         name: its name in titles and file names.
-        model: the model's name: constant, linear or relu.
+        model: the model's name: constant, linear, relu, or that of a chain, as mlp-20-20.
         data: the data set, in the user's units; `data.target` is the true function, None if it is unknown.
         recorded: indices of the samples with recorded votes, [n]; all samples if there are at most 2,000.
         seeds: the seed of each replica, [R].
@@ -90,38 +89,39 @@ class RunArrays:
 
     @cached_property
     def parameters(self) -> dict[str, Array]:
-        """The recorded parameters as trained, bit for bit: name -> [S, R], or [S, R, W] for parameters of units."""
+        """The recorded parameters as trained, bit for bit: name -> [S, R], [S, R, W], or [S, R, W_l, W_(l-1)]."""
         ends = np.cumsum([count for _, count in self.fields])
         parts = np.split(self.rows.astype(np.float64), ends[:-1], axis=-1)
+        record = MODELS[self.model]
         return {
-            name: part if name in UNIT_PARAMETERS else part[..., 0]
-            for (name, _), part in zip(self.fields, parts, strict=True)
+            name: part.reshape(*part.shape[:2], *record.shape(name, count))
+            for (name, count), part in zip(self.fields, parts, strict=True)
         }
 
     @property
     def theta(self) -> Array:
         """theta, the parameter of the constant and the linear model, [S, R]."""
-        return self._parameter("theta")
+        return self.parameter("theta")
 
     @property
     def input_slope(self) -> Array:
         """w_k, [S, R, W]."""
-        return self._parameter("input_slope")
+        return self.parameter("input_slope")
 
     @property
     def bias(self) -> Array:
         """b_k, [S, R, W]."""
-        return self._parameter("bias")
+        return self.parameter("bias")
 
     @property
     def output_weight(self) -> Array:
         """v_k, [S, R, W]."""
-        return self._parameter("output_weight")
+        return self.parameter("output_weight")
 
     @property
     def output_bias(self) -> Array:
         """c, [S, R]."""
-        return self._parameter("output_bias")
+        return self.parameter("output_bias")
 
     @cached_property
     def elbow(self) -> Array:
@@ -146,9 +146,47 @@ class RunArrays:
         trained = elbows.slope_jump(self._trained("input_slope"), self._trained("output_weight"))
         return self.data.scaling.user_slope(trained)
 
+    def pieces(self, update: int | None = None, replica: int = 0) -> ChainPieces:
+        """Return the linear pieces of a chain of several layers within the data: all its kinks, and f' between them.
+
+        Places, values and slopes are in the user's units. The units that bend f are in `crossing_layer` and
+        `crossing_unit`.
+
+        Args:
+            update: the snapshot; by default the last one.
+            replica: counted from 0.
+
+        Raises:
+            UserError: if there is no such snapshot, the model has one layer at most, or its function is not finite.
+        """
+        architecture = MODELS[self.model].architecture
+        if architecture is None:
+            raise UserError(
+                f"{self.folder}: a {self.model} model has no pieces; elbow has the kinks of one hidden layer"
+            )
+        p = {name: value[replica] for name, value in self._parameters_at(self.at(update)).items()}
+        x = self.data.as_trained.x
+        found = pieces_or_none(architecture, p, float(x.min()), float(x.max()))
+        if found is None:
+            raise UserError(f"{self.folder}: the learned function is not finite there")
+        scaling = self.data.scaling
+        return replace(
+            found,
+            ends=scaling.user_x(found.ends),
+            value=scaling.user_y(found.value),
+            slope=scaling.user_slope(found.slope),
+        )
+
     @cached_property
     def unit_status(self) -> NDArray[np.int64]:
-        """The status of each unit as an index into `geometry.STATUS` (dead, linear, bent), [S, R, W]."""
+        """The status of each unit as an index into `geometry.STATUS` (dead, linear, bent), [S, R, W].
+
+        A chain of several layers has the units of all its layers, one layer after another.
+        """
+        if (architecture := MODELS[self.model].architecture) is not None:
+            p = {name: value.reshape(-1, *value.shape[2:]) for name, value in self.parameters.items()}
+            status = chain_status(architecture, p, self.data.as_trained.x, self.precision)
+            return status.reshape(*self.rows.shape[:2], -1)
         w, b = self._trained("input_slope"), self._trained("bias")
         return elbows.unit_status(w, b, self.data.as_trained.x, self.precision)
 
@@ -259,11 +297,13 @@ class RunArrays:
         return user_predict(self.model, self._parameters_at(self.at(update)), points, self.data.scaling)
 
     def __repr__(self) -> str:
-        units = f" of {self.input_slope.shape[-1]:,} units" if MODELS[self.model].has_units else ""
+        record = MODELS[self.model]
+        model = record.architecture.in_words() if record.architecture else self.model
+        units = f" of {self.input_slope.shape[-1]:,} units" if record.has_units else ""
         replicas = f"{len(self.seeds)} replicas, " if len(self.seeds) > 1 else ""
         count = f"{len(self.updates):,} snapshot{'s' * (len(self.updates) > 1)}"
         return (
-            f"<Run {self.name}: {self.model}{units}, {replicas}{count} up to update {self.updates[-1]:,}"
+            f"<Run {self.name}: {model}{units}, {replicas}{count} up to update {self.updates[-1]:,}"
             f"{f', {self.status}' if self.status else ''}{', event file damaged' if self.damaged else ''}>"
         )
 
@@ -272,8 +312,12 @@ class RunArrays:
         """The parameters of the same function of the user's x."""
         return user_parameters(self.model, self.parameters, self.data.scaling)
 
-    def _parameter(self, name: str) -> Array:
-        """Return a parameter of the function of the user's x."""
+    def parameter(self, name: str) -> Array:
+        """Return a parameter of the function of the user's x, [S, R, ...].
+
+        Raises:
+            AttributeError: if the model has no such parameter.
+        """
         self._trained(name)
         return self._user_parameters[name]
 

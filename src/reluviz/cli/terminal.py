@@ -192,14 +192,20 @@ def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
     """Return the model and the way it was trained, in words."""
     settings, module = prepared.settings, prepared.module
     record = MODELS[module.model]
-    model = _units(settings["model"]["width"]) if record.has_units else record.formula
+    model = _units(module.width) if record.has_units else record.formula
+    if record.architecture is not None:
+        model = record.architecture.in_words()
     mode = getattr(module, "train_mode", "all")
     if mode == "ridge":
         penalty = settings["model"]["ridge"]
         return f"{model}, output layer solved by " + (
             f"ridge regression, lambda {penalty:g}" if penalty else "least squares"
         )
-    part = {"all": "", "output": ", output layer only", "hidden": ", hidden layer only"}[mode]
+    part = {
+        "all": "",
+        "output": ", output layer only",
+        "hidden": ", hidden layers only" if record.architecture else ", hidden layer only",
+    }[mode]
     optimizer = settings["optimizer"]
     lr = optimizer.get("lr", "default")
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {lr if isinstance(lr, str) else f'{lr:.4g}'}"

@@ -105,7 +105,7 @@ def mean_squared_error(model: str, p: Parameters, x: Array, y: Array, entries: i
         y: targets [N].
         entries: the largest number of hidden activations held at a time.
     """
-    width = max(value[0].size for value in p.values())
+    width = max(int(np.prod(value.shape[1:2])) for value in p.values())
     replicas, sample_step = len(next(iter(p.values()))), max(1, entries // width)
     replica_step = max(1, entries // (width * min(sample_step, len(x))))
     found = np.zeros(replicas)

@@ -1,4 +1,4 @@
-"""Initial states of a ReLU network: torch's default weights, with biases that place the elbows.
+"""Initial states of a network: torch's default weights, with biases of the first layer that place its elbows.
 
 The numbers are those that torch draws, bit for bit, without torch. With words m_i of 32 bits from the Mersenne Twister
 
@@ -7,7 +7,7 @@ The numbers are those that torch draws, bit for bit, without torch. With words m
 
 torch's scalar build, for processors without AVX2, rounds twice.
 
-Legend of shapes: N samples, W hidden units. A state maps parameter names to arrays of one replica.
+Legend of shapes: N samples, W units of the first hidden layer. A state maps parameter names to arrays of one replica.
 """
 
 import math
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reluviz.core.models.model import Array
+from reluviz.core.models.architecture import Architecture
+from reluviz.core.models.arrays import Array
 from reluviz.data.samplers import uniform
 
 ELBOW_PLACEMENTS = ("uniform", "even", "at_data", "given", "torch")
@@ -26,23 +27,26 @@ ELBOW_PLACEMENTS = ("uniform", "even", "at_data", "given", "torch")
 State = dict[str, NDArray[Any]]
 
 
-def torch_default_state(seed: int, width: int) -> State:
-    """Return torch's default initial state of nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) under a seed.
+def torch_default_state(seed: int, *hidden: int) -> State:
+    """Return torch's default initial state of nn.Sequential(Linear(1, W_1), ReLU(), ..., Linear(W_L, 1)) under a seed.
 
     The numbers are those that `torch.manual_seed(seed)` before building the network gives, in float32. Only a
-    quarter of these units have their elbow in [0, 1], so the course moves the elbows.
+    quarter of the units of the first layer have their elbow in [0, 1], so the course moves the elbows.
+
+    Args:
+        seed: the replica's seed.
+        hidden: the widths W_1, ..., W_L of the hidden layers.
     """
     # torch, too, seeds its generator with the low 32 bits
     generator = np.random.RandomState(seed % 2**32)
-    hidden_weight, hidden_bias = _bounds(1)
-    output_weight, output_bias = _bounds(width)
+    architecture = Architecture(hidden)
+    found: State = {}
     # in the order in which torch draws them
-    return {
-        "input_slope": _symmetric_uniform(generator, hidden_weight, width),
-        "bias": _symmetric_uniform(generator, hidden_bias, width),
-        "output_weight": _symmetric_uniform(generator, output_weight, width),
-        "output_bias": _symmetric_uniform(generator, output_bias, 1)[0, ...],
-    }
+    for (weight, bias), inputs in zip(architecture.names, (1, *hidden), strict=True):
+        for name, bound in zip((weight, bias), _bounds(inputs), strict=True):
+            shape = architecture.shapes[name]
+            found[name] = _symmetric_uniform(generator, bound, math.prod(shape)).reshape(shape)
+    return found
 
 
 def _bounds(inputs: int) -> tuple[float, float]:
@@ -128,7 +132,7 @@ def _multiply_add(a: float, n: Array, c: float) -> Array:
 
 
 def initial_state(
-    width: int,
+    hidden: int | Sequence[int],
     elbows: str,
     seed: int,
     domain: tuple[float, float],
@@ -139,7 +143,7 @@ def initial_state(
     """Return the state of a run before its first update.
 
     Args:
-        width: W.
+        hidden: the width of the hidden layer, or the widths of several.
         elbows: one of `ELBOW_PLACEMENTS`.
         seed: the replica's seed.
         domain: the interval on which the elbows are placed.
@@ -148,7 +152,7 @@ def initial_state(
         precision: the run's precision, "float32" or "float64". Elbows at the data are placed in it; all other numbers
             are those of float32.
     """
-    state = torch_default_state(seed, width)
+    state = torch_default_state(seed, *([hidden] if isinstance(hidden, int) else hidden))
     set_elbows(state, elbows, seed, *domain, positions, None)
     state = {name: value.astype(precision) for name, value in state.items()}
     if elbows == "at_data":

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.core.elbows import STATUS
+from reluviz.core.models import mlp, relu
 from reluviz.core.models.architecture import Architecture
-from reluviz.core.models.arrays import Array
+from reluviz.core.models.arrays import Array, Parameters
 from reluviz.core.products import product
 
+DEAD, LINEAR, BENT = (STATUS.index(name) for name in ("dead", "linear", "bent"))
 MAX_PIECES = 100_000
 """The most pieces. Beyond it f is only interpolated between its values at the ends of pieces."""
 SMALLEST_JUMP = 1e-12
@@ -64,7 +67,8 @@ class ChainPieces:
 
     def derivative(self, x: Array) -> Array:
         """Return f'(x), the limit from the left at a kink; outside the interval the first and the last piece go on."""
-        return self.slope[self._piece(x)]
+        found: Array = self.slope[self._piece(x)]
+        return found
 
     def _piece(self, x: Array) -> NDArray[np.int64]:
         return np.searchsorted(self.ends[1:-1], x)
@@ -99,7 +103,9 @@ class ChainPieces:
             layer: counted from 1.
             unit: counted from 0.
         """
-        return self.ends[self.crossing_end[(self.crossing_layer == layer) & (self.crossing_unit == unit)]]
+        chosen = (self.crossing_layer == layer) & (self.crossing_unit == unit)
+        found: Array = self.ends[self.crossing_end[chosen]]
+        return found
 
 
 def chain_pieces(
@@ -132,6 +138,52 @@ def chain_pieces(
     )
     order = np.lexsort([unit, layer, end])
     return ChainPieces(lines.ends, value, slope, end[order], layer[order], unit[order], lines.capped)
+
+
+def pieces_or_none(architecture: Architecture, p: Mapping[str, Array], low: float, high: float) -> ChainPieces | None:
+    """Return the pieces of a chain on [low, high], as `chain_pieces` does; None if its function is not finite."""
+    with np.errstate(all="ignore"):
+        try:
+            found = chain_pieces(architecture, p, low, high)
+        except ValueError:
+            return None
+        finite = np.isfinite(found.value).all() and np.isfinite(found.slope).all()
+    return found if finite else None
+
+
+def chain_status(
+    architecture: Architecture, p: Parameters, x: Array, precision: str = "float64", entries: int = 2**18
+) -> NDArray[np.int64]:
+    """Return the status of the units of all layers on the training inputs, [R, U], as an index into `elbows.STATUS`.
+
+    dead: z <= 0 at every input, for relu only, whose units then do not learn. linear: all inputs are on one side of
+    z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
+
+    Args:
+        architecture: of the chain.
+        p: the parameters, R replicas.
+        x: training inputs [N].
+        precision: the precision of the run.
+        entries: the largest number of activations held at a time.
+    """
+    w, b = p["input_slope"], p["bias"]
+    ends = np.array([x.min(), x.max()])
+    first = relu.is_active(w[:, None], b[:, None], ends[:, None], precision)
+    anywhere, everywhere = [first.any(1)], [first.all(1)]
+    if len(architecture.hidden) > 1:
+        step = max(1, entries // (len(w) * max(architecture.hidden)))
+        for start in range(0, len(x), step):
+            active = [z > 0 for z in mlp.preactivations(architecture, p, x[start : start + step])[1:]]
+            parts = [np.concatenate(part, axis=-1) for part in ([a.any(1) for a in active], [a.all(1) for a in active])]
+            if start == 0:
+                anywhere.append(parts[0])
+                everywhere.append(parts[1])
+            else:
+                anywhere[1], everywhere[1] = anywhere[1] | parts[0], everywhere[1] & parts[1]
+    active_somewhere, active_everywhere = np.concatenate(anywhere, axis=-1), np.concatenate(everywhere, axis=-1)
+    inactive = DEAD if architecture.activation == "relu" else LINEAR
+    status: NDArray[np.int64] = np.where(active_everywhere, LINEAR, np.where(active_somewhere, BENT, inactive))
+    return status
 
 
 class _Lines:

@@ -3,11 +3,12 @@
 Legend of shapes: R replicas, n recorded points, W hidden units.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reluviz.core.kinks import ChainPieces
 from reluviz.core.models import Array
 from reluviz.core.snapshot import Snapshots, Units
 from reluviz.core.votes import VoteTotals
@@ -91,7 +92,7 @@ class Snapshot:
     def units(self) -> Units | None:
         """The hidden units, arrays [R, W]; None for a model without hidden units."""
         units = self.stacked.units
-        return None if units is None else Units(**{one.name: getattr(units, one.name)[0] for one in fields(units)})
+        return None if units is None else units.map_arrays(lambda value: value[0])
 
     @property
     def elbow(self) -> Array:
@@ -111,8 +112,14 @@ class Snapshot:
 
     @property
     def slope_jump(self) -> Array:
-        """Slope jumps, [R, W]."""
-        return self._known_units.slope_jump
+        """Slope jumps, [R, W]; an AttributeError for a chain of several layers, which has `pieces`."""
+        found: Array = self.stacked.slope_jump[0]
+        return found
+
+    @property
+    def pieces(self) -> tuple[ChainPieces | None, ...]:
+        """The linear pieces of a chain of several layers, one a replica, in the units of training; see `Snapshots`."""
+        return self.stacked.pieces[0] if self.stacked.pieces else ()
 
     @property
     def unit_status(self) -> NDArray[np.int64]:

@@ -3,22 +3,25 @@
 A training stores a `RawSnapshot`, the parameters after an update; `compute_snapshots` computes everything else from it.
 Nothing here needs torch, so that the helper processes that compute and record snapshots start fast.
 
-Legend of shapes: S snapshots, R replicas, V replicas whose votes are computed for single samples, N training points,
-n recorded points, W hidden units.
+Legend of shapes: S snapshots, R replicas, V replicas whose kinks and votes of single samples are computed, N training
+points, n recorded points, W hidden units.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core import elbows, votes
 from reluviz.core.functions import mean_squared_error
+from reluviz.core.kinks import ChainPieces, chain_status, pieces_or_none
 from reluviz.core.models import MODELS, Array
+from reluviz.core.models.architecture import Architecture
 from reluviz.core.votes import VoteTotals
 from reluviz.data.dataset import Dataset
+from reluviz.data.scaling import Scaling
 
 MAX_RECORDED_SAMPLES = 2000
 """A snapshot has the residuals, votes and vote shares of at most this many samples."""
@@ -78,21 +81,31 @@ class RawSnapshot:
 
 @dataclass(frozen=True)
 class Units:
-    """The hidden units of ReLU networks, in the user's units of x and y.
+    """The hidden units of networks, in the user's units of x and y.
+
+    A chain of several layers has elbows and input slopes in its first layer, of W units, and a status of all units.
 
     Attributes:
         elbow: [S, R, W]; NaN where w = 0.
         input_slope: [S, R, W].
-        slope_jump: [S, R, W].
-        status: indices into `elbows.STATUS`, [S, R, W].
+        slope_jump: [S, R, W]; None for a chain, where one elbow may bend f at several places.
+        status: indices into `elbows.STATUS`, [S, R, W], or of the units of all layers, one layer after another.
         counts: the number of units with each status, [S, R, 3].
+        kinks: the number of kinks of f within the data, [S, R], NaN beyond the first V replicas; None for one hidden
+            layer.
     """
 
     elbow: Array
     input_slope: Array
-    slope_jump: Array
+    slope_jump: Array | None
     status: NDArray[np.int64]
     counts: NDArray[np.int64]
+    kinks: Array | None = None
+
+    def map_arrays(self, change: Callable[[Any], Any]) -> "Units":
+        """Return the units with another array for each array."""
+        found: dict[str, Any] = {name: None if value is None else change(value) for name, value in vars(self).items()}
+        return Units(**found)
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,8 @@ class Snapshots:
         loss_batch: loss over the last minibatch before its update, [S, R]; NaN before the first update.
         votes: the votes, as trained; statistics are [S, R, ...], arrays of single samples [S, V, n].
         units: the hidden units; None for a model without hidden units.
+        pieces: the linear pieces of a chain of several layers within the data, in the units of training, S times V;
+            None where a parameter is not finite, and empty for other models.
     """
 
     model: str
@@ -126,6 +141,7 @@ class Snapshots:
     loss_batch: Array
     votes: VoteTotals
     units: Units | None
+    pieces: tuple[tuple[ChainPieces | None, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.updates)
@@ -143,7 +159,9 @@ class Snapshots:
     @property
     def slope_jump(self) -> Array:
         """Slope jumps, [S, R, W]."""
-        return self._known_units.slope_jump
+        if (found := self._known_units.slope_jump) is None:
+            raise AttributeError(f"the units of {self.model} have no slope jumps; pieces has the kinks of the function")
+        return found
 
     @property
     def residual(self) -> Array:
@@ -168,9 +186,7 @@ class Snapshots:
 
     def subset(self, chosen: slice) -> "Snapshots":
         """Return the chosen snapshots."""
-        units = None
-        if self.units is not None:
-            units = Units(**{name: value[chosen] for name, value in vars(self.units).items()})
+        units = None if self.units is None else self.units.map_arrays(lambda value: value[chosen])
         return Snapshots(
             self.model,
             self.updates[chosen],
@@ -184,6 +200,7 @@ class Snapshots:
             self.loss_batch[chosen],
             self.votes.subset(chosen),
             units,
+            self.pieces[chosen],
         )
 
     def gradients(self, replicas: int | None = None) -> dict[str, Array]:
@@ -337,8 +354,11 @@ def _compute(
             train = np.square(found.residual).mean(-1) if recorded is None else mean_squared_error(model, p, x, y)
             if x_test is not None and y_test is not None:
                 test = mean_squared_error(model, p, x_test, y_test)
-    units = None
-    if MODELS[model].has_units:
+    units, pieces = None, tuple[tuple[ChainPieces | None, ...], ...]()
+    record = MODELS[model]
+    if record.architecture is not None:
+        units, pieces = _chain_units(record.architecture, stacked, points, shown, precision, scaling)
+    elif record.has_units:
         w, b, v = (stacked[name] for name in ("input_slope", "bias", "output_weight"))
         status = elbows.unit_status(w, b, x, precision)
         counts = np.stack([(status == code).sum(-1) for code in range(len(elbows.STATUS))], axis=-1)
@@ -362,12 +382,41 @@ def _compute(
         loss_batch=scaling.user_loss(np.array([one.loss_batch for one in raw])),
         votes=found.with_snapshot_axis(len(raw)),
         units=units,
+        pieces=pieces,
     )
+
+
+def _chain_units(
+    architecture: Architecture,
+    stacked: ParameterArrays,
+    points: Dataset,
+    shown: int | None,
+    precision: str,
+    scaling: Scaling,
+) -> tuple[Units, tuple[tuple[ChainPieces | None, ...], ...]]:
+    """Return the hidden units of chains, and the pieces of the shown replicas at each snapshot."""
+    w, b = stacked["input_slope"], stacked["bias"]
+    with np.errstate(all="ignore"):
+        status = chain_status(architecture, _merge_axes(stacked), points.x, precision).reshape(*w.shape[:2], -1)
+    low, high = float(points.x.min()), float(points.x.max())
+    pieces = tuple(
+        tuple(
+            pieces_or_none(architecture, {name: value[s, r] for name, value in stacked.items()}, low, high)
+            for r in range(w.shape[1])[:shown]
+        )
+        for s in range(len(w))
+    )
+    counts = np.stack([(status == code).sum(-1) for code in range(len(elbows.STATUS))], axis=-1)
+    kinks = np.full(w.shape[:2], np.nan)
+    for s, each in enumerate(pieces):
+        kinks[s, : len(each)] = [np.nan if one is None else len(one.kinks) for one in each]
+    elbow, slope = scaling.user_x(elbows.elbow(w, b)), scaling.user_input_slope(w)
+    return Units(elbow, slope, None, status, counts, kinks), pieces
 
 
 def count_activations(parameters: ParameterArrays, points: int) -> int:
     """Return the number of hidden activations of all replicas on this many points."""
-    return max(value.size for value in parameters.values()) * points
+    return max(int(np.prod(value.shape[:2])) for value in parameters.values()) * points
 
 
 def is_large(model: str, parameters: ParameterArrays, points: int) -> bool:

@@ -15,7 +15,7 @@ mapping from parameter name to [R, N] or [R, N, W]. A parameter that is missing 
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from reluviz.core.models import MODELS, Array, Parameters
 MAX_KEPT_GRADIENT_VALUES = 2**18
 """A summary keeps its per-sample gradients if they hold at most this many numbers."""
 
+LAYER_STATISTICS = ("gradient_norm", "noise_scale", "effective")
+"""Names of the statistics of `VoteTotals` that `VoteTotals.layers` has of the parameters of each layer."""
 VOTE_ARRAYS = ("gradient_norm", "noise_scale", "effective", "residual", "norm", "share")
 """Names of the arrays of `VoteTotals`, except for `gradient`."""
 
@@ -186,6 +188,8 @@ class VoteTotals:
         share: vote shares of the recorded samples, [R, n].
         per_sample: a function that returns g_i of the recorded samples, name -> [R, n] or [R, n, W]; None if they are
             too large to keep.
+        layers: for each layer of a chain with several hidden layers, the `LAYER_STATISTICS` of its parameters alone,
+            [R].
     """
 
     gradient: dict[str, Array]
@@ -196,6 +200,7 @@ class VoteTotals:
     norm: Array
     share: Array
     per_sample: Callable[[], dict[str, Array]] | None = None
+    layers: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     @classmethod
     def from_sums(
@@ -209,6 +214,7 @@ class VoteTotals:
         inner_products: Array,
         samples: int,
         per_sample: Callable[[], dict[str, Array]] | None = None,
+        layers: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> "VoteTotals":
         """Return the votes from sums over all N samples and values of the recorded ones.
 
@@ -222,6 +228,7 @@ class VoteTotals:
             inner_products: <g_i, G> of the recorded samples, [R, n].
             samples: N.
             per_sample: see the attribute.
+            layers: see the attribute.
         """
         shown = len(inner_products)
         return cls(
@@ -233,6 +240,7 @@ class VoteTotals:
             norm=norm / samples,
             share=vote_shares(inner_products, signal[:shown], samples),
             per_sample=per_sample,
+            layers=layers or {},
         )
 
     def with_snapshot_axis(self, snapshots: int) -> "VoteTotals":
@@ -252,6 +260,7 @@ class VoteTotals:
             gradient=change_all(self.gradient),
             **{name: change(getattr(self, name)) for name in VOTE_ARRAYS},
             per_sample=None if per_sample is None else functools.cache(lambda: change_all(per_sample())),
+            layers={key: change_all(statistics) for key, statistics in self.layers.items()},
         )
 
 
@@ -283,19 +292,24 @@ def summarize(
     samples = len(x)
     step = max(1, entries // sum(value.size for value in p.values()))
     total, norms, squares = np.zeros(()), np.zeros(()), np.zeros(())
+    layer_sums: dict[str, tuple[Array, Array]] = {}
     for start in range(0, samples, step):
         at = slice(start, start + step)
         chunk = record.per_sample_gradients(p, x[at], y[at], trained, precision)
         squared = chunk.squared_norms()
         total = total + chunk.total()
         norms, squares = norms + np.sqrt(squared).sum(-1), squares + squared.sum(-1)
+        for key, part in chunk.squared_norms_by_layer().items():
+            before = layer_sums.get(key, (np.zeros(()), np.zeros(())))
+            layer_sums[key] = before[0] + np.sqrt(part).sum(-1), before[1] + part.sum(-1)
     mean = total / samples
     if recorded is not None or samples > step:
         kept = slice(None) if recorded is None else recorded
         chunk = record.per_sample_gradients(p, x[kept], y[kept], trained, precision)
         squared = chunk.squared_norms()
+    gradient = chunk.by_name(mean)
     return VoteTotals.from_sums(
-        gradient=chunk.by_name(mean),
+        gradient=gradient,
         signal=np.square(mean).sum(-1),
         sum_of_norms=norms,
         sum_of_squares=squares,
@@ -304,7 +318,25 @@ def summarize(
         inner_products=chunk.inner_products(mean),
         samples=samples,
         per_sample=chunk.gradients if chunk.residual.size * mean.shape[-1] <= MAX_KEPT_GRADIENT_VALUES else None,
+        layers={
+            key: _layer_statistics([gradient[name] for name in names if name in gradient], *layer_sums[key], samples)
+            for key, names in (record.architecture.layer_names.items() if record.architecture else ())
+            if key in layer_sums
+        },
     )
+
+
+def _layer_statistics(
+    gradient: Sequence[Array], sum_of_norms: Array, sum_of_squares: Array, samples: int
+) -> dict[str, Array]:
+    """Return the statistics of the parameters of one layer, [R], from their mean gradient and the sums over samples."""
+    signal = _sum(np.square(value).reshape(len(value), -1).sum(-1) for value in gradient)
+    found = (
+        np.sqrt(signal),
+        noise_to_signal(sum_of_squares / samples, signal),
+        effective_number(sum_of_norms, sum_of_squares),
+    )
+    return dict(zip(LAYER_STATISTICS, found, strict=True))
 
 
 def _expand_to(per_sample: Array, value: Array) -> Array:

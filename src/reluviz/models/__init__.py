@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # so that type checkers know what `__getattr__` returns
+    from reluviz.models.mlp import MLPModule as MLPModule
     from reluviz.models.module import RegressionModule as RegressionModule
     from reluviz.models.one_parameter import ConstantModule as ConstantModule
     from reluviz.models.one_parameter import LinearModule as LinearModule
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 PUBLIC = {
     "ConstantModule": "one_parameter",
     "LinearModule": "one_parameter",
+    "MLPModule": "mlp",
     "ReLUModule": "relu",
     "RegressionModule": "module",
 }

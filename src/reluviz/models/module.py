@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -54,7 +54,7 @@ class RegressionModule(L.LightningModule):
         UserError: if the seeds are not different integers of at least 0.
     """
 
-    model: ClassVar[str]
+    model: str
     updates_done: Tensor
     segments_done: Tensor
     batch_loss: Tensor

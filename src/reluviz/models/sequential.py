@@ -1,26 +1,38 @@
-"""Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) and its state_dict."""
+"""Conversion from and to plain PyTorch: nn.Sequential(Linear(1, W_1), ReLU(), ..., Linear(W_L, 1)), its state_dict."""
 
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reluviz.core.models.architecture import Architecture
 from reluviz.errors import UserError
 from reluviz.files import parse_json, typed_path
 from reluviz.models.torch_files import load_torch_file
 
-JSON_BYTES, JSON_UNIT_BYTES = 2**20, 256
-"""The most bytes of a JSON file, and how many more for each unit of the network, which has three numbers."""
+JSON_BYTES, JSON_NUMBER_BYTES = 2**20, 86
+"""The most bytes of a JSON file, and how many more for each parameter."""
 
 
-def read_sequential(path: str, width: int) -> dict[str, Tensor]:
+def sequential_keys(architecture: Architecture) -> dict[str, str]:
+    """Return the names of the parameters -> their keys in the state_dict of nn.Sequential: 0.weight, 0.bias, ..."""
+    return {
+        name: f"{2 * layer}.{kind}"
+        for layer, names in enumerate(architecture.names)
+        for name, kind in zip(names, ("weight", "bias"), strict=True)
+    }
+
+
+def read_sequential(path: str, architecture: Architecture) -> dict[str, Tensor]:
     """Return the parameters in a state_dict file, in its precision. Code in the file is never run.
 
     The file is one of torch.save, or JSON, with numbers in float64: {"0.weight": [[w_1], ...], "0.bias": [b_1, ...],
-    "2.weight": [[v_1, ...]], "2.bias": [c]}. The content decides which, and not the name.
+    "2.weight": [[v_1, ...]], "2.bias": [c]}. Each further layer adds two keys. The content decides which, and not the
+    name.
 
     Raises:
         UserError: if the file is missing, unreadable, or holds a network of another shape.
@@ -33,12 +45,17 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
     try:
         if is_json := _is_json(place):
             kind = "JSON"
-            loaded = _read_json(place, JSON_BYTES + JSON_UNIT_BYTES * width)
+            loaded = _read_json(place, JSON_BYTES + JSON_NUMBER_BYTES * architecture.parameters)
         else:
             loaded = load_torch_file(place)
     except (ValueError, OSError) as error:
         raise UserError(f"{where}: is not {kind} ({' '.join(str(error).split())})") from error
-    shapes = {"0.weight": (width, 1), "0.bias": (width,), "2.weight": (1, width), "2.bias": (1,)}
+    keys_of = sequential_keys(architecture)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in enumerate(pairwise((1, *architecture.hidden, 1))):
+        shapes |= {f"{2 * layer}.weight": (outputs, inputs), f"{2 * layer}.bias": (outputs,)}
+    hidden = list(architecture.hidden)
+    setting = f"model.width={hidden[0]}" if len(hidden) == 1 else f"model.hidden={hidden}"
     if not isinstance(loaded, dict) or set(loaded) != set(shapes):
         keys = ", ".join(repr(key)[:40] for key in list(loaded)[:6]) if isinstance(loaded, dict) else ""
         keys = keys or f"an empty or other object ({type(loaded).__name__})"
@@ -52,31 +69,37 @@ def read_sequential(path: str, width: int) -> dict[str, Tensor]:
         value = loaded[key]
         if not isinstance(value, Tensor) or tuple(value.shape) != shape:
             has = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise UserError(f"{where}: {key} has shape {has}; model.width={width} needs {shape}")
+            raise UserError(f"{where}: {key} has shape {has}; {setting} needs {shape}")
         if not (value.is_floating_point() and value.float().isfinite().all()):
             raise UserError(f"{where}: {key} holds values that are not finite numbers")
-    values = {key: loaded[key] for key in shapes}
-    return {
-        "input_slope": values["0.weight"][:, 0],
-        "bias": values["0.bias"],
-        "output_weight": values["2.weight"][0],
-        "output_bias": values["2.bias"][0],
-    }
+    return {name: loaded[key].reshape(architecture.shapes[name]) for name, key in keys_of.items()}
 
 
-def build_sequential(state: dict[str, Tensor]) -> nn.Sequential:
-    """Return nn.Sequential(Linear(1, W), ReLU(), Linear(W, 1)) with the parameters of one replica."""
-    width, dtype = len(state["input_slope"]), state["input_slope"].dtype
-    network = nn.Sequential(nn.Linear(1, width, dtype=dtype), nn.ReLU(), nn.Linear(width, 1, dtype=dtype))
-    network.load_state_dict(
-        {
-            "0.weight": state["input_slope"][:, None],
-            "0.bias": state["bias"],
-            "2.weight": state["output_weight"][None],
-            "2.bias": state["output_bias"][None],
-        }
-    )
+class Absolute(nn.Module):
+    """The activation |z|."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return |z|."""
+        return z.abs()
+
+
+def build_sequential(state: dict[str, Tensor], architecture: Architecture) -> nn.Sequential:
+    """Return nn.Sequential(Linear(1, W_1), ReLU(), ..., Linear(W_L, 1)) with the parameters of one replica."""
+    dtype = state["input_slope"].dtype
+    modules: list[nn.Module] = []
+    for inputs, outputs in pairwise((1, *architecture.hidden, 1)):
+        modules += [nn.Linear(inputs, outputs, dtype=dtype), _activation(architecture)]
+    network = nn.Sequential(*modules[:-1])
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    keys = sequential_keys(architecture)
+    network.load_state_dict({key: state[name].reshape(shapes[key]) for name, key in keys.items()})
     return network
+
+
+def _activation(architecture: Architecture) -> nn.Module:
+    if architecture.activation == "relu":
+        return nn.ReLU()
+    return Absolute() if architecture.activation == "abs" else nn.LeakyReLU(architecture.slope)
 
 
 def _is_json(path: Path) -> bool:

@@ -8,7 +8,7 @@ P parameters, T tags.
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,15 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from reluviz.core.distribution import percentiles
 from reluviz.core.elbows import STATUS
-from reluviz.core.models import Array
+from reluviz.core.kinks import ChainPieces
+from reluviz.core.models import MODELS, Array
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS, Snapshots
 from reluviz.record import tags
 
 BINS = 30
 MAX_COUNTED = 1e150
 """Histograms do not count values beyond this, because their squares overflow."""
+KINK_CONTENT = {"fields": list(tags.KINK_FIELDS)}
 MAX_HISTOGRAM_VALUES = 2**18
 """The histograms of votes count at most this many values: the votes of the first replicas, as many as fit."""
 
@@ -67,7 +69,9 @@ class SnapshotEvents:
         for s, update in enumerate(snapshots.updates):
             event = Event(step=update, wall_time=snapshots.times[s])
             values = event.summary.value
-            replicas, params, votes = (tensor_value(tag, array[s], content) for tag, array, content in tensors)
+            replicas, *others = (tensor_value(tag, array[s], content) for tag, array, content in tensors)
+            if snapshots.pieces:
+                others.append(tensor_value(tags.KINK_SERIES, kink_rows(snapshots.pieces[s]), KINK_CONTENT))
             # first, so that a reader of many runs finds it without parsing the rest
             values.append(replicas)
             for tag, scalar in zip(names, scalars[s].tolist(), strict=True):
@@ -75,7 +79,7 @@ class SnapshotEvents:
                     values.add(tag=tag, simple_value=scalar)
             if optimum is not None:
                 values.add(tag=tags.THETA_OPTIMUM, simple_value=optimum)
-            values.extend([params, votes])
+            values.extend(others)
             for tag, of_snapshots in counted.items():
                 if (histogram := of_snapshots[s]) is not None:
                     values.add(tag=tag, histo=histogram)
@@ -120,10 +124,12 @@ class SnapshotEvents:
     def _histograms(self, snapshots: Snapshots) -> dict[str, list[HistogramProto | None]]:
         """Return the histograms of the S snapshots for each tag."""
         parameters = sum(snapshots.parameters[name][0, 0].size for name in snapshots.trained)
-        replicas = max(1, MAX_HISTOGRAM_VALUES // (snapshots.votes.norm.shape[-1] * parameters))
-        votes = snapshots.contributions(replicas)
-        values = _unit_values(snapshots) | {f"{tags.VOTES_HISTOGRAM}/{name}": value for name, value in votes.items()}
-        return {tag: histograms(each) for tag, each in values.items()}
+        values = snapshots.votes.norm.shape[-1] * parameters
+        # the matrix of a large chain would take longer than everything else
+        too_large = MODELS[snapshots.model].architecture is not None and values > MAX_HISTOGRAM_VALUES
+        votes = {} if too_large else snapshots.contributions(max(1, MAX_HISTOGRAM_VALUES // values))
+        counted = _unit_values(snapshots) | {f"{tags.VOTES_HISTOGRAM}/{name}": value for name, value in votes.items()}
+        return {tag: histograms(each) for tag, each in counted.items()}
 
 
 def event_scalars(event: bytes) -> dict[str, float]:
@@ -139,7 +145,15 @@ def _quantities(snapshots: Snapshots) -> dict[str, Array]:
         tags.NOISE_SCALE: snapshots.votes.noise_scale,
         tags.VOTES_EFFECTIVE: snapshots.votes.effective,
     }
-    return named | ({tags.THETA: snapshots.parameters["theta"]} if snapshots.units is None else _unit_counts(snapshots))
+    by_name = {tags.GRAD_NORM: "gradient_norm", tags.NOISE_SCALE: "noise_scale", tags.VOTES_EFFECTIVE: "effective"}
+    for key, statistics in snapshots.votes.layers.items():
+        for tag, name in by_name.items():
+            named[tags.layer_tag(tag, key)] = statistics[name]
+    if snapshots.units is None:
+        return named | {tags.THETA: snapshots.parameters["theta"]}
+    if snapshots.units.kinks is not None:
+        named[tags.KINKS] = snapshots.units.kinks
+    return named | _unit_counts(snapshots)
 
 
 def _losses(snapshots: Snapshots) -> dict[str, Array]:
@@ -167,7 +181,24 @@ def _unit_values(snapshots: Snapshots) -> dict[str, Array]:
     if snapshots.units is None:
         return {}
     units = snapshots.units
-    return {tags.ELBOW: units.elbow, tags.INPUT_SLOPE: units.input_slope, tags.SLOPE_JUMP: units.slope_jump}
+    found = {tags.ELBOW: units.elbow, tags.INPUT_SLOPE: units.input_slope}
+    return found if units.slope_jump is None else found | {tags.SLOPE_JUMP: units.slope_jump}
+
+
+def kink_rows(pieces: Sequence[ChainPieces | None]) -> Array:
+    """Return the crossings of chains as rows, [K, 6], see `tags.KINK_SERIES`; none of a function that is not finite."""
+    found = [np.empty((0, len(tags.KINK_FIELDS)))]
+    for r, one in enumerate(pieces):
+        if one is None:
+            continue
+        end = np.concatenate([[0], one.crossing_end, [len(one.ends) - 1]])
+        layer, unit = (np.concatenate([[0], part, [0]]) for part in (one.crossing_layer, one.crossing_unit))
+        jump = np.concatenate([one.slope[:1], one.jump, one.slope[-1:]])
+        jump[1:-1][~one.bends[1:-1]] = 0
+        found.append(
+            np.stack([np.full(len(end), float(r)), layer, unit, one.ends[end], one.value[end], jump[end]], axis=-1)
+        )
+    return np.concatenate(found)
 
 
 def replica_statistics(values: Array) -> Array:
@@ -245,7 +276,7 @@ def join_parameters(named: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], li
     """Return parameters concatenated along a last axis, and the name and count of each.
 
     Args:
-        named: name -> [A, B] or [A, B, W].
+        named: name -> [A, B] or [A, B, ...].
     """
     flat = {name: value.reshape(*value.shape[:2], -1) for name, value in named.items()}
     return np.concatenate(list(flat.values()), axis=-1), [[name, value.shape[-1]] for name, value in flat.items()]

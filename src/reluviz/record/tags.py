@@ -15,6 +15,10 @@ Tensors carry the plugin name "reluviz" and, as plugin content, JSON that descri
                            quickly, without parsing the rest
     reluviz/votes          each snapshot; float32 [V, 3, n]: residual in the user's units; norm of the contribution and
                            vote share as trained
+    reluviz/kinks          each snapshot of a chain of several layers; float64 [K, 6] in the units of training, of the
+                           first V replicas: replica; layer from 1 and unit from 0 whose pre-activation changes its sign
+                           here; x; f(x); the jump of f' at x. Each replica's rows are sorted by x. The first and the
+                           last have layer 0: they are the ends of the data, with f' there instead of its jump
     reluviz/findings       at the end of the run; a text, the JSON list of `core.findings.Finding.plain`. It is the only
                            value of its event
     reluviz/contributions  at selected snapshots; float32 [V, n, P]: g_i / N of the recorded samples, trained
@@ -33,20 +37,23 @@ LOSSES = (LOSS_TRAIN, LOSS_TEST, LOSS_BATCH)
 GRAD_NORM, NOISE_SCALE = "grad/norm", "grad/noise_scale"
 THETA, THETA_OPTIMUM = "theta", "theta/optimum"
 ELBOW, INPUT_SLOPE, SLOPE_JUMP = "elbow", "input_slope", "slope_jump"
-UNITS = "units"
+UNITS, KINKS = "units", "kinks"
 VOTES_EFFECTIVE = "votes/effective"
 VOTES_HISTOGRAM = "votes"
 FIT, VOTES, VOTES_HISTORY = "fit", "votes", "votes/history"
 PICTURE_KINDS = (FIT, VOTES)
 """Pictures that can be drawn of any snapshot."""
-DATA, PARAMS, REPLICAS, VOTE_SERIES, CONTRIBUTIONS, FINDINGS = (
+DATA, PARAMS, REPLICAS, VOTE_SERIES, KINK_SERIES, CONTRIBUTIONS, FINDINGS = (
     "reluviz/data",
     "reluviz/params",
     "reluviz/replicas",
     "reluviz/votes",
+    "reluviz/kinks",
     "reluviz/contributions",
     "reluviz/findings",
 )
+KINK_FIELDS = ("replica", "layer", "unit", "x", "value", "jump")
+"""The columns of `KINK_SERIES`."""
 MEDIAN_SCALARS = (LOSS_BATCH, GRAD_NORM, NOISE_SCALE, VOTES_EFFECTIVE, THETA_OPTIMUM)
 """Scalars that `export --csv` takes from the record, since they do not follow from the parameters. A run with several
 replicas records only their median."""
@@ -68,6 +75,11 @@ def unit_tag(kind: str, k: int, width: int) -> str:
 def count_tag(status: str) -> str:
     """Return the scalar tag of the number of hidden units with a status: units/dead."""
     return f"{UNITS}/{status}"
+
+
+def layer_tag(tag: str, layer: str) -> str:
+    """Return the tag of a quantity of one layer: votes/effective/layer_2."""
+    return f"{tag}/{layer}"
 
 
 def is_loss(tag: str) -> bool:

@@ -101,13 +101,24 @@ class RunWriter:
                 "effective votes": ["Multiline", [f"^{tags.VOTES_EFFECTIVE}$"]],
             },
         }
-        if MODELS[self.model].has_units:
+        record = MODELS[self.model]
+        if record.hidden_features is not None:
             charts["units"] = {
                 "elbows": ["Multiline", [rf"^{tags.ELBOW}/\d+$"]],
                 "slope jumps": ["Multiline", [rf"^{tags.SLOPE_JUMP}/\d+$"]],
                 "input slopes": ["Multiline", [rf"^{tags.INPUT_SLOPE}/\d+$"]],
                 "dead, linear and bent units": ["Multiline", [f"^{tags.UNITS}/({'|'.join(STATUS)})$"]],
             }
+            if record.architecture is not None:
+                del charts["units"]["slope jumps"]
+                charts["units"]["kinks of the function"] = ["Multiline", [f"^{tags.KINKS}$"]]
+                charts["layers"] = {
+                    title: ["Multiline", [rf"^{tag}/(layer_\d+|output)$"]]
+                    for title, tag in (
+                        ("norm of the gradient", tags.GRAD_NORM),
+                        ("effective votes", tags.VOTES_EFFECTIVE),
+                    )
+                }
         else:
             charts["theta"] = {"theta and its optimum": ["Multiline", [f"^{tags.THETA}$", f"^{tags.THETA_OPTIMUM}$"]]}
         if replicas > 1:

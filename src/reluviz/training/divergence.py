@@ -47,7 +47,7 @@ def largest_stable_step(
     """Return the largest stable step size, in the units of training, and its formula; None where theory knows none.
 
     Theory knows it for plain and heavy-ball gradient descent on the constant and the linear model, and on the output
-    layer of a ReLU network, whose features are fixed. For a network whose hidden layer is trained it is known
+    layer of a network, whose features are fixed. For a network with one hidden layer, which is trained, it is known
     locally: 2/lambda_max of the Hessian at the start. Minibatches lower the limit further.
 
     Args:
@@ -65,17 +65,21 @@ def largest_stable_step(
     if record.feature is not None:
         limit = theory.linear.largest_stable_step(record.feature(x), momentum)
         return limit, record.words["limit in ASCII with momentum" if momentum else "limit in ASCII"]
-    if not record.has_units:
+    if record.hidden_features is None:
         return None
     p = module.parameter_copies()
     if module.trained == ("output_weight", "output_bias"):
         problems = (
-            OutputProblem.of({name: value[[r]] for name, value in p.items()}, x, points.y)
+            OutputProblem.of(
+                {name: value[[r]] for name, value in p.items()}, x, points.y, hidden=record.hidden_features
+            )
             for r in range(len(p["bias"]))
         )
         limits = [theory.relu.largest_stable_step_output(one.phi, momentum, one.samples) for one in problems]
         formula = "N/sigma_max^2" if not momentum else "(1 + momentum) N/sigma_max^2"
         return float(np.min(limits)), f"{formula} of the hidden features"
+    if not record.has_units:
+        return None
     parameters = 3 * p["input_slope"].shape[1]
     if start is None or len(x) * parameters > MAX_TANGENT_ENTRIES or parameters > MAX_PARAMETERS:
         return None

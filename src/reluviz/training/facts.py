@@ -55,7 +55,8 @@ def run_facts(
     def output_layer(r: int) -> OutputLayer:
         p = {name: value[0, r : r + 1] for name, value in last.parameters.items()}
         theta = np.append(p["output_weight"][0], p["output_bias"])
-        problem = OutputProblem.of(p, points.x, points.y)
+        assert record.hidden_features is not None
+        problem = OutputProblem.of(p, points.x, points.y, hidden=record.hidden_features)
         variance = float(np.var(points.y))
         return OutputLayer(problem.phi, problem.y, problem.samples, variance, theta, float(settings["lr"]))
 

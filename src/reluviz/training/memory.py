@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reluviz.core.models.architecture import Architecture
 from reluviz.core.snapshot import MAX_RECORDED_SAMPLES
 from reluviz.core.theory.output_problem import MAX_DENSE_SAMPLES
 from reluviz.errors import UserError
@@ -72,7 +73,13 @@ def memory_of(settings: Mapping[str, Any], points: int | None, target_known: boo
         points: N; None if it is unknown.
         target_known: whether the data set has a known function, so that it has noise and test points.
     """
-    seeds, width = _value(settings, "seeds"), _value(settings, "model.width") or 0
+    seeds, hidden = _value(settings, "seeds"), _value(settings, "model.hidden")
+    width_key = "model.width" if hidden is None else "model.hidden"
+    if isinstance(hidden, list) and all(isinstance(one, int) for one in hidden):
+        width, parameters = sum(hidden), Architecture(tuple(hidden)).parameters
+    else:
+        width = _value(settings, "model.width") or 0
+        parameters = 3 * width + 1 if isinstance(width, int) else 0
     replicas = _value(settings, "replicas") if seeds is None else len(seeds)
     batch, samples = _value(settings, "sampler.batch_size") or 0, points or 0
     if not all(isinstance(value, int) for value in (replicas, width, samples, batch)):
@@ -84,10 +91,10 @@ def memory_of(settings: Mapping[str, Any], points: int | None, target_known: boo
     activations = (batch or samples) * width if settings["engine"] == "reference" else 0
     return {
         ("data.n", "data.path"): samples * (POINT_BYTES + target_known * TARGET_POINT_BYTES),
-        (replica_key, "model.width"): replicas * (3 * width + 1) * PARAMETER_BYTES,
-        (replica_key, "sampler.batch_size" if batch else "data.n", "model.width"): replicas
+        (replica_key, width_key): replicas * parameters * PARAMETER_BYTES,
+        (replica_key, "sampler.batch_size" if batch else "data.n", width_key): replicas
         * (batch * INDEX_BYTES + activations * ACTIVATION_BYTES),
-        ("model.width", "data.n", "data.path"): width * (recorded * VOTE_BYTES + dense * FEATURE_BYTES),
+        (width_key, "data.n", "data.path"): width * (recorded * VOTE_BYTES + dense * FEATURE_BYTES),
     }
 
 

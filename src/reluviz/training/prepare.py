@@ -96,7 +96,7 @@ def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
         "engine": settings["engine"],
     }
     node = dict(settings["model"])
-    if "width" in node:
+    if "elbows" in node:
         extra["domain"] = dataset.domain
         if resumed:
             node["init_from"] = None

@@ -9,11 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from reluviz.core.initial_state import initial_state
 from reluviz.core.models import MODELS, Array
+from reluviz.core.models.architecture import Architecture
 from reluviz.data.dataset import Dataset
 from reluviz.data.samplers import Sampler
 from reluviz.engines.support import PRECISIONS, Requirements, engine_for
 from reluviz.files import conf_folder
-from reluviz.models.relu_settings import TRAINED, check_settings
+from reluviz.models.relu_settings import check_settings, trained_names
 from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
 from reluviz.training.validation import RULES
 
@@ -96,7 +97,7 @@ def find_start(cfg: DictConfig, choices: Mapping[str, str], step_given: bool = T
             positions = dataset.scaling.trained_x(np.array(positions)).tolist()
         placement = node["width"], node["elbows"], plan.seeds[0], points.domain, positions
         state = initial_state(*placement, points.x, precision)
-        trained = TRAINED[node["train"]]
+        trained = trained_names(Architecture((node["width"],)), node["train"])
     else:
         # a start beyond the range of float32 is infinite
         with np.errstate(over="ignore"):

@@ -1,6 +1,7 @@
 """A run as a CSV table and as NumPy arrays."""
 
 import csv as csv_files
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.analysis.progress import Progress
-from reluviz.analysis.run_arrays import UNIT_PARAMETERS, losses_by_tag
+from reluviz.analysis.run_arrays import losses_by_tag
 from reluviz.core.models import MODELS
 from reluviz.record import tags
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 HEADER = ("run", "replica", "update", "unit", "quantity", "value")
 FUNCTION_HEADER = ("run", "replica", "update", "x", "f")
 DERIVED_QUANTITIES = ("elbow", "orientation", "active_slope", "slope_jump", "unit_status")
+CHAIN_QUANTITIES = ("elbow", "orientation", "unit_status")
+"""The derived quantities of a chain of several layers. The status counts the units of all layers, one after another."""
 
 
 def csv(run: "Run", name: str, path: Path, progress: Progress) -> None:
     """Write a tidy table: each row holds one value, with its run, replica, update, unit and quantity.
 
-    Replicas and units are counted from 0. The column `unit` is empty for quantities of the whole model, `replica` is
-    empty for medians over the replicas, and `value` is empty where the value is NaN.
+    Replicas and units are counted from 0. The column `unit` is empty for quantities of the whole model; for a weight
+    between two hidden layers it names the unit and the unit of the layer before, as 3:7. `replica` is empty for medians
+    over the replicas, and `value` is empty where the value is NaN.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv_files.writer(file, lineterminator="\n")
@@ -82,9 +86,8 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
     """Yield the rows of each snapshot in turn."""
     of_model: dict[str, NDArray[Any]] = losses_by_tag(run)
     parameters = _parameters(run)
-    of_model |= {key: value for key, value in parameters.items() if key not in UNIT_PARAMETERS}
-    of_units: dict[str, NDArray[Any]] = {key: parameters[key] for key in UNIT_PARAMETERS if key in parameters}
-    of_units |= _derived_quantities(run)
+    of_model |= {key: value for key, value in parameters.items() if value.ndim == 2}
+    of_units = {key: value for key, value in parameters.items() if value.ndim > 2} | _derived_quantities(run)
     medians = {tag: _values_by_update(run, tag) for tag in tags.MEDIAN_SCALARS if tag in run.tags}
     replica_of_median = 0 if len(run.seeds) == 1 else ""
     for s, update in enumerate(run.updates.tolist()):
@@ -96,17 +99,29 @@ def _rows_of_snapshots(run: "Run", name: str) -> Iterator[list[tuple[Any, ...]]]
         for r in range(len(run.seeds)):
             rows += [(name, r, update, "", key, _cell(float(value[s, r]))) for key, value in of_model.items()]
             for key, value in of_units.items():
-                rows += [(name, r, update, k, key, _cell(one)) for k, one in enumerate(value[s, r].tolist())]
+                units = _unit_labels(value.shape[2:])
+                cells = zip(units, value[s, r].ravel().tolist(), strict=True)
+                rows += [(name, r, update, unit, key, _cell(one)) for unit, one in cells]
         yield rows
 
 
 def _parameters(run: "Run") -> dict[str, NDArray[Any]]:
     """Return the parameters of the function of the user's x."""
-    return {name: getattr(run, name) for name in run.parameters}
+    return {name: run.parameter(name) for name in run.parameters}
+
+
+@functools.cache
+def _unit_labels(shape: tuple[int, ...]) -> list[int | str]:
+    """Return the labels of units, [W], or of the weights between two layers, [W_l W_(l-1)]."""
+    if len(shape) == 1:
+        return list(range(shape[0]))
+    return [f"{k}:{j}" for k in range(shape[0]) for j in range(shape[1])]
 
 
 def _derived_quantities(run: "Run") -> dict[str, NDArray[Any]]:
-    return {key: getattr(run, key) for key in DERIVED_QUANTITIES} if MODELS[run.model].has_units else {}
+    record = MODELS[run.model]
+    quantities = DERIVED_QUANTITIES if record.has_units else CHAIN_QUANTITIES if record.architecture else ()
+    return {key: getattr(run, key) for key in quantities}
 
 
 def _values_by_update(run: "Run", tag: str) -> dict[int, float]:

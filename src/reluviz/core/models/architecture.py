@@ -85,6 +85,12 @@ class Architecture:
         return (("input_slope", "bias"), *between, ("output_weight", "output_bias"))
 
     @functools.cached_property
+    def layer_names(self) -> dict[str, tuple[str, str]]:
+        """The names of the layers, as in tags -> the names of their parameters: layer_1, ..., layer_L, output."""
+        keys = [f"layer_{layer}" for layer in range(1, len(self.hidden) + 1)]
+        return dict(zip((*keys, "output"), self.names, strict=True))
+
+    @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter of one replica: input_slope (W_1,), weight_2 (W_2, W_1), ..., output_bias ()."""
         found: dict[str, tuple[int, ...]] = {}

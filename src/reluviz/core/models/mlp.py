@@ -85,20 +85,23 @@ class ChainGradients(PerSampleGradients):
             delta = product(delta, weight) * gate
             self._delta.insert(0, delta)
         wanted = set(trained)
+        self._keys = tuple(architecture.layer_names)
         self._layers = [(w if w in wanted else None, b if b in wanted else None) for w, b in architecture.names]
         self.shapes = {name: shape for name, shape in architecture.shapes.items() if name in wanted}
 
     def squared_norms(self) -> Array:  # noqa: D102
-        found = np.zeros_like(self.residual)
-        for (weight, bias), delta, before in zip(self._layers[:-1], self._delta, self._inputs, strict=False):
+        found: Array = np.sum(list(self.squared_norms_by_layer().values()), axis=0)
+        return found
+
+    def squared_norms_by_layer(self) -> dict[str, Array]:  # noqa: D102
+        found = {}
+        scale = np.square(self.twice)
+        # df/df = 1
+        deltas = [*self._delta, np.ones_like(self.residual)[..., None]]
+        for key, (weight, bias), delta, before in zip(self._keys, self._layers, deltas, self._inputs, strict=True):
             if weight is not None or bias is not None:
                 factor = np.zeros_like(self.residual) if weight is None else _squares(before)
-                found += _squares(delta) * (factor + float(bias is not None))
-        weight, bias = self._layers[-1]
-        if weight is not None:
-            found += _squares(self._inputs[-1])
-        found += float(bias is not None)
-        found *= np.square(self.twice)
+                found[key] = scale * _squares(delta) * (factor + float(bias is not None))
         return found
 
     def total(self) -> Array:  # noqa: D102

@@ -37,6 +37,10 @@ class PerSampleGradients(ABC):
     def squared_norms(self) -> Array:
         """Return |g_i|^2, [R, N]."""
 
+    def squared_norms_by_layer(self) -> dict[str, Array]:
+        """Return the part of each layer in |g_i|^2, [R, N]; empty for a model with fewer than two hidden layers."""
+        return {}
+
     @abstractmethod
     def total(self) -> Array:
         """Return sum_i g_i, the trained parameters concatenated, [R, P]."""

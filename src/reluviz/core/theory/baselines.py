@@ -47,7 +47,7 @@ class ReferenceValues:
     Attributes:
         optimum: theta* of a model f = theta phi(x); None for other models.
         optimum_losses: the losses there, [R].
-        least_squares: least squares on the hidden features of a ReLU network; None for other models, and if a parameter
+        least_squares: least squares on the last hidden layer of a network; None for other models, and if a parameter
             is not finite.
         ridge_losses: the losses of ridge regression on these features; None without ridge regression.
         noise_train: the realised mean(eps^2); None if the noise is unknown.
@@ -65,13 +65,13 @@ class ReferenceValues:
 def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge: float | None) -> ReferenceValues:
     """Return the reference values of a run.
 
-    For a model f = theta phi(x): theta* and the losses there. For the ReLU network: least squares and ridge regression
-    on the hidden features. They cover the first `MAX_SHOWN_REPLICAS` replicas only, because one solution takes as long
+    For a model f = theta phi(x): theta* and the losses there. For a network: least squares and ridge
+    regression on its last hidden layer. They cover the first `MAX_SHOWN_REPLICAS` replicas only, because one solution takes as long
     as a thousand updates. For every model: the noise floor, if the noise is known.
 
     Args:
         model: the model's name.
-        parameters: after the last update, as trained, [R] or [R, W].
+        parameters: after the last update, as trained.
         dataset: the training and test points, with the units of training.
         ridge: the penalty lambda of ridge regression, in the units of training; None leaves ridge regression out.
 
@@ -84,9 +84,11 @@ def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge
         optimum = np.full(len(parameters["theta"]), linear.optimum(record.feature(points.x), points.y))
         optimum_losses = _losses(model, {"theta": optimum}, dataset)
     shown = {name: value[:MAX_SHOWN_REPLICAS] for name, value in parameters.items()}
-    if record.has_units and all(np.isfinite(value).all() for value in shown.values()):
+    if record.hidden_features is not None and all(np.isfinite(value).all() for value in shown.values()):
         problems = [
-            OutputProblem.of({name: value[[r]] for name, value in shown.items()}, points.x, points.y)
+            OutputProblem.of(
+                {name: value[[r]] for name, value in shown.items()}, points.x, points.y, hidden=record.hidden_features
+            )
             for r in range(len(shown["bias"]))
         ]
         solved = [problem.least_squares() for problem in problems]

@@ -13,15 +13,17 @@ Matrix Computations, section 5.2). The first column, of ones, leaves below its r
 Legend of shapes: N samples, M rows, W hidden units, F columns of Phi (W + 1).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from reluviz.core.functions import features
-from reluviz.core.models import Array, Parameters
+from reluviz.core.models.arrays import Array, Parameters
 from reluviz.core.models.relu import hidden_layer
 from reluviz.core.theory import relu
 
+HiddenFeatures = Callable[[Parameters, Array], Array]
+"""Returns the activations of the last hidden layer, [R, N, W], from the parameters and x."""
 MAX_DENSE_SAMPLES = 2**12
 """Up to this many points, Phi itself is kept."""
 MAX_ENTRIES = 2**13
@@ -46,18 +48,22 @@ class OutputProblem:
     triangle: Array | None = None
 
     @classmethod
-    def of(cls, p: Parameters, x: Array, y: Array, dense: int | None = None) -> "OutputProblem":
+    def of(
+        cls, p: Parameters, x: Array, y: Array, dense: int | None = None, hidden: HiddenFeatures = hidden_layer
+    ) -> "OutputProblem":
         """Return the problem of a network, in one pass over the points.
 
         Args:
-            p: the parameters of one replica, [1] and [1, W].
+            p: the parameters of one replica, [1], [1, W], ...
             x: inputs [N].
             y: targets [N].
             dense: up to this many points, Phi itself is kept, or up to F; `MAX_DENSE_SAMPLES` by default.
+            hidden: the activations of the last hidden layer; see `Model.hidden_features`.
         """
-        if len(x) <= max(MAX_DENSE_SAMPLES if dense is None else dense, p["bias"].shape[-1] + 1):
-            return cls(features(p, x)[0], y, len(x))
-        triangle = _triangle(p, x, y)
+        if len(x) <= max(MAX_DENSE_SAMPLES if dense is None else dense, p["output_weight"].shape[-1] + 1):
+            features = hidden(p, x)[0]
+            return cls(np.concatenate([features, np.ones_like(features[:, :1])], axis=-1), y, len(x))
+        triangle = _triangle(p, x, y, hidden)
         order = [*range(1, len(triangle) - 1), 0]
         return cls(triangle[:, order], triangle[:, -1], len(x), triangle)
 
@@ -79,15 +85,15 @@ class OutputProblem:
         return float(relu.effective_condition_number(self.phi, self.samples))
 
 
-def _triangle(p: Parameters, x: Array, y: Array) -> Array:
+def _triangle(p: Parameters, x: Array, y: Array, hidden_features: HiddenFeatures) -> Array:
     """Return the triangle of [1 H | y]; see the head of this module."""
-    columns = p["bias"].shape[-1] + 2
+    columns = p["output_weight"].shape[-1] + 2
     rows = max(2 * columns, MAX_ENTRIES // columns)
     together = max(1, MAX_ENTRIES // columns**2 - 1)
     found = np.empty((0, columns))
     for start in range(0, len(x), together * rows):
         at = slice(start, start + together * rows)
-        hidden = hidden_layer(p, x[at])[0]
+        hidden = hidden_features(p, x[at])[0]
         block = np.concatenate([np.ones_like(hidden[:, :1]), hidden, y[at, None]], axis=1)
         whole = len(block) // rows * rows
         # one call for several small matrices
