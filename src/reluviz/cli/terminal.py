@@ -192,20 +192,17 @@ def _training(prepared: Prepared, metrics: dict[str, Any]) -> str:
     """Return the model and the way it was trained, in words."""
     settings, module = prepared.settings, prepared.module
     record = MODELS[module.model]
-    model = _units(module.width) if record.has_units else record.formula
+    model = _units(int(getattr(module, "width", 0))) if record.has_units else record.formula
+    hidden = "hidden layer"
     if record.architecture is not None:
-        model = record.architecture.in_words()
+        model, hidden = record.architecture.in_words(), "hidden layers"
     mode = getattr(module, "train_mode", "all")
     if mode == "ridge":
         penalty = settings["model"]["ridge"]
         return f"{model}, output layer solved by " + (
             f"ridge regression, lambda {penalty:g}" if penalty else "least squares"
         )
-    part = {
-        "all": "",
-        "output": ", output layer only",
-        "hidden": ", hidden layers only" if record.architecture else ", hidden layer only",
-    }[mode]
+    part = {"all": "", "output": ", output layer only", "hidden": f", {hidden} only"}[mode]
     optimizer = settings["optimizer"]
     lr = optimizer.get("lr", "default")
     how = f"{optimizer['_target_'].rpartition('.')[2]}, lr {lr if isinstance(lr, str) else f'{lr:.4g}'}"

@@ -68,7 +68,8 @@ class RunFacts:
         diverged: which replicas have diverged, [R].
         variance: var(y) of the training points; 0 if all y are equal.
         noise: an estimate of the variance of the noise in y; see `neighbour_noise`.
-        width: the number of hidden units; 0 for a model without units.
+        width: the number of hidden units of all layers; 0 for a model without units.
+        hidden: the widths of the hidden layers of a chain with several; empty for other models.
         dead: the number of dead units at each snapshot, [S, R]; None without units.
         linear: the number of linear units at each snapshot, [S, R]; None without units.
         hidden_trained: whether the hidden layer is trained.
@@ -96,6 +97,7 @@ class RunFacts:
     variance: float
     noise: float = 0.0
     width: int = 0
+    hidden: tuple[int, ...] = ()
     dead: NDArray[np.int64] | None = None
     linear: NDArray[np.int64] | None = None
     hidden_trained: bool = False

@@ -223,7 +223,8 @@ class _Figures:
             far &= ~self.rising
 
         def words(rows: Rows) -> tuple[str, str]:
-            text = f"far above least squares on the same elbows: R^2 = {self._r(rows)}, not {_median(best, rows):.3g}"
+            same = "last hidden layer" if facts.hidden else "elbows"
+            text = f"far above least squares on the same {same}: R^2 = {self._r(rows)}, not {_median(best, rows):.3g}"
             missing = self._missing_updates(rows)
             if missing is not None and missing < np.inf:
                 text += f"; in theory about {_rounded(missing)} updates are missing"
@@ -240,6 +241,12 @@ class _Figures:
 
         return _Verdict(self.rising, words)
 
+    def _wider(self) -> str:
+        """Return the setting of a network of twice the width."""
+        if not self.facts.hidden:
+            return f"width={2 * self.facts.width}"
+        return f"hidden=[{','.join(str(2 * width) for width in self.facts.hidden)}]"
+
     @property
     def learned_in_part(self) -> _Verdict | None:
         if not self.is_network:
@@ -247,7 +254,7 @@ class _Figures:
 
         def words(rows: Rows) -> tuple[str, str]:
             text = f"learned in part: R^2 = {self._r(rows)}, and the noise between neighbouring points leaves"
-            advice = f"try {self.facts.names.model}width={2 * self.facts.width}" if self.facts.width else ""
+            advice = f"try {self.facts.names.model}{self._wider()}" if self.facts.width else ""
             return f"{text} {self._possible:.3g}", advice
 
         return _Verdict(self._better_than_constant & ~self._nearly_all, words)

@@ -75,6 +75,7 @@ def run_facts(
         variance=float(np.var(y)) if np.ptp(y) > 0 else 0.0,
         noise=neighbour_noise(y),
         width=getattr(module, "width", 0),
+        hidden=record.architecture.hidden if record.architecture else (),
         dead=history.count("dead"),
         linear=history.count("linear"),
         hidden_trained="bias" in module.trained,

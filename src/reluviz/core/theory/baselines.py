@@ -65,9 +65,9 @@ class ReferenceValues:
 def reference_values(model: str, parameters: Parameters, dataset: Dataset, ridge: float | None) -> ReferenceValues:
     """Return the reference values of a run.
 
-    For a model f = theta phi(x): theta* and the losses there. For a network: least squares and ridge
-    regression on its last hidden layer. They cover the first `MAX_SHOWN_REPLICAS` replicas only, because one solution takes as long
-    as a thousand updates. For every model: the noise floor, if the noise is known.
+    For a model f = theta phi(x): theta* and the losses there. For a network: least squares and ridge regression on its
+    last hidden layer. They cover the first `MAX_SHOWN_REPLICAS` replicas only, because one solution takes as long as a
+    thousand updates. For every model: the noise floor, if the noise is known.
 
     Args:
         model: the model's name.
