@@ -1,5 +1,6 @@
 """Random chains, and their kinks in exact fractions, for tests."""
 
+import itertools
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -65,7 +66,7 @@ def exact_kinks(
             new_ends += [*sorted(cut for cut in cuts if ends[j] < cut < ends[j + 1]), ends[j + 1]]
             lines += [z] * (len(new_ends) - 1 - len(lines))
         ends = new_ends
-        middle = [(left + right) / 2 for left, right in zip(ends, ends[1:], strict=False)]
+        middle = [(left + right) / 2 for left, right in itertools.pairwise(ends)]
         active = [[slope * x + level > 0 for slope, level in z] for x, z in zip(middle, lines, strict=True)]
         pieces = [
             [
@@ -82,7 +83,7 @@ def exact_kinks(
         ]
     weights = [Fraction(float(value)) for value in v[0]]
     slopes = [sum((a * slope for a, (slope, _) in zip(weights, h, strict=True)), Fraction(0)) for h in pieces]
-    jumps = [after - before for before, after in zip(slopes, slopes[1:], strict=False)]
+    jumps = [after - before for before, after in itertools.pairwise(slopes)]
     variation = sum(map(abs, jumps))
     kinks = [float(end) for end, jump in zip(ends[1:], jumps, strict=False) if abs(jump) > variation / 10**12]
     return [x for i, x in enumerate(kinks) if i == 0 or x - kinks[i - 1] > APART], sorted(crossings)

@@ -36,7 +36,7 @@ def torch_gradients(architecture, p, x, y):
     keys = sequential_keys(architecture)
 
     def loss(weights, at, target):
-        return (functional_call(network, weights, (at[None],))[0] - target).square()
+        return (functional_call(network, weights, (at[None],))[0, 0] - target).square()
 
     weights = {key: value.detach() for key, value in network.named_parameters()}
     points = torch.from_numpy(x)[:, None], torch.from_numpy(y)

@@ -38,7 +38,10 @@ def test_a_snapshot_has_the_arrays_of_the_stack_without_its_axis() -> None:
         (one.gradients(), stack.gradients()),
         (one.contributions(2), stack.contributions(2)),
         (one.votes.gradient, stack.votes.gradient),
-        (vars(one.votes) | {"gradient": 0, "per_sample": 0}, vars(stack.votes) | {"gradient": [0], "per_sample": [0]}),
+        (
+            vars(one.votes) | {"gradient": 0, "per_sample": 0, "layers": 0},
+            vars(stack.votes) | {"gradient": [0], "per_sample": [0], "layers": [0]},
+        ),
     ):
         assert of_one.keys() == of_stack.keys()
         for name, value in of_one.items():

@@ -12,7 +12,7 @@ from reluviz.core.initial_state import ELBOW_PLACEMENTS
 from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ReLUModule
-from reluviz.models.relu_settings import TRAINED, ReLUSettings, check_settings
+from reluviz.models.relu_settings import TRAIN, ReLUSettings, check_settings
 
 SETTINGS: dict[str, Any] = {"width": 2, "elbows": "uniform", "positions": None, "train": "all", "ridge": 1e-5}
 WRONG: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def test_the_check_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("key", "words"), [("elbows", ELBOW_PLACEMENTS), ("train", TRAINED)])
+@pytest.mark.parametrize(("key", "words"), [("elbows", ELBOW_PLACEMENTS), ("train", TRAIN)])
 def test_the_comments_of_conf_list_every_word(key: str, words: Any) -> None:
     text = (conf_folder() / "model" / "relu.yaml").read_text(encoding="utf-8")
     found = re.search(rf"^{key}: \w+ # (.*)$", text, re.M)

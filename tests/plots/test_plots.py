@@ -123,7 +123,7 @@ def test_markers_show_unit_status_and_orientation():
 
 def test_marker_heights_have_the_sign_and_order_of_the_slope_jumps():
     artists = FitPicture("relu", dataset(), seed=0).artists
-    height = artists.height(np.array([-1e300, -2.0, -0.1, 0.0, 0.1, 2.0, 1e300]))
+    height = artists.jumps.height(np.array([-1e300, -2.0, -0.1, 0.0, 0.1, 2.0, 1e300]))
     assert height[0] == -1
     assert height[-1] == 1
     assert height[3] == 0

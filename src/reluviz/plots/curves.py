@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reluviz.core import elbows
 from reluviz.core.functions import parameter_names
+from reluviz.core.kinks import ChainPieces, pieces_or_none
 from reluviz.core.models import MODELS, Array
 from reluviz.data.scaling import IDENTITY, Scaling
 from reluviz.plots.style import Parameters
@@ -53,13 +54,24 @@ def _vertices(
     p = dict(zip(parameter_names(model), each, strict=True))
     record = MODELS[model]
     x = np.array([low, high], dtype=np.float64) if record.straight else np.linspace(low, high, CURVE_POINTS)
-    if record.has_units:
+    if record.architecture is not None:
+        pieces = pieces_or_none(record.architecture, {name: value[0] for name, value in p.items()}, low, high)
+        # the function of parameters that are not finite is not finite either
+        x = x if pieces is None else pieces.ends[~_inner(pieces) | pieces.bends]
+        if len(x) > MAX_VERTICES:
+            x = np.linspace(low, high, MAX_VERTICES)
+    elif record.has_units:
         beta = elbows.elbow(p["input_slope"], p["bias"])[0]
         x = np.sort(np.concatenate([x, beta[(beta > low) & (beta < high)]]))
         if len(x) > MAX_VERTICES:
             x = np.linspace(low, high, MAX_VERTICES)
     with np.errstate(over="ignore", invalid="ignore"):
         return x, record.predict(p, x)[0]
+
+
+def _inner(pieces: ChainPieces) -> NDArray[np.bool_]:
+    """Return which ends of pieces lie within the interval."""
+    return np.concatenate([[False], np.full(len(pieces.ends) - 2, True), [False]])
 
 
 def hidden_unit_lines(parameters: Parameters, low: float, high: float, scaling: Scaling = IDENTITY) -> Array:

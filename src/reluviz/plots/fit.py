@@ -7,6 +7,7 @@ from reluviz.core.models import MODELS
 from reluviz.data.dataset import Dataset
 from reluviz.plots import curves
 from reluviz.plots.canvas import Canvas, new_figure
+from reluviz.plots.chain import ChainArtists
 from reluviz.plots.data_background import DataBackground
 from reluviz.plots.parabola import ParabolaArtists
 from reluviz.plots.relu import ReLUArtists
@@ -17,8 +18,9 @@ from reluviz.plots.title import Title
 class FitPicture:
     """A picture of the training points, the true function, the learned function and the parameters.
 
-    For a ReLU network it shows every hidden unit, its elbow and its slope jump; for the constant and the linear model,
-    theta on the parabola of the loss. The limits depend on the data only: they are the same in all pictures of a run.
+    For a ReLU network it shows every hidden unit, its elbow and its slope jump; for a chain of several layers every
+    kink of the function and the layer it comes from; for the constant and the linear model, theta on the parabola of
+    the loss. The limits depend on the data only: they are the same in all pictures of a run.
 
     Args:
         model: the model's name.
@@ -37,11 +39,14 @@ class FitPicture:
             self.canvas = Canvas(new_figure())
             background = DataBackground(dataset)
             self.title = Title(self.canvas, model, dataset.name, seed)
-            self.artists: ReLUArtists | ParabolaArtists = (
-                ReLUArtists(self.canvas, background, dataset, model, precision)
-                if MODELS[model].has_units
-                else ParabolaArtists(self.canvas, background, dataset, model)
-            )
+            record = MODELS[model]
+            self.artists: ReLUArtists | ChainArtists | ParabolaArtists
+            if record.architecture is not None:
+                self.artists = ChainArtists(self.canvas, background, dataset, record.architecture, precision)
+            elif record.has_units:
+                self.artists = ReLUArtists(self.canvas, background, dataset, model, precision)
+            else:
+                self.artists = ParabolaArtists(self.canvas, background, dataset, model)
 
     def reset(self, seed: int) -> None:
         """Start showing another run on the same data."""

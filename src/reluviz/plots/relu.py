@@ -10,15 +10,14 @@ from matplotlib.lines import Line2D
 from reluviz.data.dataset import Array, Dataset
 from reluviz.data.scaling import Scaling
 from reluviz.plots import curves
-from reluviz.plots.axes import Axes, Ticks, round_ticks
+from reluviz.plots.axes import Ticks, round_ticks
 from reluviz.plots.canvas import Canvas
 from reluviz.plots.data_background import DataBackground, LearnedFunction, draw_legend
-from reluviz.plots.style import BLACK, DIVERGING, DPI, GREY, NEUTRAL, Parameters, format_number
+from reluviz.plots.slope_jumps import SlopeJumpAxes
+from reluviz.plots.style import BLACK, DIVERGING, DPI, GREY, NEUTRAL, Parameters
 from reluviz.plots.unit_counts import UnitCounts
 
 DEAD, LINEAR, BENT = range(3)
-LINEAR_JUMP, MAX_JUMP = 0.3, 50.0
-"""The scale of slope jumps is linear up to about the first value and ends at the second, in units of `unit_slope`."""
 MANY_UNITS = 100
 """With more units, lines are thin and solid, and markers small."""
 
@@ -53,15 +52,8 @@ class ReLUArtists:
             self.axes.add_line(color="white", linestyle="", zorder=6, **marker_style)
         )
 
-        # unit of slope: the power of ten nearest to (range of y) / (range of x)
-        data_slope = (background.ylim[1] - background.ylim[0]) / (background.xlim[1] - background.xlim[0])
-        self.unit_slope = float(10.0 ** np.round(np.log10(data_slope)))
-        self.jump_axes = Axes(canvas, (0.065, 0.09, 0.92, 0.185), background.xlim, (-1.12, 1.12))
-        jumps = np.array([-10.0, -1.0, 0.0, 1.0, 10.0]) * self.unit_slope
-        heights = Ticks(self.height(jumps).tolist(), [format_number(jump) for jump in jumps])
-        self.jump_axes.draw_ticks(x, heights, "x")
-        self.jump_axes.draw_grid(x, heights)
-        self.jump_axes.add_horizontal_line(0, color=GREY, linewidth=0.8, zorder=1)
+        self.jumps = SlopeJumpAxes(canvas, background, x)
+        self.jump_axes = self.jumps.axes
         self.stems: LineCollection = canvas.animate(self.jump_axes.add(LineCollection([], zorder=2)))
         self.triangles: dict[int, PathCollection] = {
             orientation: canvas.animate(self.jump_axes.add_points(marker, zorder=4, linewidths=1.1))
@@ -73,13 +65,6 @@ class ReLUArtists:
     def reset(self) -> None:
         """Do nothing: no state of an earlier run is kept."""
 
-    def height(self, jump: Array) -> Array:
-        """Return the vertical position of a slope jump in the lower axes, between -1 and 1."""
-        with np.errstate(over="ignore"):
-            scaled = np.arcsinh(jump / (LINEAR_JUMP * self.unit_slope)) / np.arcsinh(MAX_JUMP / LINEAR_JUMP)
-        limited: Array = np.clip(scaled, -1.0, 1.0)
-        return limited
-
     def update(self, parameters: Parameters) -> bool:
         """Show a network. Return False, and change nothing, if its function is not finite."""
         background = self.background
@@ -88,7 +73,7 @@ class ReLUArtists:
             return False
         self.learned_function.update(x, f)
         elbows = curves.compute_elbows(parameters, self.domain, self.precision, self.scaling)
-        height = self.height(elbows.jump)
+        height = self.jumps.height(elbows.jump)
         colour: Any = DIVERGING(0.5 + 0.5 * height)
         many = len(height) > MANY_UNITS
         if many != self.many:
