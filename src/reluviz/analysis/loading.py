@@ -1,5 +1,6 @@
 """Find the runs below folders, and read them into memory."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ import numpy as np
 
 from reluviz.analysis import last
 from reluviz.analysis.recorded_run import Run
-from reluviz.core.functions import PARAMETERS
+from reluviz.core.models import MODELS
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.errors import UserError
 from reluviz.files import EVENT_FILE_PREFIX, FolderWalk
@@ -115,9 +116,12 @@ def _read(folder: Path, name: str) -> Run:
             if recorded_run.votes
             else np.broadcast_to(no_votes, (len(updates), *no_votes.shape))
         )
-        parameters = {parameter for parameter, _ in recorded_run.fields}
-        size = sum(count for _, count in recorded_run.fields)
-        if rows.shape[1:] != (len(seeds), size) or parameters != set(PARAMETERS[content["model"]]):
+        record, counts_of = MODELS[content["model"]], dict(recorded_run.fields)
+        complete = counts_of.keys() == record.parameters.keys() and len(counts_of) == len(recorded_run.fields)
+        fit = complete and all(
+            math.prod(record.shape(parameter, count)) == count for parameter, count in counts_of.items()
+        )
+        if rows.shape[1:] != (len(seeds), sum(counts_of.values())) or not fit:
             raise ValueError(f"{tags.PARAMS} does not hold the parameters of {len(seeds)} {content['model']} models")
         return Run(
             folder=folder,
