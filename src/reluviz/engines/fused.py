@@ -121,8 +121,8 @@ class Fused:
         buffers = self._buffers = _KernelBuffers.reuse(self._buffers, state, optimizer, arrays, choice.padded_width)
         buffers.read()
         loss = np.empty(state.replicas, buffers.rows.dtype)
-        # a copy, because the rates may be a read-only array, which numba would compile a second kernel for
-        rates = np.array(rates)
+        # numba would compile a second kernel for a read-only array, or for one in another order
+        rates = np.array(rates, order="C")
         # numba takes half a second to import
         from reluviz.engines.minibatch_kernels import padded_copy
 
