@@ -171,11 +171,7 @@ def cases() -> list[Case]:
     return found
 
 
-def known(case: Case) -> bool:
-    return Architecture.of_name(case.model) is not None
-
-
-CASES = [case for case in cases() if known(case)]
+CASES = cases()
 
 
 @functools.cache
@@ -274,8 +270,6 @@ def test_the_engine_can_change_during_a_run(optimizer: str) -> None:
 def test_pieces_and_other_replicas_do_not_change_the_result(
     optimizer: str, dtype: torch.dtype, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not known(Case(model=model)):
-        pytest.skip("no chain")
     monkeypatch.setattr(parallel, "MIN_PARALLEL_NANOSECONDS", 0.0)
     monkeypatch.setattr(parallel, "THREADS", 3)
     case = Case(model=model, optimizer=optimizer, dtype=dtype, seeds=(2, 0, 7, 8, 9), B=40)
