@@ -21,6 +21,7 @@ SECTIONS = (
     "optimizers",
     "first",
     "engines",
+    "chains",
     "replicas",
     "logging",
     "report",
