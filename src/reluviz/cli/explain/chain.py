@@ -57,7 +57,7 @@ def _add_backward_pass(page: TextPage, found: dict[str, Any]) -> None:
     rows += [
         (f"f = v · h{_index(last)} + c", f"= {number(now['f'])}"),
         ("r = f − y", f"= {number(now['f'])} − {number(now['y'])} = {number(r)}"),
-        ("∂r²/∂f = 2 r", f"= {number(2 * r)}"),
+        ("∂r²/∂f = 2 r", f"= {number(now["twice_residual"])}"),
         (f"δ{_index(last)} = ∂f/∂z{_index(last)} = v φ′(z{_index(last)})", _vector(now["deltas"][-1])),
     ]
     for layer in range(last - 1, 0, -1):
@@ -114,7 +114,7 @@ def add_units(page: TextPage, found: dict[str, Any]) -> None:
     page.equations(
         [
             ("bent", "z changes its sign among the points"),
-            ("linear", "z > 0 at every point" if found["activation"] == "relu" else "z has one sign at every point"),
+            ("linear", "z > 0 at every point" if found["slope"] == 0 else "z has one sign at every point"),
             ("dead", "z <= 0 at every point, for ReLUs: it does not learn"),
         ]
     )

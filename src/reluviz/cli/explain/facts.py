@@ -220,6 +220,7 @@ def backward_pass(architecture: Architecture, start: Start, index: int) -> dict[
         "y": y[0],
         "f": gradients.residual[0, 0] + y[0],
         "residual": gradients.residual[0, 0],
+        "twice_residual": gradients.twice[0, 0],
         "preactivations": z,
         "activations": h,
         "deltas": delta,
