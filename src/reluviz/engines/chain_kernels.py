@@ -88,7 +88,7 @@ class _SampleVector(_Vector):
         return self.builder.fadd(total, self.builder.fmul(a, b, flags=CONTRACT), flags=CONTRACT)
 
     def activate(self, z: Any, slope: Any, slope_at_0: Any) -> tuple[Any, Any]:
-        """Return phi(z) and phi'(z); NaN stays NaN."""
+        """Return phi(z) and phi'(z). NaN stays NaN; -inf, which only a diverging network has, gives NaN for relu."""
         positive = self.builder.fcmp_ordered(">", z, self.zero)
         negative = self.builder.fcmp_ordered("<", z, self.zero)
         gate = self.builder.select(positive, self.one, self.builder.select(negative, slope, slope_at_0))
@@ -97,12 +97,12 @@ class _SampleVector(_Vector):
     def sums_of_four(self, values: list[Any]) -> Any:
         """Return a vector with the sums of the lanes of four vectors.
 
-        Two steps sum four adjacent lanes of each vector, with shuffles that are one instruction each for vectors of
-        32 bytes: they take lanes from each half of a vector of float32, and from each quarter of one of float64.
+        Two steps sum groups of four lanes of each vector. Their shuffles are single instructions on processors with
+        vectors of 32 bytes, and therefore differ between float32 and float64.
         """
         a, b, c, d = values
-        halves, of_b = range(0, self.lanes, 4), self.lanes
-        even = [first + lane for first in halves for lane in (0, 2, of_b, of_b + 2)]
+        of_b = self.lanes
+        even = [first + lane for first in range(0, self.lanes, 4) for lane in (0, 2, of_b, of_b + 2)]
         if self.bytes == 4:
             # a0 a2 b0 b2, then a0 b0 c0 d0
             first_step = second_step = even, [lane + 1 for lane in even]
@@ -118,7 +118,7 @@ class _SampleVector(_Vector):
         return total
 
     def _add_parts(self, a: Any, b: Any, parts: tuple[Sequence[int], Sequence[int]]) -> Any:
-        """Return the sum of two selections of lanes of a and b; those of b are counted on from those of a."""
+        """Return the sum of two selections of lanes; the numbers of b's lanes begin after those of a's."""
         return self.builder.fadd(*(self._shuffle(a, b, lanes) for lanes in parts))
 
     def _shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:

@@ -46,7 +46,7 @@ def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, fl
 
 def chain_cost(parameters: int, batch: int, precise: bool) -> float:
     """Return the estimated nanoseconds of an update of a chain: three products for each weight and sample."""
-    return 500 + 3 * batch + (0.13 if precise else 0.07) * parameters * batch
+    return 500 + 3 * batch + (0.2 if precise else 0.1) * parameters * batch
 
 
 def _max_cells(batch: int) -> int:
