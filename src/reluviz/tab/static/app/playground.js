@@ -141,8 +141,9 @@ class Playground extends App {
     const own = data === "own" ? EDITS.w.points(points) : null, drawn = own ? null : noisySamples(data, settings.n, settings.noise, settings.data_seed);
     const { x, y, xTest = null, yTest = null, domain } = own ?? drawn, isNetwork = modelNamed(model).hasUnits;
     const scaling = own && isNetwork ? scalingFor(x, y) : null;
-    const parameters = isNetwork ? initialState({ width, elbows, seed, domain: [0, 1], x: scaling ? x.map(scalingOf(scaling).trainedX) : x }) : { theta: 0 };
-    return new Branch(engine, { name, start, settings, points: { x, y, target: TARGETS[data] ?? null, xTest, yTest, domain }, scaling, parameters, dataName: own ? "your points" : drawn.name });
+    const initial = isNetwork ? (u) => initialState({ width, elbows, seed, domain: [0, 1], x: u }) : null;
+    const parameters = initial ? initial(scaling ? x.map(scalingOf(scaling).trainedX) : x) : { theta: 0 };
+    return new Branch(engine, { name, start, settings, points: { x, y, target: TARGETS[data] ?? null, xTest, yTest, domain }, scaling, parameters, initial, dataName: own ? "your points" : drawn.name });
   }
 
   /** Name branches that are compared by the settings that differ. */

@@ -1,4 +1,4 @@
-// Numbers and names as text.
+// Numbers and names as text; whole numbers are in core/count.js.
 
 const MINUS = "−";
 
@@ -51,9 +51,6 @@ export function shortPercent(value) {
   const rounded = Number((value * 100).toPrecision(3));
   return `${Math.abs(rounded) >= 1e4 ? formatTick(rounded, 1) : number(rounded)} %`;
 }
-
-/** A whole number with thin spaces between groups of three digits. */
-export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
 /** The significant digits that tell ticks of this size and step apart. */
 const tickDigits = (size, step) => Math.min(15, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9) + 1);

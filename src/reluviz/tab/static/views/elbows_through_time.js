@@ -1,11 +1,11 @@
 // The panel "The elbows through time": the position of each elbow over the updates. x as in the function above; time runs
 // downwards.
 
+import { count } from "../core/count.js";
 import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { isTrained } from "../core/models/relu.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setCaption } from "../drawing/dom.js";
-import { count } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { bendLegend, diverging } from "../drawing/theme.js";
