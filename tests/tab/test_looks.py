@@ -156,7 +156,7 @@ def test_a_long_repetition_is_stopped_and_stays_as_a_branch(opened: Any) -> None
     state = wait_for_state(view, "s => s.ready && s.trainingMessage.startsWith('Stopped')")
     assert not stop.is_visible()
     (branch,) = state["branches"]
-    grouped = [f"{n:,}".replace(",", "\u2009") for n in (branch["update"], MOST_UPDATES)]
+    grouped = [f"{n:,}".replace(",", "\u202f") for n in (branch["update"], MOST_UPDATES)]
     assert state["trainingMessage"] == f"Stopped at update {grouped[0]} of {grouped[1]}."
     assert 0 < branch["update"] < MOST_UPDATES
     # an ordinary branch: its link has these updates, and it trains on
@@ -183,7 +183,7 @@ def test_a_repetition_for_another_branch_is_stopped_before_it_trains(opened: Any
     reached = state["branches"][1]["update"]
     assert (state["focus"], state["training"], state["update"]) == ("branch 2", False, reached)
     assert 0 < reached < wanted < first["update"]
-    assert re.sub("\u2009", "", state["trainingMessage"]) == f"Stopped at update {reached} of {wanted:.0f}."
+    assert re.sub("\u202f", "", state["trainingMessage"]) == f"Stopped at update {reached} of {wanted:.0f}."
 
 
 # runs that the page cannot train
@@ -221,7 +221,7 @@ def test_whole_numbers_have_one_style(request: pytest.FixtureRequest) -> None:
         assert "toLocale" not in path.read_text(encoding="utf-8"), path
     with javascript_modules(request.getfixturevalue("browser"), "core/count") as run:
         found = run("return given.map(count.count)", [0, 999, 1000, 12345, 4294967295, -1000])
-    assert found == ["0", "999", "1\u2009000", "12\u2009345", "4\u2009294\u2009967\u2009295", "-1\u2009000"]
+    assert found == ["0", "999", "1\u202f000", "12\u202f345", "4\u202f294\u202f967\u202f295", "-1\u202f000"]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -418,7 +418,7 @@ def test_each_task_opens_with_its_settings_and_names_what_is_on_the_page(playgro
         text = page.locator("body").inner_text() + "".join(page.locator("button, label, h2").all_inner_texts())
         for named in re.findall("“([^”]+)”", " ".join([*task["steps"], task["look"]])):
             if named not in ("Pause", "control 1"):
-                assert named.replace("\u2009", " ") in text.replace("\u2009", " "), (name, named)
+                assert named.replace("\u202f", " ") in text.replace("\u202f", " "), (name, named)
         card.get_by_role("button", name="Close the task").click()
         card.wait_for(state="hidden")
     assert "task=" not in playground.link()

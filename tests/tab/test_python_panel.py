@@ -191,10 +191,10 @@ def test_other_branches_have_no_command(javascript: Any) -> None:
       large.chosen.seed = 2 ** 32;
       return [run, other, scaled, large].map(python_code.commandOf);"""
     assert javascript(code, POINTS) == [
-        {"reason": "it was changed after update 1\u2009234 (step size changed)"},
-        {"reason": "it begins at update 40\u2009000 of lesson, and a command begins at update 0"},
+        {"reason": "it was changed after update 1\u202f234 (step size changed)"},
+        {"reason": "it begins at update 40\u202f000 of lesson, and a command begins at update 0"},
         {"reason": "it trains in units that were chosen for other points"},
-        {"reason": "its seed is above 4\u2009294\u2009967\u2009295, the largest of the command line"},
+        {"reason": "its seed is above 4\u202f294\u202f967\u202f295, the largest of the command line"},
     ]
 
 
@@ -397,7 +397,7 @@ def test_points_moved_before_the_first_update_begin_the_run_that_python_begins(
         if elbows == "at_data":
             assert all(min(abs(x - one)) < 1e-12 * max(abs(x)) for one in state["elbows"])
         page.keyboard.press("p")
-        page.get_by_role("button", name="1\u2009000 updates", exact=True).click()
+        page.get_by_role("button", name="1\u202f000 updates", exact=True).click()
         state = wait_for_state(page, "s => s.update === 1000 && !s.training")
         page.get_by_role("button", name="Python", exact=True).click()
         words, names = text_of(page), [one.inner_text() for one in page.locator(".saves button").all()]

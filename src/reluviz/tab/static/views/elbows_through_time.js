@@ -40,8 +40,7 @@ export class ElbowsThroughTimeView {
     setCaption(this.caption, [this.app.runPrefix() + shown, ...bendLegend(colours), note], colours);
     const key = [run.name, run.historyVersion, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
-      plot.axes({});
-      plot.text("updates", plot.area.left + 5, plot.area.bottom - 6, { halo: true });
+      plot.axes({ yName: "updates" });
       plot.clipped(() => this.#lines(run, r, every));
     });
     this.#current(now);
