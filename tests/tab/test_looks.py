@@ -139,6 +139,26 @@ def test_the_bar_folds_on_a_phone(opened: Any, kind: str) -> None:
     assert wait_for_state(view, "s => s.branches[0].edits.length === 0")
 
 
+@pytest.mark.parametrize("kind", ["playground", "run"])
+def test_the_time_bar_of_a_phone_has_room_for_many_updates(opened: Any, kind: str) -> None:
+    view = opened(html_file.playground() if kind == "playground" else run_page(), **PHONE)
+    boxes = view.evaluate("""() => {
+        const where = document.querySelector(".where"), text = document.createRange();
+        where.textContent = "update 20\u202f000\u202f000";
+        text.selectNodeContents(where);
+        const parts = [...document.querySelectorAll(".time > :not([hidden])")].filter((one) => one.checkVisibility());
+        const others = parts.filter((one) => !one.contains(where));
+        return [text, ...others].map((one) => one.getBoundingClientRect().toJSON());
+    }""")
+    text, *others = boxes
+    assert all(box["bottom"] <= 740 and box["right"] <= 360 for box in boxes)
+    for box in others:
+        beside = box["right"] <= text["left"] or box["left"] >= text["right"]
+        assert beside or box["bottom"] <= text["top"] or box["top"] >= text["bottom"], (text, box)
+    title, theme = (view.locator(one).bounding_box() for one in (".bar .model", ".bar .theme"))
+    assert theme["y"] < title["y"] + title["height"]
+
+
 def test_a_wide_window_has_the_whole_bar(opened: Any) -> None:
     view = opened(html_file.playground())
     assert not view.locator(".more").is_visible()
@@ -230,7 +250,8 @@ def test_no_text_of_a_drawing_is_cut(opened: Any, size: str) -> None:
     context = {"viewport": {"width": width, "height": height}}
     pages = [
         opened(html_file.playground(), "#least_squares=on&slope=1&task=optimizers", **context),
-        opened(html_file.playground(), "#model=linear", **context),
+        # near the optimum, where the shares are large
+        opened(html_file.playground(), "#model=linear&lr=1.4", **context),
         opened(run_page("linear", y_scale=1.234567e-5, theta=1e-5), **context),
         opened(run_page(replicas=3, y_scale=123456), "#slope=1", **context),
     ]
@@ -238,8 +259,10 @@ def test_no_text_of_a_drawing_is_cut(opened: Any, size: str) -> None:
         view.get_by_role("button", name="references", exact=True).evaluate("one => one.click()")
         current_state(view)
         if current_state(view)["canTrain"]:
-            view.get_by_role("button", name="1 update", exact=True).click()
-            wait_for_state(view, "s => s.branches.length > 0")
+            for _ in range(4):
+                view.get_by_role("button", name="1 update", exact=True).click()
+                current_state(view)
+            wait_for_state(view, "s => s.branches[0]?.update >= s.branches[0].from + 4")
     playground = pages[0]
     playground.locator("[data-part=keep]").evaluate("one => one.click()")
     current_state(playground)

@@ -301,8 +301,8 @@ export class Plot {
   }
 
   /** Write the label of a line at the right of the axes; where it does not fit, it begins inside them. */
-  rightLabel(text, y, style) {
-    const beside = this.area.right + 6, x = Math.min(beside, this.width - 2 - this.measure(text, 11, style.bold));
+  rightLabel(text, y, style, beside = this.area.right + 6) {
+    const x = Math.min(beside, this.width - 2 - this.measure(text, 11, style.bold));
     this.text(text, x, y, { ...style, halo: x < beside });
   }
 

@@ -340,8 +340,8 @@ export class FunctionView {
     }
     writeNumbers(plot, fans, !now.background && state.activePoint !== null ? ARROW_ROOM : 0);
     if (!now.background) Object.assign(this.hits, { elbows: places, fans });
-    if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
-    if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
+    if (hiddenLeft) plot.text(`◂ ${count(hiddenLeft)} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
+    if (hiddenRight) plot.text(`${count(hiddenRight)} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
     if (!now.background) this.#elbowArrows(now);
   }
 
