@@ -244,6 +244,39 @@ def test_whole_numbers_have_one_style(request: pytest.FixtureRequest) -> None:
     assert found == ["0", "999", "1\u202f000", "12\u202f345", "4\u202f294\u202f967\u202f295", "-1\u202f000"]
 
 
+def test_compared_runs_have_the_words_of_the_controls(opened: Any) -> None:
+    view = opened(html_file.playground(), "#lr=0.05")
+    view.get_by_role("button", name="Keep", exact=True).click()
+    for label, value in (("batches", "epoch"), ("optimiser", "momentum")):
+        view.locator(f'[data-setting] > [aria-label="{label}"]').select_option(value)
+        current_state(view)
+    field = view.locator("[data-setting=lr] input")
+    field.fill("0.3")
+    field.press("Enter")
+    state = wait_for_state(view, "s => s.labels.length === 2 && s.labels[1].includes('0.3')")
+    assert [label.replace("\u00a0", " ") for label in state["labels"]] == [
+        "optimiser SGD, step size 0.05, batches random points",
+        "optimiser momentum, step size 0.3, batches shuffled epochs",
+    ]
+    with javascript_modules(view.context.browser, "drawing/format") as run:
+        found = run("return format.shortenLabel(given, 40)", state["labels"][1])
+    assert found == "momentum, 0.3, shuffled epochs"
+
+
+def test_a_long_value_of_the_inspector_wraps(opened: Any) -> None:
+    view = opened(html_file.playground(), "#model=linear&lr=1.4")
+    place = current_state(view)["places"]["points"][190]
+    view.mouse.click(place["x"], place["y"])
+    for _ in range(8):
+        view.get_by_role("button", name="1 update", exact=True).click()
+        current_state(view)
+    view.get_by_text("times the step").wait_for()
+    beyond = view.locator(".box dl > div").evaluate_all(
+        "all => all.filter((one) => one.scrollWidth > one.clientWidth).length"
+    )
+    assert beyond == 0
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_no_text_of_a_drawing_is_cut(opened: Any, size: str) -> None:
     width, height = SIZES[size]

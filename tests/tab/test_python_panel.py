@@ -402,7 +402,9 @@ def test_points_moved_before_the_first_update_begin_the_run_that_python_begins(
         page.get_by_role("button", name="Python", exact=True).click()
         words, names = text_of(page), [one.inner_text() for one in page.locator(".saves button").all()]
         assert "start.json" not in words
-        files = [{"name": name, "text": save(page, page, name)} for name in (one.removeprefix("Save ") for one in names)]
+        files = [
+            {"name": name, "text": save(page, page, name)} for name in (one.removeprefix("Save ") for one in names)
+        ]
         assert_same_losses({"command": words, "files": files, "train": state["lossTrain"], "test": state["lossTest"]})
         # the link repeats it
         page.keyboard.press("Escape")

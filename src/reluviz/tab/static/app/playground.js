@@ -9,7 +9,7 @@ import { EDITS } from "../trainer/edits.js";
 import { initialState } from "../trainer/initial_state.js";
 import { changesText, parseChanges } from "../trainer/link.js";
 import { scalingFor, stepFor } from "../trainer/scaling_choice.js";
-import { applies, completed, differing, SETTINGS } from "../trainer/settings.js";
+import { applies, completed, differing, inWords, SETTINGS } from "../trainer/settings.js";
 import * as address from "./address.js";
 import { App, start } from "./app.js";
 import { ClassPanel } from "./class_panel.js";
@@ -150,7 +150,7 @@ class Playground extends App {
   #nameByDifference() {
     const { branches } = this.training, keys = KEYS.filter((key) => new Set(branches.map(({ start }) => start.settings[key])).size > 1);
     for (const branch of branches) {
-      const { settings } = branch.start, words = keys.filter((key) => applies(key, settings)).map((key) => `${key} ${String(settings[key]).replaceAll("_", " ")}`);
+      const { settings } = branch.start, words = keys.filter((key) => applies(key, settings)).map((key) => inWords(key, settings[key]));
       branch.label = (branch.isControl ? [branch.name, ...words] : words).join(", ") || branch.name;
     }
   }

@@ -72,6 +72,12 @@ export function differing(settings, base = {}) {
   return given;
 }
 
+/** A setting as its control shows it, "step size 0.1". The words of its name stay together, so that drawings can leave the name out. */
+export function inWords(key, value) {
+  const { label, options = [] } = BY_KEY.get(key), [, text] = options.find(([option]) => option === value) ?? [];
+  return `${label.replaceAll(" ", "\u00a0")} ${text ?? value}`;
+}
+
 /** Whether a setting means anything beside the others. */
 export const applies = (key, settings) => BY_KEY.get(key).applies?.(settings) ?? true;
 
