@@ -1,4 +1,4 @@
-"""How the page looks and behaves in small and large windows: nothing is cut, controls fold, long work can be stopped."""
+"""How the page looks and behaves in small and large windows: nothing is cut, controls fold, work can be stopped."""
 
 import re
 from collections.abc import Callable, Iterator
