@@ -139,6 +139,18 @@ def test_the_bar_folds_on_a_phone(opened: Any, kind: str) -> None:
     assert wait_for_state(view, "s => s.branches[0].edits.length === 0")
 
 
+def test_the_panels_of_a_phone_are_within_its_window(opened: Any) -> None:
+    view = opened(html_file.playground(), **PHONE)
+    view.locator(".more").tap()
+    for name in ("Use it in class", "Data", "Python", "Share"):
+        view.get_by_role("button", name=name, exact=True).tap()
+        current_state(view)
+        box = view.locator(".popover:not([hidden])").bounding_box()
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= 360, name
+        view.keyboard.press("Escape")
+
+
 @pytest.mark.parametrize("kind", ["playground", "run"])
 def test_the_time_bar_of_a_phone_has_room_for_many_updates(opened: Any, kind: str) -> None:
     view = opened(html_file.playground() if kind == "playground" else run_page(), **PHONE)
