@@ -254,6 +254,11 @@ def test_whole_numbers_have_one_style(request: pytest.FixtureRequest) -> None:
     with javascript_modules(request.getfixturevalue("browser"), "core/count") as run:
         found = run("return given.map(count.count)", [0, 999, 1000, 12345, 4294967295, -1000])
     assert found == ["0", "999", "1\u202f000", "12\u202f345", "4\u202f294\u202f967\u202f295", "-1\u202f000"]
+    with javascript_modules(request.getfixturevalue("browser"), "drawing/format") as run:
+        found = run("return given.map((value) => format.number(value, 7))", [2015, -12345.67, 99999.99, 0.5])
+        assert found == ["2015", "−12\u202f345.67", "99\u202f999.99", "0.5"]
+        found = run("return given.map(format.percent)", [12.84, -11.84, 1.206, -0.2])
+        assert found == ["1\u202f284 %", "−1\u202f184 %", "121 %", "−20.0 %"]
 
 
 def test_compared_runs_have_the_words_of_the_controls(opened: Any) -> None:
