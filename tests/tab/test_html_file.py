@@ -146,7 +146,7 @@ def test_a_run_on_scaled_data_is_shown_in_the_users_units(offline: Any, tmp_path
     assert found["status"] == [STATUS[code] for code in run.unit_status[-1, 0]]
     assert "scaled data" in view.locator("header.bar").inner_text()
     # a point is given with the digits that tell it from its neighbours
-    assert f"{run.data.x[7]:.5g}" in view.locator(".inspector").inner_text()
+    assert f"{run.data.x[7]:.5g}" in view.locator(".inspector").inner_text().replace("\u202f", "")
     elbow = view.get_by_label("elbow", exact=True)
     elbow.fill("20150")
     elbow.press("Enter")
