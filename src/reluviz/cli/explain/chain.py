@@ -57,7 +57,7 @@ def _add_backward_pass(page: TextPage, found: dict[str, Any]) -> None:
     rows += [
         (f"f = v · h{_index(last)} + c", f"= {number(now['f'])}"),
         ("r = f − y", f"= {number(now['f'])} − {number(now['y'])} = {number(r)}"),
-        ("∂r²/∂f = 2 r", f"= {number(now["twice_residual"])}"),
+        ("∂r²/∂f = 2 r", f"= {number(now['twice_residual'])}"),
         (f"δ{_index(last)} = ∂f/∂z{_index(last)} = v φ′(z{_index(last)})", _vector(now["deltas"][-1])),
     ]
     for layer in range(last - 1, 0, -1):
