@@ -1,5 +1,5 @@
 // Training in the page: makes branches from what is shown, and trains the branch in focus, with its control branch, in short
-// slices between two frames.
+// pieces between two frames.
 
 import { largestStableStep } from "../core/sharpness.js";
 import { number } from "../drawing/format.js";
@@ -12,8 +12,12 @@ import { settingsOf } from "../trainer/settings.js";
 import { MAX_RUNS } from "./state.js";
 import { watchVisibility } from "./visibility.js";
 
-/** Updates take what drawing leaves of a frame of so many milliseconds; where it takes long, this fraction of its time. */
-const FRAME = 19, LEAST_FRACTION = 0.6, LONGEST_SLICE = 16;
+/** Milliseconds of updates after which the browser may begin a frame. */
+const PIECE = 2;
+/** Updates take the time that drawing leaves; where that is less than drawing takes, as long as this at most before each drawing. */
+const LONGEST_SLICE = 16;
+/** Milliseconds after which updates end if no frame has begun: the browser begins none while nobody can see the page. */
+const LONGEST_FRAME = 100;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;
 /** The history of a growing run is drawn anew in every so manyth frame. */
@@ -41,8 +45,13 @@ export class Training {
     /** Recorded runs at which branches have begun. They are needed after they have left the view, too. */
     this.parents = new Map();
     this.speed = 20;
-    this.sliceLength = 7;
     this.frames = 0;
+    this.frameBegun = -Infinity;
+    /** Milliseconds of updates since then. */
+    this.spent = 0;
+    // messages, unlike timers, are not delayed
+    this.pieces = new MessageChannel();
+    this.pieces.port1.onmessage = () => ((this.pieceWaits = false), this.#piece());
     this.isVisible = watchVisibility(app.root);
     this.holding = false;
     window.addEventListener("pointerdown", (event) => (this.holding = event.target instanceof HTMLCanvasElement), true);
@@ -384,24 +393,46 @@ export class Training {
     }
     if (this.holding) return true;
     if (state.whatIf) this.#applyChanges(branch);
-    this.allowance += this.pace === null ? Infinity : this.pace * (this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000);
-    const begun = performance.now();
-    if (this.lastBegun && begun - this.lastBegun < 200) {
-      // smoothed, because the history is drawn only in some frames
-      const drawing = begun - this.lastBegun - this.lastSpent;
-      this.sliceLength += 0.1 * (Math.min(LONGEST_SLICE, Math.max(FRAME - drawing, LEAST_FRACTION * drawing)) - this.sliceLength);
-    }
+    if (this.pace === null) this.allowance = Infinity;
+    else this.allowance = Math.min(2 * this.pace, this.allowance + this.pace * (this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000));
     this.lastTime = time;
-    const wanted = Math.min(Math.floor(this.allowance), this.until - branch.updateCount);
-    const made = this.#spend(this.#together(branch), wanted, this.sliceLength);
-    Object.assign(this, { lastBegun: begun, lastSpent: performance.now() - begun });
-    this.allowance = this.pace === null ? 0 : Math.min(this.allowance - made, this.pace);
+    const begun = performance.now(), drawing = begun - this.frameBegun - this.spent, missing = drawing - this.spent;
+    Object.assign(this, { frameBegun: begun, spent: 0 });
+    if (missing > 0) this.#work(branch, Math.min(missing, LONGEST_SLICE));
+    this.#goOn();
     if (this.frames++ % FRAMES_A_HISTORY === 0) for (const one of this.#together(branch)) one.refreshHistory();
     state.collectUpdates();
     Object.assign(state, { update: branch.updateCount, followingLatest: branch.updateCount >= state.last });
     if (branch.stopped) this.#sayStopped(branch);
     if (branch.stopped || branch.updateCount >= this.until) this.pause();
     return this.on;
+  }
+
+  /** Make updates until the next frame begins, in pieces. */
+  #piece() {
+    const { growing: branch, state } = this;
+    const mayGoOn = this.on && branch && !branch.stopped && !this.holding && !state.whatIf && this.isVisible();
+    if (!mayGoOn || this.#wanted(branch) < 1 || performance.now() - this.frameBegun > LONGEST_FRAME) return;
+    this.#work(branch, PIECE);
+    this.#goOn();
+  }
+
+  #goOn() {
+    if (!this.pieceWaits) this.pieces.port2.postMessage(null);
+    this.pieceWaits = true;
+  }
+
+  /** The number of updates that pace and end allow now. */
+  #wanted(branch) {
+    return Math.min(Math.floor(this.allowance), this.until - branch.updateCount);
+  }
+
+  /** Make updates for about so many milliseconds, and show the last one. */
+  #work(branch, milliseconds) {
+    const begun = performance.now();
+    this.allowance -= this.#spend(this.#together(branch), this.#wanted(branch), milliseconds);
+    this.spent += performance.now() - begun;
+    this.state.update = branch.updateCount;
   }
 
   /** Make up to `wanted` updates of the first branch, the others with it, in about so many milliseconds. @returns {number} how many */
