@@ -21,7 +21,7 @@ const LONGEST_FRAME = 100;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;
 /** The history of a growing run is drawn anew in every so manyth frame. */
-const FRAMES_A_HISTORY = 10;
+const FRAMES_A_HISTORY = 20;
 const HIDDEN_CHECK_MILLISECONDS = 250;
 /** Moments of a recorded run are found by repeating it, up to this many updates. */
 const MOST_REPEATED = 5e6;
