@@ -393,8 +393,9 @@ export class Training {
     }
     if (this.holding) return true;
     if (state.whatIf) this.#applyChanges(branch);
-    if (this.pace === null) this.allowance = Infinity;
-    else this.allowance = Math.min(2 * this.pace, this.allowance + this.pace * (this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000));
+    const seconds = this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000;
+    // a machine that is too slow for a pace does not catch up for long when it has become faster
+    this.allowance = Math.min(this.allowance + this.pace * seconds, 2 * this.pace);
     this.lastTime = time;
     const begun = performance.now(), drawing = begun - this.frameBegun - this.spent, missing = drawing - this.spent;
     Object.assign(this, { frameBegun: begun, spent: 0 });
@@ -417,6 +418,7 @@ export class Training {
     this.#goOn();
   }
 
+  /** Make the next piece when the browser has done what waits already, such as drawing. */
   #goOn() {
     if (!this.pieceWaits) this.pieces.port2.postMessage(null);
     this.pieceWaits = true;
@@ -424,14 +426,16 @@ export class Training {
 
   /** The number of updates that pace and end allow now. */
   #wanted(branch) {
-    return Math.min(Math.floor(this.allowance), this.until - branch.updateCount);
+    return Math.min(this.pace === null ? Infinity : Math.floor(this.allowance), this.until - branch.updateCount);
   }
 
-  /** Make updates for about so many milliseconds, and show the last one. */
+  /** Make updates for about so many milliseconds. */
   #work(branch, milliseconds) {
     const begun = performance.now();
-    this.allowance -= this.#spend(this.#together(branch), this.#wanted(branch), milliseconds);
+    const made = this.#spend(this.#together(branch), this.#wanted(branch), milliseconds);
+    if (this.pace !== null) this.allowance -= made;
     this.spent += performance.now() - begun;
+    // the branch grows only where its last snapshot is shown
     this.state.update = branch.updateCount;
   }
 

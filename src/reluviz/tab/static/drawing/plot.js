@@ -76,14 +76,17 @@ export class Plot {
   incrementalLayer(name, key, to, draw) {
     let cached = this.layers.get(name);
     if (!cached || cached.key !== key || cached.to > to) {
-      cached?.image?.close();
-      cached = { key, image: null, to: null };
+      const canvas = cached?.canvas ?? document.createElement("canvas");
+      // setting the size also clears the canvas
+      canvas.width = this.canvas.width;
+      canvas.height = this.canvas.height;
+      cached = { key, canvas, to: null };
       this.layers.set(name, cached);
     }
     if (cached.to === null || cached.to < to) {
-      const mainContext = this.ctx, { width, height } = this.canvas, canvas = new OffscreenCanvas(width, height), { image } = cached;
-      this.ctx = canvas.getContext("2d");
-      if (image) this.ctx.drawImage(image, 0, 0);
+      const mainContext = this.ctx;
+      this.ctx = cached.canvas.getContext("2d");
+      this.ctx.reluvizFont = null;
       this.ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       this.ctx.lineJoin = "round";
       try {
@@ -91,14 +94,12 @@ export class Plot {
       } finally {
         this.ctx = mainContext;
       }
-      // an image is drawn in less time than a canvas, which the browser copies first
-      cached.image = canvas.transferToImageBitmap();
-      image?.close();
       cached.to = to;
     }
+    const { canvas } = cached;
     this.ctx.save();
     this.ctx.setTransform(1, 0, 0, 1, 0, 0);
-    this.ctx.drawImage(cached.image, 0, 0);
+    this.ctx.drawImage(canvas, 0, 0);
     this.ctx.restore();
   }
 
