@@ -16,7 +16,7 @@ import { watchVisibility } from "./visibility.js";
 const PIECE = 2;
 /** Updates take the time that drawing leaves; where that is less than drawing takes, as long as this at most before each drawing. */
 const LONGEST_SLICE = 16;
-/** Milliseconds after which updates end if no frame has begun: the browser begins none while nobody can see the page. */
+/** Milliseconds after which updates end if no frame has begun: the browser begins none while the page is hidden. */
 const LONGEST_FRAME = 100;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;

@@ -22,7 +22,8 @@
   ;; Each of ten rounds makes (hi_c ^ b ^ k0, lo_c, hi_a ^ d ^ k1, lo_a) of (a, b, c, d), with the 128-bit products
   ;; (hi_a, lo_a) = M0 a and (hi_c, lo_c) = M1 c. They are made of products of 32-bit halves. Two blocks are computed at a
   ;; time: the four words of $low and of $high are the lower and the upper halves of (a, c) of the first block and of the
-  ;; second one, those of $low2 and $high2 the halves of (b, d).
+  ;; second one, those of $low2 and $high2 the halves of (b, d). Of two names that end in a and b, the first is for the
+  ;; first block.
   (func (export "fill")
     (param $seed f64) (param $stream f64) (param $start f64) (param $scale f64)
     (param $out i32) (param $count i32) (param $integers i32)
@@ -34,13 +35,13 @@
     ;; the first block may begin before the first number
     (local.set $i (i32.sub (i32.const 0) (i32.and (i32.wrap_i64 (local.get $block)) (i32.const 3))))
     (local.set $block (i64.shr_u (local.get $block) (i64.const 2)))
+    ;; lower and upper halves of M0 and M1
     (local.set $ml (v128.const i32x4 0xe14c6c93 0x95121157 0xe14c6c93 0x95121157))
     (local.set $mh (v128.const i32x4 0xd2e7470e 0xca5a8263 0xd2e7470e 0xca5a8263))
     (local.set $mask (v128.const i32x4 -1 0 -1 0))
     (loop $blocks
       ;; NumPy increments the counter before it computes a block
-      (local.set $low
-        (i64x2.add (i64x2.splat (local.get $block)) (v128.const i64x2 1 2)))
+      (local.set $low (i64x2.add (i64x2.splat (local.get $block)) (v128.const i64x2 1 2)))
       (local.set $block (i64.add (local.get $block) (i64.const 2)))
       (local.set $high (i64x2.shr_u (local.get $low) (i32.const 32)))
       (local.set $low (v128.and (local.get $low) (local.get $mask)))
@@ -82,7 +83,7 @@
             (i64x2.add
               (i64x2.shr_u (local.get $sb) (i32.const 32))
               (i64x2.shr_u (local.get $tb) (i32.const 32)))))
-        ;; the upper products are in sa and sb; the lower halves of the lower ones in pa and pb, their upper halves in ta and tb
+        ;; hi is in $sa and $sb, the lower half of lo in the lower halves of $pa and $pb, its upper half in those of $ta and $tb
         (local.set $low
           (v128.xor
             (v128.xor
@@ -99,6 +100,7 @@
         (local.set $high2 (i8x16.shuffle 8 9 10 11 0 1 2 3 24 25 26 27 16 17 18 19 (local.get $ta) (local.get $tb)))
         (local.set $key (i64x2.add (local.get $key) (v128.const i64x2 0x9e3779b97f4a7c15 0xbb67ae8584caa73b)))
         (br_if $rounds (local.tee $round (i32.sub (local.get $round) (i32.const 1)))))
+      ;; (a, c) and (b, d) of each block, then the four words in order
       (local.set $pa (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $low) (local.get $high)))
       (local.set $pb (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $low) (local.get $high)))
       (local.set $ta (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $low2) (local.get $high2)))
