@@ -83,7 +83,7 @@
             (i64x2.add
               (i64x2.shr_u (local.get $sb) (i32.const 32))
               (i64x2.shr_u (local.get $tb) (i32.const 32)))))
-        ;; hi is in $sa and $sb, the lower half of lo in the lower halves of $pa and $pb, its upper half in those of $ta and $tb
+        ;; hi is in $sa and $sb, the lower half of lo in the lower words of $pa and $pb, its upper half in those of $ta, $tb
         (local.set $low
           (v128.xor
             (v128.xor
@@ -105,10 +105,14 @@
       (local.set $pb (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $low) (local.get $high)))
       (local.set $ta (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $low2) (local.get $high2)))
       (local.set $tb (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $low2) (local.get $high2)))
-      (v128.store (i32.const 80) (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pa) (local.get $ta)))
-      (v128.store (i32.const 96) (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pa) (local.get $ta)))
-      (v128.store (i32.const 112) (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pb) (local.get $tb)))
-      (v128.store (i32.const 128) (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pb) (local.get $tb)))
+      (v128.store (i32.const 80)
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pa) (local.get $ta)))
+      (v128.store (i32.const 96)
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pa) (local.get $ta)))
+      (v128.store (i32.const 112)
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pb) (local.get $tb)))
+      (v128.store (i32.const 128)
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pb) (local.get $tb)))
       (local.set $j (i32.const 80))
       (loop $words
         (if (i32.lt_u (local.get $i) (local.get $count))
