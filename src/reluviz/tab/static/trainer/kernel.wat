@@ -83,7 +83,7 @@
             (i64x2.add
               (i64x2.shr_u (local.get $sb) (i32.const 32))
               (i64x2.shr_u (local.get $tb) (i32.const 32)))))
-        ;; hi is in $sa and $sb, the lower half of lo in the lower words of $pa and $pb, its upper half in those of $ta, $tb
+        ;; hi is in $sa and $sb; the lower half of lo in the lower words of $pa and $pb, its upper half in those of $ta, $tb
         (local.set $low
           (v128.xor
             (v128.xor
