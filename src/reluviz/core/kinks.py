@@ -156,8 +156,8 @@ def chain_status(
 ) -> NDArray[np.int64]:
     """Return the status of the units of all layers on the training inputs, [R, U], as an index into `elbows.STATUS`.
 
-    dead: z <= 0 at every input where phi is constant there, so that the unit does not learn. linear: all inputs are on one side of
-    z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
+    dead: z <= 0 at every input where phi is constant there, so that the unit does not learn. linear: all inputs are on
+    one side of z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
 
     Args:
         architecture: of the chain.
