@@ -162,7 +162,7 @@ def cases() -> list[Case]:
         replace(base, model=f"mlp-{widths}{kind}", optimizer="adamw" if kind else "decay")
         for widths, kind in itertools.product(("20", "10-20-10", "7-12-5-9"), ("", "-abs", "-leaky0.01"))
     ]
-    found += [replace(base, model=m) for m in ("mlp-20-20-abs", "mlp-20-20-leaky0.3", "mlp-20-20-leaky-0.5")]
+    found += [replace(base, model=m) for m in ("mlp-20-20-abs", "mlp-20-20-leaky0.3", "mlp-20-20-leaky1.5")]
     found += [replace(base, model=f"mlp-{w}") for w in ("1-1", "1-1-1-1", "3-1-2", "4-5-6", "2-33-4")]
     # the block of samples is full, has one more, or is cut into several, and batches fill a vector or not
     found += [replace(base, B=B, N=N, updates=300) for B, N in ((1, 30), (72, 90), (73, 90), (40, 200), (145, 160))]
