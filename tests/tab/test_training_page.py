@@ -24,6 +24,8 @@ from reluviz import load_run
 from reluviz.__main__ import main
 from reluviz.tab import html_file
 
+pytestmark = pytest.mark.long
+
 EVERYWHERE = ("fast reader", "Python reader", "exported page", "notebook", "playground")
 PLACES = ("fast reader", "Python reader", "exported page", "notebook")
 RUNS = {
