@@ -284,8 +284,8 @@ def test_a_state_file_that_is_damaged_or_expands_is_refused(tmp_path: Path) -> N
 HOSTILE_STATES = {
     "nested deeply": ('{"0.weight": ' + BRACKETS + "}", "is not JSON (is nested too deeply)"),
     "objects nested deeply": ('{"a":' * 900 + "1" + "}" * 900, "is not JSON (is nested too deeply)"),
-    "too long": ('{"0.weight": [' + "[]," * 10**6 + "[]]}", "is not JSON (it is longer than 1,049,344 bytes)"),
-    "much longer": ("{" + " " * 10**8 + "}", "is not JSON (it is longer than 1,049,344 bytes)"),
+    "too long": ('{"0.weight": [' + "[]," * 10**6 + "[]]}", "is not JSON (it is longer than 1,049,436 bytes)"),
+    "much longer": ("{" + " " * 10**8 + "}", "is not JSON (it is longer than 1,049,436 bytes)"),
     "many keys": (
         "{" + ",".join(f'"{i}":0' for i in range(10**5)) + "}",
         "holds '0', '1', '2', '3', '4', '5'; the keys",

@@ -24,6 +24,8 @@ from reluviz.analysis.export import main, output_files, tables
 from reluviz.errors import UserError
 from reluviz.record import event_file
 
+pytestmark = pytest.mark.long
+
 SMALL = "updates=20 snapshots.every=2 callbacks=minimal"
 RUNS = {
     "relu": f"+exp=relu model.width=3 {SMALL}",

@@ -27,6 +27,8 @@ from reluviz.analysis.report.table_rows import Row, rows
 from reluviz.core.findings import count_labels, first_labels, from_plain
 from reluviz.errors import UserError
 
+pytestmark = pytest.mark.long
+
 SHORT = ("replicas=6", "updates=200", "snapshots=linear", "snapshots.every=50", "callbacks=minimal")
 STATISTICS = ["metric", "n", "diverged", "median", "q25", "q75", "low", "high"]
 FILES = {"report.html", "table.csv", "table.md", "table.parquet", "findings.md", "pictures"}

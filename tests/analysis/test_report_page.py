@@ -22,6 +22,8 @@ from reluviz.analysis.report.groups import Group, Groups, ListedRun, Replica
 from reluviz.analysis.report.page import format_number
 from reluviz.errors import UserError
 
+pytestmark = pytest.mark.long
+
 EVIL = "<script>document.title='taken'</script>\"'&"
 
 

@@ -25,6 +25,8 @@ from reluviz.console import Console
 from reluviz.record import event_file, replica_reader, tags
 from reluviz.record.event_file import EventFile
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 SHORT = ("updates=20", "snapshots=linear", "snapshots.every=10", "callbacks=minimal")
 

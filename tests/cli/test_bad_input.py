@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from reluviz.__main__ import main
-from reluviz.core.models import MODELS
+from reluviz.cli import config
 from reluviz.data import piecewise_linear
 from reluviz.errors import UserError
 
-NAMES = ", ".join(sorted(MODELS))
+NAMES = ", ".join(config.choices("model"))
 
 WHOLE_NUMBER = "must be a whole number of at least"
 FILES = {

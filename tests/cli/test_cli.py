@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from reluviz import console
 from reluviz.__main__ import main
-from reluviz.core.models import MODELS
+from reluviz.cli import config
 from reluviz.training.callbacks import ProgressBar
 
 GOLDEN = Path(__file__).parent / "help.txt"
@@ -132,7 +132,7 @@ def test_the_console_script_runs_the_module():
 def test_the_help_of_train_names_choices_and_keys_and_creates_nothing(tmp_path):
     done = run_process("train", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"model: {', '.join(sorted(MODELS))}\n" in done.stdout
+    assert f"model: {', '.join(config.choices('model'))}\n" in done.stdout
     assert "exp: batch, constant, course," in done.stdout
     assert "\nupdates: 150000\n" in done.stdout
     assert list(tmp_path.iterdir()) == []

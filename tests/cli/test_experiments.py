@@ -17,6 +17,8 @@ from reluviz.data import WithReplacement, piecewise_linear
 from reluviz.engines.fused import Fused
 from reluviz.files import conf_folder
 
+pytestmark = pytest.mark.long
+
 CONF = conf_folder()
 COMPILING = "compiling the engine for such runs, once on this computer: a few seconds\n"
 EXPERIMENTS = {

@@ -7,6 +7,8 @@ import pytest
 
 from reluviz.cli import lazy_imports
 
+pytestmark = pytest.mark.long
+
 OPTIMIZERS = ("SGD", "NAdam", "Adagrad", "RMSprop", "AdamW", "RAdam", "Rprop", "ASGD", "LBFGS")
 
 

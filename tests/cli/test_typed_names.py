@@ -13,6 +13,8 @@ from reluviz.analysis.loading import load_run
 from reluviz.cli import config
 from reluviz.errors import UserError
 
+pytestmark = pytest.mark.long
+
 TINY = ["updates=2", "callbacks=minimal", "sampler=full", "model=linear"]
 NAMES = [
     "Größe.csv",

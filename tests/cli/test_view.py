@@ -16,6 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from reluviz.cli.view import main
 from reluviz.errors import UserError
 
+pytestmark = pytest.mark.long
+
 STEPS = 200
 SCALAR_STEPS = 3000
 

@@ -11,6 +11,8 @@ from reluviz.analysis.export import main as export
 from reluviz.cli.explain import main as explain
 from reluviz.cli.train import main as train
 
+pytestmark = pytest.mark.long
+
 REFUSE = """
 import sys
 

@@ -13,6 +13,8 @@ import pytest
 from reluviz.__main__ import main
 from reluviz.cli.config import choices
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # the commands of docs/sweeps.md that need other launchers are run by tests/cli

@@ -21,6 +21,8 @@ from reluviz.core.findings import Finding
 from reluviz.tab import wire_format
 from reluviz.tab.html_file import html
 
+pytestmark = pytest.mark.long
+
 VALUES = drifting_networks(6, 4, replicas=3)
 FALLING = Finding("still_falling", "still falling <b>", "try updates=9", (1,), 3)
 LEARNED = Finding("learned", "learned: R^2 = 0.95", "", (0, 1, 2), 3)

@@ -19,6 +19,8 @@ from reluviz.tab import series, wire_format
 from reluviz.tab.loader import ReLULoader
 from reluviz.tab.static_files import static_files
 
+pytestmark = pytest.mark.long
+
 SNAPSHOTS = 130
 """More than either of TensorBoard's readers keeps of a tensor by default."""
 NAME = "a run/with é & '"

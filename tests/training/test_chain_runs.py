@@ -18,6 +18,8 @@ from reluviz.core.models.architecture import Architecture
 from reluviz.errors import UserError
 from reluviz.record import event_file, tags
 
+pytestmark = pytest.mark.long
+
 FAST = ("callbacks.progress=null", "callbacks.snapshots.pictures=1", "snapshots=linear", "snapshots.every=20")
 
 

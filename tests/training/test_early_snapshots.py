@@ -11,6 +11,8 @@ from reluviz import Run, load_run
 from reluviz.__main__ import main
 from reluviz.data import EverySchedule
 
+pytestmark = pytest.mark.long
+
 LARGEST_SHARE = 0.06
 """The largest part of the paths of all elbows between two neighbouring snapshots."""
 RUNS = {
