@@ -33,6 +33,16 @@ BROWSER_ARGS = [
 ]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out further combinations unless they are asked for, also where their whole module is marked long."""
+    if "exhaustive" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_helper_processes() -> Iterator[None]:
     """Start no helper processes for commands that a test calls in its own process."""
