@@ -70,7 +70,9 @@ export class Run {
       this.offset[keys[name]] = [start, count];
       start += count;
     }
-    this.W = this.model.hasUnits ? this.offset.w[1] : 0;
+    this.W = this.model.hasUnits ? this.offset.w[1] : this.model.architecture?.units ?? 0;
+    const fits = ([key, { size }]) => size === undefined || this.offset[key]?.[1] === size;
+    if (!Object.entries(this.model.parameters).every(fits)) throw new Error(`Its parameters are not those of ${this.model.name}.`);
   }
 
   /** Set the updates of the snapshots, and their parameters [S, R, P]. */
