@@ -21,6 +21,7 @@ SECTIONS = (
     "optimizers",
     "first",
     "engines",
+    "chains",
     "replicas",
     "logging",
     "report",
@@ -28,6 +29,7 @@ SECTIONS = (
     "memory",
     "mechanisms",
     "page_training",
+    "page_playing",
 )
 """The sections of RESULTS.md, in their order."""
 INTRODUCTION = """\

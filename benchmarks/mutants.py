@@ -44,6 +44,7 @@ TESTS = {
     "engines/votes.py": "tests/engines/test_compiled_votes.py",
     "engines/vote_kernels.py": "tests/engines/test_compiled_votes.py",
     "engines/minibatch_kernels.py": "tests/engines/test_fused.py",
+    "engines/chain_kernels.py": "tests/engines/test_chain_kernels.py",
     "engines/full_batch_kernels.py": "tests/engines/test_exact.py",
     "engines/philox.py": "tests/engines/test_philox.py",
     "data/samplers.py": "tests/data/test_samplers.py",

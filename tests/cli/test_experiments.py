@@ -34,6 +34,7 @@ EXPERIMENTS = {
     "optimizers": 9,
     "gd_vs_sgd": 4,
     "stepsize": 6,
+    "depth": 3,
 }
 """Experiment -> the number of its runs."""
 CHOICES = [

@@ -38,6 +38,29 @@ def test_a_model_without_kernels_runs_with_reference_and_is_refused_by_name_else
             engine_for(name, square)
 
 
+@pytest.mark.parametrize("model", ["mlp-20", "mlp-20-20", "mlp-3-4-5-abs", "mlp-20-20-leaky0.01"])
+def test_chains_are_trained_by_fused_and_refused_by_exact(model: str) -> None:
+    for sampler in (Full(), WithReplacement()):
+        chain = dataclasses.replace(RUN, model=model, class_name="MLPModule", sampler=sampler)
+        assert engine_for("auto", chain) == ("fused", "")
+        assert engine_for("fused", chain) == ("fused", "")
+    refusal = "engine=exact: the model MLPModule is not supported; use engine=auto or engine=reference"
+    with pytest.raises(UserError, match=f"^{refusal}$"):
+        engine_for("exact", dataclasses.replace(RUN, model=model, class_name="MLPModule"))
+
+
+def test_a_chain_whose_optimiser_has_no_kernel_is_trained_by_reference() -> None:
+    chain = dataclasses.replace(RUN, model="mlp-3-4", optimizer={"_target_": "torch.optim.RMSprop"})
+    reason = "neither exact nor fused supports optimizer._target_=torch.optim.RMSprop"
+    assert engine_for("auto", chain) == ("reference", reason)
+
+
+@pytest.mark.parametrize("model", [None, "mlp-", "mlp-0-3", "chain"])
+def test_a_name_that_is_no_chain_has_no_kernels(model: str | None) -> None:
+    run = dataclasses.replace(RUN, model=model)
+    assert FUSED.unsupported(run) == "the model ReLUModule"
+
+
 def test_an_optimiser_added_to_fused_is_not_claimed_by_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     more = dataclasses.replace(FUSED, optimizers=(*FUSED.optimizers, "RMSprop"))
     monkeypatch.setattr(support, "FUSED", more)

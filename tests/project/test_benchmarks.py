@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 COMMANDS = {
     "engines": ["engines.py"],
+    "chains": ["chains.py"],
     "course": ["course.py"],
     "first": ["course.py", "--first"],
     "replicas": ["replicas.py"],

@@ -115,7 +115,7 @@ FORMULAS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "gate": (gate, "core/models/relu.py", {"engines/vote_kernels.py"}),
 }
 """Formula -> its matcher, its place in core, and twins that may hold it too."""
-KERNELS = {"engines/minibatch_kernels.py", "engines/full_batch_kernels.py"}
+KERNELS = {"engines/chain_kernels.py", "engines/minibatch_kernels.py", "engines/full_batch_kernels.py"}
 """Kernels that make updates; tests compare them with the reference engine."""
 
 

@@ -146,7 +146,7 @@ def test_a_run_on_scaled_data_is_shown_in_the_users_units(offline: Any, tmp_path
     assert found["status"] == [STATUS[code] for code in run.unit_status[-1, 0]]
     assert "scaled data" in view.locator("header.bar").inner_text()
     # a point is given with the digits that tell it from its neighbours
-    assert f"{run.data.x[7]:.5g}" in view.locator(".inspector").inner_text()
+    assert f"{run.data.x[7]:.5g}" in view.locator(".inspector").inner_text().replace("\u202f", "")
     elbow = view.get_by_label("elbow", exact=True)
     elbow.fill("20150")
     elbow.press("Enter")
@@ -217,7 +217,7 @@ def test_a_page_with_many_points_computes_with_the_recorded_points(offline: Any)
     header = {key: value for key, value in header.items() if key != "arrays"}
     view = offline(html_file.html({"many": {**kinds, "data": wire_format.encode(more, **header)}}))
     assert len(current_state(view)["residual"]) == series.MAX_POINTS
-    view.get_by_text("with 2\u2009000 of its 5\u2009000 points").wait_for()
+    view.get_by_text("with 2\u202f000 of its 5\u202f000 points").wait_for()
 
 
 def test_the_script_holds_every_module_in_its_own_variable_and_no_import() -> None:

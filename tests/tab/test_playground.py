@@ -415,10 +415,13 @@ def test_each_task_opens_with_its_settings_and_names_what_is_on_the_page(playgro
         assert card.is_visible()
         assert card.locator("h3").inner_text() == task["question"]
         assert len(task["steps"]) in (2, 3)
+        # at full pace a press of the button comes some ten thousand updates late
+        paced = page.get_by_label("Updates a second").input_value() == "10000"
+        assert paced == ("“Pause” after some" in "".join(task["steps"])), name
         text = page.locator("body").inner_text() + "".join(page.locator("button, label, h2").all_inner_texts())
         for named in re.findall("“([^”]+)”", " ".join([*task["steps"], task["look"]])):
             if named not in ("Pause", "control 1"):
-                assert named.replace("\u2009", " ") in text.replace("\u2009", " "), (name, named)
+                assert named.replace("\u202f", " ") in text.replace("\u202f", " "), (name, named)
         card.get_by_role("button", name="Close the task").click()
         card.wait_for(state="hidden")
     assert "task=" not in playground.link()

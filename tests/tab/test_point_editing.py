@@ -279,6 +279,12 @@ def test_noise_floor_and_least_squares_use_the_moved_points(opened) -> None:
     drag(view, place(state, 5), (place(state, 5)[0] + 20, place(state, 5)[1] + 30))
     view.mouse.up()
     moved = current_state(view)
+    target = piecewise_linear().target
+    assert target is not None
+    for found in (state, moved):
+        floor = np.mean((np.array(found["y"]) - target(np.array(found["x"]))) ** 2)
+        assert found["noiseFloor"] == pytest.approx(floor, rel=1e-12)
+    assert moved["noiseFloor"] > 1.01 * state["noiseFloor"]
     view.get_by_role("button", name="Solve output weights").click()
     solved = current_state(view)
     h = np.maximum(0, np.outer(moved["x"], moved["net"]["w"]) + moved["net"]["b"])
@@ -459,10 +465,10 @@ def test_texts_beyond_the_limits_are_refused(opened) -> None:
         }"""
     )
     note = view.locator(".popover p[role=status]:visible")
-    assert "at most 1,000,000 characters; this has 5,000,000" in note.inner_text()
+    assert "at most 1\u202f000\u202f000 characters; this has 5\u202f000\u202f000" in note.inner_text()
     rows = "x,y\n" + "".join(f"{i},{i % 7}\n" for i in range(4500))
     message = paste(view, rows)
-    assert "at most 2,000 points; this has 4,500" in message
+    assert "at most 2\u202f000 points; this has 4\u202f500" in message
     assert current_state(view)["branches"] == []
 
 
@@ -479,7 +485,7 @@ def test_a_link_repeats_edited_points_bit_for_bit(opened) -> None:
     view.mouse.up()
     view.mouse.click(place(state, 0)[0] + 40, place(state, 0)[1] - 30)
     wait_for_state(view, "s => s.x.length === 6")
-    view.get_by_role("button", name="1\u2009000 updates", exact=True).click()
+    view.get_by_role("button", name="1\u202f000 updates", exact=True).click()
     state = wait_for_state(view, "s => s.branches[0].update === 1001 && !s.training")
     view.wait_for_timeout(600)  # the address follows after a moment
     link = view.evaluate("location.hash")

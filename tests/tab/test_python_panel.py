@@ -25,8 +25,10 @@ from browser import (
 from reluviz import LinearModule, ReLUModule, load_run
 from reluviz.__main__ import main
 from reluviz.analysis.payload import payload
+from reluviz.core.initial_state import initial_state
 from reluviz.core.models import MODELS
 from reluviz.data import file, piecewise_linear
+from reluviz.data.scaling import Scaling
 from reluviz.engines import predict
 from reluviz.tab import html_file
 
@@ -189,10 +191,10 @@ def test_other_branches_have_no_command(javascript: Any) -> None:
       large.chosen.seed = 2 ** 32;
       return [run, other, scaled, large].map(python_code.commandOf);"""
     assert javascript(code, POINTS) == [
-        {"reason": "it was changed after update 1,234 (step size changed)"},
-        {"reason": "it begins at update 40,000 of lesson, and a command begins at update 0"},
+        {"reason": "it was changed after update 1\u202f234 (step size changed)"},
+        {"reason": "it begins at update 40\u202f000 of lesson, and a command begins at update 0"},
         {"reason": "it trains in units that were chosen for other points"},
-        {"reason": "its seed is above 4,294,967,295, the largest of the command line"},
+        {"reason": "its seed is above 4\u202f294\u202f967\u202f295, the largest of the command line"},
     ]
 
 
@@ -361,6 +363,76 @@ def test_the_panel_follows_what_is_shown(request: pytest.FixtureRequest, page_te
         page.click("[data-value=command]")
         reason = "No one command repeats this branch: it was changed after update 1 (step size changed)."
         assert note_of(page) == reason
+
+
+@pytest.mark.parametrize(
+    ("elbows", "data"), [("at_data", "own"), ("uniform", "own"), ("at_data", "piecewise_linear"), ("torch", "own")]
+)
+def test_points_moved_before_the_first_update_begin_the_run_that_python_begins(
+    request: pytest.FixtureRequest, elbows: str, data: str
+) -> None:
+    require_browser()
+    Path("page.html").write_text(html_file.playground())
+    with open_page(request.getfixturevalue("browser"), accept_downloads=True) as page:
+        link = f"#width=6&elbows={elbows}&seed=3&data={data}&n=12&batch=4&control=off"
+        page.goto(f"{Path('page.html').absolute().as_uri()}{link}")
+        before = wait_for_state(page, "s => s.ready")
+        page.keyboard.press("p")
+        places = wait_for_state(page, "s => s.editsPoints")["places"]["points"]
+        # the first point to the right of the third, and another one beside it
+        page.mouse.move(places[0]["x"], places[0]["y"])
+        page.mouse.down()
+        page.mouse.move(places[3]["x"] + 20, places[0]["y"] + 30, steps=4)
+        page.mouse.up()
+        page.mouse.click(places[6]["x"] + 7, places[6]["y"] - 40)
+        state = wait_for_state(page, "s => s.branches[0].edits.length === 2")
+        x, y = np.array(state["x"]), np.array(state["y"])
+        assert x[0] > before["x"][0]
+        assert len(x) == len(before["x"]) + 1
+        scaling = Scaling.of(x, y) if data == "own" else Scaling()
+        start = initial_state(6, elbows, 3, (0.0, 1.0), None, scaling.trained_x(x), "float64")
+        net = state["branches"][0]["net"]
+        for key, name in {"w": "input_slope", "b": "bias", "v": "output_weight"}.items():
+            assert net[key] == start[name].tolist(), key
+        if elbows == "at_data":
+            assert all(min(abs(x - one)) < 1e-12 * max(abs(x)) for one in state["elbows"])
+        page.keyboard.press("p")
+        page.get_by_role("button", name="1\u202f000 updates", exact=True).click()
+        state = wait_for_state(page, "s => s.update === 1000 && !s.training")
+        page.get_by_role("button", name="Python", exact=True).click()
+        words, names = text_of(page), [one.inner_text() for one in page.locator(".saves button").all()]
+        assert "start.json" not in words
+        files = [
+            {"name": name, "text": save(page, page, name)} for name in (one.removeprefix("Save ") for one in names)
+        ]
+        assert_same_losses({"command": words, "files": files, "train": state["lossTrain"], "test": state["lossTest"]})
+        # the link repeats it
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(400)
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        again = wait_for_state(page, "s => s.ready && s.update === 1000")
+        assert again["branches"][0]["net"] == state["branches"][0]["net"]
+
+
+def test_elbows_that_were_moved_stay_where_points_are_moved_later(request: pytest.FixtureRequest) -> None:
+    require_browser()
+    Path("page.html").write_text(html_file.playground())
+    with open_page(request.getfixturevalue("browser")) as page:
+        page.goto(f"{Path('page.html').absolute().as_uri()}#width=3&elbows=at_data&data=own&control=off")
+        wait_for_state(page, "s => s.ready")
+        page.get_by_role("button", name="Add unit", exact=True).click()
+        before = wait_for_state(page, "s => s.branches[0].edits.length === 1")
+        page.keyboard.press("p")
+        places = wait_for_state(page, "s => s.editsPoints")["places"]["points"]
+        page.mouse.move(places[1]["x"], places[1]["y"])
+        page.mouse.down()
+        page.mouse.move(places[1]["x"] + 9, places[1]["y"] + 30, steps=4)
+        page.mouse.up()
+        after = wait_for_state(page, "s => s.branches[0].edits.length === 2")
+        assert after["x"] != before["x"]
+        assert after["net"] == before["net"]
 
 
 def test_a_model_with_one_parameter_starts_at_the_shown_theta(request: pytest.FixtureRequest, page_text: str) -> None:

@@ -365,8 +365,8 @@ def test_changes_that_are_tried_out_reopen(javascript: Any, open_at: Any) -> Non
     first = everything(page)
     assert first["whatIf"]
     assert first["net"]["v"][3] == 0.1 + 0.2
-    assert page.locator(".train-tools > [data-setting=lr] input").input_value() == "0.05"
-    assert page.locator(".train-tools > [data-setting=data_seed] input").input_value() == "8"
+    assert page.locator(".train-bar [data-setting=lr] input").input_value() == "0.05"
+    assert page.locator(".train-bar [data-setting=data_seed] input").input_value() == "8"
     assert f"changes={text}" in saved_address(page)
     # they become the first changes of the branch with which training goes on
     page.get_by_role("button", name="1 update", exact=True).click()

@@ -160,14 +160,11 @@ def test_four_runs_of_2000_snapshots_open_and_play(
         write_run(tmp_path / f"r{i}", 2000, seed=i)
     with running_tensorboard(tmp_path) as address, open_page(browser, viewport={"width": 1600, "height": 900}) as page:
         wait_for_runs(address, {f"r{i}": 199_900 for i in range(4)})
-        started = time.monotonic()
         page.goto(f"{address}data/plugin_entry.html?name=reluviz#runs=r0,r1,r2,r3")
         wait_for_state(page, "s => s.ready && s.selected.length === 4 && s.update === 199900")
-        # generous, for busy machines
-        assert time.monotonic() - started < 10
+        # how long it takes is measured by benchmarks/page_playing.py
         page.locator(".play").click()
-        page.wait_for_timeout(2500)
-        frames = current_state(page)["frames"]
-        assert frames["count"] > 30
-        # the median, as other work on the same cores delays some frames
-        assert frames["median"] < 30, frames
+        early = wait_for_state(page, "s => s.playing && s.update > 0 && s.frames.count > 0")
+        assert early["update"] < 199_900
+        later = wait_for_state(page, f"s => s.update > {early['update']}")
+        assert later["frames"]["count"] > early["frames"]["count"]

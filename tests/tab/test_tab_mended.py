@@ -101,7 +101,7 @@ def click(page: Any, selector: str) -> None:
 
 def value_in(line: str) -> float:
     """The last number in a line of the page."""
-    return float(re.findall(r"[+−]?[\d.]+", line)[-1].replace("−", "-"))
+    return float(re.findall(r"[+−]?[\d.]+", line.replace("\u202f", ""))[-1].replace("−", "-"))
 
 
 def middle_of(page: Any, selector: str, fx: float = 0.5, fy: float = 0.5) -> tuple[float, float]:

@@ -263,16 +263,19 @@ def rows(count: int) -> str:
 LIMITS = {
     "points": (
         "x,y\n" + rows(10_000),
-        "the page trains on at most 2,000 points; this has 10,000: use data=file with the command line",
+        "the page trains on at most 2\u202f000 points; this has 10\u202f000: use data=file with the command line",
     ),
-    "one point": ("x,y\n" + rows(2001), "the page trains on at most 2,000 points; this has 2,001: use data=file with"),
+    "one point": (
+        "x,y\n" + rows(2001),
+        "the page trains on at most 2\u202f000 points; this has 2\u202f001: use data=file with",
+    ),
     "a line": (
         f"x,y,note\n1,2,{'a' * 20_000}\n3,4\n",
-        "the page reads lines of at most 20,000 characters; line 2 has 20,004",
+        "the page reads lines of at most 20\u202f000 characters; line 2 has 20\u202f004",
     ),
     "characters": (
         rows(2) + (" " * 9_999 + "\n") * 100,
-        "the page reads at most 1,000,000 characters; this has 1,000,008",
+        "the page reads at most 1\u202f000\u202f000 characters; this has 1\u202f000\u202f008",
     ),
 }
 """The page refuses these, and Python reads them."""

@@ -177,7 +177,7 @@ def test_a_dragged_elbow_begins_a_branch_beside_its_control_and_a_reload_repeats
     inside = [entry["k"] for entry in view.state["places"]["elbows"]]
     view.drag_elbow(inside[0], 30)
     assert view.state["whatIf"]
-    view.click("1\u2009000 updates")
+    view.click("1\u202f000 updates")
     state = view.wait(
         "s => s.branches.length === 2 && !s.training && s.branches[0].update === s.branches[0].from + 1000"
     )
@@ -202,11 +202,11 @@ def test_a_dragged_elbow_begins_a_branch_beside_its_control_and_a_reload_repeats
 
 def test_a_branch_from_an_earlier_snapshot_of_a_branch_has_its_past(opened) -> None:
     view = opened("exported page", "net")
-    view.click("1\u2009000 updates")
+    view.click("1\u202f000 updates")
     view.wait("s => !s.training && s.branches[0]?.update === 1600")
     view.set("lr", "0.1")
     view.wait("s => s.branches[0].edits.length === 1")
-    view.click("1\u2009000 updates")
+    view.click("1\u202f000 updates")
     view.wait("s => !s.training && s.branches[0].update === 2600")
     view.press("Shift+ArrowLeft")
     at = view.wait("s => s.update < 2600")["update"]

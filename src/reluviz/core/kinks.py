@@ -156,7 +156,7 @@ def chain_status(
 ) -> NDArray[np.int64]:
     """Return the status of the units of all layers on the training inputs, [R, U], as an index into `elbows.STATUS`.
 
-    dead: z <= 0 at every input, for relu only, whose units then do not learn. linear: all inputs are on one side of
+    dead: z <= 0 at every input where phi is constant there, so that the unit does not learn. linear: all inputs are on one side of
     z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
 
     Args:
@@ -181,7 +181,7 @@ def chain_status(
             else:
                 anywhere[1], everywhere[1] = anywhere[1] | parts[0], everywhere[1] & parts[1]
     active_somewhere, active_everywhere = np.concatenate(anywhere, axis=-1), np.concatenate(everywhere, axis=-1)
-    inactive = DEAD if architecture.activation == "relu" else LINEAR
+    inactive = DEAD if architecture.negative_slope == 0 else LINEAR
     status: NDArray[np.int64] = np.where(active_everywhere, LINEAR, np.where(active_somewhere, BENT, inactive))
     return status
 

@@ -24,7 +24,7 @@ class ModelState:
 
     Attributes:
         model: the model's name.
-        parameters: name -> [R] or [R, W], in the order of the model's record.
+        parameters: name -> [R], [R, W] or [R, W, W'], in the order of the model's record.
         predict: f(x), [R, N]; x is [N] or [R, N].
         replicas: R.
         ridge: lambda of the closed-form solution of the output layer.
@@ -37,7 +37,7 @@ class ModelState:
     ridge: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return zero-copy views of the parameters, name -> [R] or [R, W]; the parameters must be on the CPU."""
+        """Return zero-copy views of the parameters, in their shapes; the parameters must be on the CPU."""
         return {name: value.detach().numpy() for name, value in self.parameters.items()}
 
 

@@ -4,7 +4,7 @@ Legend of shapes: R replicas, K updates, B batch, N samples, W hidden units, P p
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,16 +44,39 @@ def cost(width: int, batch: int, samples: int, precise: bool) -> tuple[float, fl
     return dense, ordered if samples <= _max_cells(batch) else ordered + 200 + 6 * batch + width
 
 
+def chain_cost(parameters: int, batch: int, precise: bool) -> float:
+    """Return the estimated nanoseconds of an update of a chain: three products for each weight and sample."""
+    return 500 + 3 * batch + (0.2 if precise else 0.1) * parameters * batch
+
+
 def _max_cells(batch: int) -> int:
     """Return the largest number of grid cells: about four times the batch, so that few cells have points and elbows."""
     return 4 * batch + 256
 
 
+class _Choice(NamedTuple):
+    """A kernel for a run.
+
+    Attributes:
+        kernel: the compiled function.
+        more: its further arguments.
+        padded_width: length of a parameter of the hidden units, with its padding; None for parameters without padding.
+        nanoseconds: estimated time of an update.
+        sorted_batches: whether the kernel needs sorted batches.
+    """
+
+    kernel: Callable[..., None]
+    more: tuple[Any, ...]
+    padded_width: int | None
+    nanoseconds: float
+    sorted_batches: bool = False
+
+
 class Fused:
     """Minimises L = (1/B) sum_i r_i^2 of each replica as `Reference` does, to rounding, without autograd.
 
-    Supports the three models, torch's SGD, Adam and AdamW, float32 and float64 on the CPU. Results do not depend on
-    where pieces begin and end, or on the other replicas, bit for bit.
+    Supports the three models and chains, torch's SGD, Adam and AdamW, float32 and float64 on the CPU. Results do not
+    depend on where pieces begin and end, or on the other replicas, bit for bit.
     """
 
     name = "fused"
@@ -94,12 +117,12 @@ class Fused:
 
         self._set_points(state.model, x, y)
         arrays = state.arrays()
-        kernel, more, padded_width, nanoseconds = self._kernel(state.model, kind is SGD, arrays, piece.batch or len(x))
-        buffers = self._buffers = _KernelBuffers.reuse(self._buffers, state, optimizer, arrays, padded_width)
+        choice = self._kernel(state.model, kind is SGD, arrays, piece.batch or len(x))
+        buffers = self._buffers = _KernelBuffers.reuse(self._buffers, state, optimizer, arrays, choice.padded_width)
         buffers.read()
         loss = np.empty(state.replicas, buffers.rows.dtype)
-        # a copy, because the rates may be a read-only array, which numba would compile a second kernel for
-        rates = np.array(rates)
+        # numba would compile a second kernel for a read-only array, or for one in another order
+        rates = np.array(rates, order="C")
         # numba takes half a second to import
         from reluviz.engines.minibatch_kernels import padded_copy
 
@@ -111,17 +134,17 @@ class Fused:
         def run_chunk(first: int, last: int) -> None:
             drawn = piece.replica_indices(first, last, fill)
             indices = all_points if drawn is None else drawn
-            if more:
-                # the sorted kernel needs sorted batches; sorting int32 takes half the time
+            if choice.sorted_batches:
+                # sorting int32 takes half the time
                 indices = np.sort(indices.astype(np.int32), axis=-1)
             chunk = slice(first, last)
             rows, chunk_loss, work = padded_copy(buffers.rows[chunk], loss[chunk])
             args = (rows, *self._points, indices, rates, buffers.spans, buffers.settings)
-            kernel(0, last - first, *args, chunk_loss, work, *more)
+            choice.kernel(0, last - first, *args, chunk_loss, work, *choice.more)
             buffers.rows[chunk], loss[chunk] = rows, chunk_loss
 
         max_replicas = None if piece.batch is None else max(1, MAX_INDICES_PER_CALL // (len(piece) * piece.batch))
-        run_in_threads(run_chunk, len(loss), nanoseconds * len(piece), max_replicas)
+        run_in_threads(run_chunk, len(loss), choice.nanoseconds * len(piece), max_replicas)
 
         buffers.write(len(piece))
         return torch.from_numpy(loss)
@@ -136,15 +159,21 @@ class Fused:
             self._points = inputs, np.ascontiguousarray(y.numpy())
             self._x_is_sorted = bool((inputs[1:] >= inputs[:-1]).all())
 
-    def _kernel(
-        self, model: str, sgd: bool, arrays: Mapping[str, NDArray[Any]], batch: int
-    ) -> tuple[Callable[..., None], tuple[Any, ...], int, float]:
-        """Return the kernel, its further arguments, its padded width, and its estimated nanoseconds an update."""
+    def _kernel(self, model: str, sgd: bool, arrays: Mapping[str, NDArray[Any]], batch: int) -> _Choice:
+        """Return the kernel for a model and its optimiser."""
         # numba takes half a second to import
         from reluviz.engines import minibatch_kernels as kernels
 
+        if (architecture := MODELS[model].architecture) is not None:
+            from reluviz.engines.chain_kernels import chain_updates
+
+            precise = next(iter(arrays.values())).dtype == np.float64
+            slope_at_0 = float(architecture.gate(np.zeros(1))[0])
+            more = (np.array([*architecture.hidden, 1]), architecture.negative_slope, slope_at_0, not sgd)
+            return _Choice(chain_updates, more, None, chain_cost(architecture.parameters, batch, precise))
         if not MODELS[model].has_units:
-            return (kernels.one_parameter_sgd if sgd else kernels.one_parameter_adam), (), 1, 50.0 + 2 * batch
+            kernel = kernels.one_parameter_sgd if sgd else kernels.one_parameter_adam
+            return _Choice(kernel, (), 1, 50.0 + 2 * batch)
         slope = arrays["input_slope"]
         width = slope.shape[1]
         dense, ordered = cost(width, batch, len(self._points[0]), slope.dtype == np.float64)
@@ -152,26 +181,27 @@ class Fused:
         lanes = 64 // slope.itemsize
         padded_width = -(-width // lanes) * lanes
         if dense <= ordered or not self._x_is_sorted:
-            return (kernels.dense_sgd if sgd else kernels.dense_adam), (), padded_width, dense
+            return _Choice(kernels.dense_sgd if sgd else kernels.dense_adam, (), padded_width, dense)
         shift = 0
         while len(self._points[0]) >> shift > _max_cells(batch):
             shift += 1
         grid = np.ascontiguousarray(self._points[0][:: 1 << shift])
+        kernel = kernels.sorted_sgd if sgd else kernels.sorted_adam
         # one more vector, since vectors may begin at any unit
-        return (
-            (kernels.sorted_sgd if sgd else kernels.sorted_adam),
-            (grid, shift, width),
-            padded_width + lanes,
-            ordered,
-        )
+        return _Choice(kernel, (grid, shift, width), padded_width + lanes, ordered, sorted_batches=True)
 
 
-def _layout(arrays: Mapping[str, NDArray[Any]], padded_width: int) -> tuple[dict[str, slice], int]:
-    """Return the slice of each parameter in a replica's vector, with padded units, and the vector's length."""
+def _layout(arrays: Mapping[str, NDArray[Any]], padded_width: int | None) -> tuple[dict[str, slice], int]:
+    """Return the slice of each parameter in a replica's vector, and the vector's length.
+
+    Args:
+        arrays: the parameters.
+        padded_width: length of a parameter of the hidden units, with its padding; None for parameters without padding.
+    """
     layout, start = {}, 0
     for name, value in arrays.items():
         layout[name] = slice(start, start + value[0].size)
-        start += padded_width if value.ndim > 1 else 1
+        start += value[0].size if padded_width is None or value.ndim == 1 else padded_width
     return layout, start
 
 
@@ -182,7 +212,7 @@ class _KernelBuffers:
         state: the model.
         optimizer: the optimiser of its parameters.
         arrays: views of the parameters.
-        padded_width: length of a parameter of the hidden units, with its padding.
+        padded_width: as for `_layout`.
 
     Attributes:
         spans: start, stop, group and number of earlier updates of adjacent parameters in one group, [S, 4].
@@ -195,7 +225,7 @@ class _KernelBuffers:
     rows: NDArray[Any]
 
     def __init__(
-        self, state: ModelState, optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], padded_width: int
+        self, state: ModelState, optimizer: Optimizer, arrays: Mapping[str, NDArray[Any]], padded_width: int | None
     ) -> None:
         self.optimizer, self.arrays, self.padded_width = optimizer, arrays, padded_width
         self.adam = type(optimizer) is not SGD
@@ -216,7 +246,7 @@ class _KernelBuffers:
         state: ModelState,
         optimizer: Optimizer,
         arrays: Mapping[str, NDArray[Any]],
-        padded_width: int,
+        padded_width: int | None,
     ) -> "_KernelBuffers":
         """Return `previous` if it belongs to this model and optimiser, else new buffers."""
         if previous is None or previous.optimizer is not optimizer or previous.padded_width != padded_width:

@@ -32,17 +32,17 @@ def relu(p: TensorParameters, x: Tensor) -> Tensor:
 
 
 def chain(architecture: Architecture, p: TensorParameters, x: Tensor) -> Tensor:
-    """Return f(x) = v . h_L + c with h_l = phi(W_l h_(l-1) + b_l) and h_0 = x, [R, N]."""
-    if len(architecture.hidden) == 1 and architecture.activation == "relu":
-        return relu(p, x)
-    first, *between, (output, output_bias) = architecture.names
-    hidden = _activate(architecture, p[first[0]].unsqueeze(-2) * x.unsqueeze(-1) + p[first[1]].unsqueeze(-2))
+    """Return f(x) = v . h_L + c, [R, N], with h_l = phi(W_l h_(l-1) + b_l) and h_0 = x."""
+    (weight, bias), *between, (output_weight, output_bias) = architecture.names
+    z = p[weight].unsqueeze(-2) * x.unsqueeze(-1) + p[bias].unsqueeze(-2)
     for weight, bias in between:
-        hidden = _activate(architecture, hidden @ p[weight].mT + p[bias].unsqueeze(-2))
-    return (hidden @ p[output].unsqueeze(-1)).squeeze(-1) + p[output_bias].unsqueeze(-1)
+        z = activate(architecture, z) @ p[weight].transpose(-1, -2) + p[bias].unsqueeze(-2)
+    f = activate(architecture, z) @ p[output_weight].unsqueeze(-1)
+    return f.squeeze(-1) + p[output_bias].unsqueeze(-1)
 
 
-def _activate(architecture: Architecture, z: Tensor) -> Tensor:
-    if architecture.activation == "relu":
-        return torch.relu(z)
-    return z.abs() if architecture.activation == "abs" else functional.leaky_relu(z, architecture.slope)
+def activate(architecture: Architecture, z: Tensor) -> Tensor:
+    """Return phi(z)."""
+    if architecture.activation == "abs":
+        return z.abs()
+    return functional.leaky_relu(z, architecture.slope) if architecture.activation == "leaky" else torch.relu(z)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reluviz.core.models import MODELS
 from reluviz.data.samplers import Sampler
 from reluviz.errors import UserError
 
@@ -54,12 +55,14 @@ class Kernels:
         models: names of the models that it has kernels for.
         optimizers: names of the supported classes of `torch.optim`.
         samplers: names of the supported samplers; None for all, and for data without a sampler.
+        chains: whether it has kernels for chains, the models with an architecture.
     """
 
     engine: str
     models: tuple[str, ...]
     optimizers: tuple[str, ...]
     samplers: tuple[str, ...] | None = None
+    chains: bool = False
 
     def unsupported(self, requirements: Requirements) -> str | None:
         """Return a phrase naming the first unsupported feature of a run, or None."""
@@ -70,7 +73,7 @@ class Kernels:
                 return f"sampler={requirements.sampler.name}"
         if importlib.util.find_spec("numba") is None:
             return "a Python without the package numba"
-        if requirements.model not in self.models:
+        if not self._has_kernels_for(requirements.model):
             return f"the model {requirements.class_name}"
         if requirements.solved:
             return "model.train=ridge"
@@ -88,8 +91,13 @@ class Kernels:
             return f"optimizer._target_={target}"
         return unsupported_argument(requirements.optimizer)
 
+    def _has_kernels_for(self, model: str | None) -> bool:
+        if model is None or model in self.models:
+            return model is not None
+        return self.chains and model in MODELS and MODELS[model].architecture is not None
 
-FUSED = Kernels("fused", models=("constant", "linear", "relu"), optimizers=("SGD", "Adam", "AdamW"))
+
+FUSED = Kernels("fused", models=("constant", "linear", "relu"), optimizers=("SGD", "Adam", "AdamW"), chains=True)
 EXACT = Kernels("exact", models=("constant", "linear", "relu"), optimizers=("SGD", "Adam", "AdamW"), samplers=("full",))
 
 

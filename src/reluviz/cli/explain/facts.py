@@ -12,8 +12,9 @@ import numpy as np
 
 from reluviz.core import elbows, theory, votes
 from reluviz.core.functions import predict, user_parameters
-from reluviz.core.models import MODELS, Array, Model, Parameters
-from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots
+from reluviz.core.models import MODELS, Array, Model, Parameters, mlp
+from reluviz.core.models.architecture import Architecture
+from reluviz.core.snapshot import RawSnapshot, Snapshots, compute_snapshots, recorded_samples
 from reluviz.core.theory.baselines import Losses, ReferenceValues, reference_values
 from reluviz.data.dataset import Dataset
 from reluviz.engines.compiled_votes import load_compiled_votes
@@ -42,7 +43,7 @@ def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
         UserError: if the formulas have no finite values for these points, or `explain` has no formulas for the model.
     """
     dataset, record = start.dataset, MODELS[start.model]
-    if record.feature is None and not record.has_units:
+    if record.feature is None and record.hidden_features is None:
         raise UserError(f"model={start.model}: explain has no formulas for {record.formula}")
     raw = RawSnapshot(0, 0.0, start.parameters, np.full(1, np.nan))
     (snapshot,) = compute_snapshots(
@@ -69,7 +70,10 @@ def facts(start: Start, notes: Sequence[str]) -> dict[str, Any]:
         "gradient_noise_scale": snapshot.votes.noise_scale[0, 0],
         "effective_votes": snapshot.votes.effective[0, 0],
     }
-    found |= _one_parameter(start) if record.feature is not None else _relu(start, snapshot)
+    if record.feature is not None:
+        found |= _one_parameter(start)
+    else:
+        found |= _relu(start, snapshot) if record.has_units else _chain(start, snapshot)
     found["step"] = _step(start, found)
     found["points"] = _points(start, snapshot)
     found["notes"] = [*notes, *_notes(found)]
@@ -140,12 +144,92 @@ def _relu(start: Start, snapshot: Snapshots) -> dict[str, Any]:
         "ridge": None,
     }
     if _solvable(start.dataset, len(w)):
-        solved = reference_values(start.model, start.parameters, start.dataset, node["ridge"])
-        found |= _solved_output_layer(solved, node["ridge"])
+        # a chain of one hidden layer has no such setting
+        ridge = node.get("ridge")
+        found |= _solved_output_layer(reference_values(start.model, start.parameters, start.dataset, ridge), ridge)
     return found
 
 
-def _solved_output_layer(solved: ReferenceValues, ridge: float) -> dict[str, Any]:
+def _chain(start: Start, snapshot: Snapshots) -> dict[str, Any]:
+    architecture = MODELS[start.model].architecture
+    assert architecture is not None
+    (pieces,) = snapshot.pieces[0]
+    kinks = []
+    if pieces is not None:
+        scaling = start.dataset.scaling
+        places, jumps = scaling.user_x(pieces.ends), scaling.user_slope(np.diff(pieces.slope))
+        kinks = [
+            {"x": places[end], "slope_jump": jumps[end - 1], "layer": layer, "unit": unit}
+            for end, layer, unit in zip(
+                pieces.crossing_end.tolist(),
+                pieces.crossing_layer.tolist(),
+                pieces.crossing_unit.tolist(),
+                strict=True,
+            )
+            if pieces.bends[end]
+        ]
+    ends = np.cumsum(architecture.hidden)
+    status = np.split(snapshot.unit_status[0, 0], ends[:-1])
+    layers = snapshot.votes.layers
+    found: dict[str, Any] = {
+        "train": start.settings["model"]["train"],
+        "hidden": list(architecture.hidden),
+        "activation": architecture.activation,
+        "slope": architecture.negative_slope,
+        "layers": [
+            {
+                "name": key,
+                **{name: value[0, 0] for name, value in layers.get(key, {}).items()},
+                **({} if codes is None else _status_counts(codes)),
+            }
+            for key, codes in zip(architecture.layer_names, [*status, None], strict=True)
+        ],
+        "kinks": kinks,
+        "unit_counts": {name: count[0, 0] for name, count in snapshot.unit_counts.items()},
+        "backward": backward_pass(architecture, start, int(np.nanargmax(snapshot.votes.norm[0, 0]))),
+        "least_squares": None,
+    }
+    if _solvable(start.dataset, architecture.hidden[-1]):
+        found |= _solved_output_layer(reference_values(start.model, start.parameters, start.dataset, None), None)
+    return found
+
+
+def _status_counts(codes: Array) -> dict[str, int]:
+    return {name: int((codes == code).sum()) for code, name in enumerate(elbows.STATUS)}
+
+
+def backward_pass(architecture: Architecture, start: Start, index: int) -> dict[str, Any]:
+    """Return the forward and the backward pass of one recorded point, in the units of training.
+
+    Args:
+        architecture: of the chain.
+        start: the run before its first update.
+        index: the recorded sample.
+    """
+    points = start.dataset.as_trained
+    sample = int(recorded_samples(len(points.x))[index])
+    x, y, p = points.x[[sample]], points.y[[sample]], start.parameters
+    z = [one[0, 0] for one in mlp.preactivations(architecture, p, x)]
+    h = [architecture.activate(one) for one in z]
+    gradients = mlp.ChainGradients(architecture, p, x, y, start.trained, start.precision)
+    by_name = {name: value[0, 0] for name, value in gradients.gradients().items()}
+    delta = [one[0, 0] for one in gradients.delta]
+    return {
+        "point": sample,
+        "x": x[0],
+        "y": y[0],
+        "f": gradients.residual[0, 0] + y[0],
+        "residual": gradients.residual[0, 0],
+        "twice_residual": gradients.twice[0, 0],
+        "preactivations": z,
+        "activations": h,
+        "deltas": delta,
+        "gradients": by_name,
+        "squared_norm": gradients.squared_norms()[0, 0],
+    }
+
+
+def _solved_output_layer(solved: ReferenceValues, ridge: float | None) -> dict[str, Any]:
     best = solved.least_squares
     assert best is not None
     condition = float(best.condition_number[0])
@@ -157,7 +241,7 @@ def _solved_output_layer(solved: ReferenceValues, ridge: float) -> dict[str, Any
             "hessian_condition_number": condition**2,
             "expected_test_error": None if solved.noise_test is None else solved.noise_test[0],
         },
-        "ridge": {"lambda": ridge, **_losses(solved.ridge_losses)},
+        "ridge": None if ridge is None else {"lambda": ridge, **_losses(solved.ridge_losses)},
     }
 
 
@@ -174,8 +258,9 @@ def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
     momentum = float(settings.get("momentum", 0.0))
     step: dict[str, Any] = {"lr": lr, "momentum": momentum if sgd else None}
     step |= dict.fromkeys(("largest_stable_step", "stable", "sharpness", "stability_ratio"))
-    relu = MODELS[start.model].has_units
-    if relu and found["train"] == "ridge":
+    record = MODELS[start.model]
+    relu, network = record.has_units, record.hidden_features is not None
+    if network and found["train"] == "ridge":
         return step
     if relu:
         count = sum(start.parameters[name].size for name in start.trained)
@@ -183,7 +268,8 @@ def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
             points = start.parameters, dataset.as_trained.x, dataset.as_trained.y
             step["sharpness"] = float(theory.relu.hessian_sharpness(*points, start.trained, start.precision)[0])
             step["stability_ratio"] = lr * step["sharpness"] / 2
-    if not relu or ("input_slope" not in start.trained and _solvable(dataset, len(found["units"]["elbow"]))):
+    width = start.parameters["output_weight"].shape[-1] if network else 0
+    if not network or (set(start.trained) == {"output_weight", "output_bias"} and _solvable(dataset, width)):
         known = divergence.largest_stable_step(start, dataset)
         step["largest_stable_step"] = None if known is None else known[0]
     elif sgd and step["sharpness"]:
@@ -191,7 +277,7 @@ def _step(start: Start, found: Mapping[str, Any]) -> dict[str, Any]:
         step["largest_stable_step"] = float(limit)
     if step["largest_stable_step"] is not None:
         step["stable"] = lr < step["largest_stable_step"]
-    if not relu:
+    if not network:
         step |= _error_dynamics(start, sgd and not momentum and not settings.get("weight_decay"))
     return step
 

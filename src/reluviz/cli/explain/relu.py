@@ -4,7 +4,7 @@ from typing import Any
 
 from reluviz.cli.explain.facts import MAX_HESSIAN_PARAMETERS
 from reluviz.cli.explain.text_page import TextPage, column, number, percent, vote_count
-from reluviz.cli.explain.top_votes import sum_of_rest, top_votes
+from reluviz.cli.explain.vote_table import add_noise_scale, add_vote_table
 from reluviz.record import tags
 
 MAX_UNIT_ROWS = 40
@@ -73,35 +73,8 @@ def add_votes(page: TextPage, found: dict[str, Any]) -> None:
         f"contribution, at x = {number(points['x'][i])}, has {percent((norms[i] or 0.0) / total)} of the sum of their "
         f"norms, where an equal part is {percent(1 / count)}."
     )
-    _add_noise(page, found)
-    shown = top_votes(norms)
-    others = count - len(shown)
-    index = [*(f"{i}" for i in shown), *(["others"] if others else []), "all"]
-    blank = [""] * (2 if others else 1)
-
-    def cells(name: str) -> list[str]:
-        return [*column([points[name][i] for i in shown]), *blank]
-
-    def sums(values: list[float | None], total: float | None) -> list[str]:
-        return column([values[i] for i in shown] + ([sum_of_rest(values, shown)] if others else []) + [total])
-
-    parts = [None if norm is None else 100 * norm / total for norm in norms]
-    shares = [None if share is None else 100 * share for share in points["vote_share"]]
-    page.table(
-        [
-            ("\npoint", index),
-            ("\nx", cells("x")),
-            ("\ny", cells("y")),
-            ("residual\nrᵢ", cells("residual")),
-            ("norm of\nvote |cᵢ|", sums(norms, total)),
-            ("part of\nnorms, %", sums(parts, 100.0)),
-            ("share of\nall, %", sums(shares, 100.0 if found["gradient_norm"] else None)),
-        ],
-        totals=1 + bool(others),
-    )
-    page.paragraph("Share: the part of the gradient that comes from the point; negative pulls against the majority.")
-    if others:
-        page.paragraph(f"The {len(shown)} largest votes of {count:,}; i counts from 0, in the order of x.")
+    add_noise_scale(page, found)
+    add_vote_table(page, found)
 
 
 def add_units(page: TextPage, found: dict[str, Any]) -> None:
@@ -174,22 +147,15 @@ def add_step(page: TextPage, found: dict[str, Any]) -> None:
         )
 
 
-def _add_noise(page: TextPage, found: dict[str, Any]) -> None:
-    scale, size = found["gradient_noise_scale"], found["sampler"]["batch_size"]
-    if scale is None:
-        return
-    sentence = f"Gradient noise scale: {number(scale, 3)}, the batch size at which noise and signal are equal"
-    full = found["sampler"]["name"] == "full"
-    page.paragraph(f"{sentence}; {'here every update uses all points' if full else f'here B = {size:,}'}.")
-
-
 def _add_solved(page: TextPage, found: dict[str, Any]) -> None:
     best, ridge, data = found["least_squares"], found["ridge"], found["data"]
     page.heading("The output layer solved, on the features of these elbows")
     if best is None:
         page.paragraph("Left out: too many points times units.")
         return
-    rows = [("least squares", _losses(best)), (f"ridge, λ = {number(ridge['lambda'])}", _losses(ridge))]
+    rows = [("least squares", _losses(best))]
+    if ridge is not None:
+        rows.append((f"ridge, λ = {number(ridge['lambda'])}", _losses(ridge)))
     if data["noise_floor"] is not None:
         floor = f"train {number(data['noise_floor'])}"
         if best["expected_test_error"] is not None:

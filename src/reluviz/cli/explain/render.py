@@ -1,8 +1,9 @@
 """Renders an explanation as text: the model, its votes, and the limits of the step size."""
 
+from types import ModuleType
 from typing import Any
 
-from reluviz.cli.explain import one_parameter, relu
+from reluviz.cli.explain import chain, one_parameter, relu
 from reluviz.cli.explain.text_page import WIDTH, TextPage, number
 from reluviz.core.models import MODELS
 
@@ -23,7 +24,7 @@ def as_text(found: dict[str, Any], colour: bool = False) -> str:
         colour: whether headings are bold.
     """
     page = TextPage(colour)
-    data, model = found["data"], relu if MODELS[found["model"]].has_units else one_parameter
+    data, model = found["data"], _words(found["model"])
     page.console.print(f"{model.title(found)} on {_printable(data['name'])}", no_wrap=True, overflow="ignore")
     page.paragraph(f"N = {data['N']:,} points, mean y = {number(data['mean_y'])}, Var y = {number(data['var_y'])}")
     model.add_model(page, found, _update_equations(found))
@@ -37,12 +38,20 @@ def as_text(found: dict[str, Any], colour: bool = False) -> str:
     return page.finish()
 
 
+def _words(model: str) -> ModuleType:
+    """Return the module that explains a model."""
+    record = MODELS[model]
+    if record.architecture is not None:
+        return chain
+    return relu if record.has_units else one_parameter
+
+
 def _update_equations(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the update of a parameter as equations with values."""
     settings, step = found["optimizer"], found["step"]
     name = settings["_target_"].rpartition(".")[2]
     points = SAMPLING.get(found["sampler"]["name"], "a batch").format(found["sampler"]["batch_size"])
-    p, gradient = ("p", "∂L/∂p") if MODELS[found["model"]].has_units else ("θ", "dL/dθ")
+    p, gradient = ("θ", "dL/dθ") if _words(found["model"]) is one_parameter else ("p", "∂L/∂p")
     eta = f"η = {number(step['lr'], 6)}"
     if found.get("train") == "ridge":
         return []

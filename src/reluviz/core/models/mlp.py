@@ -64,6 +64,9 @@ class ChainGradients(PerSampleGradients):
         y: targets.
         trained: names of the trained parameters.
         precision: the run's precision.
+
+    Attributes:
+        delta: delta_l = df/dz_l of each hidden layer, [R, N, W_l].
     """
 
     def __init__(
@@ -80,10 +83,10 @@ class ChainGradients(PerSampleGradients):
         hidden, v, _ = architecture.layers(p)
         delta = v[:, None] * gates[-1]
         # delta_1, ..., delta_L
-        self._delta = [delta]
+        self.delta = [delta]
         for (weight, _), gate in zip(hidden[:0:-1], gates[-2::-1], strict=True):
             delta = product(delta, weight) * gate
-            self._delta.insert(0, delta)
+            self.delta.insert(0, delta)
         wanted = set(trained)
         self._keys = tuple(architecture.layer_names)
         self._layers = [(w if w in wanted else None, b if b in wanted else None) for w, b in architecture.names]
@@ -97,7 +100,7 @@ class ChainGradients(PerSampleGradients):
         found = {}
         scale = np.square(self.twice)
         # df/df = 1
-        deltas = [*self._delta, np.ones_like(self.residual)[..., None]]
+        deltas = [*self.delta, np.ones_like(self.residual)[..., None]]
         for key, (weight, bias), delta, before in zip(self._keys, self._layers, deltas, self._inputs, strict=True):
             if weight is not None or bias is not None:
                 factor = np.zeros_like(self.residual) if weight is None else _squares(before)
@@ -106,7 +109,7 @@ class ChainGradients(PerSampleGradients):
 
     def total(self) -> Array:  # noqa: D102
         parts: dict[str, Array] = {}
-        for (weight, bias), delta, before in zip(self._layers[:-1], self._delta, self._inputs, strict=False):
+        for (weight, bias), delta, before in zip(self._layers[:-1], self.delta, self._inputs, strict=False):
             scaled = self.twice[..., None] * delta
             if weight is not None:
                 parts[weight] = product(scaled.swapaxes(-1, -2), before)
@@ -123,7 +126,7 @@ class ChainGradients(PerSampleGradients):
         parts = self.by_name(gradient)
         found: Array = np.zeros_like(self.residual)
         for layer, ((weight, bias), delta, before) in enumerate(
-            zip(self._layers[:-1], self._delta, self._inputs, strict=False)
+            zip(self._layers[:-1], self.delta, self._inputs, strict=False)
         ):
             if weight is not None:
                 along = parts[weight][..., None] if layer == 0 else parts[weight]
@@ -149,7 +152,7 @@ class ChainGradients(PerSampleGradients):
     def gradients(self) -> dict[str, Array]:  # noqa: D102
         found: dict[str, Array] = {}
         for layer, ((weight, bias), delta, before) in enumerate(
-            zip(self._layers[:-1], self._delta, self._inputs, strict=False)
+            zip(self._layers[:-1], self.delta, self._inputs, strict=False)
         ):
             scaled = self.twice[..., None] * delta
             if weight is not None:

@@ -29,6 +29,7 @@ import { RecordedRun } from "./recorded_run.js";
 import { RunBar } from "./run_bar.js";
 import { RunList } from "./run_list.js";
 import { MAX_RUNS, State } from "./state.js";
+import { stopButton } from "./stop_button.js";
 import { TimeBar } from "./time_bar.js";
 import { TrainBar } from "./train_bar.js";
 import { Training } from "./training.js";
@@ -78,7 +79,9 @@ export class App {
     this.path = new PathView(this);
     this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
     this.runList = new RunList(this);
-    this.message = h("div.message", { role: "status" });
+    this.messageLines = h("div.lines", { role: "status" });
+    this.stop = stopButton(this);
+    this.message = h("div.message", {}, this.messageLines, this.stop);
     if (this.embedded) {
       this.runBar.element.append(h("button.toggle.theme", { type: "button", text: "◐", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.state.change({ dark: !this.state.dark }) }));
     }
@@ -426,9 +429,10 @@ export class App {
     const key = JSON.stringify(lines);
     if (key !== this.messageKey) {
       this.messageKey = key;
-      this.message.replaceChildren(...(lines ?? []).map((line, i) => h(line === COMMAND ? "code" : i ? "p" : "h2", { text: line })));
+      this.messageLines.replaceChildren(...(lines ?? []).map((line, i) => h(line === COMMAND ? "code" : i ? "p" : "h2", { text: line })));
     }
     setVisible(this.message, lines !== null);
+    setVisible(this.stop, this.training.isRepeating);
   }
 
   #print(on) {

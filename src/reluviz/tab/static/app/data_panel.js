@@ -1,7 +1,8 @@
 // The panel "Data": built-in data sets, and the user's own points from a text or a file. A text is only ever data.
 
+import { count } from "../core/count.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number } from "../drawing/format.js";
+import { number } from "../drawing/format.js";
 import { popover } from "../drawing/popover.js";
 import { DATA_SETS } from "../trainer/edits.js";
 import { decodeBytes, LONGEST_TEXT, readPoints } from "../trainer/point_text.js";
@@ -38,6 +39,7 @@ export class DataPanel {
   }
 
   draw({ run }) {
+    if (this.app.training.reason !== null) return;
     const { settings } = this.app.training, isDrawn = DATA_SETS.includes(settings.data);
     const name = isDrawn ? settings.data.replace("_", " ") : run.isBranch ? "your points" : run.dataName;
     setText(this.size, `${count(run.x.length)} points (${name})${run.xTest ? "" : ", no test points"}. The page trains on at most ${count(MOST_POINTS)}.`);
@@ -62,7 +64,7 @@ export class DataPanel {
     const values = [];
     for (const { setting, field } of this.fields.values()) {
       const value = valueOf(setting, field.value);
-      if (value === null) return this.#say(`${setting.label}: a ${setting.type === "whole" ? "whole number" : "number"} from ${setting.least} to ${setting.most} is needed.`);
+      if (value === null) return this.#say(`${setting.label}: a ${setting.type === "whole" ? "whole number" : "number"} from ${count(setting.least)} to ${count(setting.most)} is needed.`);
       values.push(value);
     }
     const [data, n, noise, seed] = values;

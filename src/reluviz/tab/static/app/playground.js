@@ -9,7 +9,7 @@ import { EDITS } from "../trainer/edits.js";
 import { initialState } from "../trainer/initial_state.js";
 import { changesText, parseChanges } from "../trainer/link.js";
 import { scalingFor, stepFor } from "../trainer/scaling_choice.js";
-import { applies, completed, differing, SETTINGS } from "../trainer/settings.js";
+import { applies, completed, differing, inWords, SETTINGS } from "../trainer/settings.js";
 import * as address from "./address.js";
 import { App, start } from "./app.js";
 import { ClassPanel } from "./class_panel.js";
@@ -141,15 +141,16 @@ class Playground extends App {
     const own = data === "own" ? EDITS.w.points(points) : null, drawn = own ? null : noisySamples(data, settings.n, settings.noise, settings.data_seed);
     const { x, y, xTest = null, yTest = null, domain } = own ?? drawn, isNetwork = modelNamed(model).hasUnits;
     const scaling = own && isNetwork ? scalingFor(x, y) : null;
-    const parameters = isNetwork ? initialState({ width, elbows, seed, domain: [0, 1], x: scaling ? x.map(scalingOf(scaling).trainedX) : x }) : { theta: 0 };
-    return new Branch(engine, { name, start, settings, points: { x, y, target: TARGETS[data] ?? null, xTest, yTest, domain }, scaling, parameters, dataName: own ? "your points" : drawn.name });
+    const initial = isNetwork ? (u) => initialState({ width, elbows, seed, domain: [0, 1], x: u }) : null;
+    const parameters = initial ? initial(scaling ? x.map(scalingOf(scaling).trainedX) : x) : { theta: 0 };
+    return new Branch(engine, { name, start, settings, points: { x, y, target: TARGETS[data] ?? null, xTest, yTest, domain }, scaling, parameters, initial, dataName: own ? "your points" : drawn.name });
   }
 
   /** Name branches that are compared by the settings that differ. */
   #nameByDifference() {
     const { branches } = this.training, keys = KEYS.filter((key) => new Set(branches.map(({ start }) => start.settings[key])).size > 1);
     for (const branch of branches) {
-      const { settings } = branch.start, words = keys.filter((key) => applies(key, settings)).map((key) => `${key} ${String(settings[key]).replaceAll("_", " ")}`);
+      const { settings } = branch.start, words = keys.filter((key) => applies(key, settings)).map((key) => inWords(key, settings[key]));
       branch.label = (branch.isControl ? [branch.name, ...words] : words).join(", ") || branch.name;
     }
   }

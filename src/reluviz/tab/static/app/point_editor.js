@@ -1,8 +1,9 @@
 // Editing the points in the panel of the function: drag, add and delete them with mouse, touch or keys. The changes
 // are those of the branch in focus, or of a new one. A drag is one change; arrow keys that follow each other are one, too.
 
+import { count } from "../core/count.js";
 import { extent, holdAxes } from "../drawing/axes.js";
-import { count, number, placeX, placeY } from "../drawing/format.js";
+import { number, placeX, placeY } from "../drawing/format.js";
 import { MOST_POINTS } from "../trainer/settings.js";
 
 /** Pixels around a point within which it is hit. */

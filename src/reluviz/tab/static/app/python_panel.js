@@ -1,6 +1,7 @@
 // The panel that leads back to Python: the command line of the run in focus, the shown network as state_dict and as PyTorch code,
 // and the points.
 
+import { count } from "../core/count.js";
 import { h, segmented, setText, setVisible } from "../drawing/dom.js";
 import { popover } from "../drawing/popover.js";
 import { copyButton, saveText, textField } from "../drawing/text_files.js";
@@ -9,11 +10,12 @@ import { commandOf, networkJson, startOverrides, torchCode } from "../trainer/py
 
 /** While the page trains, the text is made anew so often. */
 const MILLISECONDS = 500;
-const update = (now) => `at update ${now.update.toLocaleString("en")}${now.whatIf ? ", with your changes" : ""}`;
+const update = (now) => `at update ${count(now.update)}${now.whatIf ? ", with your changes" : ""}`;
 
 /**
- * What the panel can show: a label, a title, and a function that makes of State.now() a text, a note, and the files to save.
- * @type {Object<string, {label: string, title: string, make: (now: any) => {text: string, note: string, files?: {name: string, text: string}[]}}>}
+ * What the panel can show: a label, a title, and a function that makes of State.now(), and of the reason why
+ * the page cannot train the run, if there is one, a text, a note, and the files to save.
+ * @type {Object<string, {label: string, title: string, make: (now: any, reason: string|null) => {text: string, note: string, files?: {name: string, text: string}[]}}>}
  */
 const KINDS = {
   command: { label: "command", title: "The command line that makes the same run", make: commandText },
@@ -22,11 +24,13 @@ const KINDS = {
   points: { label: "points", title: "The training points as CSV", make: pointsText },
 };
 
-function commandText({ run, whatIf }) {
-  if (!run.isBranch) return { text: "", note: "This run was recorded: the settings in its folder make it again. Train on from here, and this panel shows a command for the branch." };
+function commandText({ run, whatIf }, reason) {
+  const recorded = "This run was recorded: the settings in its folder make it again.";
+  if (reason !== null) return { text: "", note: `${recorded} No branch of it has a command, because the page cannot train it: ${reason}` };
+  if (!run.isBranch) return { text: "", note: `${recorded} Train on from here, and this panel shows a command for the branch.` };
   if (whatIf) return { text: "", note: "The changes that are tried out belong to no run yet: train on, and the panel shows its command." };
-  const { command, files = [], reason } = commandOf(run);
-  if (reason) return { text: "", note: `No one command repeats this branch: ${reason}.` };
+  const { command, files = [], reason: obstacle } = commandOf(run);
+  if (obstacle) return { text: "", note: `No one command repeats this branch: ${obstacle}.` };
   const needs = files.length ? ` Save ${files.map(({ name }) => name).join(", ").replace(/, ([^,]*)$/, " and $1")} where you run it.` : "";
   return { text: command, note: `It makes the same updates; losses agree to rounding.${needs}`, files };
 }
@@ -46,8 +50,8 @@ function torchText({ run, net, finite, update: at }) {
 }
 
 function pointsText({ run }) {
-  const text = pointsAsCsv(run.x, run.y);
-  return { text, note: "Read them with data=file data.path=points.csv", files: [{ name: "points.csv", text }] };
+  const text = pointsAsCsv(run.x, run.y), some = run.x.length < run.points ? `These are ${count(run.x.length)} of its ${count(run.points)} points. ` : "";
+  return { text, note: `${some}Read them with data=file data.path=points.csv`, files: [{ name: "points.csv", text }] };
 }
 
 export class PythonPanel {
@@ -76,7 +80,7 @@ export class PythonPanel {
     if (isSame || (this.shown && training.on && time - this.shown.time < MILLISECONDS)) return;
     this.shown = { key, whatIf: now.whatIf, time };
     this.choice.set(this.kind);
-    const { text, note, files = [] } = KINDS[this.kind].make(now);
+    const { text, note, files = [] } = KINDS[this.kind].make(now, training.reason);
     setText(this.note, this.kind === "start" || this.kind === "torch" ? `${KINDS[this.kind].title} ${update(now)}. ${note}` : note);
     if (this.field.value !== text) this.field.value = text;
     setText(this.copied, "");

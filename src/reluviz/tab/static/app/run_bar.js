@@ -1,7 +1,8 @@
 // The bar of runs: the shown runs in their colours, a list of all runs with a filter, and the replica in focus.
 
+import { count } from "../core/count.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, shorten } from "../drawing/format.js";
+import { number, shorten } from "../drawing/format.js";
 import { sweepOf } from "./run_list.js";
 import { MAX_RUNS } from "./state.js";
 

@@ -1,9 +1,10 @@
 // The list of the runs of a sweep, which is shown before any of them is opened.
 
+import { count } from "../core/count.js";
 import { LOSS_TEST, LOSS_TRAIN } from "../core/tags.js";
 import { decode } from "../core/wire_format.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number } from "../drawing/format.js";
+import { number } from "../drawing/format.js";
 import { runNames } from "./run_names.js";
 import { MAX_RUNS } from "./state.js";
 

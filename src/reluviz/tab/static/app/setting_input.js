@@ -1,5 +1,6 @@
 // The input of a setting of a run that is trained in the page.
 
+import { count } from "../core/count.js";
 import { h, setVisible } from "../drawing/dom.js";
 import { applies, valueOf } from "../trainer/settings.js";
 
@@ -20,7 +21,7 @@ export function settingInput(setting, app, onSet) {
   function onchange() {
     const { training } = app, { settings } = training, value = valueOf(setting, field.value);
     if (value === null || !settings) {
-      training.say(`${label}: ${type === "whole" ? "a whole number" : "a number"} ${above !== undefined ? `above ${above}` : `from ${least} to ${most}`} is needed.`);
+      training.say(`${label}: ${type === "whole" ? "a whole number" : "a number"} ${above !== undefined ? `above ${above}` : `from ${count(least)} to ${count(most)}`} is needed.`);
       return;
     }
     if (value === settings[key]) return;

@@ -1,7 +1,7 @@
 // The panel that shares the state of the page: as a link and, for a state that is too long for one, as a file.
 
+import { count } from "../core/count.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count } from "../drawing/format.js";
 import { popover } from "../drawing/popover.js";
 import { copyButton, openButton, saveText, textField } from "../drawing/text_files.js";
 import * as address from "./address.js";

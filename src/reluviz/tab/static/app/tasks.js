@@ -4,6 +4,8 @@
 const RELU = { model: "relu" }, OUTPUT = { train: "output", lr: 0.2 };
 /** Without a control branch for each change. */
 const ALONE = { control: "off" };
+/** At a pace at which a run can be paused after some ten thousand updates. */
+const PACED = { pace: "10000" };
 const SINGLE = { sampler: "with_replacement", batch: 1 };
 
 /**
@@ -22,14 +24,14 @@ export const TASKS = {
   constant_votes: {
     title: "y = θ: the votes",
     question: "Do all points get the same vote?",
-    steps: ["Click points: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
+    steps: ["Click points: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1\u202f000 updates”, and compare again."],
     look: "What is the same for all points, and what is not? Where do the votes cancel?",
     settings: { model: "constant" },
   },
   constant_single: {
     title: "y = θ: single samples",
     question: "What does each point contribute if an update uses one point only?",
-    steps: ["Click a point: the shading is one update on this point alone. Compare several points.", "Press “1 update” ten times. Follow “The path of θ”.", "Press “1 000 updates”. Then set “step size” to 0.01, and press it again: “control 1” goes on as before."],
+    steps: ["Click a point: the shading is one update on this point alone. Compare several points.", "Press “1 update” ten times. Follow “The path of θ”.", "Press “1\u202f000 updates”. Then set “step size” to 0.01, and press it again: “control 1” goes on as before."],
     look: "Does θ come to rest? What does the step size change, and what stays the same on average?",
     settings: { model: "constant", ...SINGLE },
   },
@@ -44,28 +46,29 @@ export const TASKS = {
   linear_votes: {
     title: "y = θ x: the votes",
     question: "Do all points get the same vote, and why or why not?",
-    steps: ["Click a point near x = 0 and one near x = 1: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1 000 updates”, and compare again."],
+    steps: ["Click a point near x = 0 and one near x = 1: which θ does each ask for, and with which weight?", "Compare “share”, “asks of f” and “norm” in “The votes of the points”.", "Press “1\u202f000 updates”, and compare again."],
     look: "Which points decide where θ* lies? Read the number of “effective votes”.",
     settings: { model: "linear" },
   },
   linear_single: {
     title: "y = θ x: single samples",
     question: "What does each point contribute if an update uses one point only?",
-    steps: ["Click points at several x: the shading is one update on this point alone.", "Press “1 update” ten times. Follow “The path of θ”.", "Press “1 000 updates”. Then set “step size” to 0.02, and press it again: “control 1” goes on as before."],
+    steps: ["Click points at several x: the shading is one update on this point alone.", "Press “1 update” ten times. Follow “The path of θ”.", "Press “1\u202f000 updates”. Then set “step size” to 0.02, and press it again: “control 1” goes on as before."],
     look: "Which points move θ far, and which hardly at all? What does a smaller step size change?",
     settings: { model: "linear", ...SINGLE },
   },
   slopes_and_elbows: {
     title: "ReLU: slopes and elbows",
     question: "How do slopes and elbows change, and how do they shape the function?",
-    steps: ["Press “Train”, and “Pause” after some 20 000 updates.", "Click a triangle, and drag the slider at the bottom: follow this unit in all panels.", "Press “slope f′”, and compare its steps with “The units”."],
+    steps: ["Press “Train”, and “Pause” after some 20\u202f000 updates.", "Click a triangle, and drag the slider at the bottom: follow this unit in all panels.", "Press “slope f′”, and compare its steps with “The units”."],
     look: "At which places do elbows gather? What does one unit do to f at its elbow, and to the left and right of it?",
     settings: RELU,
+    view: PACED,
   },
   batches: {
     title: "Gradient descent or minibatches",
     question: "What do minibatches change?",
-    steps: ["Press “1 000 updates” several times: each uses all points. Press “Keep”.", "Press “Restart”: a second run begins beside it. Set “batches” to random points and “batch size” to 5.", "Train it as far, and compare the two runs in “The loss” and “The elbows through time”."],
+    steps: ["Press “1\u202f000 updates” several times: each update uses all points. Press “Keep”.", "Press “Restart”: a second run begins beside it. Set “batches” to random points and “batch size” to 5.", "Train it as far in the same way, and compare the two runs in “The loss” and “The elbows through time”."],
     look: "Which run learns more in as many updates? How many points has each used? What does a batch do to the paths?",
     settings: { ...RELU, sampler: "full", lr: 0.05 },
     view: { relus: "none" },
@@ -73,10 +76,10 @@ export const TASKS = {
   output_layer: {
     title: "Output layer only: width",
     question: "What does the width do if only the output layer is trained?",
-    steps: ["Press “Train”, and “Pause” after some 20 000 updates. Press “Keep”.", "Set “units” to 40: a second run begins beside it. Train it as far.", "Press “least squares”: the best output layer for these elbows."],
+    steps: ["Press “Train”, and “Pause” after some 20\u202f000 updates. Press “Keep”.", "Set “units” to 40: a second run begins beside it. Train it about as far.", "Press “least squares”: the best output layer for these elbows."],
     look: "Compare the test losses. At which corners of the true function does the narrow network fail, and why?",
     settings: { ...RELU, ...OUTPUT, width: 5 },
-    view: { relus: "none" },
+    view: { ...PACED, relus: "none" },
   },
   place_elbows: {
     title: "Where would you put the elbows?",
@@ -97,32 +100,33 @@ export const TASKS = {
   all_layers: {
     title: "All layers: where elbows go",
     question: "Where do the elbows go if all layers are trained, and which units die?",
-    steps: ["Press “Train”, and “Pause” after some 50 000 updates.", "Follow single units: click a line in “The elbows through time”.", "Press “New seed”, and train again."],
+    steps: ["Press “Train”, and “Pause” after some 50\u202f000 updates.", "Follow single units: click a line in “The elbows through time”.", "Press “New seed”, and train again."],
     look: "Which corners attract elbows first? Find dead units: what happened to them before they died, and can they come back?",
     settings: RELU,
+    view: PACED,
   },
   step_size: {
     title: "All layers: why a smaller step size",
     question: "Why does training all layers need a smaller step size than the output layer alone?",
-    steps: ["Press “Train”, and “Pause” after some 20 000 updates. Press “Keep”.", "Press “Restart”, and set “step size” to 0.3. Train as far.", "Press “Keep” and “Restart”. Set “trained” to output layer only, and train as far."],
+    steps: ["Press “Train”, and “Pause” after some 20\u202f000 updates. Press “Keep”.", "Press “Restart”, and set “step size” to 0.3. Train this run about as far.", "Press “Keep” and “Restart”. Set “trained” to output layer only, and train about as far."],
     look: "Click the runs at the top: how many units are dead in each? What moves far in one step?",
     settings: RELU,
-    view: { relus: "none" },
+    view: { ...PACED, relus: "none" },
   },
   test_error: {
     title: "Test error below training error",
     question: "Why is the test error below the training error?",
-    steps: ["Press “Train” until both losses hardly fall any more. Read them.", "Press “Restart”, set “noise” to 0, and train as long.", "Repeat with “noise” 0.2."],
+    steps: ["Press “Train” until both losses hardly fall any more. Read them.", "Press “Restart”, set “noise” to 0, and train as long.", "Press “Restart”, set “noise” to 0.2, and train as long."],
     look: "What do the training points have that the test points lack? Press “references” in “The loss”: which level does the training loss approach?",
     settings: { ...RELU, lr: 0.05 },
   },
   optimizers: {
     title: "Optimisers from the same start",
     question: "Which optimiser learns most from the same start?",
-    steps: ["Press “Train”, and “Pause” after some 10 000 updates. Press “Keep”.", "Set “optimiser” to momentum: a second run begins beside it. Train it as far, and press “Keep”.", "Do the same with Adam."],
+    steps: ["Press “Train”, and “Pause” after some 10\u202f000 updates. Press “Keep”.", "Set “optimiser” to momentum: a second run begins beside it. Train it about as far, and press “Keep”.", "Do the same with Adam."],
     look: "Compare the losses at the same update: drag the slider. Is the order the same for another seed?",
     settings: { ...RELU, width: 40, noise: 0.01 },
-    view: { relus: "none" },
+    view: { ...PACED, relus: "none" },
   },
   noise: {
     title: "The effect of noise",

@@ -1,7 +1,7 @@
 // The time bar: slider, play, speed and keys.
 
+import { count } from "../core/count.js";
 import { h, segmented, setText, setVisible } from "../drawing/dom.js";
-import { count } from "../drawing/format.js";
 import { SPEEDS } from "./state.js";
 
 const SLIDER_STEPS = 10000;

@@ -1,6 +1,7 @@
 // Training in the page: makes branches from what is shown, and trains the branch in focus, with its control branch, in short
 // slices between two frames.
 
+import { count } from "../core/count.js";
 import { largestStableStep } from "../core/sharpness.js";
 import { number } from "../drawing/format.js";
 import { Branch } from "../trainer/branch.js";
@@ -16,6 +17,8 @@ import { watchVisibility } from "./visibility.js";
 const FRAME = 19, LEAST_FRACTION = 0.6, LONGEST_SLICE = 16;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;
+/** A repetition that takes longer than so many milliseconds says where it is, and can be stopped. */
+const REPEATED_UNSEEN = 300;
 /** The history of a growing run is drawn anew in every so manyth frame. */
 const FRAMES_A_HISTORY = 10;
 const HIDDEN_CHECK_MILLISECONDS = 250;
@@ -25,6 +28,8 @@ const MOST_REPEATED = 5e6;
 const MOST_DRIFT = 0.01;
 /** The letters of changes of one unit, whose number comes first. */
 const UNIT_CHANGES = "ejiv";
+/** The updates of a burst. */
+export const BURST = 1000;
 /** Updates a second; null for as many as fit. */
 export const PACES = [1, 10, 100, 1000, 10000, null];
 
@@ -37,6 +42,8 @@ export class Training {
     /** Settings that were changed on a run which cannot change: they begin the next branch. */
     this.pending = new Map();
     this.message = "";
+    /** Whether a branch is being repeated while nothing is shown of it, and whether the user has stopped that. */
+    this.isRepeating = this.repeatIsStopped = false;
     this.controls = new Map();
     /** Recorded runs at which branches have begun. They are needed after they have left the view, too. */
     this.parents = new Map();
@@ -127,7 +134,7 @@ export class Training {
     const { settings, reason } = this.#read(run);
     if (reason) throw new Error(`The page cannot train this run: ${reason}`);
     const s = run.snapshotAt(start.update);
-    if (run.update[s] !== start.update || start.replica >= run.R) throw new Error(`The run ${run.name} has no snapshot at update ${start.update}.`);
+    if (run.update[s] !== start.update || start.replica >= run.R) throw new Error(`The run ${run.name} has no snapshot at update ${count(start.update)}.`);
     this.parents.set(run.name, run);
     const given = {
       name, start, settings, dataName: run.dataName, parameters: run.trainedNet(s, start.replica), update: run.update[s],
@@ -151,7 +158,10 @@ export class Training {
       return null;
     }
     const repeated = new Branch(engine, { ...given, name: "repeated", parameters: run.trainedNet(0, 0), update: 0 });
-    if (!(await this.#trainTo([repeated], given.update, "Repeating the run for the moments of its optimiser"))) return null;
+    if (!(await this.#trainTo(repeated, given.update, "Repeating the run for the moments of its optimiser"))) {
+      if (this.repeatIsStopped) this.say("Stopped: the moments of its optimiser begin at 0.");
+      return null;
+    }
     const flat = (p) => Object.values(p).flatMap((part) => (typeof part === "number" ? [part] : Array.from(part)));
     const [there, here] = [flat(repeated.trainedNet(repeated.S - 1, 0)), flat(given.parameters)];
     const largest = Math.max(...here.map(Math.abs)), drift = Math.max(...here.map((value, i) => Math.abs(value - there[i])));
@@ -160,34 +170,39 @@ export class Training {
     return null;
   }
 
-  /** Train branches up to an update while nothing is shown of it. @returns {Promise<boolean>} whether it got there */
-  async #trainTo(branches, update, words) {
-    const begun = performance.now();
-    for (const branch of branches) {
-      while (branch.updateCount < update && !branch.stopped) {
-        const until = performance.now() + LONG_SLICE;
-        while (performance.now() < until && branch.updateCount < update && !branch.stopped) branch.train(Math.min(2000, update - branch.updateCount));
-        if (performance.now() - begun > 300) this.say(`${words}: update ${branch.updateCount.toLocaleString("en")} of ${update.toLocaleString("en")}`);
-        await new Promise((resolve) => setTimeout(resolve));
-      }
+  /** Train a branch up to an update while nothing is shown of it. @returns {Promise<boolean>} whether it got there */
+  async #trainTo(branch, update, words, begun = performance.now()) {
+    while (branch.updateCount < update && !branch.stopped && !this.repeatIsStopped) {
+      const until = performance.now() + LONG_SLICE;
+      while (performance.now() < until && branch.updateCount < update && !branch.stopped) branch.train(Math.min(2000, update - branch.updateCount));
+      this.isRepeating = performance.now() - begun > REPEATED_UNSEEN;
+      if (this.isRepeating) this.say(`${words}: update ${count(branch.updateCount)} of ${count(update)}`);
+      await new Promise((resolve) => setTimeout(resolve));
     }
-    return branches.every((branch) => !branch.stopped);
+    return branch.updateCount >= update && !branch.stopped;
   }
 
-  /** A branch that is in the state of a link. */
+  /** End the repetition in progress. A branch of a link stays as far as it has come. */
+  stopRepeating() {
+    this.repeatIsStopped = true;
+  }
+
+  /** A branch that is in the state of a link, or as far on the way to it as the user has let it come. */
   async #repeat({ start, edits, updateCount }, name) {
-    const branch = await this.#begin(start, name);
-    let rested = performance.now();
+    const branch = await this.#begin(start, name), begun = performance.now();
+    let rested = begun;
     for (const { at, kind, values } of edits) {
-      await this.#trainTo([branch], at, "Repeating");
+      await this.#trainTo(branch, at, "Repeating", begun);
+      if (this.repeatIsStopped) break;
       branch.edit(kind, values);
       // an address may hold thousands of changes
       if (performance.now() - rested < LONG_SLICE) continue;
       await new Promise((resolve) => setTimeout(resolve));
       rested = performance.now();
     }
-    await this.#trainTo([branch], updateCount, "Repeating");
+    await this.#trainTo(branch, updateCount, "Repeating", begun);
     branch.refreshHistory();
+    if (this.repeatIsStopped) this.say(`Stopped at update ${count(branch.updateCount)} of ${count(updateCount)}.`);
     return branch;
   }
 
@@ -198,15 +213,18 @@ export class Training {
   async ready() {
     if (this.preparing || this.reason || !this.state.now()) return null;
     this.preparing = true;
+    this.repeatIsStopped = false;
     try {
       const branch = this.growing ?? (await this.#fork());
+      // it is not in the state from which the user wanted to go on
+      if (this.repeatIsStopped) return null;
       if (branch) this.#applyChanges(branch);
       return branch;
     } catch (error) {
       this.say(String(error.message ?? error));
       return null;
     } finally {
-      this.preparing = false;
+      this.preparing = this.isRepeating = false;
       this.app.invalidate();
     }
   }
@@ -224,7 +242,8 @@ export class Training {
       : await this.#begin({ kind: "run", run: run.name, replica: r, update }, name);
     this.show(made, number, false);
     state.collectUpdates();
-    state.change({ focus: name, update, followingLatest: update >= state.last, unit: state.unit, whatIf: whatIf ? { ...whatIf, run: name } : null });
+    const { updateCount } = made, changes = whatIf && updateCount === update ? { ...whatIf, run: name } : null;
+    state.change({ focus: name, update: updateCount, followingLatest: updateCount >= state.last, unit: state.unit, whatIf: changes });
     return made;
   }
 
@@ -360,7 +379,7 @@ export class Training {
   }
 
   #sayStopped(branch) {
-    this.say(`Diverged at update ${branch.stopped.update.toLocaleString("en")}: ${stepAdvice(branch)}`);
+    this.say(`Diverged at update ${count(branch.stopped.update)}: ${stepAdvice(branch)}`);
   }
 
   // the loop
@@ -455,10 +474,12 @@ export class Training {
   async open(text, runs) {
     const found = parse(text, runs, MAX_RUNS);
     if (!found) {
-      this.say(`The branches of this address cannot be repeated; a branch has up to ${MOST_UPDATES.toLocaleString("en")} updates.`);
+      this.say(`The branches of this address cannot be repeated; a branch has up to ${count(MOST_UPDATES)} updates.`);
       return;
     }
+    this.repeatIsStopped = false;
     for (const { number, isControl, ...past } of found) {
+      if (this.repeatIsStopped) break;
       const name = `${isControl ? "control" : "branch"} ${number}`;
       if (!this.hasRoom || this.state.loaded.has(name)) continue;
       try {
@@ -466,11 +487,11 @@ export class Training {
         const branch = await this.#repeat(past, name);
         this.show(branch, number, isControl);
         if (isControl) this.controls.set(`branch ${number}`, name);
-        this.say("");
+        if (!this.repeatIsStopped) this.say("");
       } catch (error) {
         this.say(String(error.message ?? error));
       } finally {
-        this.preparing = false;
+        this.preparing = this.isRepeating = false;
       }
     }
     this.state.collectUpdates();

@@ -1,6 +1,7 @@
 // Scales, ticks and margins that several plots share. All plots over x have the same x axis, so that a point, its vote
 // (its contribution to the gradient) and the elbows near it are drawn in one column.
 
+import { count } from "../core/count.js";
 import { formatTick } from "./format.js";
 import { asinhScale, linear, roundTicks, span } from "./scales.js";
 
@@ -83,6 +84,9 @@ export const jumpPosition = (run) => {
   return (jump) => Math.asinh(jump / linearLimit) / maxAsinh;
 };
 
+/** The label of an update on an axis, written as elsewhere on the page where it is short. */
+const updateLabel = (update, step) => (update >= 1e3 && update < 1e4 ? count(update) : formatTick(update, step));
+
 /**
  * The ticks of the time axis, about `maxCount` of them.
  * @param {import("../app/state.js").State} state `scale` is "linear" or "log", `time.last` the end of the axis, and
@@ -93,12 +97,12 @@ export function timeTicks(state, maxCount) {
   const { last } = state.time;
   if (state.scale === "linear") {
     const { values, step } = roundTicks(0, last, maxCount);
-    return values.map((value) => ({ value, label: formatTick(value, step) }));
+    return values.map((value) => ({ value, label: updateLabel(value, step) }));
   }
   const first = Math.max(1, state.time.first);
   const ticks = [{ value: 0, label: "0" }];
   const decades = Math.log10(last / first);
   const decadeStep = Math.max(1, Math.ceil(decades / maxCount));
-  for (let e = Math.ceil(Math.log10(first) - 1e-9); 10 ** e <= last; e += decadeStep) ticks.push({ value: 10 ** e, label: formatTick(10 ** e, 10 ** e) });
+  for (let e = Math.ceil(Math.log10(first) - 1e-9); 10 ** e <= last; e += decadeStep) ticks.push({ value: 10 ** e, label: updateLabel(10 ** e, 10 ** e) });
   return ticks;
 }

@@ -1,8 +1,10 @@
-// Numbers and names as text.
+// Numbers and names as text; whole numbers are in core/count.js.
+
+import { count } from "../core/count.js";
 
 const MINUS = "−";
 
-/** A number with three significant digits and a true minus sign. */
+/** A number with three significant digits and a true minus sign. Years have no space between their digits, larger numbers have. */
 export function number(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
@@ -13,7 +15,7 @@ export function number(value, digits = 3) {
     const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
     const power = [...String(Number(exponent))].map((c) => SUPERSCRIPTS[c]).join("");
     text = `${mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa}·10${power}`;
-  } else text = String(Number(value.toPrecision(digits)));
+  } else text = String(Number(value.toPrecision(digits))).replace(/^-?\d{5}/, count);
   return text.replace("-", MINUS);
 }
 
@@ -42,7 +44,7 @@ export function percent(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value * 100);
   if (size >= 1e4) return shortPercent(value);
-  const text = size >= 99.95 ? (value * 100).toFixed(0) : size >= 9.995 ? (value * 100).toFixed(1) : (value * 100).toFixed(2);
+  const text = size >= 99.95 ? count(value * 100) : size >= 9.995 ? (value * 100).toFixed(1) : (value * 100).toFixed(2);
   return `${text.replace("-", MINUS)} %`;
 }
 
@@ -51,9 +53,6 @@ export function shortPercent(value) {
   const rounded = Number((value * 100).toPrecision(3));
   return `${Math.abs(rounded) >= 1e4 ? formatTick(rounded, 1) : number(rounded)} %`;
 }
-
-/** A whole number with thin spaces between groups of three digits. */
-export const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
 /** The significant digits that tell ticks of this size and step apart. */
 const tickDigits = (size, step) => Math.min(15, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9) + 1);

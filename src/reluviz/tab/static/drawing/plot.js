@@ -275,8 +275,8 @@ export class Plot {
     ctx.fill();
   }
 
-  measure(text, size = 11) {
-    this.#font(`${size}px ${FONT}`);
+  measure(text, size = 11, bold = false) {
+    this.#font(`${bold ? "600 " : ""}${size}px ${FONT}`);
     return this.ctx.measureText(text).width;
   }
 
@@ -298,6 +298,12 @@ export class Plot {
     }
     ctx.fillStyle = readable(colour, this.colours.paper);
     ctx.fillText(text, x, y);
+  }
+
+  /** Write the label of a line at the right of the axes; where it does not fit, it begins inside them. */
+  rightLabel(text, y, style, beside = this.area.right + 6) {
+    const x = Math.min(beside, this.width - 2 - this.measure(text, 11, style.bold));
+    this.text(text, x, y, { ...style, halo: x < beside });
   }
 
   /** Write a text in the middle of an empty plot. */

@@ -24,7 +24,8 @@ export function popover(text, title, content, { onOpen } = {}) {
   function place() {
     if (panel.hidden) return;
     panel.style.transform = "";
-    const box = panel.getBoundingClientRect(), over = box.right - (window.innerWidth - 8);
+    // window.innerWidth grows with what reaches beyond the window of a phone
+    const box = panel.getBoundingClientRect(), over = box.right - (document.documentElement.clientWidth - 8);
     if (over > 0) panel.style.transform = `translateX(${-Math.min(over, box.left - 8)}px)`;
   }
   document.addEventListener("pointerdown", (event) => {

@@ -32,11 +32,12 @@ export class Branch extends Run {
 
   /**
    * @param {any} engine of session.js
-   * @param {{name: string, label?: string, start: any, settings: any, points: any, scaling?: number[], parameters: any, update?: number, moments?: any}} given
+   * @param {{name: string, label?: string, start: any, settings: any, points: any, scaling?: number[], parameters: any, update?: number, moments?: any, initial?: null|((u: Float64Array) => any)}} given
    *   start says where it begins, for an address; settings are those of settings.js; points as for Run.setPoints, with `target` a
-   *   function or null; parameters, as trained, and moments are those before its first update
+   *   function or null; parameters, as trained, and moments are those before its first update; initial makes of training inputs
+   *   (in the units of training) the parameters of another start on them, null if its start does not depend on its points
    */
-  constructor(engine, { name, label, start, settings, points, scaling = null, parameters, update = 0, moments = null, dataName }) {
+  constructor(engine, { name, label, start, settings, points, scaling = null, parameters, update = 0, moments = null, initial = null, dataName }) {
     const model = settings.model;
     super(name, { model, name: dataName ?? settings.data.replace("_", " "), seeds: [settings.seed], scaling });
     this.isBranch = true;
@@ -49,6 +50,7 @@ export class Branch extends Run {
     this.stopped = null;
     this.stride = 1;
     this.targetOf = points.target;
+    this.initial = initial;
     this.setPoints({ ...points, target: this.#targets(points.x) });
     this.trained = this.#trainedFields();
     const { train, optimizer, lr: stepSize, momentum, sampler, batch, seed } = settings;
@@ -65,7 +67,7 @@ export class Branch extends Run {
     const { x, y, xTest, yTest, domain, targetOf: target } = this;
     const copy = new Branch(this.engine, {
       name, start: this.start, settings: this.chosen, points: { x, y, target, xTest, yTest, domain }, scaling: this.scaling.numbers,
-      parameters: this.#session.parameters(), update: this.from, dataName: this.dataName,
+      parameters: this.#session.parameters(), update: this.from, initial: this.initial, dataName: this.dataName,
     });
     copy.#session.restore(this.#session.state());
     copy.edits = [...this.edits];
@@ -256,19 +258,29 @@ export class Branch extends Run {
       // losses of earlier snapshots are those on the points of their time
       this.refreshHistory();
       if (found.target !== undefined) this.targetOf = found.target;
-      if (edit.isDataSet && this.updateCount === 0) this.#chooseScaling(found);
+      const beginsAnew = this.#isAtItsStart();
+      if (beginsAnew || (edit.isDataSet && this.updateCount === 0)) this.#chooseScaling(found);
       this.#usePoints({ ...found, domain: edit.isDataSet ? found.domain : this.domain });
       this.#choose(found.settings ?? {});
+      if (beginsAnew) {
+        this.#setParameters(this.initial(this.u));
+        this.#record();
+      }
       this.#measureLimit();
     }
     return true;
   }
 
+  /** Whether its parameters are still those of its start: then they follow its points, as they do where Python begins a run. */
+  #isAtItsStart() {
+    return this.initial !== null && this.updateCount === 0 && this.edits.every(({ kind }) => !EDITS[kind].net);
+  }
+
   /**
-   * Scale a data set as Python does: the user's own points for a network, built-in data never. The parameters as trained stay.
+   * Scale points as Python does: the user's own points for a network, built-in data never. The parameters as trained stay.
    * Once the network has been trained, its units stay.
    */
-  #chooseScaling({ x, y, settings }) {
+  #chooseScaling({ x, y, settings = this.chosen }) {
     this.scaling = scalingOf(settings.data === "own" && this.model.inUserUnits ? scalingFor(x, y) : null);
   }
 

@@ -1,8 +1,9 @@
 // Points from a text that was pasted or dropped, by the rules of the file reader: a twin of data/point_files.py, with its helpers
 // columns.py, point_checks.py and text_encoding.py. A text is data: nothing in it is ever executed.
 
+import { count } from "../core/count.js";
 import { fail, general, isMissing, numericColumns, readNumbers, readingsOf, remedy, shown } from "./decimal_marks.js";
-import { count, isNamed, splitTable } from "./text_table.js";
+import { isNamed, splitTable } from "./text_table.js";
 
 export const LONGEST_TEXT = 1e6;
 // fourth powers of coordinates, as in squared gradients, are within floating point

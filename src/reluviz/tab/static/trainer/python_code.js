@@ -1,6 +1,7 @@
 // What leads from the page back to Python: the command line that makes the same run, with its files; a network as the state_dict
 // that model.init_from reads, and as PyTorch code.
 
+import { count } from "../core/count.js";
 import { noisySamples, TARGETS } from "./data_sets.js";
 import { EDITS } from "./edits.js";
 import { initialState } from "./initial_state.js";
@@ -58,10 +59,10 @@ export function torchCode(model, net) {
  * @returns {{command: string, files: {name: string, text: string}[]}|{reason: string}}
  */
 export function commandOf(branch) {
-  const later = branch.edits.find(({ at }) => at > 0), grouped = (count) => count.toLocaleString("en");
-  if (branch.from > 0) return { reason: `it begins at update ${grouped(branch.from)} of ${branch.start.run}, and a command begins at update 0` };
-  if (later) return { reason: `it was changed after update ${grouped(later.at)} (${EDITS[later.kind].words})` };
-  if (branch.chosen.seed > LARGEST_TYPED_SEED) return { reason: `its seed is above ${grouped(LARGEST_TYPED_SEED)}, the largest of the command line` };
+  const later = branch.edits.find(({ at }) => at > 0);
+  if (branch.from > 0) return { reason: `it begins at update ${count(branch.from)} of ${branch.start.run}, and a command begins at update 0` };
+  if (later) return { reason: `it was changed after update ${count(later.at)} (${EDITS[later.kind].words})` };
+  if (branch.chosen.seed > LARGEST_TYPED_SEED) return { reason: `its seed is above ${count(LARGEST_TYPED_SEED)}, the largest of the command line` };
   const settings = { ...branch.chosen, batch: Math.min(branch.chosen.batch, branch.x.length) }, further = [], files = [];
   if (!hasDrawnPoints(branch)) {
     const { numbers, identity } = branch.scaling, isScalable = branch.model.inUserUnits !== null;

@@ -1,6 +1,7 @@
 // The settings of a run that is trained in the page: their names, types and keys; those of a recorded run; and the command
 // that trains the same run.
 
+import { count } from "../core/count.js";
 import { modelNamed, modelTitles } from "../core/models.js";
 
 /** The page trains on up to so many points. */
@@ -71,6 +72,12 @@ export function differing(settings, base = {}) {
   return given;
 }
 
+/** A setting as its control shows it, "step size 0.1". The words of its name stay together, so that drawings can leave the name out. */
+export function inWords(key, value) {
+  const { label, options = [] } = BY_KEY.get(key), [, text] = options.find(([option]) => option === value) ?? [];
+  return `${label.replaceAll(" ", "\u00a0")} ${text ?? value}`;
+}
+
 /** Whether a setting means anything beside the others. */
 export const applies = (key, settings) => BY_KEY.get(key).applies?.(settings) ?? true;
 
@@ -87,7 +94,7 @@ export function settingsOf(run) {
   const number = (key, otherwise) => (given[key] === undefined ? otherwise : Number(given[key]));
   const betas = String(given["optimizer.betas"] ?? "[0.9, 0.999]").replace(/\s/g, "");
   if (run.R > 1) return { reason: `it has ${run.R} replicas, and the page trains one at a time.` };
-  if (run.points > run.x.length || run.points > MOST_POINTS) return { reason: `it has ${run.points} points, and the page trains on at most ${MOST_POINTS}.` };
+  if (run.points > run.x.length || run.points > MOST_POINTS) return { reason: `it has ${count(run.points)} points, and the page trains on at most ${count(MOST_POINTS)}.` };
   if (!(run.seeds[0] >= 0 && run.seeds[0] <= LARGEST_SEED)) return { reason: "its seed is too large for a page." };
   if (given["model.train"] === "ridge" || given.train === "ridge") return { reason: "its output layer is solved, not trained." };
   if (given.scheduler !== undefined && given.scheduler !== null) return { reason: "its step size follows a schedule." };

@@ -1,6 +1,7 @@
 // A text as a table of cells: a twin of data/text_table.py and data/rows_without_numbers.py, which explain the rules.
 // A row is the array of its cells, with its line in the text as `line`.
 
+import { count } from "../core/count.js";
 import { fail, isMissing, numericColumns, quoted, readingsOf, shown, strip } from "./decimal_marks.js";
 
 const MOST_POINTS = 2000, LONGEST_LINE = 20000;
@@ -41,10 +42,6 @@ export function splitTable(text) {
   const looksLikeRow = (cells) => cells.length === width && cells.some(readingsOf);
   const skipped = comments.filter((at) => at >= headerLine && looksLikeRow(cellsOf(lines[at], separator)));
   return { separator, names, headerLine, rows, isQuoted, notes: notesOf(rows, lines, skipped, without) };
-}
-
-export function count(number) {
-  return number.toLocaleString("en-US");
 }
 
 /** What the user should know about parts of the text that were not read as rows. */

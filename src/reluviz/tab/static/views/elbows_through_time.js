@@ -1,11 +1,11 @@
 // The panel "The elbows through time": the position of each elbow over the updates. x as in the function above; time runs
 // downwards.
 
+import { count } from "../core/count.js";
 import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { isTrained } from "../core/models/relu.js";
 import { jumpPosition, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setCaption } from "../drawing/dom.js";
-import { count } from "../drawing/format.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { bendLegend, diverging } from "../drawing/theme.js";
@@ -40,8 +40,7 @@ export class ElbowsThroughTimeView {
     setCaption(this.caption, [this.app.runPrefix() + shown, ...bendLegend(colours), note], colours);
     const key = [run.name, run.historyVersion, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
-      plot.axes({});
-      plot.text("updates", plot.area.left + 5, plot.area.bottom - 6, { halo: true });
+      plot.axes({ yName: "updates" });
       plot.clipped(() => this.#lines(run, r, every));
     });
     this.#current(now);

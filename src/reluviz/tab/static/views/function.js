@@ -1,5 +1,6 @@
 // The panel "The learned function": points, true and learned function, the ReLUs, and a row with their elbows below.
 
+import { count } from "../core/count.js";
 import { BENT, DEAD, elbow, slopeJump, unitStatuses } from "../core/elbows.js";
 import { allFinite, curve } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
@@ -8,7 +9,7 @@ import { updateOnPoint } from "../core/votes.js";
 import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setCaption, setText, setVisible, toggle } from "../drawing/dom.js";
 import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
-import { count, number, placeX, placeY, shortenLabel } from "../drawing/format.js";
+import { number, placeX, placeY, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -136,7 +137,7 @@ export class FunctionView {
       if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
       for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
       if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
-      else plot.message(`not finite at update ${now.run.update[now.s]}: the run has diverged`);
+      else plot.message(`not finite at update ${count(now.run.update[now.s])}: the run has diverged`);
     });
     if (now.run.model.hasUnits) this.#elbows(now);
     this.#writeNotes();
@@ -150,9 +151,9 @@ export class FunctionView {
       const slot = state.slotOf(now.run.name);
       plot.text(shortenLabel(now.run.label, Math.floor(cell.width / 8)), plot.area.left, plot.area.top - 8, { colour: colours.runs[slot], bold: !now.background, size: 12 });
     } else {
-      const { top, bottom, right } = plot.area;
+      const { top, bottom } = plot.area;
       for (const { y, text, colour, bold } of spreadLabels(labels.filter((l) => l && Number.isFinite(l.y)), top + 10, bottom - 8)) {
-        plot.text(shortenLabel(text, labelsWidth > 80 ? 15 : 11), right + 6, y + 4, { colour, bold });
+        plot.rightLabel(shortenLabel(text, labelsWidth > 80 ? 15 : 11), y + 4, { colour, bold });
       }
     }
   }
@@ -339,8 +340,8 @@ export class FunctionView {
     }
     writeNumbers(plot, fans, !now.background && state.activePoint !== null ? ARROW_ROOM : 0);
     if (!now.background) Object.assign(this.hits, { elbows: places, fans });
-    if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
-    if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
+    if (hiddenLeft) plot.text(`◂ ${count(hiddenLeft)} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
+    if (hiddenRight) plot.text(`${count(hiddenRight)} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
     if (!now.background) this.#elbowArrows(now);
   }
 

@@ -1,9 +1,10 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
+import { count } from "../core/count.js";
 import { elbow, isActive, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
-import { count, number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
+import { number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
 
 /** The penalties of the ridge slider: 0, then 1, 2 and 5 times powers of ten. */
 const PENALTIES = [0, ...Array.from({ length: 12 }, (_, e) => [1, 2, 5].map((m) => Number(`${m}e${e - 9}`))).flat(), 1000];

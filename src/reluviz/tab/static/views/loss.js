@@ -1,10 +1,11 @@
 // The panel "The loss": the losses on a logarithmic axis, with the time scale of the slider.
 
+import { count } from "../core/count.js";
 import { solveOutput } from "../core/least_squares.js";
 import { LOSS_BATCH, LOSS_TEST, LOSS_TRAIN, quartileTags } from "../core/tags.js";
 import { timeTicks } from "../drawing/axes.js";
 import { h, setText, toggle } from "../drawing/dom.js";
-import { count, number, shortenLabel } from "../drawing/format.js";
+import { number, shortenLabel } from "../drawing/format.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { logarithmic } from "../drawing/scales.js";
@@ -177,7 +178,7 @@ export class LossView {
       plot.segment(x - 7, y, x + 7, y, { colour: colours.ink, width: 3 });
       plot.text("what if", x + (x > (left + right) / 2 ? -10 : 10), y + 4, { align: x > (left + right) / 2 ? "right" : "left", colour: colours.ink, bold: true, halo: true });
     }
-    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.text(shortenLabel(l.text, 15), right + 6, l.y + 4, { colour: l.colour });
+    for (const l of spreadLabels(labels.filter((label) => Number.isFinite(label.y)), top + 8, bottom - 6)) plot.rightLabel(shortenLabel(l.text, 15), l.y + 4, { colour: l.colour });
   }
 
   hover(px, py, event) {
@@ -189,7 +190,7 @@ export class LossView {
     }
     const update = state.nearest((px - left) / (right - left));
     const lines = this.lines().map((l) => `${l.text}: ${number(l.value[indexAt(l.update, update)])}`);
-    this.app.tooltip.show(event, [`update ${update}`, ...lines.reverse()]);
+    this.app.tooltip.show(event, [`update ${count(update)}`, ...lines.reverse()]);
     return "ew-resize";
   }
 

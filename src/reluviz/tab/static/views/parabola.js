@@ -2,6 +2,7 @@
 // candidate of each point with its weight. The candidate of a point is the theta that fits this point exactly. theta*, which
 // minimises the loss, is the weighted mean of the candidates. A point with weight 0 asks for no theta.
 
+import { count } from "../core/count.js";
 import { loss } from "../core/functions.js";
 import { axesAreHeld } from "../drawing/axes.js";
 import { h, setCaption } from "../drawing/dom.js";
@@ -139,8 +140,8 @@ export class ParabolaView {
     }
     for (const { x: px, y, i } of this.hits) plot.disc(px, y, 2.2, { fill: px > thetaPixel ? colours.plus : colours.minus, alpha: i === state.activePoint ? 1 : 0.8 });
     plot.segment(thetaPixel, top, thetaPixel, bottom, { colour: colours.ink, width: 1.6 });
-    if (hiddenLeft) plot.text(`◂ ${hiddenLeft} more`, left + 5, top + 25, { halo: true });
-    if (hiddenRight) plot.text(`${hiddenRight} more ▸`, right - 4, top + 25, { align: "right", halo: true });
+    if (hiddenLeft) plot.text(`◂ ${count(hiddenLeft)} more`, left + 5, top + 25, { halo: true });
+    if (hiddenRight) plot.text(`${count(hiddenRight)} more ▸`, right - 4, top + 25, { align: "right", halo: true });
     const hit = this.hits.find(({ i }) => i === state.activePoint);
     if (hit) {
       const colour = hit.x > thetaPixel ? colours.plus : colours.minus;

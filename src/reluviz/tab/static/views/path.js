@@ -1,5 +1,6 @@
 // The panel "The path of θ": theta against updates.
 
+import { count } from "../core/count.js";
 import { axesAreHeld, timeTicks } from "../drawing/axes.js";
 import { h } from "../drawing/dom.js";
 import { number } from "../drawing/format.js";
@@ -44,7 +45,7 @@ export class PathView {
     const { left, right, top, bottom } = plot.area;
     const optimum = plot.Y(run.thetaOptimum);
     plot.segment(left, optimum, right, optimum, { colour: colours.truth, width: 1.6, dash: [6, 4] });
-    plot.text(`θ* = ${number(run.thetaOptimum)}`, right + 6, optimum + 4, { colour: colours.truth });
+    plot.rightLabel(`θ* = ${number(run.thetaOptimum)}`, optimum + 4, { colour: colours.truth });
     const x = plot.X(now.update);
     plot.segment(Math.round(x) + 0.5, top, Math.round(x) + 0.5, bottom, { colour: colours.now, width: 1.2 });
     if (now.finite) plot.disc(x, plot.Y(now.runNet.theta), 5, { fill: colours.ink, edge: colours.paper, width: 2 });
@@ -56,7 +57,7 @@ export class PathView {
     const { left, right } = this.plot.area;
     if (!now || px < left || px > right) return this.app.tooltip.hide(), "default";
     const update = state.nearest((px - left) / (right - left));
-    this.app.tooltip.show(event, [`update ${update}`, `θ = ${number(now.run.net(now.run.snapshotAt(update), now.r).theta)}`]);
+    this.app.tooltip.show(event, [`update ${count(update)}`, `θ = ${number(now.run.net(now.run.snapshotAt(update), now.r).theta)}`]);
     return "ew-resize";
   }
 

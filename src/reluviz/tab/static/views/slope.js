@@ -30,7 +30,7 @@ export class SlopeView {
     const [low, high] = span([0, ...(truth ? truth.heights : learned.heights)], 0.25);
     plot.scales(xScale(allRuns), linear(low, high));
     plot.axes({ yName: "f′", zero: 0, maxYTicks: 4 });
-    const { right, top, bottom } = plot.area;
+    const { top, bottom } = plot.area;
     const labels = [];
     plot.clipped(() => {
       if (truth) this.#stairs(truth, { colour: colours.truth, width: 1.6, dash: [6, 4] });
@@ -42,7 +42,7 @@ export class SlopeView {
     });
     if (truth) labels.push({ y: plot.Y(lastOf(truth.heights)), text: "true f′", colour: colours.truth });
     if (now.finite) labels.push({ y: plot.Y(lastOf(learned.heights)), text: "f′", colour: colours.ink, bold: true });
-    for (const l of spreadLabels(labels, top + 8, bottom - 2)) plot.text(l.text, right + 6, l.y + 4, l);
+    for (const l of spreadLabels(labels, top + 8, bottom - 2)) plot.rightLabel(l.text, l.y + 4, l);
   }
 
   #stairs({ edges, heights }, style) {

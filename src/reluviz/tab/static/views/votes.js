@@ -184,15 +184,15 @@ export class VotesView {
     if (!single) bar(minus, colours.minus);
     const x = right + 22;
     if (single) {
-      plot.text(`Σ ${measure.format(plus)}`, x, bottom - 2, { colour: colours.soft });
+      plot.rightLabel(`Σ ${measure.format(plus)}`, bottom - 2, { colour: colours.soft }, x);
       return;
     }
-    plot.text(measure.format(plus), x, top + 10, { colour: colours.plus });
-    plot.text(measure.format(minus), x, bottom - 2, { colour: colours.minus });
+    plot.rightLabel(measure.format(plus), top + 10, { colour: colours.plus }, x);
+    plot.rightLabel(measure.format(minus), bottom - 2, { colour: colours.minus }, x);
     const net = plus + minus;
     const y = zero - (net / largest) * tall;
     plot.segment(right + 5, y, right + 20, y, { colour: colours.ink, width: 2 });
-    if (bottom - top > 50) plot.text(`Σ ${measure.format(net)}`, x, Math.max(top + 25, Math.min(bottom - 16, zero + 4)), { colour: colours.ink, bold: true });
+    if (bottom - top > 50) plot.rightLabel(`Σ ${measure.format(net)}`, Math.max(top + 25, Math.min(bottom - 16, zero + 4)), { colour: colours.ink, bold: true }, x);
   }
 
   /** Highlight the active point, or a line at the x under the pointer. */
