@@ -18,6 +18,8 @@ from reluviz.record.snapshot_events import tensor_value
 from reluviz.record.writer import RunWriter
 
 Array = NDArray[np.float64]
+TRAINED = {"all": PARAMETERS["relu"], "output": PARAMETERS["relu"][2:], "hidden": PARAMETERS["relu"][:2]}
+"""The trained parameters of a ReLU network by `model.train`."""
 
 
 class Writer:

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from browser import javascript_modules, require_browser
 from numpy.typing import NDArray
-from tab_runs import Array, random_network
+from tab_runs import TRAINED, Array, random_network
 
 from reluviz.core import elbows, functions, theory, votes
 from reluviz.core.models import MODELS
 from reluviz.core.models.one_parameter import one_parameter_model
 from reluviz.data.scaling import Scaling
 from reluviz.data.targets import piecewise_linear
-from reluviz.models.relu import TRAINED
 from reluviz.tab import wire_format
 
 ALL = functions.PARAMETERS["relu"]

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import javascript_modules, require_browser
-from tab_runs import random_network
+from tab_runs import TRAINED, random_network
 
 from reluviz.core.functions import PARAMETERS
 from reluviz.data import Dataset
-from reluviz.models.relu import TRAINED
 from reluviz.training.divergence import largest_stable_step
 
 COMPUTE = """
