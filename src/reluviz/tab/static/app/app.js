@@ -16,6 +16,7 @@ import { palette } from "../drawing/theme.js";
 import { ElbowsThroughTimeView } from "../views/elbows_through_time.js";
 import { FunctionView } from "../views/function.js";
 import { Inspector } from "../views/inspector.js";
+import { KinksThroughTimeView } from "../views/kinks_through_time.js";
 import { LossView } from "../views/loss.js";
 import { ParabolaView } from "../views/parabola.js";
 import { PathView } from "../views/path.js";
@@ -73,11 +74,12 @@ export class App {
     this.slopeView = new SlopeView(this);
     this.votes = new VotesView(this);
     this.elbowsThroughTime = new ElbowsThroughTimeView(this);
+    this.kinksThroughTime = new KinksThroughTimeView(this);
     this.units = new UnitsView(this);
     this.loss = new LossView(this);
     this.parabola = new ParabolaView(this);
     this.path = new PathView(this);
-    this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.kinksThroughTime, this.parabola, this.path, this.units, this.loss];
     this.runList = new RunList(this);
     this.messageLines = h("div.lines", { role: "status" });
     this.stop = stopButton(this);
@@ -88,7 +90,7 @@ export class App {
     this.main = h(
       "main",
       {},
-      h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
+      h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.kinksThroughTime.element, this.path.element),
       h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
     );
     this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
@@ -397,8 +399,9 @@ export class App {
       this.tooltip.hide();
       return;
     }
-    const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
+    const { hasUnits, feature, architecture } = now.run.model, hasOneParameter = feature !== null;
     setVisible(this.elbowsThroughTime.element, hasUnits);
+    setVisible(this.kinksThroughTime.element, Boolean(architecture));
     setVisible(this.units.element, hasUnits);
     setVisible(this.parabola.element, hasOneParameter);
     setVisible(this.path.element, hasOneParameter);

@@ -6,7 +6,7 @@ import { h, segmented, setText, setVisible } from "../drawing/dom.js";
 import { popover } from "../drawing/popover.js";
 import { copyButton, saveText, textField } from "../drawing/text_files.js";
 import { pointsAsCsv } from "../trainer/point_text.js";
-import { commandOf, networkJson, startOverrides, torchCode } from "../trainer/python_code.js";
+import { commandOf, startOf, startOverrides, torchCode } from "../trainer/python_code.js";
 
 /** While the page trains, the text is made anew so often. */
 const MILLISECONDS = 500;
@@ -37,10 +37,10 @@ function commandText({ run, whatIf }, reason) {
 
 function startText({ run, net, finite, update: at }) {
   if (!finite) return { text: "", note: "The parameters are not finite." };
-  const file = `network-${at}.json`, overrides = startOverrides(net, file).join(" ");
-  if (!net.w) return { text: `python -m reluviz train +exp=${run.model.name} ${overrides}`, note: "It starts a run at this θ." };
-  const text = networkJson(net);
-  return { text, note: `A state_dict of nn.Sequential(Linear, ReLU, Linear). A run starts from it with ${overrides}`, files: [{ name: file, text }] };
+  const file = `network-${at}.json`;
+  if (!net.w) return { text: `python -m reluviz train +exp=${run.model.name} ${startOverrides(net, file).join(" ")}`, note: "It starts a run at this θ." };
+  const { text, overrides } = startOf(run.model, net, file), layers = run.model.architecture ? "Linear, ..., Linear" : "Linear, ReLU, Linear";
+  return { text, note: `A state_dict of nn.Sequential(${layers}). A run starts from it with ${overrides.join(" ")}`, files: [{ name: file, text }] };
 }
 
 function torchText({ run, net, finite, update: at }) {

@@ -58,6 +58,8 @@ export function report(app) {
     message: app.message.hidden ? null : app.messageLines.textContent,
     net: now ? plain(now.net) : null,
     elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
+    kinks: now?.run.model.architecture ? functionHits?.kinks.map(({ place, layer, unit, jump }) => ({ x: place, layer, unit, jump })) : null,
+    kinksDrawn: app.kinksThroughTime.drawn ?? null,
     slopeJumps: now?.run.model.hasUnits ? Array.from(slopeJumps(now.net)) : null,
     status: now?.status ? Array.from(now.status, (code) => STATUS[code]) : null,
     residual: now ? Array.from(now.residual) : null,

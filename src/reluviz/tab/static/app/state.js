@@ -1,6 +1,5 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
-import { unitStatuses } from "../core/elbows.js";
 import { allFinite } from "../core/functions.js";
 import { votes as votesOf } from "../core/votes.js";
 import { EDITS } from "../trainer/edits.js";
@@ -163,7 +162,7 @@ export class State {
       run, version: run.version, s, r, whatIf, net, trainedNet, runNet,
       update: run.update[s],
       finite: allFinite(net),
-      status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
+      status: run.model.statuses?.(trainedNet, run) ?? null,
       get votes() { return votes(); },
       get residual() { return residual(); },
       get lossTrain() { return run.scaling.userLoss(votes().loss); },

@@ -138,11 +138,15 @@ function cut(lines, z, slope, units, found) {
 }
 
 /**
+ * A place where f bends; layer and unit are those of the unit that changes between z > 0 and z <= 0 there.
+ * @typedef {{x: number, value: number, jump: number, after: number, layer: number, unit: number}} Kink jump: of f', after: f' after it
+ */
+
+/**
  * The kinks of f between two places: where f' jumps by more than a tiny part of its total variation. A kink at which units of several
  * layers change belongs to the lowest.
  * @param {Pieces} pieces
- * @returns {{x: number, value: number, jump: number, after: number, layer: number, unit: number}[]} from left to right, with f' after
- *   the kink; layer 0 for a kink of no unit
+ * @returns {Kink[]} from left to right; layer 0 for a kink of no unit
  */
 export function kinksOf({ ends, value, slope, crossings }, low = -Infinity, high = Infinity) {
   let variation = 0;

@@ -22,11 +22,13 @@
  * @property {(p: any, x: ArrayLike<number>) => Float64Array} [predict] f at many x, if this is faster than one by one
  * @property {(p: any, low: number, high: number) => {x: number[], y: number[]}} [curve] corners of f, if they are faster together
  * @property {(p: any, run: any) => Uint8Array} [statuses] of all hidden units on the points of a run
+ * @property {(p: any, x: number) => [number, number][]} [activeUnits] for each layer how many units are active, and of how many
+ * @property {(p: any, low: number, high: number) => import("./kinks.js").Kink[]} [kinks] of a chain
  * @property {(p: any, x: ArrayLike<number>) => Float64Array[]} [hiddenFeatures] the activations of the last hidden layer, a column
  *   for each unit; f is linear in them, with the parameters v and c
  * @property {null|((p: any, scaling: any) => any)} inUserUnits the parameters of the same function of the user's x, from
  *   those as trained; null for a model that trains in the user's units. inTrainedUnits is its inverse. See scaling.js
- * @property {Object<string, string>} words title; hint and whatIf for the inspector; asks, candidate and weight for the
+ * @property {Object<string, string>} words title; steps, what the steps of the slope are, where they are not elbows; hint and whatIf for the inspector; asks, candidate and weight for the
  *   panel "Which theta each point asks for"; limit and limitWithMomentum, formulas of the largest stable step size
  */
 

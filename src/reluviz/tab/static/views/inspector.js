@@ -1,7 +1,7 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
 import { count } from "../core/count.js";
-import { elbow, isActive, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
+import { elbow, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
@@ -15,7 +15,7 @@ export class Inspector {
   constructor(app) {
     this.app = app;
     const { state } = app;
-    this.current = valueList(["train loss", "test loss", "units", "effective votes"]);
+    this.current = valueList(["train loss", "test loss", "units", "effective votes", "effective votes by layer"]);
     this.unit = valueList(["elbow", "slope jump v|w|", "input slope w", "output weight v", "w² + b² − v²"], {
       elbow: (v) => state.setElbow(state.unit, v),
       "slope jump v|w|": (v) => state.setSlopeJump(state.unit, v),
@@ -61,12 +61,13 @@ export class Inspector {
   #current(now) {
     const { run, votes, status } = now;
     const counts = [0, 0, 0];
-    status?.forEach((code, k) => isDeleted(now.net, k) || (counts[code] += 1));
+    status?.forEach((code, k) => (run.model.hasUnits && isDeleted(now.net, k)) || (counts[code] += 1));
     this.current.set({
       "train loss": number(now.lossTrain),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
       units: status ? ["bent", "linear", "dead"].map((name) => [counts[STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
       "effective votes": Number.isFinite(votes.effective) ? `${number(votes.effective)} of ${count(run.x.length)}` : "–",
+      "effective votes by layer": votes.layers.length ? votes.layers.map(({ layer, effective }) => `${layer}: ${number(effective)}`).join(", ") : null,
     });
   }
 
@@ -98,7 +99,7 @@ export class Inspector {
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
       share: `${shareInWords(votes.share[i]).replace(" of the step", "")} (1/N: ${shortPercent(1 / run.x.length)})`,
-      "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
+      "active units": run.model.activeUnits?.(trainedNet, run.u[i]).map(([n, of]) => `${n} of ${of}`).join(", ") ?? null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
   }
@@ -111,6 +112,7 @@ export class Inspector {
     setText(this.ridgeText, number(this.lambda));
     this.ridge.setAttribute("aria-valuetext", `λ = ${number(this.lambda)}`);
     setVisible(this.reset, Boolean(now.whatIf));
+    setVisible(this.whatIf, now.run.model.words.whatIf !== "");
     this.whatIf.classList.toggle("on", Boolean(now.whatIf));
     setVisible(this.hint, state.unit === null && state.point === null && state.selected.length < 2);
     setText(this.hint, now.run.model.words.hint);
@@ -135,6 +137,7 @@ const EXPLANATIONS = {
   "test loss": "Mean squared error over the test points, which have no noise",
   units: "bent: training points lie on both sides of the elbow; linear: active at every point; dead: inactive at every point",
   "effective votes": "(Σ|cᵢ|)² / Σ|cᵢ|²: between 1, where one vote dominates, and N, where all votes have the same norm",
+  "effective votes by layer": "The effective votes on the parameters of each layer alone",
   elbow: "Where the unit becomes active or inactive: −b/w",
   "slope jump v|w|": "How much the unit bends f at its elbow",
   "input slope w": "Slope before the output weight; editing it keeps the elbow",

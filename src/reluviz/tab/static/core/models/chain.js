@@ -128,11 +128,11 @@ function tangentProducts(architecture, p, x, G, trained) {
 }
 
 /**
- * The status of the units of all layers at the inputs. dead: z <= 0 everywhere, for relu only, whose units then do not learn;
- * linear: all inputs on one side of z = 0; bent: otherwise.
+ * The status of the units of all layers at the inputs. dead: z <= 0 everywhere where phi is constant there, so that the unit does
+ * not learn; linear: all inputs on one side of z = 0; bent: otherwise.
  */
 function statuses(architecture, p, x) {
-  const { gates } = atPoints(architecture, p, x), inactive = architecture.activation === "relu" ? DEAD : LINEAR, found = [];
+  const { gates } = atPoints(architecture, p, x), inactive = architecture.negativeSlope === 0 ? DEAD : LINEAR, found = [];
   const low = x.reduce((a, b) => Math.min(a, b), Infinity), high = x.reduce((a, b) => Math.max(a, b), -Infinity);
   architecture.hidden.forEach((units, l) => {
     for (let k = 0; k < units; k++) {
@@ -144,6 +144,12 @@ function statuses(architecture, p, x) {
     }
   });
   return Uint8Array.from(found);
+}
+
+/** How many units of each layer are on the side z > 0 at an input, and of how many. */
+function activeUnits(architecture, p, x) {
+  const { gates } = forward(architecture, p, [x]);
+  return gates.map((gate) => [gate.reduce((sum, value) => sum + (value === 1), 0), gate.length]);
 }
 
 /** The activations of the last hidden layer, on which the output layer is linear: a column for each unit. */
@@ -197,13 +203,16 @@ function chainNamed(name) {
       return { edges: [low, ...found.kinks.map(({ x }) => x), high], heights: [found.pieces.slope[0], ...found.kinks.map(({ after }) => after)] };
     },
     statuses: (p, { u }) => statuses(architecture, p, u),
+    activeUnits: of(activeUnits),
     hiddenFeatures: of(hiddenFeatures),
+    kinks: (p, low, high) => corners(p, low, high)?.kinks ?? [],
     inUserUnits,
     inTrainedUnits,
     words: {
       title: architecture.words,
       hint: "Markers are the kinks of f: colour and shape name the layer of the unit that changes there. Click a point to see what it asks for.",
       whatIf: "",
+      steps: "a staircase: each kink of f is a step",
     },
   };
 }

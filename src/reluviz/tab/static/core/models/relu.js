@@ -88,6 +88,7 @@ export const RELU = register({
   breaks,
   staircase,
   statuses: (p, { uLow, uHigh }) => unitStatuses(p, uLow, uHigh),
+  activeUnits: (p, x) => [[p.w.reduce((n, w, k) => n + isActive(w, p.b[k], x), 0), p.w.length]],
   hiddenFeatures: (p, x) => Array.from(p.w, (w, k) => Float64Array.from(x, (value) => hidden(w, p.b[k], value))),
   inUserUnits,
   inTrainedUnits,
