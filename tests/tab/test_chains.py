@@ -1,16 +1,24 @@
 """Chains of any depth: JavaScript equals Python on float32 weights, and the page shows their kinks by layer."""
 
+import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import javascript_modules, require_browser
+import torch
+from browser import current_state, javascript_modules, open_page, require_browser, wait_for_state
 from numpy.typing import NDArray
 
 from reluviz.core import votes
 from reluviz.core.kinks import ChainPieces, chain_pieces, chain_status
 from reluviz.core.models import MODELS, mlp
 from reluviz.core.models.architecture import Architecture
+from reluviz.data import piecewise_linear
+from reluviz.data.scaling import Scaling
+from reluviz.models.mlp import MLPModule
+from reluviz.tab import html_file, wire_format
 
 Array = NDArray[np.float64]
 ARCHITECTURES = [
@@ -39,7 +47,8 @@ GIVEN = """
 @pytest.fixture(scope="module")
 def run(request: pytest.FixtureRequest) -> Any:
     require_browser()
-    paths = [f"core/{name}" for name in ("functions", "kinks", "models", "votes", "models/chain")]
+    names = ("functions", "kinks", "kink_paths", "models", "votes", "models/chain")
+    paths = [*(f"core/{name}" for name in names), "trainer/python_code"]
     with javascript_modules(request.getfixturevalue("browser"), *paths) as run:
         yield run
 
@@ -223,3 +232,234 @@ def test_names_that_are_none_of_a_chain(run: Any, name: str) -> None:
     assert name not in MODELS
     found = run("try { models.modelNamed(given); return null } catch (error) { return error.message }", name)
     assert found.startswith(f'This page cannot show the model "{name}"')
+
+
+def cheapest(before: list[float], after: list[float], limit: float) -> float:
+    """Return the least cost of pairing two sorted lists in order, by trying all pairings."""
+    best = np.inf
+    for size in range(min(len(before), len(after)) + 1):
+        for some in itertools.combinations(before, size):
+            for others in itertools.combinations(after, size):
+                moved = sum(abs(a - b) for a, b in zip(some, others, strict=True))
+                best = min(best, moved + limit / 2 * (len(before) + len(after) - 2 * size))
+    return best
+
+
+def test_kinks_are_paired_in_order_at_the_least_distance(run: Any) -> None:
+    random = np.random.default_rng(0)
+    cases = []
+    for _ in range(60):
+        before, after = (sorted(random.uniform(size=random.integers(0, 5)).tolist()) for _ in range(2))
+        cases.append({"before": before, "after": after, "limit": 0.4})
+    found = run("return given.map(({before, after, limit}) => kink_paths.alignPlaces(before, after, limit))", cases)
+    for case, pairs in zip(cases, found, strict=True):
+        for side, key in enumerate(("before", "after")):
+            assert [pair[side] for pair in pairs if pair[side] is not None] == list(range(len(case[key])))
+        cost = 0.0
+        for i, j in pairs:
+            if i is None or j is None:
+                cost += case["limit"] / 2
+            else:
+                cost += abs(case["before"][i] - case["after"][j])
+        assert cost == pytest.approx(cheapest(case["before"], case["after"], case["limit"]), abs=1e-12)
+
+
+def test_kinks_stay_with_their_units(run: Any) -> None:
+    """Two units that pass each other move; one that is not there any more has died, another one is new."""
+    code = """
+      const kink = ([layer, unit, x]) => ({layer, unit, x}), found = [];
+      const [before, after] = given.map((kinks) => kink_paths.placesByUnit(kinks.map(kink)));
+      const name = (key) => [kink_paths.layerOf(key), kink_paths.unitOf(key)];
+      kink_paths.followKinks(before, after, 0.5, {
+        move: (key, from, to) => found.push(["move", ...name(key), from, to]),
+        birth: (key, to) => found.push(["birth", ...name(key), to]),
+        death: (key, from) => found.push(["death", ...name(key), from]),
+      });
+      return found"""
+    before = [[1, 0, 0.4], [1, 3, 0.5], [2, 3, 0.1], [2, 3, 0.9]]
+    after = [[1, 3, 0.35], [1, 0, 0.6], [2, 3, 0.85], [2, 7, 0.2]]
+    assert sorted(run(code, [before, after])) == [
+        ["birth", 2, 7, 0.2],
+        ["death", 2, 3, 0.1],
+        ["move", 1, 0, 0.4, 0.6],
+        ["move", 1, 3, 0.5, 0.35],
+        ["move", 2, 3, 0.9, 0.85],
+    ]
+
+
+@pytest.mark.parametrize(
+    "architecture", [Architecture((5, 4)), Architecture((4, 3, 2), "abs"), Architecture((3, 3), "leaky", 0.1)]
+)
+def test_python_gets_the_chain(run: Any, architecture: Architecture) -> None:
+    """The code computes f, and a run starts from the file with the same function."""
+    p = random_chain(architecture, 2)
+    given = given_chain(architecture, p, 40, 2)
+    code = """const {text, overrides} = python_code.startOf(model, p, 'start.json');
+      return {torch: python_code.torchCode(model, p), text, overrides}"""
+    found = run(GIVEN + code, given)
+    x = numbers(given["x"])
+    f = mlp.predict(architecture, p, x)[0]
+    names: dict[str, Any] = {}
+    exec(found["torch"], names)
+    assert names["f"](torch.tensor(x)).tolist() == pytest.approx(f.tolist(), abs=1e-10)
+    Path("start.json").write_text(found["text"])
+    settings = dict(override.removeprefix("model.").split("=") for override in found["overrides"])
+    assert settings.pop("model") == "mlp"
+    hidden = json.loads(settings.pop("hidden"))
+    slope = {"slope": float(settings.pop("slope"))} if "slope" in settings else {}
+    module = MLPModule(hidden=hidden, **settings, **slope).double()
+    module.place_on(piecewise_linear())
+    assert module.architecture == architecture
+    assert module(torch.tensor(x))[0].tolist() == pytest.approx(f.tolist(), abs=1e-10)
+
+
+UPDATES = [0, 1, 10, 100, 1000]
+
+
+def chain_blobs(architecture: Architecture, values: Array, scaling: list[float] | None = None) -> dict[str, bytes]:
+    """Return a run with parameters [S, R, P] as a page embeds it; with scaling the data are in other units."""
+    data = piecewise_linear()
+    x0, sx, y0, sy = scaling or [0, 1, 0, 1]
+    arrays = {"x": data.x, "y": data.y, "target": data.target(data.x), "x_test": data.x_test, "y_test": data.y_test}
+    arrays = {k: x0 + sx * v if k.startswith("x") else y0 + sy * v for k, v in arrays.items()}
+    header = {"model": architecture.name, "name": "piecewise_linear", "domain": [x0, x0 + sx], "dtype": "float32"}
+    header |= {"trained": list(architecture.shapes), "seeds": list(range(values.shape[1])), "settings": {}}
+    header |= {"scaling": scaling} if scaling else {}
+    updates = np.array(UPDATES[: len(values)], dtype=np.float64)
+    params = {"update": updates, "wall": updates, "values": values.astype(np.float32)}
+    fields = [[name, int(np.prod(shape))] for name, shape in architecture.shapes.items()]
+    losses = {"u0": updates, "v0": (1 / (1 + updates)).astype(np.float32)}
+    return {
+        "data": wire_format.encode(arrays, **header),
+        "params": wire_format.encode(params, fields=fields),
+        "scalars": wire_format.encode(losses, tags=["loss/train"]),
+    }
+
+
+def drifting_chain(architecture: Architecture, replicas: int = 1) -> tuple[Array, list[dict[str, Array]]]:
+    """Return the snapshots of a chain that drifts, [S, R, P], and those of the first replica by name, float32."""
+    start, end = (
+        np.concatenate([value.reshape(-1) for value in random_chain(architecture, seed).values()]) for seed in (0, 9)
+    )
+    rows = np.stack([start + t * 0.2 * (end - start) for t in np.linspace(0, 1, len(UPDATES))])
+    rows = rows.astype(np.float32).astype(np.float64)
+    ends = np.cumsum([int(np.prod(shape)) for shape in architecture.shapes.values()])[:-1]
+    named = [
+        {
+            name: part.reshape(1, *shape)
+            for (name, shape), part in zip(architecture.shapes.items(), np.split(row, ends), strict=True)
+        }
+        for row in rows
+    ]
+    return np.repeat(rows[:, None], replicas, axis=1), named
+
+
+@pytest.fixture
+def open_runs(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """`open_runs({name: blobs}, "#step=1")` opens a page with runs; errors that it reports fail the test."""
+    require_browser()
+    with open_page(request.getfixturevalue("browser")) as page:
+
+        def open_runs(runs: dict[str, dict[str, bytes]], link: str = "", ready: bool = True) -> Any:
+            (tmp_path / "page.html").write_text(html_file.html(runs), "utf-8")
+            page.goto("about:blank")
+            page.goto(f"{(tmp_path / 'page.html').as_uri()}{link}")
+            if ready:
+                wait_for_state(page, "s => s.ready")
+            return page
+
+        yield open_runs
+
+
+@pytest.mark.parametrize("scaling", [None, [1900.0, 120.0, -3.0, 4.0]], ids=["plain", "scaled"])
+@pytest.mark.parametrize("architecture", [Architecture((8, 6)), Architecture((6, 5, 4), "leaky", 0.1)], ids=str)
+def test_the_page_shows_the_kinks_of_each_snapshot(
+    open_runs: Any, architecture: Architecture, scaling: list[float] | None
+) -> None:
+    """Kinks, losses and statuses are those of Python, in the user's units; the legend counts the kinks by layer."""
+    values, named = drifting_chain(architecture)
+    page = open_runs({"chain": chain_blobs(architecture, values, scaling)})
+    units = Scaling(*scaling) if scaling else Scaling()
+    data = piecewise_linear()
+    for s in (0, 2, 4):
+        page.evaluate(f"location.hash = '#runs=chain&step={UPDATES[s]}&slope=1'")
+        state = wait_for_state(page, f"s => s.update === {UPDATES[s]} && s.ready")
+        one = {name: value[0] for name, value in named[s].items()}
+        pieces = chain_pieces(architecture, one, data.x.min(), data.x.max())
+        x = units.user_x(pieces.kinks)
+        jump = units.user_slope(pieces.jump[pieces.bends[1:-1]])
+        assert [kink["x"] for kink in state["kinks"]] == pytest.approx(x.tolist(), abs=1e-9 * units.x_scale)
+        assert [kink["jump"] for kink in state["kinks"]] == pytest.approx(jump.tolist(), rel=1e-6, abs=1e-9)
+        f = mlp.predict(architecture, named[s], data.x)[0]
+        assert state["lossTrain"] == pytest.approx(units.y_scale**2 * np.square(f - data.y).mean(), rel=1e-9)
+        assert data.x_test is not None
+        assert data.y_test is not None
+        f_test = mlp.predict(architecture, named[s], data.x_test)[0]
+        wanted = units.y_scale**2 * np.square(f_test - data.y_test).mean()
+        assert state["lossTest"] == pytest.approx(wanted, rel=1e-9)
+        names = ["dead", "linear", "bent"]
+        status = chain_status(architecture, named[s], data.x, "float32")[0]
+        assert state["status"] == [names[code] for code in status]
+        legend = page.locator(".function .legend").inner_text().replace("\u202f", "")
+        for layer in range(1, len(architecture.hidden) + 1):
+            number = sum(kink["layer"] == layer for kink in state["kinks"])
+            assert f"{number} of layer {layer}" in legend
+
+
+def test_panels_of_other_models_are_hidden_and_the_page_says_that_it_does_not_train(open_runs: Any) -> None:
+    architecture = Architecture((5, 3))
+    page = open_runs({"chain": chain_blobs(architecture, drifting_chain(architecture, 2)[0])}, "#slope=1")
+    state = current_state(page)
+    assert page.locator(".bar .model").inner_text() == "5 + 3 ReLUs"
+    assert not state["canTrain"]
+    note = "The page cannot train this run: it has 5 + 3 ReLUs, and the page trains one layer of ReLUs."
+    page.get_by_text(note).wait_for()
+    headings = page.locator("main h2:visible").all_inner_texts()
+    assert headings[:4] == [
+        "The learned function",
+        "Its slope f′(x)",
+        "The votes of the points",
+        "The kinks through time",
+    ]
+    assert not {"The elbows through time", "The units"} & set(headings)
+    assert page.locator('button[data-value="elbow"]:visible').count() == 0
+    assert page.get_by_role("button", name="Train", exact=False).locator("visible=true").count() == 0
+    for name in ("Python", "Share"):
+        page.get_by_role("button", name=name, exact=True).click()
+        page.get_by_role("dialog").locator("visible=true").wait_for()
+        page.keyboard.press("Escape")
+    assert "effective votes by layer" in page.locator(".inspector").inner_text()
+
+
+def test_a_point_has_its_votes_and_active_units_by_layer(open_runs: Any) -> None:
+    architecture = Architecture((7, 6))
+    values, named = drifting_chain(architecture)
+    page = open_runs({"chain": chain_blobs(architecture, values)}, "#point=20")
+    text = page.locator(".inspector").inner_text()
+    z = mlp.preactivations(architecture, named[-1], piecewise_linear().x)
+    active = ", ".join(f"{int((layer[0, 20] > 0).sum())} of {layer.shape[-1]}" for layer in z)
+    assert active in text
+    assert current_state(page)["pointUpdate"]["point"] == 20
+
+
+def test_births_and_deaths_of_kinks(open_runs: Any) -> None:
+    """A first-layer kink enters the data, another one leaves it: one birth, one death."""
+    architecture = Architecture((2, 1))
+    steps = np.linspace(0, 1, len(UPDATES))
+    rows = [[1, 1, -(0.1 - 0.2 * t), -(1.1 - 0.4 * t), 1, 1, 1, 1, 0] for t in steps]
+    page = open_runs({"chain": chain_blobs(architecture, np.array(rows)[:, None])})
+    state = wait_for_state(page, "s => s.kinksDrawn?.missing === 0")
+    low, high = piecewise_linear().x.min(), piecewise_linear().x.max()
+    places = [[-b for b in row[2:4]] for row in rows]
+    inside = np.array([[low < place < high for place in pair] for pair in places])
+    changes = np.diff(inside.astype(int), axis=0)
+    assert (changes == 1).sum() == (changes == -1).sum() == 1
+    assert state["kinksDrawn"]["births"] == (changes == 1).sum()
+    assert state["kinksDrawn"]["deaths"] == (changes == -1).sum()
+
+
+def test_the_page_refuses_parameters_of_another_architecture(open_runs: Any) -> None:
+    blobs = chain_blobs(Architecture((5, 3)), drifting_chain(Architecture((5, 3)))[0])
+    other = chain_blobs(Architecture((4, 3)), drifting_chain(Architecture((4, 3)))[0])
+    page = open_runs({"chain": blobs | {"params": other["params"]}}, ready=False)
+    page.get_by_text("Its parameters are not those of mlp-5-3.").wait_for()
