@@ -463,3 +463,112 @@ def test_the_page_refuses_parameters_of_another_architecture(open_runs: Any) -> 
     other = chain_blobs(Architecture((4, 3)), drifting_chain(Architecture((4, 3)))[0])
     page = open_runs({"chain": blobs | {"params": other["params"]}}, ready=False)
     page.get_by_text("Its parameters are not those of mlp-5-3.").wait_for()
+
+
+@pytest.mark.parametrize("architecture", [Architecture((7, 6)), Architecture((5, 4, 6), "abs")], ids=str)
+def test_votes_on_a_unit(run: Any, architecture: Architecture) -> None:
+    """The shares of the points in the gradient of the weights into each unit and of its bias, from all gradients."""
+    p = random_chain(architecture, 4)
+    given = given_chain(architecture, p, 50, 4)
+    x, y = numbers(given["x"]), numbers(given["y"])
+    for trained in (tuple(architecture.shapes), ("bias", "weight_2", "output_weight")):
+        code = """return list(Array(architecture.units).keys()).map((k) => list(votes.unitShares(
+          model, p, x, votes.votes(model, p, x, y, given.trained).twice, given.trained, k)).map(String))"""
+        found = numbers(run(GIVEN + code, given | {"trained": trained}))
+        record = MODELS[architecture.name]
+        gradients = record.per_sample_gradients(p, x, y, architecture.shapes, "float32").gradients()
+        index = 0
+        for (weight, bias), width in zip(architecture.names[:-1], architecture.hidden, strict=True):
+            for k in range(width):
+                names = [name for name in (weight, bias) if name in trained]
+                parts = [gradients[name][0, :, k].reshape(len(x), -1) for name in names]
+                g = np.concatenate([*parts, np.zeros((len(x), 1))], axis=1)
+                mean = g.mean(0)
+                if np.square(mean).sum() > 1e-20:
+                    wanted = g @ mean / (len(x) * np.square(mean).sum())
+                    np.testing.assert_allclose(found[index], wanted, rtol=0, atol=1e-8 * np.abs(wanted).max())
+                else:
+                    assert np.isnan(found[index]).all()
+                index += 1
+
+
+def test_a_unit_is_selected_in_every_panel_and_shows_its_votes(open_runs: Any) -> None:
+    architecture = Architecture((8, 6))
+    values, _ = drifting_chain(architecture)
+    page = open_runs({"chain": chain_blobs(architecture, values)})
+    state = current_state(page)
+    kink = next(kink for kink in state["kinks"] if kink["layer"] == 2)
+    places = page.evaluate("window.reluvizState.places.kinks")
+    at = next(place for place in places if place["layer"] == 2)
+    page.mouse.click(at["x"], at["y"])
+    assert wait_for_state(page, "s => s.unit !== null")["unit"] == 8 + at["unit"]
+    assert f"Unit {at['unit']} of layer 2" in page.locator(".inspector").inner_text()
+    assert kink["unit"] in range(6)
+    page.locator('button[data-value="unit"]').click()
+    share = wait_for_state(page, "s => s.votesDrawn?.measure === 'unit'")["votesDrawn"]
+    assert share["sum"] == pytest.approx(1, abs=1e-6)
+    page.keyboard.press("Escape")
+    wait_for_state(page, "s => s.unit === null && s.votesDrawn?.measure === 'share'")
+    unit = page.evaluate("window.reluvizState.places.unitsByLayer.find(({k}) => k === 10)")
+    page.mouse.click(unit["x"], unit["y"])
+    assert wait_for_state(page, "s => s.unit === 10")["unit"] == 10
+    assert "Unit 2 of layer 2" in page.locator(".inspector").inner_text()
+
+
+def test_what_if_weights_are_typed_kinks_dragged_and_the_output_solved(open_runs: Any) -> None:
+    architecture = Architecture((8, 6))
+    values, named = drifting_chain(architecture)
+    data = piecewise_linear()
+    page = open_runs({"chain": chain_blobs(architecture, values)}, "#unit=10")
+
+    def loss(p: dict[str, Array]) -> float:
+        return float(np.square(mlp.predict(architecture, p, data.x)[0] - data.y).mean())
+
+    page.get_by_label("The unit that the weight comes from").select_option("3")
+    page.get_by_label("weight", exact=True).fill("0.75")
+    page.get_by_label("weight", exact=True).press("Enter")
+    page.get_by_label("bias", exact=True).fill("-0.125")
+    page.get_by_label("bias", exact=True).press("Enter")
+    changed = {name: value.copy() for name, value in named[-1].items()}
+    changed["weight_2"][0, 2, 3], changed["bias_2"][0, 2] = 0.75, -0.125
+    state = wait_for_state(page, "s => s.whatIf")
+    assert state["lossTrain"] == pytest.approx(loss(changed), rel=1e-9)
+    assert state["lossRun"] == pytest.approx(loss(named[-1]), rel=1e-9)
+    at = page.evaluate("window.reluvizState.places.kinks.find(({layer, x}) => layer === 1)")
+    page.mouse.move(at["x"], at["y"])
+    page.mouse.down()
+    page.mouse.move(at["x"] + 40, at["y"], steps=4)
+    page.mouse.up()
+    state = wait_for_state(page, f"s => s.unit === {at['unit']}")
+    w, b = (np.array(state["net"][key]) for key in "wb")
+    changed["bias"][0, at["unit"]] = b[at["unit"]]
+    assert -b[at["unit"]] / w[at["unit"]] > at["place"] + 0.01
+    assert state["lossTrain"] == pytest.approx(loss(changed), rel=1e-9)
+    before = page.evaluate("location.hash")
+    page.get_by_role("button", name="Solve output weights").click()
+    state = wait_for_state(page, "s => s.lambda === 0")
+    h = np.hstack([mlp.last_hidden_layer(architecture, changed, data.x)[0], np.ones((len(data.x), 1))])
+    best = np.linalg.lstsq(h, data.y, rcond=None)[0]
+    assert state["lossTrain"] == pytest.approx(np.square(h @ best - data.y).mean(), rel=1e-6)
+    page.wait_for_function("before => location.hash !== before && location.hash.includes('changes')", arg=before)
+    link = page.evaluate("location.hash")
+    found = open_runs({"chain": chain_blobs(architecture, values)}, link)
+    assert current_state(found)["lossTrain"] == pytest.approx(state["lossTrain"], rel=1e-6)
+    found.keyboard.press("Escape")
+    assert wait_for_state(found, "s => !s.whatIf")["lossTrain"] == pytest.approx(loss(named[-1]), rel=1e-9)
+
+
+def test_changes_of_other_models_leave_a_chain_as_it_is(run: Any, open_runs: Any) -> None:
+    """An address may hold any letter: only elbows, weights and the output layer of a chain can be changed."""
+    architecture = Architecture((4, 3))
+    changes = [["d", [1]], ["p", [1]], ["a", [0.5, 1]], ["j", [1, 2]], ["v", [0, 1]], ["t", [1]], ["c", [99, 0, 1]]]
+    changes += [["c", [1, 1, 5]], ["c", [1.5, 0, 1]], ["c", [4, -2, 1]], ["e", [7, 0.5]]]
+    code = "return (await import('./trainer/link.js')).changesText(given.map(([kind, values]) => ({kind, values})))"
+    text = run(code, changes)
+    page = open_runs({"chain": chain_blobs(architecture, drifting_chain(architecture)[0])}, f"#changes={text}")
+    assert not current_state(page)["whatIf"]
+    text = run(code, [["d", [1]], ["c", [4, 0, 2]]])
+    page = open_runs({"chain": chain_blobs(architecture, drifting_chain(architecture)[0])}, f"#changes={text}")
+    state = current_state(page)
+    assert state["whatIf"]
+    assert state["net"]["weight_2"][0] == 2

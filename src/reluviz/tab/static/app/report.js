@@ -78,6 +78,8 @@ export function report(app) {
     places: {
       elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),
       points: Array.from({ length: (functionHits?.points.length ?? 0) / 2 }, (_, i) => ({ i, ...position(app.functionView, functionHits.points[2 * i], functionHits.points[2 * i + 1]) })),
+      kinks: (functionHits?.kinks ?? []).map(({ layer, unit, place, x, y }) => ({ layer, unit, place, ...position(app.functionView, x, y) })),
+      unitsByLayer: app.unitsByLayer.places.map(({ k, x, y }) => ({ k, ...position(app.unitsByLayer, x, y) })),
       units: (app.units.hits ?? []).map(({ k, x, y }) => ({ k, ...position(app.units, x, y) })),
       theta: app.parabola.handle ? position(app.parabola, app.parabola.handle.x, app.parabola.handle.y) : null,
     },

@@ -8,6 +8,8 @@ import { runNames } from "./run_names.js";
 export const MAX_RUNS = 4;
 /** How far the time axis reaches beyond the last update while the page trains. */
 const TIME_MARGIN = 1.15;
+/** The letters of changes that a chain can have. */
+const CHAIN_EDITS = "eco";
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class State {
@@ -191,10 +193,12 @@ export class State {
   edit(kind, values, note = {}) {
     const now = this.now();
     if (!now || !now.finite || !values.every(Number.isFinite)) return;
+    // the other changes are of networks with one layer
+    if (now.run.model.architecture && !CHAIN_EDITS.includes(kind)) return;
     const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false, lambda: 0 };
     const last = given.edits[given.edits.length - 1];
     // a drag is one change; units that are deleted, split or added one after another are several
-    const again = last && last.kind === kind && !"dpa".includes(kind) && (values.length === 1 || last.values[0] === values[0]);
+    const again = last && last.kind === kind && !"dpa".includes(kind) && (values.length === 1 || last.values[0] === values[0]) && (kind !== "c" || last.values[1] === values[1]);
     const before = again ? given.before : now.net;
     const net = EDITS[kind].net(before, values, now.run);
     if (!net) return;
@@ -219,6 +223,11 @@ export class State {
 
   setOutputWeight(k, v) {
     this.edit("v", [k, v], { unit: k });
+  }
+
+  /** Change a weight into a unit of a chain, or its bias for input -1. */
+  setWeight(index, input, value) {
+    this.edit("c", [index, input, Number(value.toPrecision(6))], { unit: index });
   }
 
   setTheta(theta) {

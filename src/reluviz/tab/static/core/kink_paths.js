@@ -37,6 +37,9 @@ const unitKey = (layer, unit) => unit * LAYERS + layer;
 export const layerOf = (key) => key % LAYERS;
 export const unitOf = (key) => Math.floor(key / LAYERS);
 
+/** The places of the kinks of one unit. @param {Map<number, number[]>} byUnit */
+export const placesOfUnit = (byUnit, layer, unit) => byUnit.get(unitKey(layer, unit)) ?? [];
+
 /**
  * Call one of three functions for each kink of two snapshots: `move(key, from, to)` where it is in both, `birth(key, to)` and
  * `death(key, from)`. A kink remains with its unit.

@@ -26,6 +26,10 @@
  * @property {(p: any, low: number, high: number) => import("./kinks.js").Kink[]} [kinks] of a chain
  * @property {(p: any, x: ArrayLike<number>) => Float64Array[]} [hiddenFeatures] the activations of the last hidden layer, a column
  *   for each unit; f is linear in them, with the parameters v and c
+ * @property {Function} [unitProducts] (p, x, twice, trained, index) -> {along, signal} of the weights into a unit of a chain
+ * @property {Function} [unitCurve] (p, low, high, index) -> {x, y, crossings} corners of the activation of a unit of a chain, and
+ *   where it changes
+ * @property {Function} [withWeight] (p, index, input, value) -> the chain with another weight
  * @property {null|((p: any, scaling: any) => any)} inUserUnits the parameters of the same function of the user's x, from
  *   those as trained; null for a model that trains in the user's units. inTrainedUnits is its inverse. See scaling.js
  * @property {Object<string, string>} words title; steps, what the steps of the slope are, where they are not elbows; hint and whatIf for the inspector; asks, candidate and weight for the

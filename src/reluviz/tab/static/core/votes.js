@@ -27,8 +27,19 @@ export function votes(model, p, x, y, trained) {
   const signal = dot(gradient, gradient);
   const normOf = (ofTangent) => ofTangent.map((square, i) => (Math.abs(twice[i]) * Math.sqrt(square)) / n);
   const norm = normOf(squares);
-  const share = along.map((product, i) => (twice[i] * product) / (n * signal));
+  const share = sharesOf(twice, along, signal);
   return { residual, twice, norm, share, gradient, gradientNorm: Math.sqrt(signal), effective: effectiveVotes(norm), layers: layers.map((one) => ({ layer: one.layer, effective: effectiveVotes(normOf(one.squares)) })), loss: meanSquare(residual) };
+}
+
+function sharesOf(twice, along, signal) {
+  const n = twice.length;
+  return along.map((product, i) => (twice[i] * product) / (n * signal));
+}
+
+/** The shares of the points in the gradient of the weights into one unit of a chain; NaN where that is 0. */
+export function unitShares(model, p, x, twice, trained, index) {
+  const { along, signal } = model.unitProducts(p, x, twice, trained, index);
+  return sharesOf(twice, along, signal);
 }
 
 function effectiveVotes(norm) {

@@ -29,6 +29,7 @@ export const EDITS = {
   v: { words: "output weight changed", count: 2, net: (p, [k, v]) => isUnit(p, k) && { ...p, v: p.v.with(k, v) } },
   t: { words: "θ changed", count: 1, net: (p, [theta]) => p.theta !== undefined && { theta } },
   o: { words: "output weights solved", count: 1, net: (p, [lambda], run) => p.w && run.asShown(solveOutput(run.asTrained(p), run.u, run.t, lambda, run.model).net) },
+  c: { words: "weight changed", count: 3, net: (p, [index, input, value], run) => run.model.withWeight?.(p, index, input, value) },
   a: { words: "unit added", count: 2, net: (p, [beta, jump], run) => p.w && withUnit(p, beta, jump, run) },
   d: { words: "unit deleted", count: 1, net: (p, [k]) => isUnit(p, k) && { w: p.w.with(k, 0), b: p.b.with(k, 0), v: p.v.with(k, 0), c: p.c } },
   p: { words: "unit split", count: 1, net: (p, [k], run) => isUnit(p, k) && splitUnit(p, k, run) },

@@ -4,6 +4,7 @@ import { count } from "../core/count.js";
 import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
 import { allFinite, curve, predict } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
+import { indexOfUnit, nameOfUnit, placeOfUnit } from "../core/models/architecture.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
 import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
@@ -139,6 +140,7 @@ export class FunctionView {
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
       if (now.finite && now.run.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
+      if (now.finite && now.run.model.unitCurve && state.activeUnit !== null && !now.background) this.#unitOfChain(now, labels);
       if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
       for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
       if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
@@ -204,6 +206,18 @@ export class FunctionView {
       trace(plot, now.run, p, k, low, high, scaled);
       plot.stroke({ colour: diverging(colours, position(slopeJump(p, k))), width: 2.6 });
     }
+  }
+
+  /** The activation of the active unit of a chain, as an output t for scaled data, and where it changes. */
+  #unitOfChain({ run, net }, labels) {
+    const { plot } = this;
+    const { state, colours } = this.app, { architecture } = run.model;
+    const { low, high } = plot.xScale, { top, bottom } = plot.area, { x, y, crossings } = run.model.unitCurve(net, low, high, state.activeUnit);
+    const { colour } = layerStyle(colours, placeOfUnit(architecture, state.activeUnit).layer), heights = y.map(run.scaling.userY);
+    for (const place of crossings) plot.segment(plot.X(place), top, plot.X(place), bottom, { colour, width: 1, dash: [2, 4], alpha: 0.8 });
+    plot.line(x, heights, { colour, width: 1.8 });
+    this.#noteIfLeaving(nameOfUnit(architecture, state.activeUnit), heights, colour, true);
+    labels.push({ y: plot.Y(heights[heights.length - 1]), text: `unit ${placeOfUnit(architecture, state.activeUnit).unit}`, colour });
   }
 
   /** The other replicas as thin lines. */
@@ -358,12 +372,13 @@ export class FunctionView {
     const { colours } = this.app;
     const { low, high } = plot.xScale, [first, last] = extent(run.x), { top, bottom } = plot.area;
     const kinks = run.model.kinks(net, low, high).filter(({ x, layer }) => layer && x >= first && x <= last);
-    const radius = kinks.length > MANY_KINKS ? 2.4 : 4;
-    const places = kinks.map((kink) => ({ ...kink, place: kink.x, x: plot.X(kink.x), y: plot.Y(kink.value) }));
-    for (const { x, y, layer } of places) {
+    const radius = kinks.length > MANY_KINKS ? 2.4 : 4, active = background ? null : this.app.state.activeUnit;
+    const { architecture } = run.model;
+    const places = kinks.map((kink) => ({ ...kink, index: indexOfUnit(architecture, kink.layer, kink.unit), place: kink.x, x: plot.X(kink.x), y: plot.Y(kink.value) }));
+    for (const { x, y, layer, index } of places) {
       if (y < top || y > bottom) continue;
-      const { colour, marker } = layerStyle(colours, layer);
-      plot.marker(marker, x, y, radius, { fill: colour, edge: colours.paper, width: 1 });
+      const { colour, marker } = layerStyle(colours, layer), isActive = index === active;
+      plot.marker(marker, x, y, isActive ? radius + 2 : radius, { fill: colour, edge: isActive ? colours.ink : colours.paper, width: isActive ? 1.8 : 1 });
     }
     if (!background) this.hits.kinks = places;
   }
@@ -446,15 +461,16 @@ export class FunctionView {
     const unit = this.dragged?.unit ?? this.elbowAt(px, py);
     const kink = unit === null ? this.kinkAt(px, py) : null;
     const point = unit === null && kink === null ? this.pointAt(px, py) : null;
+    const dragged = this.dragged?.unit ?? kink?.index ?? null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
     const x = inside ? this.plot.fromX(px) : null;
-    state.hoverOver({ x, unit, point });
+    state.hoverOver({ x, unit: unit ?? dragged, point });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), ...fanNote(this.hits.elbows, unit), "drag: what if it were elsewhere?"]);
-    else if (kink !== null) tooltip.show(event, [`kink of layer ${kink.layer}, unit ${kink.unit}`, `x = ${placeX(now.run, kink.place)}`, `bends f by ${signed(kink.jump)}`]);
+    else if (kink !== null) tooltip.show(event, [`kink of layer ${kink.layer}, unit ${kink.unit}`, `x = ${placeX(now.run, kink.place)}`, `bends f by ${signed(kink.jump)}`, ...(kink.layer === 1 ? ["drag: what if it were elsewhere?"] : [])]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
     else if (x !== null) tooltip.show(event, [`x = ${placeX(now.run, x)}`, `f(x) = ${placeY(now.run, now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
-    return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
+    return unit !== null || kink?.layer === 1 ? "ew-resize" : kink !== null ? "pointer" : point !== null ? "pointer" : "crosshair";
   }
 
   leave() {
@@ -476,6 +492,12 @@ export class FunctionView {
       state.change({ unit });
       return true;
     }
+    const kink = this.kinkAt(px, py);
+    if (kink !== null) {
+      this.dragged = { unit: kink.index, moved: false, from: px, isFixed: kink.layer > 1 };
+      state.change({ unit: kink.index });
+      return true;
+    }
     const point = this.pointAt(px, py);
     state.change(point !== null ? { point: state.point === point ? null : point } : { point: null, unit: null });
     return false;
@@ -484,7 +506,7 @@ export class FunctionView {
   drag(px, py) {
     const { dragged, plot } = this;
     if (this.app.pointEditor.on) this.app.pointEditor.drag(px, py);
-    if (!dragged || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
+    if (!dragged || dragged.isFixed || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
     dragged.moved = true;
     const { left, right } = plot.area;
     this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));

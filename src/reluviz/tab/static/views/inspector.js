@@ -5,6 +5,7 @@ import { elbow, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
+import { ChainUnit } from "./chain_unit.js";
 
 /** The penalties of the ridge slider: 0, then 1, 2 and 5 times powers of ten. */
 const PENALTIES = [0, ...Array.from({ length: 12 }, (_, e) => [1, 2, 5].map((m) => Number(`${m}e${e - 9}`))).flat(), 1000];
@@ -22,10 +23,11 @@ export class Inspector {
       "input slope w": (v) => state.setInputSlope(state.unit, v),
       "output weight v": (v) => state.setOutputWeight(state.unit, v),
     });
+    this.chainUnit = new ChainUnit(app);
     this.point = valueList(["x, y", "f − y", "share", "active units", "asks for"]);
     this.unitTitle = h("h3");
     this.pointTitle = h("h3");
-    this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element);
+    this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element, this.chainUnit.element);
     this.pointBox = h("div.box", {}, titleWithClose(this.pointTitle, () => state.change({ point: null })), this.point.element);
     this.hint = h("p.hint");
     this.solve = h("button.action", { type: "button", text: "Solve output weights", title: "Least squares for v and c with the current elbows; with λ > 0 ridge regression", onclick: () => state.solveOutput(this.lambda) });
@@ -72,10 +74,13 @@ export class Inspector {
   }
 
   #unit(now) {
-    const k = this.app.state.unit;
-    const shown = k !== null && now.run.model.hasUnits && k < now.net.w.length;
+    const k = this.app.state.unit, { hasUnits, architecture } = now.run.model;
+    const shown = k !== null && (hasUnits || Boolean(architecture)) && k < (hasUnits ? now.net.w.length : architecture.units);
     setVisible(this.unitBox, shown);
+    setVisible(this.unit.element, hasUnits);
+    setVisible(this.chainUnit.element, !hasUnits);
     if (!shown) return;
+    if (architecture) return this.chainUnit.draw(now, k, this.unitTitle);
     const p = now.net;
     const orientation = p.w[k] > 0 ? "active to the right" : p.w[k] < 0 ? "active to the left" : "w = 0: no elbow";
     setText(this.unitTitle, `Unit ${k}: ${STATUS[now.status[k]]}, ${orientation}`);
@@ -106,13 +111,11 @@ export class Inspector {
 
   #whatIf(now) {
     const { state } = this.app;
-    setVisible(this.solve, now.run.model.hasUnits);
-    setVisible(this.ridgeBox, now.run.model.hasUnits);
+    for (const element of [this.solve, this.ridgeBox]) setVisible(element, Boolean(now.run.model.hiddenFeatures));
     if (now.whatIf?.solved && document.activeElement !== this.ridge) this.ridge.value = PENALTIES.findLastIndex((lambda) => lambda <= now.whatIf.lambda);
     setText(this.ridgeText, number(this.lambda));
     this.ridge.setAttribute("aria-valuetext", `λ = ${number(this.lambda)}`);
     setVisible(this.reset, Boolean(now.whatIf));
-    setVisible(this.whatIf, now.run.model.words.whatIf !== "");
     this.whatIf.classList.toggle("on", Boolean(now.whatIf));
     setVisible(this.hint, state.unit === null && state.point === null && state.selected.length < 2);
     setText(this.hint, now.run.model.words.hint);

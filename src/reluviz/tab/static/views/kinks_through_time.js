@@ -2,7 +2,8 @@
 // x as in the function above; time runs downwards.
 
 import { count } from "../core/count.js";
-import { followKinks, layerOf, placesByUnit, unitOf } from "../core/kink_paths.js";
+import { alignPlaces, followKinks, layerOf, placesByUnit, placesOfUnit, unitOf } from "../core/kink_paths.js";
+import { indexOfUnit, placeOfUnit } from "../core/models/architecture.js";
 import { extent, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setCaption } from "../drawing/dom.js";
 import { placeX } from "../drawing/format.js";
@@ -160,9 +161,10 @@ export class KinksThroughTimeView {
     plot.text("now", right + 6, Math.min(bottom, Math.max(top + 8, y + 4)), { colour: colours.ink, bold: true });
     const kinks = this.app.functionView.hits?.kinks ?? [];
     plot.clipped(() => {
-      for (const { place, layer } of kinks) {
-        const { colour, marker } = layerStyle(colours, layer);
-        plot.marker(marker, plot.X(place), y, kinks.length > MANY_KINKS ? 2.2 : 3.6, { fill: colour, edge: colours.paper, width: 1 });
+      if (state.activeUnit !== null) this.#activeUnit(now, state.activeUnit);
+      for (const { place, layer, index } of kinks) {
+        const { colour, marker } = layerStyle(colours, layer), isActive = index === state.activeUnit, radius = kinks.length > MANY_KINKS ? 2.2 : 3.6;
+        plot.marker(marker, plot.X(place), y, isActive ? radius + 1.6 : radius, { fill: colour, edge: isActive ? colours.ink : colours.paper, width: 1 });
       }
     });
     if (state.hover.x === null) return;
@@ -170,16 +172,34 @@ export class KinksThroughTimeView {
     if (x >= left && x <= right) plot.segment(x, top, x, bottom, { colour: colours.faint, width: 1 });
   }
 
+  /** The paths of the kinks of the active unit. */
+  #activeUnit({ run, r }, index) {
+    const { plot } = this, { colours } = this.app, limit = LONGEST_STEP * (run.domain[1] - run.domain[0]), { ctx } = plot;
+    const { layer, unit } = placeOfUnit(run.model.architecture, index), segments = [];
+    let before = null, above = 0;
+    for (const s of this.rows) {
+      const known = this.#kinksAt(run, s, r), y = plot.Y(run.update[s]), places = known && placesOfUnit(known, layer, unit);
+      if (before && places) for (const [i, j] of alignPlaces(before, places, limit)) if (i !== null && j !== null) segments.push([plot.X(before[i]), above, plot.X(places[j]), y]);
+      (before = places ?? null), (above = y);
+    }
+    for (const style of [{ colour: colours.paper, width: 7, alpha: 0.8 }, { colour: colours.ink, width: 2.8 }]) {
+      ctx.beginPath();
+      for (const [x1, y1, x2, y2] of segments) ctx.moveTo(x1, y1), ctx.lineTo(x2, y2);
+      plot.stroke(style);
+    }
+  }
+
   /** The kink near a position, or null. */
   kinkAt(px, py) {
     const now = this.app.state.now();
     if (!now?.run.model.architecture || !this.plot.fromY) return null;
     const s = now.run.snapshotAt(Math.max(0, this.plot.fromY(py)));
+    const { architecture } = now.run.model;
     let best = null, nearest = HIT_RADIUS;
     for (const [key, places] of this.#kinksAt(now.run, s, now.r) ?? []) {
       for (const x of places) {
         const d = Math.abs(this.plot.X(x) - px);
-        if (d < nearest) (nearest = d), (best = { x, layer: layerOf(key), unit: unitOf(key) });
+        if (d < nearest) (nearest = d), (best = { x, index: indexOfUnit(architecture, layerOf(key), unitOf(key)) });
       }
     }
     return best;
@@ -187,10 +207,10 @@ export class KinksThroughTimeView {
 
   hover(px, py, event) {
     const kink = this.kinkAt(px, py), { state, tooltip } = this.app;
-    state.hoverOver({ x: this.plot.fromX?.(px) ?? null });
-    if (kink) tooltip.show(event, [`kink of layer ${kink.layer}, unit ${kink.unit}`, `x = ${placeX(state.run, kink.x)}`]);
+    state.hoverOver({ x: this.plot.fromX?.(px) ?? null, unit: kink?.index ?? null });
+    if (kink) tooltip.show(event, [...this.app.describeUnit(kink.index), `x = ${placeX(state.run, kink.x)}`]);
     else tooltip.hide();
-    return "ns-resize";
+    return kink ? "pointer" : "ns-resize";
   }
 
   leave() {
@@ -199,6 +219,11 @@ export class KinksThroughTimeView {
   }
 
   down(px, py) {
+    const kink = this.kinkAt(px, py), { state } = this.app;
+    if (kink) {
+      state.change({ unit: kink.index === state.unit ? null : kink.index });
+      return false;
+    }
     this.drag(px, py);
     return true;
   }

@@ -10,6 +10,7 @@ const WORDS = { relu: () => "ReLUs", leaky: (slope) => `leaky ReLUs of slope ${s
 
 /**
  * @typedef {object} Architecture
+ * @property {string} name in records
  * @property {number[]} hidden the widths W_1, ..., W_L
  * @property {"relu"|"leaky"|"abs"} activation
  * @property {number} units the number of hidden units of all layers
@@ -40,6 +41,7 @@ export function architectureOf(name) {
   parameters.c = { field: "output_bias", perUnit: false, size: 1 };
   const below = s === 0 ? () => 0 : (z) => s * z, atZero = activation === "leaky" ? s : 0;
   return {
+    name,
     hidden,
     activation,
     negativeSlope: s,
@@ -57,6 +59,12 @@ export function placeOfUnit({ hidden }, index) {
   let layer = 0;
   for (; layer < hidden.length - 1 && index >= hidden[layer]; layer++) index -= hidden[layer];
   return { layer: layer + 1, unit: index };
+}
+
+/** A unit in words. */
+export function nameOfUnit(architecture, index) {
+  const { layer, unit } = placeOfUnit(architecture, index);
+  return `unit ${unit} of layer ${layer}`;
 }
 
 /** The inverse of placeOfUnit. */

@@ -7,7 +7,7 @@
 // decides them (isActive in elbows.js), those of the others in double precision.
 
 import { BENT, DEAD, isActive, LINEAR } from "../elbows.js";
-import { chainPieces, kinksOf, valuesOn } from "../kinks.js";
+import { chainPieces, crossingsOf, kinksOf, valuesOn } from "../kinks.js";
 import { registerFamily } from "../registry.js";
 import { affine, architectureOf, placeOfUnit, transposed } from "./architecture.js";
 import { inTrainedUnits, inUserUnits } from "./relu.js";
@@ -128,6 +128,35 @@ function tangentProducts(architecture, p, x, G, trained) {
 }
 
 /**
+ * The votes on the weights into one unit, counted through all layers, and on its bias, as far as they are trained. With G their mean
+ * gradient and J_i their part of df(x_i)/dtheta, `along` is <J_i, G> and `signal` |G|^2.
+ */
+function unitProducts(architecture, p, x, twice, trained, index) {
+  const { hidden } = architecture, { layer, unit } = placeOfUnit(architecture, index), n = x.length, l = layer - 1, inputs = l ? hidden[l - 1] : 1;
+  const { h, delta } = backwardAt(architecture, p, x), [hasWeight, hasBias] = trainedOf(architecture, trained)[l];
+  const ofUnit = Float64Array.from(x, (_, i) => delta[l][i * hidden[l] + unit]), factors = ofUnit.map((value, i) => (twice[i] * value) / n);
+  const weight = hasWeight ? affine(h[l], null, factors, 1, n, inputs) : new Float64Array(inputs), bias = hasBias ? factors.reduce((sum, value) => sum + value, 0) : 0;
+  const inner = affine(weight, [bias], h[l], n, inputs, 1);
+  return { along: inner.map((value, i) => value * ofUnit[i]), signal: weight.reduce((sum, value) => sum + value * value, bias * bias) };
+}
+
+/** The chain with another weight into a unit: from the unit `input` of the layer below, or its bias for input -1. null where there is none. */
+function withWeight(architecture, p, index, input, value) {
+  const { hidden, keys } = architecture;
+  if (!(Number.isInteger(index) && index >= 0 && index < architecture.units)) return null;
+  const { layer, unit } = placeOfUnit(architecture, index), inputs = layer > 1 ? hidden[layer - 2] : 1;
+  if (!(Number.isInteger(input) && input >= -1 && input < inputs)) return null;
+  const { weight, bias } = keys[layer - 1], [key, at] = input < 0 ? [bias, unit] : [weight, unit * inputs + input];
+  return { ...p, [key]: p[key].with(at, value) };
+}
+
+/** The bias of a unit and the weights into it, from the first unit of the layer below to the last. */
+export function weightsInto(architecture, p, index) {
+  const { layer, unit } = placeOfUnit(architecture, index), inputs = layer > 1 ? architecture.hidden[layer - 2] : 1, { weight, bias } = architecture.keys[layer - 1];
+  return { bias: p[bias][unit], weights: p[weight].subarray(unit * inputs, (unit + 1) * inputs) };
+}
+
+/**
  * The status of the units of all layers at the inputs. dead: z <= 0 everywhere where phi is constant there, so that the unit does
  * not learn; linear: all inputs on one side of z = 0; bent: otherwise.
  */
@@ -158,10 +187,10 @@ function hiddenFeatures(architecture, p, x) {
   return Array.from(p.v, (_, k) => Float64Array.from(x, (_, i) => last[i * width + k]));
 }
 
-/** The chain that ends at a unit, counted through all layers: its parameters, whose f is the unit's activation h. */
-export function chainOfUnit(architecture, name, p, index) {
+/** The chain that ends at a unit, counted through all layers, whose f is the unit's activation h. */
+function chainOfUnit(architecture, name, p, index) {
   const { layer, unit } = placeOfUnit(architecture, index), { keys, hidden } = architecture;
-  const below = architectureOf(name.replace(/^mlp(-\d+)+/, `mlp-${[...hidden.slice(0, layer - 1), 1].join("-")}`)), net = { v: Float64Array.of(1), c: 0 };
+  const below = architectureOf(`mlp-${[...hidden.slice(0, layer - 1), 1].join("-")}${/(-[a-z].*)?$/.exec(name)[0]}`), net = { v: Float64Array.of(1), c: 0 };
   below.hidden.forEach((_, l) => {
     const { weight, bias } = keys[l], inputs = l ? hidden[l - 1] : 1, isLast = l === layer - 1;
     net[weight] = isLast ? p[weight].slice(unit * inputs, (unit + 1) * inputs) : p[weight];
@@ -202,6 +231,13 @@ function chainNamed(name) {
       if (!found) return { edges: [low, high], heights: [NaN] };
       return { edges: [low, ...found.kinks.map(({ x }) => x), high], heights: [found.pieces.slope[0], ...found.kinks.map(({ after }) => after)] };
     },
+    unitProducts: of(unitProducts),
+    withWeight: of(withWeight),
+    unitCurve(p, low, high, index) {
+      const { architecture: below, net } = chainOfUnit(architecture, name, p, index), found = chainNamed(below.name).curve(net, low, high);
+      const { pieces } = corners(p, low, high) ?? {};
+      return { ...found, crossings: pieces ? crossingsOf(architecture, pieces, index) : [] };
+    },
     statuses: (p, { u }) => statuses(architecture, p, u),
     activeUnits: of(activeUnits),
     hiddenFeatures: of(hiddenFeatures),
@@ -210,8 +246,8 @@ function chainNamed(name) {
     inTrainedUnits,
     words: {
       title: architecture.words,
-      hint: "Markers are the kinks of f: colour and shape name the layer of the unit that changes there. Click a point to see what it asks for.",
-      whatIf: "",
+      hint: "Markers are the kinks of f: colour and shape name the layer of the unit that changes there. Click one to select its unit, or a point to see what it asks for.",
+      whatIf: "Drag a kink of layer 1, or type a weight of the selected unit. Or solve the output weights.",
       steps: "a staircase: each kink of f is a step",
     },
   };
