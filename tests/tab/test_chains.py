@@ -181,23 +181,20 @@ def assert_kinks(found: list[list[float]], pieces: ChainPieces) -> None:
 
 
 def test_a_unit_has_its_own_function(run: Any) -> None:
-    """The chain that ends at a unit is the activation of the unit."""
+    """The corners of the activation of each unit, and the places where it changes."""
     architecture = Architecture((6, 5, 4), "leaky", 0.2)
     p = random_chain(architecture, 3)
     given = given_chain(architecture, p, 40, 3)
-    code = """return list(Array(architecture.units).keys()).map((k) => {
-      const {architecture: of, net} = chain.chainOfUnit(architecture, model.name, p, k);
-      return [architecture_.placeOfUnit(architecture, k), list(x).map((place) =>
-        models.modelNamed(`mlp-${of.hidden.join('-')}-leaky0.2`).predictAt(net, place))];
-    })"""
-    found = run(GIVEN + "const architecture_ = (await import('./core/models/architecture.js'));" + code, given)
-    z = mlp.preactivations(architecture, p, numbers(given["x"]))
-    assert [(place["layer"], place["unit"]) for place, _ in found] == [
-        (layer + 1, k) for layer, width in enumerate(architecture.hidden) for k in range(width)
-    ]
-    for place, values in found:
-        h = architecture.activate(z[place["layer"] - 1][0, :, place["unit"]])
-        np.testing.assert_allclose(values, h, rtol=0, atol=1e-12)
+    x = numbers(given["x"])
+    code = "return list(Array(architecture.units).keys()).map((k) => model.unitCurve(p, x[0], x[x.length - 1], k))"
+    found = run(GIVEN + code, given)
+    z = mlp.preactivations(architecture, p, x)
+    pieces = chain_pieces(architecture, {name: value[0] for name, value in p.items()}, x[0], x[-1])
+    units = [(layer, k) for layer, width in enumerate(architecture.hidden) for k in range(width)]
+    for (layer, k), curve in zip(units, found, strict=True):
+        h = architecture.activate(z[layer][0, :, k])
+        np.testing.assert_allclose(np.interp(x, curve["x"], curve["y"]), h, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(curve["crossings"], pieces.crossings(layer + 1, k), rtol=0, atol=1e-12)
 
 
 def test_many_places_are_evaluated_from_the_pieces(run: Any) -> None:
