@@ -162,7 +162,8 @@ export class App {
   async #load(name) {
     const blob = (kind) => this.source.blob(name, kind);
     const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
-    const run = new RecordedRun(name, data, params, scalars);
+    const kinks = RecordedRun.needsKinks(data, params) ? await blob("kinks").catch(() => null) : null;
+    const run = new RecordedRun(name, data, params, scalars, kinks);
     const listed = this.state.listing.find((entry) => entry.run === name);
     run.createdAt = listed?.born;
     run.modifiedAt = listed?.wall;

@@ -1,6 +1,6 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
-import { allFinite } from "../core/functions.js";
+import { allFinite, meanSquare, residuals } from "../core/functions.js";
 import { votes as votesOf } from "../core/votes.js";
 import { EDITS } from "../trainer/edits.js";
 import { runNames } from "./run_names.js";
@@ -157,17 +157,21 @@ export class State {
     const runTrained = run.trainedNet(s, r), runNet = run.asShown(runTrained);
     const net = whatIf ? whatIf.net : runNet, trainedNet = whatIf ? run.asTrained(net) : runTrained;
     // worked out when a view asks for them: in most frames of a run that trains in the page none does
-    const votes = lazy(() => votesOf(run.model, trainedNet, run.u, run.t, run.trained));
-    const residual = lazy(() => (run.scaling.identity ? votes().residual : votes().residual.map(run.scaling.userResidual)));
+    // where the parameters of this snapshot are left out, votes and units are those of the last one before it
+    const s0 = whatIf ? s : run.weightsAt(s), isOther = s0 !== s, trainedWeights = isOther ? run.trainedNet(s0, r) : trainedNet;
+    const weights = { update: run.update[s0], isOther, trained: trainedWeights, net: isOther ? run.asShown(trainedWeights) : net };
+    const votes = lazy(() => votesOf(run.model, trainedWeights, run.u, run.t, run.trained));
+    const trainedResidual = lazy(() => (isOther ? residuals(run.model, trainedNet, run.u, run.t) : votes().residual));
+    const residual = lazy(() => (run.scaling.identity ? trainedResidual() : trainedResidual().map(run.scaling.userResidual)));
     const lossTest = lazy(() => run.testLoss(trainedNet)), lossRun = lazy(() => run.trainLoss(runTrained)), lossTestRun = lazy(() => run.testLoss(runTrained));
     this.cached = {
-      run, version: run.version, s, r, whatIf, net, trainedNet, runNet,
+      run, version: run.version, s, r, whatIf, net, trainedNet, runNet, weights,
       update: run.update[s],
       finite: allFinite(net),
-      status: run.model.statuses?.(trainedNet, run) ?? null,
+      status: run.model.statuses?.(trainedWeights, run) ?? null,
       get votes() { return votes(); },
       get residual() { return residual(); },
-      get lossTrain() { return run.scaling.userLoss(votes().loss); },
+      get lossTrain() { return run.scaling.userLoss(isOther ? meanSquare(trainedResidual()) : votes().loss); },
       get lossTest() { return lossTest(); },
       get lossRun() { return whatIf ? lossRun() : this.lossTrain; },
       get lossTestRun() { return whatIf ? lossTestRun() : null; },
@@ -191,7 +195,11 @@ export class State {
    * @param {string} kind a letter of EDITS with `net` @param {number[]} values
    */
   edit(kind, values, note = {}) {
-    const now = this.now();
+    let now = this.now();
+    if (now?.weights.isOther) {
+      this.goTo(now.weights.update);
+      now = this.now();
+    }
     if (!now || !now.finite || !values.every(Number.isFinite)) return;
     // the other changes are of networks with one layer
     if (now.run.model.architecture && !CHAIN_EDITS.includes(kind)) return;

@@ -168,6 +168,22 @@ export function crossingsOf(architecture, { ends, crossings }, index) {
   return crossings.filter((one) => one.layer === layer && one.unit === unit).map(({ end }) => ends[end]);
 }
 
+/** The same function on another interval: the first and the last piece go on beyond the ends. @param {Pieces} pieces */
+export function piecesOn({ ends, value, slope, crossings, capped }, low, high) {
+  const inner = Array.from(ends.keys()).filter((m) => m > 0 && m < ends.length - 1 && ends[m] > low && ends[m] < high), first = inner[0] ?? firstNotBelow(ends, low, 1, ends.length - 1);
+  const [atLow, atHigh] = valuesOn({ ends, value, slope }, [low, high]), moved = new Map(inner.map((m, i) => [m, i + 1]));
+  return {
+    ends: Float64Array.of(low, ...inner.map((m) => ends[m]), high),
+    value: Float64Array.of(atLow, ...inner.map((m) => value[m]), atHigh),
+    slope: Float64Array.of(slope[first - 1], ...inner.map((m) => slope[m])),
+    crossings: crossings.filter(({ end }) => moved.has(end)).map((one) => ({ ...one, end: moved.get(one.end) })),
+    capped,
+  };
+}
+
+/** The function of the user's x, from the one as trained. @param {Pieces} pieces */
+export const piecesInUserUnits = (pieces, { userX, userY, userSlope }) => ({ ...pieces, ends: pieces.ends.map(userX), value: pieces.value.map(userY), slope: pieces.slope.map(userSlope) });
+
 /** f at sorted or unsorted places; outside the interval the first and the last piece go on. @param {Pieces} pieces */
 export function valuesOn({ ends, value, slope }, x) {
   const last = slope.length - 1;

@@ -88,6 +88,11 @@ export class Run {
     this.historyVersion += 1;
   }
 
+  /** The last snapshot at or before s of which the parameters are known: for most runs s itself. */
+  weightsAt(s) {
+    return s;
+  }
+
   get S() {
     return this.update.length;
   }
@@ -109,7 +114,17 @@ export class Run {
 
   /** The parameters at snapshot s of replica r as trained. */
   trainedNet(s, r) {
-    const base = (s * this.R + r) * this.P;
+    return this.parametersIn(s, r);
+  }
+
+  /** f at a snapshot, as far as its kinks are needed. */
+  kinkNet(s, r) {
+    return this.net(s, r);
+  }
+
+  /** The parameters in a row of `values`. */
+  parametersIn(row, r) {
+    const base = (row * this.R + r) * this.P;
     const part = ([key, { perUnit }]) => {
       const [start, count] = this.offset[key];
       return [key, perUnit ? Float64Array.from(this.values.subarray(base + start, base + start + count)) : this.values[base + start]];

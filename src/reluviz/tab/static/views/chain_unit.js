@@ -29,7 +29,7 @@ export class ChainUnit {
   }
 
   draw(now, index, title) {
-    const { run, net, status } = now, { architecture } = run.model, { layer } = placeOfUnit(architecture, index), { bias, weights } = weightsInto(architecture, net, index);
+    const { run, weights: { net }, status } = now, { architecture } = run.model, { layer } = placeOfUnit(architecture, index), { bias, weights } = weightsInto(architecture, net, index);
     setText(title, `${nameOfUnit(architecture, index).replace("u", "U")}: ${STATUS[status[index]]}`);
     const pieces = now.finite ? piecesOf(architecture, net, ...extent(run.x)) : null, places = pieces ? crossingsOf(architecture, pieces, index) : [];
     setText(this.places, places.length ? `${places.slice(0, MOST_PLACES).map((x) => placeX(run, x)).join(", ")}${places.length > MOST_PLACES ? ", …" : ""}` : "no place");

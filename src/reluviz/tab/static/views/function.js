@@ -116,7 +116,7 @@ export class FunctionView {
   #notInFocus(run) {
     const s = run.snapshotAt(this.app.state.update);
     const trainedNet = run.trainedNet(s, 0), net = run.asShown(trainedNet);
-    const status = run.model.statuses?.(trainedNet, run) ?? null;
+    const status = run.model.hasUnits ? run.model.statuses(trainedNet, run) : null;
     return { run, s, r: 0, net, runNet: net, whatIf: null, finite: allFinite(net), status, background: true };
   }
 
@@ -209,7 +209,7 @@ export class FunctionView {
   }
 
   /** The activation of the active unit of a chain, as an output t for scaled data, and where it changes. */
-  #unitOfChain({ run, net }, labels) {
+  #unitOfChain({ run, weights: { net } }, labels) {
     const { plot } = this;
     const { state, colours } = this.app, { architecture } = run.model;
     const { low, high } = plot.xScale, { top, bottom } = plot.area, { x, y, crossings } = run.model.unitCurve(net, low, high, state.activeUnit);
@@ -257,7 +257,7 @@ export class FunctionView {
     const slot = state.slotOf(now.run.name);
     const colour = several ? colours.runs[slot] : colours.ink;
     if (state.show.solved && model.hiddenFeatures && !now.background) {
-      const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t, 0, model).net);
+      const net = now.run.asShown(solveOutput(now.weights.trained, now.run.u, now.run.t, 0, model).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
       this.#noteIfLeaving("least squares", y, colours.reference, true);
@@ -309,7 +309,7 @@ export class FunctionView {
     const { colours, state } = this.app;
     const i = state.activePoint;
     this.pointUpdate = null;
-    if (i === null || now.background) return;
+    if (i === null || now.background || now.weights.isOther) return;
     const { run, net } = now, { model } = run, { low, high } = plot.xScale;
     const next = run.asShown(updateOnPoint(model, now.trainedNet, run.u, run.t, i, run.rate, run.trained));
     if (!allFinite(next)) return;

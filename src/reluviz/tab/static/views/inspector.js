@@ -104,7 +104,7 @@ export class Inspector {
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
       share: `${shareInWords(votes.share[i]).replace(" of the step", "")} (1/N: ${shortPercent(1 / run.x.length)})`,
-      "active units": run.model.activeUnits?.(trainedNet, run.u[i]).map(([n, of]) => `${n} of ${of}`).join(", ") ?? null,
+      "active units": run.model.activeUnits?.(now.weights.trained, run.u[i]).map(([n, of]) => `${n} of ${of}`).join(", ") ?? null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
   }

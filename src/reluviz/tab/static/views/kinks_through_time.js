@@ -24,7 +24,7 @@ export class KinksThroughTimeView {
     this.app = app;
     this.caption = h("p");
     const canvas = h("canvas", { "aria-label": "The positions of the kinks over the updates" });
-    this.element = h("section.card.elbows-through-time", {}, h("header", {}, h("h2", { text: "The kinks through time" }), this.caption), canvas);
+    this.element = h("section.card.kinks-through-time", {}, h("header", {}, h("h2", { text: "The kinks through time" }), this.caption), canvas);
     this.plot = new Plot(canvas);
     /** @type {WeakMap<import("../core/run.js").Run, Map<string, Map<number, number[]>>>} the kinks of runs that are known */
     this.known = new WeakMap();
@@ -107,7 +107,7 @@ export class KinksThroughTimeView {
 
   #remember(run, s, r) {
     if (!this.known.has(run)) this.known.set(run, new Map());
-    this.known.get(run).set(`${r} ${run.update[s]}`, placesByUnit(run.model.kinks(run.net(s, r), ...extent(run.x)).filter(({ layer }) => layer)));
+    this.known.get(run).set(`${r} ${run.update[s]}`, placesByUnit(run.model.kinks(run.kinkNet(s, r), ...extent(run.x)).filter(({ layer }) => layer)));
   }
 
   /** The paths of the kinks, batched by layer, with a ring where one appears and a cross where one disappears. */

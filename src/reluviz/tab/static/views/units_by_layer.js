@@ -14,7 +14,7 @@ export class UnitsByLayerView {
     this.app = app;
     this.caption = h("p");
     const canvas = h("canvas", { "aria-label": "The hidden units, a row for each layer" });
-    this.element = h("section.card.units", {}, h("header", {}, h("h2", { text: "The units by layer" }), this.caption), canvas);
+    this.element = h("section.card.units-by-layer", {}, h("header", {}, h("h2", { text: "The units by layer" }), this.caption), canvas);
     this.plot = new Plot(canvas);
     this.places = [];
     addPointerListeners(canvas, this);

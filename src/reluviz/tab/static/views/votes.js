@@ -75,7 +75,7 @@ export class VotesView {
     const { votes, trainedNet, run, residual } = now;
     if (this.measure === "residual") return residual.map((r) => -r);
     if (this.measure === "norm") return votes.norm;
-    if (this.measure === "unit") return unitShares(run.model, trainedNet, run.u, votes.twice, run.trained, state.activeUnit);
+    if (this.measure === "unit") return unitShares(run.model, now.weights.trained, run.u, votes.twice, run.trained, state.activeUnit);
     if (this.measure === "elbow") return elbowVotes(trainedNet, state.activeUnit, run.u, votes.twice, run.trained).map(run.scaling.userDistance);
     return votes.share;
   }
@@ -114,7 +114,7 @@ export class VotesView {
       else if (v < 0) minus += v;
     }
     const inWords = this.measure === "share" && plus > WORDS_FROM_SHARE && plus <= MAX_TOTAL_SHARE;
-    setCaption(this.caption, [this.app.runPrefix(), ...measure.caption(colours, inWords ? -minus / plus : null), asTrained], colours);
+    setCaption(this.caption, [this.app.runPrefix(), now.weights.isOther && this.measure !== "residual" ? `of update ${count(now.weights.update)}: ` : "", ...measure.caption(colours, inWords ? -minus / plus : null), asTrained], colours);
     if (!now.finite || !(largest > 0) || !Number.isFinite(largest)) {
       plot.scales(x, linear(-1, 1));
       plot.message(now.finite ? (EMPTY_MESSAGES[this.measure] ?? "no votes: the gradient is 0") : "not finite");

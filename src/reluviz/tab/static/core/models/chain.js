@@ -3,11 +3,13 @@
 //   delta_L = v phi'(z_L),  delta_(l-1) = (W_l^T delta_l) phi'(z_(l-1))
 //   df/dW_l = delta_l h_(l-1)^T,  df/db_l = delta_l,  df/dv = h_L,  df/dc = 1
 //
-// so norms and inner products of gradients need no matrix of all of them. Gates of the first layer are decided as the run
+// A snapshot of which only f is known, and not the parameters, has p = {pieces}: f and its kinks, and nothing else.
+//
+// Norms and inner products of gradients need no matrix of all of them. Gates of the first layer are decided as the run
 // decides them (isActive in elbows.js), those of the others in double precision.
 
 import { BENT, DEAD, isActive, LINEAR } from "../elbows.js";
-import { chainPieces, crossingsOf, kinksOf, valuesOn } from "../kinks.js";
+import { chainPieces, crossingsOf, kinksOf, piecesInUserUnits, piecesOn, valuesOn } from "../kinks.js";
 import { registerFamily } from "../registry.js";
 import { affine, architectureOf, placeOfUnit, transposed } from "./architecture.js";
 import { inTrainedUnits, inUserUnits } from "./relu.js";
@@ -68,6 +70,7 @@ const atPoints = remembered(forward), backwardAt = remembered(backward);
 export const piecesOf = remembered(chainPieces);
 
 function predict(architecture, p, x) {
+  if (p.pieces) return valuesOn(p.pieces, x);
   if (x.length > MANY_PLACES) {
     const [low, high] = x.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
     const pieces = low < high ? chainPieces(architecture, p, low, high) : null;
@@ -205,7 +208,7 @@ function chainNamed(name) {
   if (!architecture) return null;
   const of = (compute) => (...given) => compute(architecture, ...given);
   const corners = (p, low, high) => {
-    const pieces = piecesOf(architecture, p, low, high);
+    const pieces = p.pieces ? piecesOn(p.pieces, low, high) : piecesOf(architecture, p, low, high);
     return pieces && { pieces, kinks: kinksOf(pieces) };
   };
   return {
@@ -242,7 +245,7 @@ function chainNamed(name) {
     activeUnits: of(activeUnits),
     hiddenFeatures: of(hiddenFeatures),
     kinks: (p, low, high) => corners(p, low, high)?.kinks ?? [],
-    inUserUnits,
+    inUserUnits: (p, scaling) => (p.pieces ? { pieces: piecesInUserUnits(p.pieces, scaling) } : inUserUnits(p, scaling)),
     inTrainedUnits,
     words: {
       title: architecture.words,
