@@ -14,6 +14,7 @@ const WORDS = { relu: () => "ReLUs", leaky: (slope) => `leaky ReLUs of slope ${s
  * @property {number[]} hidden the widths W_1, ..., W_L
  * @property {"relu"|"leaky"|"abs"} activation
  * @property {number} units the number of hidden units of all layers
+ * @property {number[]} starts how many units lie in the layers below each
  * @property {Object<string, {field: string, perUnit: boolean, size: number}>} parameters key -> its name in the record and its size
  * @property {{weight: string, bias: string}[]} keys of the parameters of the hidden layers and of the output layer
  * @property {(z: number) => number} activate phi(z)
@@ -45,6 +46,7 @@ export function architectureOf(name) {
     hidden,
     activation,
     negativeSlope: s,
+    starts: hidden.map((_, l) => hidden.slice(0, l).reduce((sum, width) => sum + width, 0)),
     units: hidden.reduce((sum, width) => sum + width, 0),
     parameters,
     keys,
@@ -68,7 +70,7 @@ export function nameOfUnit(architecture, index) {
 }
 
 /** The inverse of placeOfUnit. */
-export const indexOfUnit = ({ hidden }, layer, unit) => hidden.slice(0, layer - 1).reduce((sum, width) => sum + width, unit);
+export const indexOfUnit = ({ starts }, layer, unit) => starts[layer - 1] + unit;
 
 /** The rows of W_l as columns: what each input adds to all units lies side by side. */
 export function transposed(weight, rows, columns) {

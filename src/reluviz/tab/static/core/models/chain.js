@@ -52,13 +52,13 @@ function forward(architecture, p, x) {
 /** `forward` with delta_1, ..., delta_L at the same inputs, each [N, W_l], flat. */
 function backward(architecture, p, x) {
   const { hidden, keys } = architecture, n = x.length, { h, gates } = atPoints(architecture, p, x), L = hidden.length, delta = Array(L);
-  const last = hidden[L - 1];
-  delta[L - 1] = Float64Array.from(gates[L - 1]);
-  for (let i = 0; i < n; i++) for (let k = 0; k < last; k++) delta[L - 1][i * last + k] *= p.v[k];
+  const last = hidden[L - 1], { v } = p, outermost = gates[L - 1].slice();
+  for (let i = 0; i < n; i++) for (let k = 0; k < last; k++) outermost[i * last + k] *= v[k];
+  delta[L - 1] = outermost;
   for (let l = L - 1; l > 0; l--) {
     // the rows of W_l are what each delta adds to all inputs
-    const found = affine(p[keys[l].weight], null, delta[l], n, hidden[l], hidden[l - 1]);
-    for (let i = 0; i < found.length; i++) found[i] *= gates[l - 1][i];
+    const found = affine(p[keys[l].weight], null, delta[l], n, hidden[l], hidden[l - 1]), gate = gates[l - 1];
+    for (let i = 0; i < found.length; i++) found[i] *= gate[i];
     delta[l - 1] = found;
   }
   return { h, delta };
@@ -88,8 +88,8 @@ function meanGradient(architecture, p, x, twice, trained) {
   const isTrained = trainedOf(architecture, trained);
   const found = Object.fromEntries(Object.entries(parameters).map(([key, { perUnit, size }]) => [key, perUnit ? new Float64Array(size) : 0]));
   hidden.forEach((units, l) => {
-    const [hasWeight, hasBias] = isTrained[l], ofUnits = new Float64Array(units * n);
-    for (let i = 0; i < n; i++) for (let k = 0; k < units; k++) ofUnits[k * n + i] = (twice[i] * delta[l][i * units + k]) / n;
+    const [hasWeight, hasBias] = isTrained[l], ofUnits = new Float64Array(units * n), ofLayer = delta[l];
+    for (let i = 0; i < n; i++) for (let k = 0; k < units; k++) ofUnits[k * n + i] = (twice[i] * ofLayer[i * units + k]) / n;
     if (hasWeight) found[keys[l].weight] = affine(h[l], null, ofUnits, units, n, l ? hidden[l - 1] : 1);
     if (hasBias) found[keys[l].bias] = affine(new Float64Array(n).fill(1), null, ofUnits, units, n, 1);
   });
