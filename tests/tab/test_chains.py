@@ -2,15 +2,30 @@
 
 import itertools
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from browser import current_state, javascript_modules, open_page, require_browser, wait_for_state
+from browser import (
+    current_state,
+    get_route,
+    javascript_modules,
+    open_page,
+    require_browser,
+    running_tensorboard,
+    wait_for_runs,
+    wait_for_state,
+)
 from numpy.typing import NDArray
 
+from reluviz import load_run
+from reluviz.__main__ import main
+from reluviz.analysis.payload import payload
+from reluviz.analysis.run_arrays import RunArrays
 from reluviz.core import votes
 from reluviz.core.kinks import ChainPieces, chain_pieces, chain_status
 from reluviz.core.models import MODELS, mlp
@@ -18,7 +33,7 @@ from reluviz.core.models.architecture import Architecture
 from reluviz.data import piecewise_linear
 from reluviz.data.scaling import Scaling
 from reluviz.models.mlp import MLPModule
-from reluviz.tab import html_file, wire_format
+from reluviz.tab import html_file, series, wire_format
 
 Array = NDArray[np.float64]
 ARCHITECTURES = [
@@ -569,3 +584,133 @@ def test_changes_of_other_models_leave_a_chain_as_it_is(run: Any, open_runs: Any
     state = current_state(page)
     assert state["whatIf"]
     assert state["net"]["weight_2"][0] == 2
+
+
+def chain_run(architecture: Architecture, rows: Array, scaling: Scaling | None = None) -> RunArrays:
+    """Return a run with parameters [S, R, P] as it is read back from its folder."""
+    data = piecewise_linear()
+    scaling = scaling or Scaling()
+    data = replace(data, x=scaling.user_x(data.x), y=scaling.user_y(data.y), target=None, scaling=scaling)
+    data = replace(data, x_test=None, y_test=None, domain=(float(data.x.min()), float(data.x.max())))
+    updates = np.arange(len(rows)) * 10
+    return RunArrays(
+        folder=Path("chain"),
+        name="chain",
+        model=architecture.name,
+        data=data,
+        recorded=np.arange(len(data.x)),
+        seeds=tuple(range(rows.shape[1])),
+        trained=tuple(architecture.shapes),
+        settings={},
+        metrics=None,
+        updates=updates,
+        walls=updates.astype(np.float64),
+        rows=rows.astype(np.float32),
+        fields=tuple((name, int(np.prod(shape))) for name, shape in architecture.shapes.items()),
+        votes=np.zeros((len(rows), rows.shape[1], 3, len(data.x)), np.float32),
+        recorded_scalars={"loss/train": (updates, 1 / (1.0 + updates))},
+    )
+
+
+@pytest.mark.parametrize("scaling", [None, Scaling(1900.0, 120.0, -3.0, 4.0)], ids=["plain", "scaled"])
+def test_snapshots_without_parameters_show_f_and_its_kinks(
+    open_runs: Any, scaling: Scaling | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page holds the parameters of every second snapshot; f, kinks and losses are those of each."""
+    architecture = Architecture((8, 6, 4))
+    values, named = drifting_chain(architecture, 2)
+    values = np.concatenate([values, values[:1]])
+    named = [*named, named[0]]
+    monkeypatch.setattr(series, "MAX_CHAIN_VALUES", values[0].size * 4)
+    run = chain_run(architecture, values, scaling)
+    blobs = payload(run)
+    assert wire_format.decode(blobs["params"])[0]["update"].tolist() == [0, 20, 40, 50]
+    page = open_runs({"chain": blobs}, "#replica=1")
+    for s, held in enumerate([True, False, True, False, True, True]):
+        page.evaluate(f"location.hash = '#runs=chain&replica=1&step={10 * s}&slope=1&votes=share'")
+        state = wait_for_state(page, f"s => s.update === {10 * s} && s.kinksDrawn?.missing === 0")
+        pieces = run.pieces(10 * s, 1)
+        scale = run.data.scaling
+        assert [kink["x"] for kink in state["kinks"]] == pytest.approx(pieces.kinks.tolist(), abs=1e-9 * scale.x_scale)
+        jump = pieces.jump[pieces.bends[1:-1]]
+        assert [kink["jump"] for kink in state["kinks"]] == pytest.approx(jump.tolist(), rel=1e-4, abs=1e-6)
+        owners = [(kink["layer"], kink["unit"]) for kink in state["kinks"]]
+        assert_kinks([[0, j, *owner] for j, owner in zip(jump, owners, strict=True)], pieces)
+        wanted = np.square(pieces(run.data.x) - run.data.y).mean()
+        assert state["lossTrain"] == pytest.approx(wanted, rel=1e-5)
+        caption = page.locator(".votes header p").inner_text()
+        assert ("of update" in caption) != held
+        if not held:
+            assert f"of update {10 * (s - 1)}: " in caption
+        status = chain_status(architecture, named[s if held else s - 1], run.data.as_trained.x, "float32")[0]
+        assert state["status"] == [["dead", "linear", "bent"][code] for code in status]
+    page.evaluate("location.hash = '#runs=chain&replica=1&step=10&unit=9'")
+    wait_for_state(page, "s => s.update === 10 && s.unit === 9")
+    page.get_by_role("button", name="Python", exact=True).click()
+    page.get_by_role("button", name="PyTorch").click()
+    page.get_by_text("The page does not hold the parameters of this snapshot; it holds those of update 0.").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_label("bias", exact=True).fill("0.5")
+    page.get_by_label("bias", exact=True).press("Enter")
+    assert wait_for_state(page, "s => s.whatIf")["update"] == 0
+
+
+def test_all_parameters_that_fit_are_in_the_page_and_then_no_kinks() -> None:
+    architecture = Architecture((8, 6))
+    blobs = payload(chain_run(architecture, drifting_chain(architecture)[0]))
+    assert set(blobs) == {"data", "params", "scalars"}
+    assert series.most_values(architecture.name) == 2**23
+    assert series.most_values("relu") == series.most_values(None) == series.MAX_VALUES
+
+
+def test_kinks_are_encoded_without_crossings_that_do_not_bend_f() -> None:
+    rows = np.array(
+        [
+            [0, 0, 0, 0.0, 1.0, 2.0],
+            [0, 1, 3, 0.2, 1.5, 0.0],
+            [0, 1, 4, 0.3, 1.6, 0.5],
+            [0, 2, 1, 0.3, 1.6, 0.5],
+            [0, 2, 5, 0.4, 1.7, -0.5],
+            [0, 0, 0, 1.0, 2.0, 2.0],
+            [1, 0, 0, 0.0, 1.0, 3.0],
+            [1, 0, 0, 1.0, 4.0, 3.0],
+        ]
+    )
+    arrays, _ = wire_format.decode(series.encode_kinks([0, 7], [rows, rows[6:]].__getitem__))
+    assert arrays["update"].tolist() == [0, 7]
+    assert arrays["start"].tolist() == [0, 6, 8]
+    assert arrays["unit"].tolist() == [0, 4, 5, 0, 0, 0, 0, 0]
+    assert arrays["layer"].tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
+    assert arrays["replica"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    np.testing.assert_allclose(arrays["x"], [0, 0.3, 0.4, 1, 0, 1, 0, 1])
+    np.testing.assert_allclose(arrays["jump"], [2, 0.5, -0.5, 2, 3, 3, 3, 3])
+
+
+@pytest.mark.parametrize("rows", [np.zeros((3, 5)), np.zeros(6), np.full((2, 6), -1.0), np.full((2, 6), np.nan)])
+def test_damaged_kinks_are_unreadable(rows: Array) -> None:
+    with pytest.raises(series.UnreadableRun, match="its kinks"):
+        series.encode_kinks([0], lambda i: rows)
+
+
+def test_tensorboard_serves_the_recorded_kinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the parameters, at every snapshot; a run of another model has none."""
+    folders = {"chain": ["model=mlp", "model.hidden=[5,4]"], "relu": ["model=relu", "model.width=4"]}
+    for name, overrides in folders.items():
+        words = ["engine=reference", "updates=40", "snapshots=linear", "snapshots.every=10", "seeds=[3,4]"]
+        command = ["reluviz", "train", *overrides, *words, f"hydra.run.dir={tmp_path / name}"]
+        monkeypatch.setattr(sys, "argv", command)
+        assert main() == 0
+    with running_tensorboard(tmp_path) as address:
+        wait_for_runs(address, {"chain": 40, "relu": 40})
+        status, body, _ = get_route(address, "kinks?run=chain")
+        assert status == 200
+        assert get_route(address, "kinks?run=relu")[0] == 404
+    arrays, _ = wire_format.decode(body)
+    run = load_run(tmp_path / "chain")
+    assert arrays["update"].tolist() == run.updates.tolist()
+    for s, update in enumerate(run.updates.tolist()):
+        at = slice(*arrays["start"][s : s + 2])
+        for r in range(2):
+            pieces = run.pieces(update, r)
+            x = arrays["x"][at][arrays["replica"][at] == r]
+            np.testing.assert_allclose(x, [pieces.ends[0], *pieces.kinks, pieces.ends[-1]], rtol=0, atol=1e-12)

@@ -1,5 +1,6 @@
 // The panel "The votes of the points": a stem for the vote of each point, and the sum of all votes at the right.
 
+import { count } from "../core/count.js";
 import { elbowVotes, unitShares } from "../core/votes.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
 import { h, segmented, setCaption } from "../drawing/dom.js";
