@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -714,3 +715,13 @@ def test_tensorboard_serves_the_recorded_kinks(tmp_path: Path, monkeypatch: pyte
             pieces = run.pieces(update, r)
             x = arrays["x"][at][arrays["replica"][at] == r]
             np.testing.assert_allclose(x, [pieces.ends[0], *pieces.kinks, pieces.ends[-1]], rtol=0, atol=1e-12)
+
+
+def test_the_benchmark_of_the_page_runs(tmp_path: Path) -> None:
+    require_browser()
+    program = Path(__file__).parents[2] / "benchmarks" / "page_chains.py"
+    command = [sys.executable, str(program), "--quick"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    for row in ("from navigation to the first drawing", "script of a played frame, 95th percentile"):
+        assert row in done.stdout

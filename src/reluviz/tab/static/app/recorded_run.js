@@ -55,7 +55,10 @@ export class RecordedRun extends Run {
     }
     // the first snapshot has parameters
     if (this.rowOf[0] < 0) (this.kinkSeries = null), (this.rowOf = null);
-    else this.setSnapshots(series.update, this.values);
+    else {
+      this.stride = 1;
+      this.setSnapshots(series.update, this.values);
+    }
   }
 
   weightsAt(s) {

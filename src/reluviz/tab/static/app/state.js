@@ -156,11 +156,12 @@ export class State {
     if (cached && cached.run === run && cached.version === run.version && cached.s === s && cached.r === r && cached.whatIf === whatIf) return cached;
     const runTrained = run.trainedNet(s, r), runNet = run.asShown(runTrained);
     const net = whatIf ? whatIf.net : runNet, trainedNet = whatIf ? run.asTrained(net) : runTrained;
-    // worked out when a view asks for them: in most frames of a run that trains in the page none does
     // where the parameters of this snapshot are left out, votes and units are those of the last one before it
-    const s0 = whatIf ? s : run.weightsAt(s), isOther = s0 !== s, trainedWeights = isOther ? run.trainedNet(s0, r) : trainedNet;
-    const weights = { update: run.update[s0], isOther, trained: trainedWeights, net: isOther ? run.asShown(trainedWeights) : net };
-    const votes = lazy(() => votesOf(run.model, trainedWeights, run.u, run.t, run.trained));
+    const s0 = whatIf ? s : run.weightsAt(s), isOther = s0 !== s;
+    const isKnown = isOther && cached?.run === run && cached.version === run.version && cached.r === r && !cached.whatIf && cached.weights.update === run.update[s0];
+    const weights = isKnown ? { ...cached.weights, isOther } : this.#weights(run, s0, isOther, isOther ? run.trainedNet(s0, r) : trainedNet, net);
+    const { votes } = weights;
+    // worked out when a view asks for them: in most frames of a run that trains in the page none does
     const trainedResidual = lazy(() => (isOther ? residuals(run.model, trainedNet, run.u, run.t) : votes().residual));
     const residual = lazy(() => (run.scaling.identity ? trainedResidual() : trainedResidual().map(run.scaling.userResidual)));
     const lossTest = lazy(() => run.testLoss(trainedNet)), lossRun = lazy(() => run.trainLoss(runTrained)), lossTestRun = lazy(() => run.testLoss(runTrained));
@@ -168,7 +169,7 @@ export class State {
       run, version: run.version, s, r, whatIf, net, trainedNet, runNet, weights,
       update: run.update[s],
       finite: allFinite(net),
-      status: run.model.statuses?.(trainedWeights, run) ?? null,
+      status: weights.status,
       get votes() { return votes(); },
       get residual() { return residual(); },
       get lossTrain() { return run.scaling.userLoss(isOther ? meanSquare(trainedResidual()) : votes().loss); },
@@ -177,6 +178,16 @@ export class State {
       get lossTestRun() { return whatIf ? lossTestRun() : null; },
     };
     return this.cached;
+  }
+
+  /** The parameters of a snapshot, with what views need of them. */
+  #weights(run, s, isOther, trained, net) {
+    return {
+      update: run.update[s], isOther, trained,
+      net: isOther ? run.asShown(trained) : net,
+      status: run.model.statuses?.(trained, run) ?? null,
+      votes: lazy(() => votesOf(run.model, trained, run.u, run.t, run.trained)),
+    };
   }
 
   /** The active unit or point: the one under the pointer, else the selected one. */

@@ -48,9 +48,8 @@ export class KinksThroughTimeView {
     if (!missing.length || !(performance.now() - this.drawnAt < PROGRESS)) (this.version = missing.length), (this.drawnAt = performance.now());
     const key = [run.name, run.historyVersion, this.version, r, time.key, plot.width, plot.height, plot.ratio, colours.paper, state.runs.map((shown) => shown.run.name)].join();
     plot.layer("lines", key, () => {
-      plot.axes({});
+      plot.axes({ yName: "updates" });
       plot.clipped(() => this.#lines(run, r));
-      plot.text("updates", plot.area.left + 5, plot.area.bottom - 6, { halo: true });
     });
     this.#caption(run, missing.length);
     this.drawn = { ...this.events, missing: missing.length };

@@ -7,7 +7,7 @@ import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { layerStyle } from "../drawing/theme.js";
 
-const LABEL_WIDTH = 56, LARGEST = 6, HIT_RADIUS = 14;
+const LABEL_WIDTH = 56, LARGEST = 6, NARROWEST = 7.5, HIT_RADIUS = 14;
 
 export class UnitsByLayerView {
   constructor(app) {
@@ -30,7 +30,7 @@ export class UnitsByLayerView {
     setCaption(this.caption, [`${this.app.runPrefix()}hollow: linear on the data, ×: dead; click one`], colours);
     const { hidden } = architecture, { width, height } = plot, room = width - LABEL_WIDTH - 14;
     // a wide layer has several rows of markers
-    const columns = Math.max(1, Math.min(Math.max(...hidden), Math.floor(room / 9))), rowsOf = hidden.map((units) => Math.ceil(units / columns));
+    const columns = Math.max(1, Math.min(Math.max(...hidden), Math.floor(room / NARROWEST))), rowsOf = hidden.map((units) => Math.ceil(units / columns));
     const rows = rowsOf.reduce((sum, n) => sum + n, 0) + 0.6 * (hidden.length - 1), step = Math.min(34, (height - 16) / rows);
     const across = Math.min(34, room / columns), radius = Math.max(1.2, Math.min(LARGEST, 0.36 * Math.min(step, across)));
     let top = (height - rows * step) / 2;
