@@ -43,7 +43,7 @@ export class RecordedRun extends Run {
     return Boolean(modelNamed(decode(data).header.model).architecture) && (decode(params).header.stride ?? 1) > 1;
   }
 
-  /** Show all snapshots of which the kinks are known; the parameters of some of them are known, too. */
+  /** Show all snapshots with known kinks; the parameters of some of them are known, too. */
   #readKinks({ arrays }) {
     const updates = this.update, series = new KinkSeries(arrays);
     if (updates[updates.length - 1] > series.update[series.update.length - 1]) return;

@@ -30,5 +30,5 @@ export function curve(model, p, low, high) {
   return { x, y: x.map((value) => model.predictAt(p, value)) };
 }
 
-/** Whether all parameters are finite, or the pieces of f of which nothing else is known. */
+/** Whether all parameters are finite. A snapshot that has pieces instead of parameters is finite. */
 export const allFinite = (p) => Boolean(p.pieces) || Object.values(p).every((part) => (typeof part === "number" ? Number.isFinite(part) : part.every(Number.isFinite)));

@@ -88,7 +88,7 @@ export class Run {
     this.historyVersion += 1;
   }
 
-  /** The last snapshot at or before s of which the parameters are known: for most runs s itself. */
+  /** The last snapshot at or before s with known parameters: for most runs s itself. */
   weightsAt(s) {
     return s;
   }

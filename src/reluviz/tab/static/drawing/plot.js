@@ -258,18 +258,22 @@ export class Plot {
     ctx.globalAlpha = 1;
   }
 
-  /** Draw a marker: 0 a disc, 1 a square, 2 a diamond, 3 a triangle that points up, 4 a plus. */
-  marker(which, x, y, radius, { fill, edge = null, width = 1.2 }) {
-    if (which === 0) return this.disc(x, y, radius, { fill, edge, width });
-    const { ctx } = this, s = radius * [0, 0.9, 1.25, 1.2, 1.2][which], t = s / 3;
+  /** Draw markers as one path: 0 discs, 1 squares, 2 diamonds, 3 triangles that point up, 4 pluses. @param {{x: number, y: number}[]} places */
+  markers(which, places, radius, { fill, edge, width = 1 }) {
+    const { ctx } = this, s = radius * [1, 0.9, 1.25, 1.2, 1.2][which], t = s / 3;
     const corners = [null, [[-s, -s], [s, -s], [s, s], [-s, s]], [[0, -s], [s, 0], [0, s], [-s, 0]], [[0, -s], [s, s * 0.8], [-s, s * 0.8]],
       [[-t, -s], [t, -s], [t, -t], [s, -t], [s, t], [t, t], [t, s], [-t, s], [-t, t], [-s, t], [-s, -t], [-t, -t]]][which];
     ctx.beginPath();
-    corners.forEach(([dx, dy], i) => ctx[i ? "lineTo" : "moveTo"](x + dx, y + dy));
-    ctx.closePath();
+    for (const { x, y } of places) {
+      if (corners) corners.forEach(([dx, dy], i) => ctx[i ? "lineTo" : "moveTo"](x + dx, y + dy));
+      else ctx.moveTo(x + s, y), ctx.arc(x, y, s, 0, 2 * Math.PI);
+      ctx.closePath();
+    }
     ctx.fillStyle = fill;
     ctx.fill();
-    if (edge) (ctx.strokeStyle = edge), (ctx.lineWidth = width), ctx.stroke();
+    ctx.strokeStyle = edge;
+    ctx.lineWidth = width;
+    ctx.stroke();
   }
 
   arrow(x, y, dx, dy, { colour, width = 1.6 }) {

@@ -11,6 +11,7 @@ import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, ySc
 import { h, segmented, setCaption, setText, setVisible, toggle } from "../drawing/dom.js";
 import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
 import { number, placeX, placeY, shortenLabel, signed } from "../drawing/format.js";
+import { drawKinks } from "../drawing/kinks.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
@@ -375,11 +376,7 @@ export class FunctionView {
     const radius = kinks.length > MANY_KINKS ? 2.4 : 4, active = background ? null : this.app.state.activeUnit;
     const { architecture } = run.model;
     const places = kinks.map((kink) => ({ ...kink, index: indexOfUnit(architecture, kink.layer, kink.unit), place: kink.x, x: plot.X(kink.x), y: plot.Y(kink.value) }));
-    for (const { x, y, layer, index } of places) {
-      if (y < top || y > bottom) continue;
-      const { colour, marker } = layerStyle(colours, layer), isActive = index === active;
-      plot.marker(marker, x, y, isActive ? radius + 2 : radius, { fill: colour, edge: isActive ? colours.ink : colours.paper, width: isActive ? 1.8 : 1 });
-    }
+    drawKinks(plot, colours, places.filter(({ y }) => y >= top && y <= bottom), radius, active);
     if (!background) this.hits.kinks = places;
   }
 

@@ -7,6 +7,7 @@ import { indexOfUnit, placeOfUnit } from "../core/models/architecture.js";
 import { extent, labelWidth, LEFT_MARGIN, timeTicks, xScale } from "../drawing/axes.js";
 import { h, setCaption } from "../drawing/dom.js";
 import { placeX } from "../drawing/format.js";
+import { drawKinks } from "../drawing/kinks.js";
 import { Plot } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { layerStyle } from "../drawing/theme.js";
@@ -161,10 +162,7 @@ export class KinksThroughTimeView {
     const kinks = this.app.functionView.hits?.kinks ?? [];
     plot.clipped(() => {
       if (state.activeUnit !== null) this.#activeUnit(now, state.activeUnit);
-      for (const { place, layer, index } of kinks) {
-        const { colour, marker } = layerStyle(colours, layer), isActive = index === state.activeUnit, radius = kinks.length > MANY_KINKS ? 2.2 : 3.6;
-        plot.marker(marker, plot.X(place), y, isActive ? radius + 1.6 : radius, { fill: colour, edge: isActive ? colours.ink : colours.paper, width: 1 });
-      }
+      drawKinks(plot, colours, kinks.map((kink) => ({ ...kink, x: plot.X(kink.place), y })), kinks.length > MANY_KINKS ? 2.2 : 3.6, state.activeUnit);
     });
     if (state.hover.x === null) return;
     const x = plot.X(state.hover.x);

@@ -50,7 +50,7 @@ export class UnitsByLayerView {
     const { plot } = this, { colours } = this.app;
     if (isActive) plot.disc(x, y, radius + 4, { edge: colours.ink, width: 2 });
     if (status === DEAD) for (const side of [-1, 1]) plot.segment(x - radius, y - radius * side, x + radius, y + radius * side, { colour: colours.faint, width: 1.4 });
-    else plot.marker(marker, x, y, radius, { fill: status === BENT ? colour : colours.paper, edge: colour });
+    else plot.markers(marker, [{ x, y }], radius, { fill: status === BENT ? colour : colours.paper, edge: colour });
   }
 
   unitAt(px, py) {

@@ -3,7 +3,7 @@
 //   delta_L = v phi'(z_L),  delta_(l-1) = (W_l^T delta_l) phi'(z_(l-1))
 //   df/dW_l = delta_l h_(l-1)^T,  df/db_l = delta_l,  df/dv = h_L,  df/dc = 1
 //
-// A snapshot of which only f is known, and not the parameters, has p = {pieces}: f and its kinks, and nothing else.
+// A snapshot without parameters has p = {pieces}: f and its kinks, and nothing else.
 //
 // Norms and inner products of gradients need no matrix of all of them. Gates of the first layer are decided as the run
 // decides them (isActive in elbows.js), those of the others in double precision.
