@@ -1,4 +1,4 @@
-"""Compares the engine `fused` with a plain PyTorch loop on chains of several layers, in processor time."""
+"""Compares the engine `fused` with a plain PyTorch loop on chains of several layers; measures their snapshots."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -30,7 +31,10 @@ from benchmarks.measure import (
     updates_that_take,
 )
 from benchmarks.plain_pytorch import PlainLoop
+from reluviz.core.initial_state import initial_state
+from reluviz.core.kinks import chain_pieces
 from reluviz.core.models.architecture import Architecture
+from reluviz.core.votes import summarize
 from reluviz.data import Segment, WithReplacement
 from reluviz.engines import predict
 from reluviz.engines.engine import ModelState
@@ -38,6 +42,8 @@ from reluviz.engines.fused import Fused
 
 CHAINS = ((20, 20), (50, 50, 50), (100, 100, 100))
 BATCH = 40
+SAMPLES = (200, 2000)
+"""Numbers of training points of the measured snapshots."""
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, int]] = {
     "SGD": (torch.optim.SGD, 0.01, 40),
     "Adam": (torch.optim.Adam, 0.001, 30),
@@ -115,6 +121,46 @@ class PlainRunner(PlainLoop):
         return time.process_time() - started
 
 
+def snapshot_rows(report: Report, runs: int, seconds: float, chains: Sequence[tuple[int, ...]]) -> None:
+    """Measure the kinks and the votes of a snapshot, in processor time, and the memory of the votes."""
+    rows = []
+    for hidden in chains:
+        architecture, state = Architecture(hidden), initial_state(hidden, "uniform", 0, (0.0, 1.0), None, np.zeros(1))
+        p = {name: value.astype(np.float64) for name, value in state.items()}
+        replica = {name: value[None] for name, value in p.items()}
+        cases: dict[str, Callable[[], object]] = {"kinks": partial(chain_pieces, architecture, p, 0.0, 1.0)}
+        for samples in SAMPLES:
+            data = dataset(samples)
+            cases[f"votes, N = {samples:,}"] = partial(
+                summarize, architecture.name, replica, data.x, data.y, tuple(architecture.shapes)
+            )
+        times = in_turn(runs, {name: partial(processor_time, work, seconds) for name, work in cases.items()})
+        tracemalloc.start()
+        cases[f"votes, N = {SAMPLES[-1]:,}"]()
+        megabytes = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        chain = " + ".join(map(str, hidden))
+        rows.append((chain, *(str(times[name] * 1e3) for name in cases), f"{megabytes:.1f}"))
+        wanted = {CHAINS[0]: "at most 1", CHAINS[-1]: "at most 20"}.get(hidden, "")
+        total = sum(times[name].median for name in ("kinks", f"votes, N = {SAMPLES[0]:,}"))
+        report.add_ratio(
+            f"milliseconds of a snapshot, {chain} ReLUs, N = {SAMPLES[0]}", format_number(1e3 * total), wanted
+        )
+        if hidden == CHAINS[-1]:
+            report.add_ratio(f"MB of its votes at N = {SAMPLES[-1]:,}", format_number(megabytes), "below 100")
+    report.add_text("Milliseconds of processor time of the kinks and the votes of one snapshot, and MB of the votes:")
+    report.add_text(markdown_table(("hidden units", *cases, "MB"), rows))
+
+
+def processor_time(work: Callable[[], object], seconds: float) -> float:
+    """Return the processor time of one call, in seconds, from as many calls as take this long."""
+    started, calls = time.process_time(), 0
+    while (took := time.process_time() - started) < seconds or not calls:
+        work()
+        calls += 1
+    return took / calls
+
+
 def main() -> None:
     """Measure and print, and write the results if the command line says so."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,6 +190,7 @@ def main() -> None:
             target = f"at least {wanted}" if hidden == CHAINS[0] else ""
             report.add_ratio(f"plain loop / fused, {chain} ReLUs, {optimizer}", format_number(ratio), target)
     report.add_text(markdown_table(("hidden units", "optimizer", "plain loop", "fused", "ratio"), rows))
+    snapshot_rows(report, runs, seconds, CHAINS[:1] if args.quick else CHAINS)
     report.finish(args.write)
 
 

@@ -81,7 +81,8 @@ def main() -> None:
         took = median(_time(browser, pages[20], 2_000 if args.quick else 150_000) for _ in range(times))
         report.add_ratio("150,000 updates at W = 20", f"{took:.2f} s", "at most 1 s")
         early, late = _memory(browser, pages[20], many)
-        report.add_ratio(f"memory: {many / 1e6:.3g} million updates / a tenth", f"{late / early:.3g} x", "about 1 x")
+        sizes = f"{late / 1e6:.1f} MB / {early / 1e6:.1f} MB = {late / early:.3g} x"
+        report.add_ratio(f"memory after {many / 1e6:.3g} million updates / after a tenth", sizes, "about 1 x")
     report.finish(args.write)
 
 

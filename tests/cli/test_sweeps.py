@@ -20,6 +20,8 @@ from reluviz.folder_lock import LOCK_FILE, FolderLock
 from reluviz.training.callbacks import SnapshotLogger
 from reluviz.training.outcome import median_loss
 
+pytestmark = pytest.mark.long
+
 COMMAND = [sys.executable, "-m", "reluviz"]
 TINY = ("updates=40", "snapshots.every=20", "callbacks=minimal")
 

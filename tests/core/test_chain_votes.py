@@ -145,7 +145,7 @@ def test_a_bound_on_the_function_holds():
 
 
 def test_the_name_of_a_chain_is_its_architecture():
-    for architecture in [*CHAINS, Architecture((3, 3), "leaky", 1e-05)]:
+    for architecture in [*CHAINS, Architecture((3, 3), "leaky", 1e-05), Architecture((2,), "leaky", -0.5)]:
         assert Architecture.of_name(architecture.name) == architecture
         assert MODELS[architecture.name].architecture == architecture
         assert architecture.name in MODELS

@@ -22,7 +22,7 @@ from reluviz.errors import UserError
 from reluviz.files import conf_folder
 from reluviz.models import ConstantModule, LinearModule, RegressionModule, ReLUModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
-from reluviz.models.relu_settings import TRAINED
+from reluviz.models.relu_settings import TRAIN, trained_names
 from reluviz.training.lightning_startup import quiet
 
 W = 7
@@ -161,15 +161,19 @@ def test_a_replica_starts_as_the_run_with_its_seed_alone() -> None:
         assert all(torch.equal(together[name][r], alone[name][0]) for name in alone)
 
 
-@pytest.mark.parametrize("train", TRAINED)
+@pytest.mark.parametrize("train", TRAIN)
 def test_untrained_parameters_do_not_change(train: str) -> None:
     module = ReLUModule(width=W, train=train, seeds=[0, 1])
-    assert module.trained == TRAINED[train]
+    trained = {
+        "all": ("input_slope", "bias", "output_weight", "output_bias"),
+        "hidden": ("input_slope", "bias"),
+    }.get(train, ("output_weight", "output_bias"))
+    assert module.trained == trained == trained_names(module.architecture, train)
     before = module.values()
     fit(module)
     after = module.values()
     for name in PARAMETERS["relu"]:
-        assert torch.equal(before[name], after[name]) == (name not in TRAINED[train]), name
+        assert torch.equal(before[name], after[name]) == (name not in trained), name
 
 
 @pytest.mark.parametrize("start", [0.0, -2.5])

@@ -13,6 +13,8 @@ from reluviz.core.functions import PARAMETERS
 from reluviz.data.targets import piecewise_linear
 from reluviz.tab import html_file, wire_format
 
+pytestmark = pytest.mark.long
+
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 SIZES = {"phone": (360, 740), "laptop": (1280, 720), "desktop": (1400, 900), "4K": (3840, 2160)}
 LEAST_TARGET = 32

@@ -19,6 +19,8 @@ from reluviz.data.targets import piecewise_linear, sine
 from reluviz.models.automatic_step import automatic_step
 from reluviz.tab import html_file
 
+pytestmark = pytest.mark.long
+
 MAX_BYTES = 260_000
 BEFORE_TRAINING = 202_936
 """Bytes of a page without runs before pages could train."""

@@ -14,6 +14,8 @@ from reluviz.data.scaling import Scaling
 from reluviz.data.targets import piecewise_linear, sine
 from reluviz.tab import html_file, wire_format
 
+pytestmark = pytest.mark.long
+
 WIDTH = 5
 LAST = 1000
 TRAINED_BY_PAGE = {

@@ -32,6 +32,8 @@ from reluviz.data.scaling import Scaling
 from reluviz.engines import predict
 from reluviz.tab import html_file
 
+pytestmark = pytest.mark.long
+
 MODULES = tuple(
     f"trainer/{name}"
     for name in ("branch", "data_sets", "initial_state", "python_code", "scaling_choice", "session", "settings")

@@ -16,6 +16,8 @@ from reluviz.analysis import notebook
 from reluviz.analysis.payload import payload
 from reluviz.tab import html_file
 
+pytestmark = pytest.mark.long
+
 LONGEST_LINK = 3000
 SHOWN = ("selected", "focus", "update", "following", "unit", "point", "scale", "mode", "measure", "whatIf", "net")
 """What two pages in the same state agree in, beside their branches."""

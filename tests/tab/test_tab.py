@@ -22,6 +22,8 @@ from tab_runs import Array, Writer, write_run
 from reluviz.core import elbows, functions, theory, votes
 from reluviz.data.targets import piecewise_linear
 
+pytestmark = pytest.mark.long
+
 WIDTH, SNAPSHOTS, LAST = 6, 30, 2900
 DATA = piecewise_linear()
 X, Y = DATA.x, DATA.y

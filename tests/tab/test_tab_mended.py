@@ -26,6 +26,8 @@ from reluviz.core import functions, theory
 from reluviz.data.targets import piecewise_linear
 from reluviz.tab import html_file, wire_format
 
+pytestmark = pytest.mark.long
+
 NAMES = functions.PARAMETERS["relu"]
 DATA = piecewise_linear()
 X, Y = DATA.x, DATA.y

@@ -74,5 +74,9 @@ def test_of_networks_without_a_limit(run: Any) -> None:
     assert run(COMPUTE, given | {"p": dead, "trained": hidden})["limit"] == np.inf
     lost = dead | {"c": np.nan, "b": [1.0, 1.0]}
     assert run(COMPUTE, given | {"p": lost, "trained": list(TRAINED["all"])})["limit"] == 0
-    wide = {name: [1.0] * 2**18 for name in "wbv"} | {"c": 0.0}
-    assert run(COMPUTE, given | {"p": wide, "trained": hidden}) is None
+    # 2^18 hidden features are computed, and more are not
+    wide = {name: [1.0] * 2**9 for name in "wbv"} | {"c": 0.0}
+    for samples, computed in ((2**9, True), (2**9 + 1, False)):
+        many = {"x": [0.5] * samples, "y": [0.0] * samples}
+        found = run(COMPUTE, given | many | {"p": wide, "trained": hidden})
+        assert (found is not None) == computed

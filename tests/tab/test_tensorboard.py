@@ -8,6 +8,8 @@ import pytest
 
 from reluviz.__main__ import main
 
+pytestmark = pytest.mark.long
+
 MODELS = ("constant", "linear", "relu")
 SMALL_RUN = ["updates=4", "snapshots.every=1", "hydra.run.dir=${name}"]
 

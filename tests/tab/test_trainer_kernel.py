@@ -101,7 +101,7 @@ def test_random_numbers_equal_those_of_numpy(run: Any) -> None:
         """return given.flatMap(([seed, stream, start, length]) => engines.map((engine) => {
           const kernel = engine.createKernel(), memory = kernel.reserve(65536);
           // arrays outside of the kernel's memory, and one within
-          const outs = [new Float64Array(length), new Int32Array(length), new Int32Array(memory, 128, length)];
+          const outs = [new Float64Array(length), new Int32Array(length), new Int32Array(memory, 144, length)];
           const scales = [2 ** -53, 200 * 2 ** -53, 2000 * 2 ** -53];
           outs.forEach((out, i) => kernel.fill(seed, stream, start, scales[i], out));
           return outs.map((out) => Array.from(out));

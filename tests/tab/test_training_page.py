@@ -24,6 +24,8 @@ from reluviz import load_run
 from reluviz.__main__ import main
 from reluviz.tab import html_file
 
+pytestmark = pytest.mark.long
+
 EVERYWHERE = ("fast reader", "Python reader", "exported page", "notebook", "playground")
 PLACES = ("fast reader", "Python reader", "exported page", "notebook")
 RUNS = {
@@ -301,6 +303,43 @@ def test_nothing_trains_while_another_tab_of_tensorboard_is_open(opened) -> None
     assert view.frame.evaluate("window.reluvizState.branches[0].update") == first
     view.page.evaluate("location.hash = 'reluviz'")
     view.wait(f"s => s.branches[0].update > {first}")
+
+
+def test_updates_are_made_between_two_frames(opened) -> None:
+    view = opened("exported page", "net")
+    view.click("Train on from here")
+    view.wait("s => s.branches[0]?.update > 2000")
+    between = view.frame.evaluate(
+        """() => new Promise((resolve) => {
+          let frames = 0, looks = 0, between = 0, last = {frames: -1};
+          const frame = () => { frames += 1; requestAnimationFrame(frame); };
+          const look = () => {
+            const {update} = window.reluvizState.branches[0];
+            between += frames === last.frames && update > last.update;
+            last = {frames, update};
+            if (++looks < 200) setTimeout(look);
+            else resolve(between);
+          };
+          requestAnimationFrame(frame);
+          look();
+        })"""
+    )
+    assert between > 0
+
+
+def test_a_pace_is_kept(opened) -> None:
+    view = opened("exported page", "net")
+    view.frame.get_by_label("Updates a second").select_option("100")
+    view.click("Train on from here")
+    view.wait("s => s.branches[0]?.update > 602")
+    updates, seconds = view.frame.evaluate(
+        """() => new Promise((resolve) => {
+          const made = () => window.reluvizState.branches[0].update, first = made(), begun = performance.now();
+          setTimeout(() => resolve([made() - first, (performance.now() - begun) / 1000]), 2000);
+        })"""
+    )
+    # a slow frame before or after that time moves updates into it or out of it
+    assert 50 * seconds < updates < 150 * seconds
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)

@@ -25,6 +25,8 @@ from reluviz.training import helper_processes
 from reluviz.training.helper_processes import HelperProcess, Pair, RemoteWorker
 from reluviz.training.snapshot_worker import SnapshotOptions, SnapshotWorker, Worker
 
+pytestmark = pytest.mark.long
+
 WIDTHS = {"input_slope": (5,), "bias": (5,), "output_weight": (5,)}
 LOSS_BOUND = np.full(2, 1e3)
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")

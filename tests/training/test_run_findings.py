@@ -25,6 +25,8 @@ from reluviz.training.facts import run_facts
 from reluviz.training.lightning_startup import quiet
 from reluviz.training.plan import plan_run
 
+pytestmark = pytest.mark.long
+
 QUICK = ("callbacks=minimal", "callbacks.progress=null", "callbacks.checkpoints=null")
 EARNED = {
     "diverged": "+exp=linear optimizer.lr=5",

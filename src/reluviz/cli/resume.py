@@ -30,7 +30,7 @@ from reluviz.files import (
 from reluviz.models import target_nodes
 from reluviz.record.settings import TARGET, leaves
 from reluviz.training.checkpoint_file import misfit, read_checkpoint
-from reluviz.training.instantiate import current_name, find_target
+from reluviz.training.instantiate import current_name, model_name
 from reluviz.training.plan import Plan, plan_run
 from reluviz.training.prepare import prepare_plan
 from reluviz.training.validation import check, plain
@@ -127,8 +127,7 @@ def find_run(path: str, overrides: Sequence[str], own: DictConfig | None = None)
         if key != "updates" and before.get(key) != after[key]:
             raise UserError(f"updates={cfg.updates}: would change {key} from {before.get(key)} to {after[key]}")
     plan = plan_run(cfg, step_given)
-    module_class = find_target(plan.settings["model"], "model")
-    plan_for_model = plan.for_model(getattr(module_class, "model", ""))
+    plan_for_model = plan.for_model(model_name(plan.settings["model"]) or "")
     done = 0 if checkpoint is None else _check_checkpoint(setting, checkpoint, plan_for_model)
     if cfg.updates < done:
         raise UserError(f"{setting}: has made {done:,} updates; a larger number prolongs it, as in updates={2 * done}")
@@ -222,8 +221,7 @@ def _check_checkpoint(setting: str, checkpoint: Path, plan: Plan) -> int:
         raise UserError(f"{setting}: {error}") from error
     done, model, held = int(loaded["state_dict"]["updates_done"]), loaded["model"], loaded["hyper_parameters"]
     settings = plan.settings
-    module_class = find_target(settings["model"], "model")
-    if model != (expected := getattr(module_class, "model", None)):
+    if model != (expected := model_name(settings["model"])):
         raise UserError(
             f"{setting}: holds a {_printable(model)} model, but the run in this folder is a {expected} model"
         )

@@ -33,7 +33,7 @@ SMALLEST_JUMP = 1e-12
 """A kink of f is a place where f' jumps by more than this fraction of the total variation of f'."""
 ROUNDINGS = 8.0
 """A sum of products counts as 0 if it is smaller than this many roundings of the sum of the absolute products."""
-EPSILON = float(np.finfo(np.float64).eps)
+EPSILON, SMALLEST = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def chain_status(
 ) -> NDArray[np.int64]:
     """Return the status of the units of all layers on the training inputs, [R, U], as an index into `elbows.STATUS`.
 
-    dead: z <= 0 at every input where phi is constant there, so that the unit does not learn. linear: all inputs are on one side of
-    z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
+    dead: z <= 0 at every input where phi is constant there, so that the unit does not learn. linear: all inputs are on
+    one side of z = 0. bent: otherwise. The first layer is decided in the precision of the run; see `relu.is_active`.
 
     Args:
         architecture: of the chain.
@@ -218,9 +218,11 @@ class _Lines:
             from_left = np.abs(start) <= np.abs(stop)
             part = np.where(from_left, start, stop) / (start - stop)
             place = np.where(from_left, left, right) + part * (right - left)
-            with np.errstate(all="ignore"):
-                blur = np.minimum(rounding[unit, piece] / np.abs(slope[unit, piece]), right - left)
-            blur = np.nan_to_num(blur) + ROUNDINGS * EPSILON * max(abs(self.ends[0]), abs(self.ends[-1]))
+            size = np.abs(slope[unit, piece])
+            rounded = rounding[unit, piece]
+            # rounding moves a place by at most the length of its piece
+            blur = np.where(rounded < size * (right - left), rounded / np.maximum(size, SMALLEST), right - left)
+            blur += ROUNDINGS * EPSILON * max(abs(self.ends[0]), abs(self.ends[-1]))
             z, slope = self._cut(z, slope, unit, place, blur)
         # the larger of the two ends has the sign of the piece
         left_z, right_z = z[:, :-1], z[:, 1:]
@@ -246,8 +248,7 @@ class _Lines:
         order = np.argsort(place, kind="stable")
         unit, place, blur = unit[order], place[order], blur[order]
         # a place that rounding cannot tell from an end of a piece is that end
-        after = np.searchsorted(self.ends, place)
-        after = np.clip(after, 1, len(self.ends) - 1)
+        after = self.ends[1:-1].searchsorted(place) + 1
         nearer_right = self.ends[after] - place < place - self.ends[after - 1]
         nearest = np.where(nearer_right, after, after - 1)
         at_end = np.abs(self.ends[nearest] - place) <= blur
@@ -270,11 +271,18 @@ class _Lines:
             unit, group = unit[group >= 0], group[group >= 0]
             if not len(new):
                 return z, slope
-        piece = np.searchsorted(self.ends, new) - 1
+        piece = self.ends.searchsorted(new) - 1
         left, right = self.ends[piece], self.ends[piece + 1]
         part = (new - left) / (right - left)
         between = z[:, piece] * (1 - part) + z[:, piece + 1] * part
         between[unit, group] = 0
-        self.ends = np.insert(self.ends, piece + 1, new)
-        self.crossing = [each + np.searchsorted(piece + 1, each, side="right") for each in self.crossing]
-        return np.insert(z, piece + 1, between, axis=1), np.insert(slope, piece + 1, slope[:, piece], axis=1)
+        # where each old and new end, and each piece, goes
+        moved = np.arange(len(self.ends)) + new.searchsorted(self.ends)
+        inserted = piece + 1 + np.arange(len(new))
+        self.crossing = [moved[each] for each in self.crossing]
+        ends, values = np.empty(len(moved) + len(new)), np.empty((len(z), len(moved) + len(new)))
+        ends[moved], ends[inserted] = self.ends, new
+        values[:, moved], values[:, inserted] = z, between
+        old_piece = np.repeat(np.arange(slope.shape[1]), np.diff(moved))
+        self.ends = ends
+        return values, slope[:, old_piece]

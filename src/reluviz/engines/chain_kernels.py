@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -37,9 +38,9 @@ from numba.extending import intrinsic
 from reluviz.engines import compile, minibatch_kernels
 from reluviz.engines.minibatch_kernels import FASTMATH, _adam_step, _sgd_step, _Vector
 
-# No fast mathematics: the emitted code says itself where a product and a sum may be rounded once. "False" is not the
-# default, because a function inherits these options from the functions that call it.
-inlined = functools.partial(compile.inlined, fastmath=False)
+# Inlined before types are inferred, which halves the time to compile. No fast mathematics: the emitted code says itself
+# where a product and a sum may be rounded once.
+inlined = numba.njit(inline="always")
 BLOCK = 72
 """Most samples of a block, and the length of its rows. Rows that lie a power of two apart would compete for the same
 lines of the cache."""
@@ -66,6 +67,16 @@ class _SampleVector(_Vector):
         self.kind = ir.VectorType(real, self.lanes)
         self.zero = ir.Constant(self.kind, [0.0] * self.lanes)
         self.one = ir.Constant(self.kind, [1.0] * self.lanes)
+        # once, because numba emits several instructions to find an array's data
+        self.data = [
+            context.make_array(kind)(context, builder, value).data
+            for kind, value in zip(signature.args, args, strict=True)
+            if isinstance(kind, types.Array)
+        ]
+
+    def pointer(self, argument: int, start: Any) -> Any:
+        """Return a pointer to the vector of values start, start + 1, ... of an array; the arrays come first."""
+        return self.builder.bitcast(self.builder.gep(self.data[argument], [start]), self.kind.as_pointer())
 
     def load_all(self, argument: int, start: Any, count: int) -> list[Any]:
         """Load `count` adjacent vectors."""
@@ -73,8 +84,7 @@ class _SampleVector(_Vector):
 
     def load_one(self, argument: int, at: Any) -> Any:
         """Load a value into every lane."""
-        array = self.context.make_array(self.signature.args[argument])(self.context, self.builder, self.args[argument])
-        return self.broadcast(self.builder.load(self.builder.gep(array.data, [at])))
+        return self.broadcast(self.builder.load(self.builder.gep(self.data[argument], [at])))
 
     def steps(self, start: Any, step: Any, count: int) -> list[Any]:
         """Return the indices start, start + step, ...; `step` is a number or a value."""
@@ -292,7 +302,7 @@ def _emit_dots(
         vector = _SampleVector(context, builder, signature, args)
         which, target, step, first, second, columns, vectors = args[3:]
         four = ir.VectorType(vector.kind.element, DOT_COLUMNS)
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        data = vector.data[0]
 
         def emit(rows: int) -> None:
             totals = [
@@ -388,7 +398,7 @@ def _add_dots(grad, target, left, first, rows, right, second, columns, vectors):
         i += count
 
 
-@functools.partial(inlined, fastmath=FASTMATH)
+@functools.partial(compile.inlined, fastmath=FASTMATH)
 def _residuals(f, y, batch, first, count, scale, errors):
     """Write the errors (2/B) r_i of a block's samples from the predictions f, and return sum_i r_i^2."""
     total = 0.0

@@ -1,11 +1,11 @@
 """Chains of any depth: hidden layers of ReLUs, leaky ReLUs or absolute values, and a linear output layer."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from reluviz.core.models.architecture import Architecture
 from reluviz.engines import predict
 from reluviz.engines.predict import TensorParameters
 from reluviz.models.network import NetworkModule
@@ -39,9 +39,6 @@ class MLPModule(NetworkModule):
         UserError: for invalid or contradictory settings, or a file that cannot be used.
     """
 
-    # of the default network; each module has its own
-    model = Architecture((20, 20)).name
-
     def __init__(
         self,
         hidden: Sequence[int] | int = (20, 20),
@@ -65,9 +62,15 @@ class MLPModule(NetworkModule):
         super().__init__(seeds=seeds, optimizer=optimizer, scheduler=scheduler, engine=engine)
         # a checkpoint holds the weights, and must load without this file
         self.save_hyperparameters(logger=False, ignore=["init_from"])
-        architecture = found.architecture
-        self.model = "relu" if architecture == Architecture(architecture.hidden[:1]) else architecture.name
-        self.build_network(architecture, elbows, positions, domain, train, init_from)
+        self.model = found.model
+        self.build_network(found.architecture, elbows, positions, domain, train, init_from)
+
+    @classmethod
+    def model_of(cls, settings: Mapping[str, Any]) -> str:
+        """Return the name of the model that the class builds from these settings."""
+        arguments = inspect.signature(cls).parameters
+        shape = {name: settings.get(name, arguments[name].default) for name in ("hidden", "activation", "slope")}
+        return check_chain_settings(**shape, elbows="torch", positions=None, train="all").model
 
     def predict(self, p: TensorParameters, x: Tensor) -> Tensor:  # type: ignore[override]
         """Return f(x), [R, N], from the parameters."""

@@ -7,7 +7,7 @@ import copy
 import inspect
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ class RegressionModule(L.LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @classmethod
+    def model_of(cls, settings: Mapping[str, Any]) -> str | None:
+        """Return the name of the model that the class builds from these settings; None for an abstract class."""
+        return getattr(cls, "model", None)
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from reluviz.core.initial_state import ELBOW_PLACEMENTS
 from reluviz.core.models.architecture import ACTIVATIONS, Architecture
+from reluviz.core.models.relu import MODEL as RELU
 from reluviz.data.ranges import Rule, check_value, number, numbers, one_of, optional, whole_number
 from reluviz.errors import UserError
 
@@ -96,6 +97,12 @@ class ChainSettings:
         """The layers; the slope counts only for leaky."""
         slope = {"slope": self.slope} if self.activation == "leaky" else {}
         return Architecture(tuple(self.hidden), self.activation, **slope)
+
+    @property
+    def model(self) -> str:
+        """The name of the model: one hidden layer of ReLUs is the model of `ReLUModule`."""
+        one_layer = Architecture(tuple(self.hidden[:1]))
+        return RELU.name if self.architecture == one_layer else self.architecture.name
 
 
 def check_chain_settings(

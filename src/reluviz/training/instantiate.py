@@ -37,6 +37,17 @@ def find_target(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
     return found
 
 
+def model_name(node: Mapping[str, Any]) -> str | None:
+    """Return the name of the model that the settings `model` build; None if their class is not one of the models.
+
+    Raises:
+        UserError: as `find_target`, and if the settings of a chain are wrong.
+    """
+    found: Any = find_target(node, "model")
+    named = getattr(found, "model_of", None)
+    return getattr(found, "model", None) if named is None else named(node)
+
+
 def build(node: Mapping[str, Any], key: str, **extra: Any) -> Any:
     """Call the `_target_` of a node; see `target_nodes.build`. `_target_` may be a name of version 0.1.0."""
     return target_nodes.build(_withcurrent_name(node), key, **extra)

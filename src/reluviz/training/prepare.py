@@ -24,7 +24,7 @@ from reluviz.engines.choose import choose
 from reluviz.errors import UserError
 from reluviz.models.module import RegressionModule
 from reluviz.models.optimizers import build_optimizer, build_scheduler
-from reluviz.training.instantiate import build, find_target
+from reluviz.training.instantiate import build, find_target, model_name
 from reluviz.training.lightning_startup import quiet, without_gc
 from reluviz.training.memory import check_memory
 from reluviz.training.plan import Plan, check_callbacks, check_points, plan_run
@@ -86,7 +86,7 @@ def prepare(cfg: DictConfig, resumed: bool = False, step_given: bool = True) -> 
 
 def prepare_plan(plan: Plan, resumed: bool = False) -> Prepared:
     """Build the run of a plan with torch and Lightning; arguments and errors as for `prepare`."""
-    plan = plan.for_model(getattr(find_target(plan.settings["model"], "model"), "model", ""))
+    plan = plan.for_model(model_name(plan.settings["model"]) or "")
     settings, dataset = plan.settings, plan.dataset
     data = SegmentData(dataset, settings["updates"], plan.sampler, plan.snapshots)
     extra: dict[str, Any] = {

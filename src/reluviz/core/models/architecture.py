@@ -18,7 +18,7 @@ ACTIVATIONS = ("relu", "leaky", "abs")
 """The values of the setting `model.activation`."""
 FAMILY = "mlp"
 """The names of all chains begin with it."""
-_NAME = re.compile(rf"{FAMILY}((?:-[1-9]\d*)+)(?:-(abs)|-(leaky)(\d[\d.e+-]*))?")
+_NAME = re.compile(rf"{FAMILY}((?:-[1-9]\d*)+)(?:-(abs)|-(leaky)(-?\d[\d.e+-]*))?")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 // Training in the page: makes branches from what is shown, and trains the branch in focus, with its control branch, in short
-// slices between two frames.
+// pieces between two frames.
 
 import { count } from "../core/count.js";
 import { largestStableStep } from "../core/sharpness.js";
@@ -13,14 +13,18 @@ import { settingsOf } from "../trainer/settings.js";
 import { MAX_RUNS } from "./state.js";
 import { watchVisibility } from "./visibility.js";
 
-/** Updates take what drawing leaves of a frame of so many milliseconds; where it takes long, this fraction of its time. */
-const FRAME = 19, LEAST_FRACTION = 0.6, LONGEST_SLICE = 16;
+/** Milliseconds of updates after which the browser may begin a frame. */
+const PIECE = 2;
+/** Updates take the time that drawing leaves; where that is less than drawing takes, as long as this at most before each drawing. */
+const LONGEST_SLICE = 16;
+/** Milliseconds after which updates end if no frame has begun: the browser begins none while the page is hidden. */
+const LONGEST_FRAME = 100;
 /** Longest slice while nothing is drawn, as when a link is repeated. */
 const LONG_SLICE = 40;
 /** A repetition that takes longer than so many milliseconds says where it is, and can be stopped. */
 const REPEATED_UNSEEN = 300;
 /** The history of a growing run is drawn anew in every so manyth frame. */
-const FRAMES_A_HISTORY = 10;
+const FRAMES_A_HISTORY = 20;
 const HIDDEN_CHECK_MILLISECONDS = 250;
 /** Moments of a recorded run are found by repeating it, up to this many updates. */
 const MOST_REPEATED = 5e6;
@@ -48,8 +52,13 @@ export class Training {
     /** Recorded runs at which branches have begun. They are needed after they have left the view, too. */
     this.parents = new Map();
     this.speed = 20;
-    this.sliceLength = 7;
     this.frames = 0;
+    this.frameBegun = -Infinity;
+    /** Milliseconds of updates since then. */
+    this.spent = 0;
+    // messages, unlike timers, are not delayed
+    this.pieces = new MessageChannel();
+    this.pieces.port1.onmessage = () => ((this.pieceWaits = false), this.#piece());
     this.isVisible = watchVisibility(app.root);
     this.holding = false;
     window.addEventListener("pointerdown", (event) => (this.holding = event.target instanceof HTMLCanvasElement), true);
@@ -403,24 +412,50 @@ export class Training {
     }
     if (this.holding) return true;
     if (state.whatIf) this.#applyChanges(branch);
-    this.allowance += this.pace === null ? Infinity : this.pace * (this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000);
-    const begun = performance.now();
-    if (this.lastBegun && begun - this.lastBegun < 200) {
-      // smoothed, because the history is drawn only in some frames
-      const drawing = begun - this.lastBegun - this.lastSpent;
-      this.sliceLength += 0.1 * (Math.min(LONGEST_SLICE, Math.max(FRAME - drawing, LEAST_FRACTION * drawing)) - this.sliceLength);
-    }
+    const seconds = this.lastTime === null ? 0 : Math.min(1100, time - this.lastTime) / 1000;
+    // a machine that is too slow for a pace does not catch up for long when it has become faster
+    this.allowance = Math.min(this.allowance + this.pace * seconds, 2 * this.pace);
     this.lastTime = time;
-    const wanted = Math.min(Math.floor(this.allowance), this.until - branch.updateCount);
-    const made = this.#spend(this.#together(branch), wanted, this.sliceLength);
-    Object.assign(this, { lastBegun: begun, lastSpent: performance.now() - begun });
-    this.allowance = this.pace === null ? 0 : Math.min(this.allowance - made, this.pace);
+    const begun = performance.now(), drawing = begun - this.frameBegun - this.spent, missing = drawing - this.spent;
+    Object.assign(this, { frameBegun: begun, spent: 0 });
+    if (missing > 0) this.#work(branch, Math.min(missing, LONGEST_SLICE));
+    this.#goOn();
     if (this.frames++ % FRAMES_A_HISTORY === 0) for (const one of this.#together(branch)) one.refreshHistory();
     state.collectUpdates();
     Object.assign(state, { update: branch.updateCount, followingLatest: branch.updateCount >= state.last });
     if (branch.stopped) this.#sayStopped(branch);
     if (branch.stopped || branch.updateCount >= this.until) this.pause();
     return this.on;
+  }
+
+  /** Make updates until the next frame begins, in pieces. */
+  #piece() {
+    const { growing: branch, state } = this;
+    const mayGoOn = this.on && branch && !branch.stopped && !this.holding && !state.whatIf && this.isVisible();
+    if (!mayGoOn || this.#wanted(branch) < 1 || performance.now() - this.frameBegun > LONGEST_FRAME) return;
+    this.#work(branch, PIECE);
+    this.#goOn();
+  }
+
+  /** Make the next piece when the browser has done what waits already, such as drawing. */
+  #goOn() {
+    if (!this.pieceWaits) this.pieces.port2.postMessage(null);
+    this.pieceWaits = true;
+  }
+
+  /** The number of updates that pace and end allow now. */
+  #wanted(branch) {
+    return Math.min(this.pace === null ? Infinity : Math.floor(this.allowance), this.until - branch.updateCount);
+  }
+
+  /** Make updates for about so many milliseconds. */
+  #work(branch, milliseconds) {
+    const begun = performance.now();
+    const made = this.#spend(this.#together(branch), this.#wanted(branch), milliseconds);
+    if (this.pace !== null) this.allowance -= made;
+    this.spent += performance.now() - begun;
+    // the branch grows only where its last snapshot is shown
+    this.state.update = branch.updateCount;
   }
 
   /** Make up to `wanted` updates of the first branch, the others with it, in about so many milliseconds. @returns {number} how many */

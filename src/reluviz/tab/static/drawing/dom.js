@@ -47,6 +47,12 @@ export function setVisible(element, visible) {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
+/** Set whether a button is pressed only if it differs, which saves the browser a look for changed styles. */
+function setPressed(button, pressed) {
+  const text = String(Boolean(pressed));
+  if (button.getAttribute("aria-pressed") !== text) button.setAttribute("aria-pressed", text);
+}
+
 /** A row of buttons with one pressed. @param {[string, string, string][]} options value, label, title */
 export function segmented(label, options, onPick) {
   const buttons = options.map(([value, text, title]) =>
@@ -55,7 +61,7 @@ export function segmented(label, options, onPick) {
   const element = h("div.segmented", { role: "group", "aria-label": label }, ...buttons);
   return {
     element,
-    set: (value) => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.value === value))),
+    set: (value) => buttons.forEach((b) => setPressed(b, b.dataset.value === value)),
     setOptionVisible: (value, visible) => buttons.forEach((b) => b.dataset.value === value && setVisible(b, visible)),
   };
 }
@@ -63,5 +69,5 @@ export function segmented(label, options, onPick) {
 /** A button that is on or off. */
 export function toggle(text, title, onClick) {
   const element = h("button.toggle", { type: "button", title, "data-part": text.replaceAll(" ", "_"), "aria-pressed": "false", text, onclick: onClick });
-  return { element, set: (on) => element.setAttribute("aria-pressed", String(Boolean(on))) };
+  return { element, set: (on) => setPressed(element, on) };
 }

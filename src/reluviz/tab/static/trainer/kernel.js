@@ -29,7 +29,7 @@ export class JavaScriptKernel {
     const m = this.#numbers, n = this.#integers;
     const padded = (width + 1) & ~1, size = 3 * padded + 2, scale = 2 / batch;
     const w = rows >> 3, b = w + padded, v = b + padded, c = v + padded, from = w + (first >> 3), to = w + (last >> 3);
-    const all = points >> 3, source = indices ? chosen >> 3 : all, units = hidden >> 3;
+    const all = points >> 3, source = indices ? chosen >> 3 : all, gates = hidden >> 2;
     let next = indices >> 2, even = 0, odd = 0;
     for (; updates > 0; updates--) {
       if (indices)
@@ -44,15 +44,15 @@ export class JavaScriptKernel {
       m.fill(0, w + size, v + size);
       for (let i = 0; i < batch; i += 4) {
         const at = source + 2 * i;
+        predict(m, n, w, padded, at, gates);
         for (let s = 0; s < 4; s++) {
-          const x = m[at + 2 * s], phi = scaled ? x : 1, f = predict(m, w, padded, x, units + 2 * s);
-          const r = s < batch - i ? f + m[c] * phi - m[at + 2 * s + 1] : 0;
+          const x = m[at + 2 * s], phi = scaled ? x : 1, r = s < batch - i ? outputs[s] + m[c] * phi - m[at + 2 * s + 1] : 0;
           if (s & 1) (odd += r * r), (oddSum += r * scale * phi);
           else (even += r * r), (evenSum += r * scale * phi);
-          gatedResiduals[2 * s + 1] = r * scale;
-          gatedProducts[2 * s + 1] = r * scale * x;
+          residuals[s] = r * scale;
+          products[s] = r * scale * x;
         }
-        addActive(m, w + size, padded, units);
+        if (width) addActive(m, n, w + size, padded, gates);
       }
       for (let k = w; k < b; k++) {
         const ofSlope = m[k + size], ofBias = m[k + padded + size], weight = m[k + 2 * padded];
@@ -93,28 +93,66 @@ export class JavaScriptKernel {
 
 const flush = (moment) => (Math.abs(moment) < NEGLIGIBLE ? 0 : moment);
 
-/** sum v relu(w x + b), the sum of the even units plus that of the odd ones; hidden values are written from h on. */
-function predict(m, w, padded, x, h) {
-  const b = w + padded, v = b + padded;
-  let even = 0, odd = 0;
-  for (let k = 0; k < padded; k += 2, h += 8) {
-    const h0 = Math.max(m[w + k] * x + m[b + k], 0), h1 = Math.max(m[w + k + 1] * x + m[b + k + 1], 0);
-    m[h] = h0;
-    m[h + 1] = h1;
-    even += m[v + k] * h0;
-    odd += m[v + k + 1] * h1;
-  }
-  return even + odd;
+/** Of four samples: f without c phi, r, and r x. */
+const outputs = new Float64Array(4), residuals = new Float64Array(4), products = new Float64Array(4);
+/** Of the sixteen sets of four samples: the sums of r and of r x. Bit s of a set's number says whether it holds sample s. */
+const residualSums = new Float64Array(16), productSums = new Float64Array(16);
+/** A number, then 0. Numbers chosen from a table take less time than branches, which are hard to predict. */
+const choice = new Float64Array(2);
+
+/** relu(z), which keeps NaN. */
+function relu(z) {
+  choice[0] = z;
+  return choice[(z < 0) | 0];
 }
 
-/** Of four samples: 0, then r; 0, then r x. Numbers chosen from a table take less time than branches, which are hard to predict. */
-const gatedResiduals = new Float64Array(8), gatedProducts = new Float64Array(8);
+/**
+ * Set `outputs` to sum v relu(w x + b) of four samples, the sum of the even units plus that of the odd ones, and write the
+ * set of the samples on which each unit is active.
+ */
+function predict(m, n, w, padded, at, gates) {
+  const x0 = m[at], x1 = m[at + 2], x2 = m[at + 4], x3 = m[at + 6], end = w + padded;
+  let even0 = 0, even1 = 0, even2 = 0, even3 = 0, odd0 = 0, odd1 = 0, odd2 = 0, odd3 = 0;
+  for (let k = w; k < end; k++, gates++) {
+    let slope = m[k], bias = m[k + padded], weight = m[k + 2 * padded];
+    let z0 = slope * x0 + bias, z1 = slope * x1 + bias, z2 = slope * x2 + bias, z3 = slope * x3 + bias;
+    n[gates] = (z0 > 0) | ((z1 > 0) << 1) | ((z2 > 0) << 2) | ((z3 > 0) << 3);
+    even0 += weight * relu(z0);
+    even1 += weight * relu(z1);
+    even2 += weight * relu(z2);
+    even3 += weight * relu(z3);
+    k++, gates++;
+    (slope = m[k]), (bias = m[k + padded]), (weight = m[k + 2 * padded]);
+    (z0 = slope * x0 + bias), (z1 = slope * x1 + bias), (z2 = slope * x2 + bias), (z3 = slope * x3 + bias);
+    n[gates] = (z0 > 0) | ((z1 > 0) << 1) | ((z2 > 0) << 2) | ((z3 > 0) << 3);
+    odd0 += weight * relu(z0);
+    odd1 += weight * relu(z1);
+    odd2 += weight * relu(z2);
+    odd3 += weight * relu(z3);
+  }
+  outputs[0] = even0 + odd0;
+  outputs[1] = even1 + odd1;
+  outputs[2] = even2 + odd2;
+  outputs[3] = even3 + odd3;
+}
 
 /** Add r x and r of the samples on which a unit is active to Sx and S1. */
-function addActive(m, sums, padded, h) {
-  for (let k = sums; k < sums + padded; h += k & 1 ? 7 : 1, k++) {
-    const s0 = (m[h] > 0) | 0, s1 = (m[h + 2] > 0) | 2, s2 = (m[h + 4] > 0) | 4, s3 = (m[h + 6] > 0) | 6;
-    m[k] += gatedProducts[s0] + gatedProducts[s1] + (gatedProducts[s2] + gatedProducts[s3]);
-    m[k + padded] += gatedResiduals[s0] + gatedResiduals[s1] + (gatedResiduals[s2] + gatedResiduals[s3]);
+function addActive(m, n, sums, padded, gates) {
+  sumSets(products, productSums);
+  sumSets(residuals, residualSums);
+  for (let k = sums; k < sums + padded; k++, gates++) {
+    const set = n[gates];
+    m[k] += productSums[set];
+    m[k + padded] += residualSums[set];
   }
+}
+
+/** Sums over the sixteen sets of four numbers. A number that a set lacks counts as 0, with the bits that a sum with 0 has. */
+function sumSets(numbers, out) {
+  const first = numbers[0] + 0, second = 0 + numbers[1], both = numbers[0] + numbers[1];
+  const third = numbers[2] + 0, fourth = 0 + numbers[3], others = numbers[2] + numbers[3];
+  (out[0] = 0), (out[1] = first), (out[2] = second), (out[3] = both);
+  (out[4] = third), (out[5] = first + third), (out[6] = second + third), (out[7] = both + third);
+  (out[8] = fourth), (out[9] = first + fourth), (out[10] = second + fourth), (out[11] = both + fourth);
+  (out[12] = others), (out[13] = first + others), (out[14] = second + others), (out[15] = both + others);
 }

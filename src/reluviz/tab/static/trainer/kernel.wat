@@ -5,8 +5,8 @@
 ;; Memory, in bytes; every array begins at a multiple of 16:
 ;;   0    Adam's b1^t and b2^t
 ;;   16   four words of ones, then four words of zeros: which samples of a group of four exist
-;;   80   four words: scratch memory of `fill`
-;;   112  what session.js places there
+;;   80   eight words: scratch memory of `fill`
+;;   144  what session.js places there
 ;;
 ;; `stride` is 8 times the number of units, rounded up to an even number. A row is w, b, v, of `stride` bytes each, then c
 ;; and 8 bytes of padding. There are four rows: parameters, gradient, first moments, second moments. Padding stays 0. A
@@ -20,67 +20,99 @@
   ;; `fill_random` of data/samplers.py. `out` is of float64, or of int32 where `integers` is 1.
   ;;
   ;; Each of ten rounds makes (hi_c ^ b ^ k0, lo_c, hi_a ^ d ^ k1, lo_a) of (a, b, c, d), with the 128-bit products
-  ;; (hi_a, lo_a) = M0 a and (hi_c, lo_c) = M1 c. Upper halves are made of products of 32-bit halves.
+  ;; (hi_a, lo_a) = M0 a and (hi_c, lo_c) = M1 c. They are made of products of 32-bit halves. Two blocks are computed at a
+  ;; time: the four words of $low and of $high are the lower and the upper halves of (a, c) of the first block and of the
+  ;; second one, those of $low2 and $high2 the halves of (b, d). Of two names that end in a and b, the first is for the
+  ;; first block.
   (func (export "fill")
     (param $seed f64) (param $stream f64) (param $start f64) (param $scale f64)
     (param $out i32) (param $count i32) (param $integers i32)
-    (local $a i64) (local $b i64) (local $c i64) (local $d i64) (local $k0 i64) (local $k1 i64)
-    (local $low i64) (local $top i64) (local $sum i64) (local $ha i64) (local $hc i64)
     (local $block i64) (local $round i32) (local $i i32) (local $j i32) (local $value f64)
+    (local $low v128) (local $high v128) (local $low2 v128) (local $high2 v128) (local $key v128)
+    (local $pa v128) (local $pb v128) (local $sa v128) (local $sb v128) (local $ta v128) (local $tb v128)
+    (local $ml v128) (local $mh v128) (local $mask v128)
     (local.set $block (i64.trunc_f64_u (local.get $start)))
     ;; the first block may begin before the first number
     (local.set $i (i32.sub (i32.const 0) (i32.and (i32.wrap_i64 (local.get $block)) (i32.const 3))))
     (local.set $block (i64.shr_u (local.get $block) (i64.const 2)))
+    ;; lower and upper halves of M0 and M1
+    (local.set $ml (v128.const i32x4 0xe14c6c93 0x95121157 0xe14c6c93 0x95121157))
+    (local.set $mh (v128.const i32x4 0xd2e7470e 0xca5a8263 0xd2e7470e 0xca5a8263))
+    (local.set $mask (v128.const i32x4 -1 0 -1 0))
     (loop $blocks
       ;; NumPy increments the counter before it computes a block
-      (local.set $a (local.tee $block (i64.add (local.get $block) (i64.const 1))))
-      (local.set $b (i64.const 0))
-      (local.set $c (i64.const 0))
-      (local.set $d (i64.const 0))
-      (local.set $k0 (i64.trunc_f64_u (local.get $seed)))
-      (local.set $k1 (i64.trunc_f64_u (local.get $stream)))
+      (local.set $low (i64x2.add (i64x2.splat (local.get $block)) (v128.const i64x2 1 2)))
+      (local.set $block (i64.add (local.get $block) (i64.const 2)))
+      (local.set $high (i64x2.shr_u (local.get $low) (i32.const 32)))
+      (local.set $low (v128.and (local.get $low) (local.get $mask)))
+      (local.set $low2 (v128.const i64x2 0 0))
+      (local.set $high2 (v128.const i64x2 0 0))
+      (local.set $key
+        (i64x2.replace_lane 1
+          (i64x2.splat (i64.trunc_f64_u (local.get $seed)))
+          (i64.trunc_f64_u (local.get $stream))))
       (local.set $round (i32.const 10))
       (loop $rounds
-        (local.set $low (i64.and (local.get $a) (i64.const 0xffffffff)))
-        (local.set $top (i64.shr_u (local.get $a) (i64.const 32)))
-        (local.set $sum
-          (i64.add
-            (i64.mul (local.get $top) (i64.const 0xe14c6c93))
-            (i64.shr_u (i64.mul (local.get $low) (i64.const 0xe14c6c93)) (i64.const 32))))
-        (local.set $ha
-          (i64.add
-            (i64.add (i64.mul (local.get $top) (i64.const 0xd2e7470e)) (i64.shr_u (local.get $sum) (i64.const 32)))
-            (i64.shr_u
-              (i64.add
-                (i64.mul (local.get $low) (i64.const 0xd2e7470e))
-                (i64.and (local.get $sum) (i64.const 0xffffffff)))
-              (i64.const 32))))
-        (local.set $low (i64.and (local.get $c) (i64.const 0xffffffff)))
-        (local.set $top (i64.shr_u (local.get $c) (i64.const 32)))
-        (local.set $sum
-          (i64.add
-            (i64.mul (local.get $top) (i64.const 0x95121157))
-            (i64.shr_u (i64.mul (local.get $low) (i64.const 0x95121157)) (i64.const 32))))
-        (local.set $hc
-          (i64.add
-            (i64.add (i64.mul (local.get $top) (i64.const 0xca5a8263)) (i64.shr_u (local.get $sum) (i64.const 32)))
-            (i64.shr_u
-              (i64.add
-                (i64.mul (local.get $low) (i64.const 0xca5a8263))
-                (i64.and (local.get $sum) (i64.const 0xffffffff)))
-              (i64.const 32))))
-        (local.set $low (i64.mul (local.get $a) (i64.const 0xd2e7470ee14c6c93)))
-        (local.set $a (i64.xor (i64.xor (local.get $hc) (local.get $b)) (local.get $k0)))
-        (local.set $b (i64.mul (local.get $c) (i64.const 0xca5a826395121157)))
-        (local.set $c (i64.xor (i64.xor (local.get $ha) (local.get $d)) (local.get $k1)))
-        (local.set $d (local.get $low))
-        (local.set $k0 (i64.add (local.get $k0) (i64.const 0x9e3779b97f4a7c15)))
-        (local.set $k1 (i64.add (local.get $k1) (i64.const 0xbb67ae8584caa73b)))
+        (local.set $pa (i64x2.extmul_low_i32x4_u (local.get $low) (local.get $ml)))
+        (local.set $pb (i64x2.extmul_high_i32x4_u (local.get $low) (local.get $ml)))
+        (local.set $sa
+          (i64x2.add
+            (i64x2.extmul_low_i32x4_u (local.get $high) (local.get $ml))
+            (i64x2.shr_u (local.get $pa) (i32.const 32))))
+        (local.set $sb
+          (i64x2.add
+            (i64x2.extmul_high_i32x4_u (local.get $high) (local.get $ml))
+            (i64x2.shr_u (local.get $pb) (i32.const 32))))
+        (local.set $ta
+          (i64x2.add
+            (i64x2.extmul_low_i32x4_u (local.get $low) (local.get $mh))
+            (v128.and (local.get $sa) (local.get $mask))))
+        (local.set $tb
+          (i64x2.add
+            (i64x2.extmul_high_i32x4_u (local.get $low) (local.get $mh))
+            (v128.and (local.get $sb) (local.get $mask))))
+        (local.set $sa
+          (i64x2.add
+            (i64x2.extmul_low_i32x4_u (local.get $high) (local.get $mh))
+            (i64x2.add
+              (i64x2.shr_u (local.get $sa) (i32.const 32))
+              (i64x2.shr_u (local.get $ta) (i32.const 32)))))
+        (local.set $sb
+          (i64x2.add
+            (i64x2.extmul_high_i32x4_u (local.get $high) (local.get $mh))
+            (i64x2.add
+              (i64x2.shr_u (local.get $sb) (i32.const 32))
+              (i64x2.shr_u (local.get $tb) (i32.const 32)))))
+        ;; hi is in $sa and $sb; the lower half of lo in the lower words of $pa and $pb, its upper half in those of $ta, $tb
+        (local.set $low
+          (v128.xor
+            (v128.xor
+              (i8x16.shuffle 8 9 10 11 0 1 2 3 24 25 26 27 16 17 18 19 (local.get $sa) (local.get $sb))
+              (local.get $low2))
+            (i8x16.shuffle 0 1 2 3 8 9 10 11 0 1 2 3 8 9 10 11 (local.get $key) (local.get $key))))
+        (local.set $high
+          (v128.xor
+            (v128.xor
+              (i8x16.shuffle 12 13 14 15 4 5 6 7 28 29 30 31 20 21 22 23 (local.get $sa) (local.get $sb))
+              (local.get $high2))
+            (i8x16.shuffle 4 5 6 7 12 13 14 15 4 5 6 7 12 13 14 15 (local.get $key) (local.get $key))))
+        (local.set $low2 (i8x16.shuffle 8 9 10 11 0 1 2 3 24 25 26 27 16 17 18 19 (local.get $pa) (local.get $pb)))
+        (local.set $high2 (i8x16.shuffle 8 9 10 11 0 1 2 3 24 25 26 27 16 17 18 19 (local.get $ta) (local.get $tb)))
+        (local.set $key (i64x2.add (local.get $key) (v128.const i64x2 0x9e3779b97f4a7c15 0xbb67ae8584caa73b)))
         (br_if $rounds (local.tee $round (i32.sub (local.get $round) (i32.const 1)))))
-      (i64.store (i32.const 80) (local.get $a))
-      (i64.store (i32.const 88) (local.get $b))
-      (i64.store (i32.const 96) (local.get $c))
-      (i64.store (i32.const 104) (local.get $d))
+      ;; (a, c) and (b, d) of each block, then the four words in order
+      (local.set $pa (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $low) (local.get $high)))
+      (local.set $pb (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $low) (local.get $high)))
+      (local.set $ta (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $low2) (local.get $high2)))
+      (local.set $tb (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $low2) (local.get $high2)))
+      (v128.store (i32.const 80)
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pa) (local.get $ta)))
+      (v128.store (i32.const 96)
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pa) (local.get $ta)))
+      (v128.store (i32.const 112)
+        (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $pb) (local.get $tb)))
+      (v128.store (i32.const 128)
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 24 25 26 27 28 29 30 31 (local.get $pb) (local.get $tb)))
       (local.set $j (i32.const 80))
       (loop $words
         (if (i32.lt_u (local.get $i) (local.get $count))
@@ -99,7 +131,7 @@
                   (i32.add (local.get $out) (i32.shl (local.get $i) (i32.const 3)))
                   (local.get $value))))))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
-        (br_if $words (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 8))) (i32.const 112))))
+        (br_if $words (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 8))) (i32.const 144))))
       (br_if $blocks (i32.lt_s (local.get $i) (local.get $count)))))
 
   ;; Make updates, and return the mean squared error of the last minibatch before its update.

@@ -12,7 +12,7 @@ import { drawIndices, largestBatch } from "./samplers.js";
 /** In the order of their numbers in kernel.wat. */
 const OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"];
 /** Where the rows of the kernel begin. kernel.wat uses the memory before them. */
-const ROWS = 112;
+const ROWS = 144;
 /** Indices drawn at once, or those of one batch: 32 kB, which stay in the processor's cache. */
 const INDICES = 8192;
 /** Size of the memory through which random numbers are copied to other arrays. */
