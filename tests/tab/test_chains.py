@@ -49,6 +49,7 @@ ARCHITECTURES = [
     Architecture((6, 7, 5), "abs"),
     Architecture((20, 20), "leaky", 0.01),
     Architecture((9, 8, 7), "leaky", 0.3),
+    Architecture((6, 7), "leaky", -0.5),
 ]
 GIVEN = """
   const model = models.modelNamed(given.name), {architecture} = model;
@@ -301,7 +302,7 @@ def test_kinks_stay_with_their_units(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "architecture", [Architecture((5, 4)), Architecture((4, 3, 2), "abs"), Architecture((3, 3), "leaky", 0.1)]
+    "architecture", [Architecture((5, 4)), Architecture((4, 3, 2), "abs"), Architecture((3, 3), "leaky", -0.1)]
 )
 def test_python_gets_the_chain(run: Any, architecture: Architecture) -> None:
     """The code computes f, and a run starts from the file with the same function."""

@@ -5,7 +5,7 @@
 //
 // W_l is an array of rows, one a unit. The first and the last layer have the names of a network with one hidden layer.
 
-const NAME = /^mlp((?:-[1-9]\d*)+)(?:-(abs)|-(leaky)(\d[\d.e+-]*))?$/;
+const NAME = /^mlp((?:-[1-9]\d*)+)(?:-(abs)|-(leaky)(-?\d[\d.e+-]*))?$/;
 const WORDS = { relu: () => "ReLUs", leaky: (slope) => `leaky ReLUs of slope ${slope}`, abs: () => "units |z|" };
 
 /**
