@@ -4,7 +4,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from reluviz.core.kinks import pieces_or_none
+from reluviz.core.models import MODELS
+from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
+from reluviz.record.snapshot_events import kink_rows
 from reluviz.tab import series
 
 if TYPE_CHECKING:
@@ -12,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def payload(run: "RunArrays", max_snapshots: int | None = None) -> dict[str, bytes]:
-    """Return the blobs data, params and scalars.
+    """Return the blobs data, params and scalars, and kinks of a chain if the view cannot hold all its parameters.
 
     Args:
         run: the run.
@@ -28,8 +33,12 @@ def payload(run: "RunArrays", max_snapshots: int | None = None) -> dict[str, byt
         run.walls[kept].tolist(),
         run.rows[kept].__getitem__,
         [list(field) for field in run.fields],
+        series.most_values(run.model),
     )
-    return {
+    kinks = {}
+    if MODELS[run.model].architecture is not None and snapshots.stride > 1:
+        kinks["kinks"] = series.encode_kinks(run.updates[kept].tolist(), lambda i: _kink_rows(run, kept[i]))
+    return kinks | {
         "data": _data(run),
         "params": replace(snapshots, total=count, stride=stride * snapshots.stride).encode(),
         "scalars": series.encode_scalars(
@@ -37,6 +46,23 @@ def payload(run: "RunArrays", max_snapshots: int | None = None) -> dict[str, byt
             run.findings,
         ),
     }
+
+
+def _kink_rows(run: "RunArrays", snapshot: int) -> NDArray[np.float64]:
+    """Return the rows of `tags.KINK_SERIES` of a snapshot, from its parameters: those that the run recorded."""
+    record = MODELS[run.model]
+    assert record.architecture is not None
+    ends = np.cumsum([count for _, count in run.fields])[:-1]
+    parts = np.split(run.rows[snapshot][:MAX_SHOWN_REPLICAS].astype(np.float64), ends, axis=-1)
+    x = run.data.as_trained.x
+    found = []
+    for r in range(len(parts[0])):
+        p = {
+            name: part[r].reshape(record.shape(name, count))
+            for (name, count), part in zip(run.fields, parts, strict=True)
+        }
+        found.append(pieces_or_none(record.architecture, p, float(x.min()), float(x.max())))
+    return kink_rows(found)
 
 
 def _data(run: "RunArrays") -> bytes:

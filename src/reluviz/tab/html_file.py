@@ -60,7 +60,7 @@ def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> s
     """Return an HTML page that shows runs.
 
     Args:
-        runs: name of a run -> `data`, `params` and, if it has any, `scalars`, in `wire_format`.
+        runs: name of a run -> `data`, `params` and, if it has any, `scalars` and `kinks`, in `wire_format`.
         title: of the page; the names of the runs by default.
     """
     # "</" is all that could end the script element early
@@ -68,7 +68,7 @@ def html(runs: Mapping[str, Mapping[str, bytes]], title: str | None = None) -> s
     blobs = [
         f'<script type="reluviz/blob" data-run="{escape(run)}" data-kind="{kind}">{_compress(kinds[kind])}</script>'
         for run, kinds in runs.items()
-        for kind in ("data", "params", "scalars")
+        for kind in ("data", "params", "scalars", "kinks")
         if kind in kinds
     ]
     data = "\n".join([f'<script type="reluviz/runs">{listing}</script>', *blobs])

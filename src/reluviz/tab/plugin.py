@@ -5,6 +5,7 @@
     data?run=R            the data set of run R
     params?run=R&after=U  its snapshots later than update U, or all
     scalars?run=R         its losses, and what became of it
+    kinks?run=R           the kinks of a chain at all its snapshots
 
 The plugin reads only through TensorBoard's data provider, which has names of runs and tags and no paths.
 """
@@ -38,6 +39,8 @@ UNLIMITED = 1_000_000
 MAX_UPDATE = 2**53
 """The view holds updates as doubles, which are not exact beyond this."""
 MAX_CACHED_RUNS = 8
+MOST_KINKS = 2_000
+"""A snapshot is taken to have recorded at most this many crossings, to bound what is read at once."""
 
 Route = Callable[[Request], Response]
 
@@ -68,6 +71,7 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             "/data": self._data,
             "/params": self._params,
             "/scalars": self._scalars,
+            "/kinks": self._kinks,
         }
         # a fixed list of routes: no part of a request becomes a path
         routes |= {f"/{path}": self._static(path) for path in static_files()}
@@ -143,6 +147,20 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         }
         return _bytes(request, series.encode_scalars(scalars, self._findings(request, run, tensors)))
 
+    def _kinks(self, request: Request) -> Response:
+        run, tensors = self._requested_run(request)
+        if tags.KINK_SERIES not in tensors:
+            raise RequestError(404, f"the run {_quoted(run)} has recorded no kinks")
+        # how many rows a snapshot has is known only when they are read
+        fields = series.parse_content(tensors[tags.PARAMS].plugin_content)["fields"]
+        snapshot_bytes = 48 * max(1, min(MOST_KINKS, sum(count for _, count in fields)))
+        limit = max(2, min(UNLIMITED, series.MAX_READ_BYTES // snapshot_bytes))
+        points = self._read(request, run, tags.KINK_SERIES, limit)
+        kept = series.increasing_steps([p.step for p in points], [p.wall_time for p in points])
+        return _bytes(
+            request, series.encode_kinks([points[i].step for i in kept], lambda i: points[kept[i]].numpy.astype(float))
+        )
+
     def _findings(self, request: Request, run: str, tensors: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Return what became of a run; empty while it is training."""
         if not _has_findings(tensors):
@@ -158,7 +176,9 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             plugin_util.context(request.environ),
             experiment_id=plugin_util.experiment_id(request.environ),
             plugin_name=self.plugin_name,
-            run_tag_filter=provider.RunTagFilter(runs=runs, tags=[tags.DATA, tags.PARAMS, tags.FINDINGS]),
+            run_tag_filter=provider.RunTagFilter(
+                runs=runs, tags=[tags.DATA, tags.PARAMS, tags.FINDINGS, tags.KINK_SERIES]
+            ),
         )
         return found
 
@@ -201,7 +221,11 @@ class ReLUPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         limit = max(2, min(UNLIMITED, series.MAX_READ_BYTES // snapshot_bytes))
         points = self._read(request, run, tags.PARAMS, limit)
         snapshots = series.snapshots(
-            [p.step for p in points], [p.wall_time for p in points], lambda i: points[i].numpy, fields
+            [p.step for p in points],
+            [p.wall_time for p in points],
+            lambda i: points[i].numpy,
+            fields,
+            series.most_values(series.parse_content(tensors[tags.DATA].plugin_content).get("model")),
         )
         with self._lock:
             self._cache[experiment, run] = version, snapshots

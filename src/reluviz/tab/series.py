@@ -4,6 +4,9 @@
               and if the run trained on scaled data scaling [x0, s_x, y0, s_y]
     params    update, wall (float64 [S]), values (float32 [S, V, P]); fields [[name, count], ...]
     scalars   u0, v0, u1, v1, ... (float64, float32); tags, findings [{name, text, advice, replicas, total}, ...]
+    kinks     of a chain: update (float64 [S]), start (int32 [S + 1]) of the rows of each snapshot; replica (uint8),
+              layer, unit (int32), x (float64), value and jump (float32) of each row, as in `tags.KINK_SERIES`,
+              without crossings at which f does not bend
 
 The view computes votes, elbows and everything else from these.
 
@@ -20,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reluviz.core.findings import Finding
+from reluviz.core.models import MODELS
 from reluviz.core.snapshot import MAX_SHOWN_REPLICAS
 from reluviz.files import parse_json
 from reluviz.record import tags
@@ -29,10 +33,16 @@ MAX_SNAPSHOTS = 25_000
 """The view gets at most this many snapshots of a run: every second, fourth, ... snapshot of longer runs."""
 MAX_VALUES = 2**24
 """The view gets at most this many parameter values of a run: 64 MB."""
+MAX_CHAIN_VALUES = 2**23
+"""The view gets at most this many parameter values of a chain of several layers: 32 MB. Where this leaves out
+snapshots, it gets the kinks of all of them."""
 MAX_READ_BYTES = 2**27
 """At most this many bytes of a tag are read at once: TensorBoard's own reader fails at 256 MiB."""
 MAX_COUNT = 2**40
 """No field has more numbers than this."""
+MAX_UNITS = 2**31
+KINK_DTYPES = ("u1", "i4", "i4", "f8", "f4", "f4")
+"""The types of `tags.KINK_FIELDS` in the view."""
 MAX_POINTS = 2_000
 MAX_TEST_POINTS = 4_000
 SCALARS = (tags.LOSS_TRAIN, tags.LOSS_TEST, tags.LOSS_BATCH, tags.THETA_OPTIMUM)
@@ -121,16 +131,27 @@ def increasing_steps(step: Sequence[int], wall: Sequence[float]) -> list[int]:
     return kept
 
 
-def thinning_stride(count: int, size: int) -> int:
-    """Return the stride, a power of two, that keeps `count` snapshots of `size` numbers within the limits."""
+def thinning_stride(count: int, size: int, most: int | None = None) -> int:
+    """Return the stride, a power of two, that keeps `count` snapshots of `size` numbers within the limits.
+
+    Args:
+        count: the number of snapshots.
+        size: the numbers of a snapshot.
+        most: the largest number of numbers; `MAX_VALUES` by default.
+    """
+    most = MAX_VALUES if most is None else most
     stride = 1
-    while count > stride and (count > stride * MAX_SNAPSHOTS or (count // stride) * size > MAX_VALUES):
+    while count > stride and (count > stride * MAX_SNAPSHOTS or (count // stride) * size > most):
         stride *= 2
     return stride
 
 
 def snapshots(
-    step: Sequence[int], wall: Sequence[float], parameters_at: Callable[[int], NDArray[Any]], fields: list[list[Any]]
+    step: Sequence[int],
+    wall: Sequence[float],
+    parameters_at: Callable[[int], NDArray[Any]],
+    fields: list[list[Any]],
+    most: int | None = None,
 ) -> SnapshotSeries:
     """Return the snapshots of a run, thinned if there are too many.
 
@@ -139,6 +160,7 @@ def snapshots(
         wall: when they were written.
         parameters_at: returns the parameters of the snapshot with an index, [R, P].
         fields: [[name, count], ...] of the last axis.
+        most: the largest number of parameter values; `MAX_VALUES` by default.
 
     Raises:
         UnreadableRun: if the parameters do not have the shape that `fields` gives.
@@ -153,7 +175,7 @@ def snapshots(
         shape = min(shape[0], MAX_SHOWN_REPLICAS), size
     else:
         shape = (0, size)
-    stride = thinning_stride(len(kept), shape[0] * size)
+    stride = thinning_stride(len(kept), shape[0] * size, most)
     shown = kept[::stride]
     if kept and shown[-1] != kept[-1]:
         shown.append(kept[-1])
@@ -167,6 +189,43 @@ def snapshots(
         len(kept),
         stride,
     )
+
+
+def most_values(model: object) -> int:
+    """Return the largest number of parameter values that the view gets of a run of this model."""
+    record = MODELS.get(model) if isinstance(model, str) else None
+    return MAX_VALUES if record is None or record.architecture is None else MAX_CHAIN_VALUES
+
+
+def encode_kinks(step: Sequence[int], rows_at: Callable[[int], NDArray[np.float64]]) -> bytes:
+    """Return the kinks of a chain at all snapshots as bytes.
+
+    Args:
+        step: updates of the snapshots, strictly increasing.
+        rows_at: returns the rows of `tags.KINK_SERIES` of the snapshot with an index, [K, 6].
+
+    Raises:
+        UnreadableRun: if the rows have another shape or name no layer or unit.
+    """
+    parts = []
+    for i in range(len(step)):
+        rows = rows_at(i)
+        if rows.ndim != 2 or rows.shape[1] != len(tags.KINK_FIELDS):
+            raise UnreadableRun(f"its kinks have the shape {list(rows.shape)}")
+        if not ((rows[:, :3] >= 0).all() and (rows[:, :3] < [256, MAX_UNITS, MAX_UNITS]).all()):
+            raise UnreadableRun("its kinks belong to no layer or unit")
+        shown = rows[(rows[:, 5] != 0) | (rows[:, 1] == 0)]
+        # where units of several layers change, the first row is that of the lowest
+        same = (np.diff(shown[:, 3]) == 0) & (np.diff(shown[:, 0]) == 0) & (shown[1:, 1] > 0) & (shown[:-1, 1] > 0)
+        parts.append(shown[np.concatenate([[True], ~same])] if len(shown) else shown)
+    start = np.cumsum([0, *map(len, parts)])
+    every = np.concatenate(parts) if parts else np.empty((0, len(tags.KINK_FIELDS)))
+    with np.errstate(over="ignore"):
+        columns = {
+            name: every[:, column].astype(dtype)
+            for column, (name, dtype) in enumerate(zip(tags.KINK_FIELDS, KINK_DTYPES, strict=True))
+        }
+    return wire_format.encode({"update": np.array(step, np.float64), "start": start.astype(np.int32), **columns})
 
 
 def encode_data(values: NDArray[np.float64], content: Mapping[str, Any]) -> bytes:

@@ -5,6 +5,7 @@
 // `now` is what the views show (State.now): one snapshot of the run in focus, with the user's changes ("what if") if any.
 
 import { elbow, slopeJump, STATUS } from "../core/elbows.js";
+import { nameOfUnit } from "../core/models/architecture.js";
 import { pointGradient, unitMotion } from "../core/votes.js";
 import { axesAreHeld, slopeUnit } from "../drawing/axes.js";
 import { h, setVisible } from "../drawing/dom.js";
@@ -16,11 +17,13 @@ import { palette } from "../drawing/theme.js";
 import { ElbowsThroughTimeView } from "../views/elbows_through_time.js";
 import { FunctionView } from "../views/function.js";
 import { Inspector } from "../views/inspector.js";
+import { KinksThroughTimeView } from "../views/kinks_through_time.js";
 import { LossView } from "../views/loss.js";
 import { ParabolaView } from "../views/parabola.js";
 import { PathView } from "../views/path.js";
 import { SlopeView } from "../views/slope.js";
 import { UnitsView } from "../views/units.js";
+import { UnitsByLayerView } from "../views/units_by_layer.js";
 import { VotesView } from "../views/votes.js";
 import * as address from "./address.js";
 import { PointEditor } from "./point_editor.js";
@@ -73,11 +76,13 @@ export class App {
     this.slopeView = new SlopeView(this);
     this.votes = new VotesView(this);
     this.elbowsThroughTime = new ElbowsThroughTimeView(this);
+    this.kinksThroughTime = new KinksThroughTimeView(this);
     this.units = new UnitsView(this);
+    this.unitsByLayer = new UnitsByLayerView(this);
     this.loss = new LossView(this);
     this.parabola = new ParabolaView(this);
     this.path = new PathView(this);
-    this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.parabola, this.path, this.units, this.loss];
+    this.views = [this.functionView, this.slopeView, this.votes, this.elbowsThroughTime, this.kinksThroughTime, this.parabola, this.path, this.units, this.unitsByLayer, this.loss];
     this.runList = new RunList(this);
     this.messageLines = h("div.lines", { role: "status" });
     this.stop = stopButton(this);
@@ -88,8 +93,8 @@ export class App {
     this.main = h(
       "main",
       {},
-      h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.path.element),
-      h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.loss.element),
+      h("div.left", {}, this.functionView.element, this.slopeView.element, this.votes.element, this.elbowsThroughTime.element, this.kinksThroughTime.element, this.path.element),
+      h("div.right", {}, this.inspector.element, this.parabola.element, this.units.element, this.unitsByLayer.element, this.loss.element),
     );
     this.root.replaceChildren(this.runBar.element, this.message, this.runList.element, this.main, this.trainBar.element, this.timeBar.element, this.tooltip.element);
   }
@@ -157,7 +162,8 @@ export class App {
   async #load(name) {
     const blob = (kind) => this.source.blob(name, kind);
     const [data, params, scalars] = await Promise.all([blob("data"), blob("params"), blob("scalars").catch(() => null)]);
-    const run = new RecordedRun(name, data, params, scalars);
+    const kinks = RecordedRun.needsKinks(data, params) ? await blob("kinks").catch(() => null) : null;
+    const run = new RecordedRun(name, data, params, scalars, kinks);
     const listed = this.state.listing.find((entry) => entry.run === name);
     run.createdAt = listed?.born;
     run.modifiedAt = listed?.wall;
@@ -232,7 +238,7 @@ export class App {
     if (fromUrl.focus && state.loaded.has(fromUrl.focus)) changes.focus = fromUrl.focus;
     if (["linear", "log"].includes(fromUrl.scale)) changes.scale = fromUrl.scale;
     if (["overlay", "side"].includes(fromUrl.mode)) changes.mode = fromUrl.mode;
-    if (["share", "residual", "norm", "elbow"].includes(fromUrl.votes)) changes.measure = fromUrl.votes;
+    if (["share", "residual", "norm", "elbow", "unit"].includes(fromUrl.votes)) changes.measure = fromUrl.votes;
     changes.unit = wholeNumber(fromUrl.unit);
     changes.point = wholeNumber(fromUrl.point);
     changes.replica = wholeNumber(fromUrl.replica) ?? 0;
@@ -397,8 +403,9 @@ export class App {
       this.tooltip.hide();
       return;
     }
-    const { hasUnits, feature } = now.run.model, hasOneParameter = feature !== null;
+    const { hasUnits, feature, architecture } = now.run.model, hasOneParameter = feature !== null;
     setVisible(this.elbowsThroughTime.element, hasUnits);
+    for (const view of [this.kinksThroughTime, this.unitsByLayer]) setVisible(view.element, Boolean(architecture));
     setVisible(this.units.element, hasUnits);
     setVisible(this.parabola.element, hasOneParameter);
     setVisible(this.path.element, hasOneParameter);
@@ -456,7 +463,8 @@ export class App {
 
   /** The lines of a unit's tooltip. */
   describeUnit(k) {
-    const now = this.state.now();
+    const now = this.state.now(), { architecture } = now.run.model;
+    if (architecture) return [`${nameOfUnit(architecture, k)} (${STATUS[now.status[k]]})`];
     const p = now.net;
     return [
       `unit ${k} (${STATUS[now.status[k]]})`,

@@ -6,7 +6,7 @@ import { h, segmented, setText, setVisible } from "../drawing/dom.js";
 import { popover } from "../drawing/popover.js";
 import { copyButton, saveText, textField } from "../drawing/text_files.js";
 import { pointsAsCsv } from "../trainer/point_text.js";
-import { commandOf, networkJson, startOverrides, torchCode } from "../trainer/python_code.js";
+import { commandOf, startOf, startOverrides, torchCode } from "../trainer/python_code.js";
 
 /** While the page trains, the text is made anew so often. */
 const MILLISECONDS = 500;
@@ -35,16 +35,21 @@ function commandText({ run, whatIf }, reason) {
   return { text: command, note: `It makes the same updates; losses agree to rounding.${needs}`, files };
 }
 
-function startText({ run, net, finite, update: at }) {
+function startText({ run, net, finite, update: at, weights }) {
   if (!finite) return { text: "", note: "The parameters are not finite." };
-  const file = `network-${at}.json`, overrides = startOverrides(net, file).join(" ");
-  if (!net.w) return { text: `python -m reluviz train +exp=${run.model.name} ${overrides}`, note: "It starts a run at this θ." };
-  const text = networkJson(net);
-  return { text, note: `A state_dict of nn.Sequential(Linear, ReLU, Linear). A run starts from it with ${overrides}`, files: [{ name: file, text }] };
+  if (weights.isOther) return { text: "", note: elsewhere(weights) };
+  const file = `network-${at}.json`;
+  if (!net.w) return { text: `python -m reluviz train +exp=${run.model.name} ${startOverrides(net, file).join(" ")}`, note: "It starts a run at this θ." };
+  const { text, overrides } = startOf(run.model, net, file), layers = run.model.architecture ? "Linear, ..., Linear" : "Linear, ReLU, Linear";
+  return { text, note: `A state_dict of nn.Sequential(${layers}). A run starts from it with ${overrides.join(" ")}`, files: [{ name: file, text }] };
 }
 
-function torchText({ run, net, finite, update: at }) {
+/** Where the parameters that are needed are. */
+const elsewhere = (weights) => `The page does not hold the parameters of this snapshot; it holds those of update ${count(weights.update)}.`;
+
+function torchText({ run, net, finite, update: at, weights }) {
   if (!finite) return { text: "", note: "The parameters are not finite." };
+  if (weights.isOther) return { text: "", note: elsewhere(weights) };
   const text = torchCode(run.model, net);
   return { text, note: "f as a function of a tensor of inputs, in your units.", files: [{ name: `network-${at}.py`, text }] };
 }

@@ -58,6 +58,8 @@ export function report(app) {
     message: app.message.hidden ? null : app.messageLines.textContent,
     net: now ? plain(now.net) : null,
     elbows: now?.run.model.hasUnits ? Array.from(elbows(now.net)) : null,
+    kinks: now?.run.model.architecture ? functionHits?.kinks.map(({ place, layer, unit, jump }) => ({ x: place, layer, unit, jump })) : null,
+    kinksDrawn: app.kinksThroughTime.drawn ?? null,
     slopeJumps: now?.run.model.hasUnits ? Array.from(slopeJumps(now.net)) : null,
     status: now?.status ? Array.from(now.status, (code) => STATUS[code]) : null,
     residual: now ? Array.from(now.residual) : null,
@@ -76,6 +78,8 @@ export function report(app) {
     places: {
       elbows: (functionHits?.elbows ?? []).map(({ k, x, y }) => ({ k, ...position(app.functionView, x, y) })),
       points: Array.from({ length: (functionHits?.points.length ?? 0) / 2 }, (_, i) => ({ i, ...position(app.functionView, functionHits.points[2 * i], functionHits.points[2 * i + 1]) })),
+      kinks: (functionHits?.kinks ?? []).map(({ layer, unit, place, x, y }) => ({ layer, unit, place, ...position(app.functionView, x, y) })),
+      unitsByLayer: app.unitsByLayer.places.map(({ k, x, y }) => ({ k, ...position(app.unitsByLayer, x, y) })),
       units: (app.units.hits ?? []).map(({ k, x, y }) => ({ k, ...position(app.units, x, y) })),
       theta: app.parabola.handle ? position(app.parabola, app.parabola.handle.x, app.parabola.handle.y) : null,
     },

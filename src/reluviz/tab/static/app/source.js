@@ -39,8 +39,15 @@ export function embeddedSource(root = document) {
   };
 }
 
+/** The bytes of a text with a character for each. A loop is several times as fast as Uint8Array.from with a function. */
+function bytesOf(text) {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
 async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
+  const bytes = Uint8Array.fromBase64?.(text.trim()) ?? bytesOf(atob(text.trim()));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

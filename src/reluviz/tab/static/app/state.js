@@ -1,7 +1,6 @@
 // The state of the view: one object that views read and controls change through `change`. It is all that they share.
 
-import { unitStatuses } from "../core/elbows.js";
-import { allFinite } from "../core/functions.js";
+import { allFinite, meanSquare, residuals } from "../core/functions.js";
 import { votes as votesOf } from "../core/votes.js";
 import { EDITS } from "../trainer/edits.js";
 import { runNames } from "./run_names.js";
@@ -9,6 +8,8 @@ import { runNames } from "./run_names.js";
 export const MAX_RUNS = 4;
 /** How far the time axis reaches beyond the last update while the page trains. */
 const TIME_MARGIN = 1.15;
+/** The letters of changes that a chain can have. */
+const CHAIN_EDITS = "eco";
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class State {
@@ -155,23 +156,38 @@ export class State {
     if (cached && cached.run === run && cached.version === run.version && cached.s === s && cached.r === r && cached.whatIf === whatIf) return cached;
     const runTrained = run.trainedNet(s, r), runNet = run.asShown(runTrained);
     const net = whatIf ? whatIf.net : runNet, trainedNet = whatIf ? run.asTrained(net) : runTrained;
+    // where the parameters of this snapshot are left out, votes and units are those of the last one before it
+    const s0 = whatIf ? s : run.weightsAt(s), isOther = s0 !== s;
+    const isKnown = isOther && cached?.run === run && cached.version === run.version && cached.r === r && !cached.whatIf && cached.weights.update === run.update[s0];
+    const weights = isKnown ? { ...cached.weights, isOther } : this.#weights(run, s0, isOther, isOther ? run.trainedNet(s0, r) : trainedNet, net);
+    const { votes } = weights;
     // worked out when a view asks for them: in most frames of a run that trains in the page none does
-    const votes = lazy(() => votesOf(run.model, trainedNet, run.u, run.t, run.trained));
-    const residual = lazy(() => (run.scaling.identity ? votes().residual : votes().residual.map(run.scaling.userResidual)));
+    const trainedResidual = lazy(() => (isOther ? residuals(run.model, trainedNet, run.u, run.t) : votes().residual));
+    const residual = lazy(() => (run.scaling.identity ? trainedResidual() : trainedResidual().map(run.scaling.userResidual)));
     const lossTest = lazy(() => run.testLoss(trainedNet)), lossRun = lazy(() => run.trainLoss(runTrained)), lossTestRun = lazy(() => run.testLoss(runTrained));
     this.cached = {
-      run, version: run.version, s, r, whatIf, net, trainedNet, runNet,
+      run, version: run.version, s, r, whatIf, net, trainedNet, runNet, weights,
       update: run.update[s],
       finite: allFinite(net),
-      status: run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null,
+      status: weights.status,
       get votes() { return votes(); },
       get residual() { return residual(); },
-      get lossTrain() { return run.scaling.userLoss(votes().loss); },
+      get lossTrain() { return run.scaling.userLoss(isOther ? meanSquare(trainedResidual()) : votes().loss); },
       get lossTest() { return lossTest(); },
       get lossRun() { return whatIf ? lossRun() : this.lossTrain; },
       get lossTestRun() { return whatIf ? lossTestRun() : null; },
     };
     return this.cached;
+  }
+
+  /** The parameters of a snapshot, with what views need of them. */
+  #weights(run, s, isOther, trained, net) {
+    return {
+      update: run.update[s], isOther, trained,
+      net: isOther ? run.asShown(trained) : net,
+      status: run.model.statuses?.(trained, run) ?? null,
+      votes: lazy(() => votesOf(run.model, trained, run.u, run.t, run.trained)),
+    };
   }
 
   /** The active unit or point: the one under the pointer, else the selected one. */
@@ -190,12 +206,18 @@ export class State {
    * @param {string} kind a letter of EDITS with `net` @param {number[]} values
    */
   edit(kind, values, note = {}) {
-    const now = this.now();
+    let now = this.now();
+    if (now?.weights.isOther) {
+      this.goTo(now.weights.update);
+      now = this.now();
+    }
     if (!now || !now.finite || !values.every(Number.isFinite)) return;
+    // the other changes are of networks with one layer
+    if (now.run.model.architecture && !CHAIN_EDITS.includes(kind)) return;
     const given = this.whatIf?.run === now.run.name ? this.whatIf : { run: now.run.name, before: now.net, edits: [], moved: new Set(), solved: false, lambda: 0 };
     const last = given.edits[given.edits.length - 1];
     // a drag is one change; units that are deleted, split or added one after another are several
-    const again = last && last.kind === kind && !"dpa".includes(kind) && (values.length === 1 || last.values[0] === values[0]);
+    const again = last && last.kind === kind && !"dpa".includes(kind) && (values.length === 1 || last.values[0] === values[0]) && (kind !== "c" || last.values[1] === values[1]);
     const before = again ? given.before : now.net;
     const net = EDITS[kind].net(before, values, now.run);
     if (!net) return;
@@ -220,6 +242,11 @@ export class State {
 
   setOutputWeight(k, v) {
     this.edit("v", [k, v], { unit: k });
+  }
+
+  /** Change a weight into a unit of a chain, or its bias for input -1. */
+  setWeight(index, input, value) {
+    this.edit("c", [index, input, Number(value.toPrecision(6))], { unit: index });
   }
 
   setTheta(theta) {

@@ -31,7 +31,7 @@ const MOST_REPEATED = 5e6;
 /** How far, relative to the largest parameter, a repeated run may be from the recorded one for its moments to be used. */
 const MOST_DRIFT = 0.01;
 /** The letters of changes of one unit, whose number comes first. */
-const UNIT_CHANGES = "ejiv";
+const UNIT_CHANGES = "ejivc";
 /** The updates of a burst. */
 export const BURST = 1000;
 /** Updates a second; null for as many as fit. */

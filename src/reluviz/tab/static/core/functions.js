@@ -4,6 +4,7 @@
 
 /** f at many x. */
 export function predict(model, p, x) {
+  if (model.predict) return model.predict(p, x);
   const f = new Float64Array(x.length);
   for (let i = 0; i < f.length; i++) f[i] = model.predictAt(p, x[i]);
   return f;
@@ -24,9 +25,10 @@ export const loss = (model, p, x, y) => meanSquare(residuals(model, p, x, y));
 
 /** The points through which f is drawn on [low, high], with both ends: f is straight between them, or nearly. */
 export function curve(model, p, low, high) {
+  if (model.curve) return model.curve(p, low, high);
   const x = [low, ...model.breaks(p, low, high), high];
   return { x, y: x.map((value) => model.predictAt(p, value)) };
 }
 
-/** Whether all parameters are finite. */
-export const allFinite = (p) => Object.values(p).every((part) => (typeof part === "number" ? Number.isFinite(part) : part.every(Number.isFinite)));
+/** Whether all parameters are finite. A snapshot that has pieces instead of parameters is finite. */
+export const allFinite = (p) => Boolean(p.pieces) || Object.values(p).every((part) => (typeof part === "number" ? Number.isFinite(part) : part.every(Number.isFinite)));

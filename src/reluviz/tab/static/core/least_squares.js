@@ -1,14 +1,13 @@
 // The output layer by least squares and by ridge regression: a twin of `least_squares` and `ridge` in core/theory/relu.py.
 
-import { hidden } from "./models/relu.js";
+import { RELU } from "./models/relu.js";
 
 /**
  * The network with c and v solved on the hidden features of p: by least squares (minimum norm), or if lambda > 0 by ridge
- * regression, which minimises sum r_i^2 + lambda |v|^2.
+ * regression, which minimises sum r_i^2 + lambda |v|^2. The features are the last hidden layer of `model`.
  */
-export function solveOutput(p, x, y, lambda = 0) {
-  const n = x.length, W = p.w.length;
-  const columns = Array.from(p.w, (w, k) => Float64Array.from(x, (value) => hidden(w, p.b[k], value)));
+export function solveOutput(p, x, y, lambda = 0, model = RELU) {
+  const n = x.length, W = p.v.length, columns = model.hiddenFeatures(p, x);
   if (lambda > 0) return ridge(p, columns, y, lambda);
   columns.push(new Float64Array(n).fill(1));
   const { solution, rank } = leastSquares(columns, y);

@@ -1,6 +1,7 @@
 // The models that the page can show: importing the file of a model registers it. A further model is one file in models/
 // and one line here.
 
+import * as chain from "./models/chain.js";
 import * as constant from "./models/constant.js";
 import * as linear from "./models/linear.js";
 import * as relu from "./models/relu.js";

@@ -70,7 +70,9 @@ export class Run {
       this.offset[keys[name]] = [start, count];
       start += count;
     }
-    this.W = this.model.hasUnits ? this.offset.w[1] : 0;
+    this.W = this.model.hasUnits ? this.offset.w[1] : this.model.architecture?.units ?? 0;
+    const fits = ([key, { size }]) => size === undefined || this.offset[key]?.[1] === size;
+    if (!Object.entries(this.model.parameters).every(fits)) throw new Error(`Its parameters are not those of ${this.model.name}.`);
   }
 
   /** Set the updates of the snapshots, and their parameters [S, R, P]. */
@@ -84,6 +86,11 @@ export class Run {
   changed() {
     this.version += 1;
     this.historyVersion += 1;
+  }
+
+  /** The last snapshot at or before s with known parameters: for most runs s itself. */
+  weightsAt(s) {
+    return s;
   }
 
   get S() {
@@ -107,7 +114,17 @@ export class Run {
 
   /** The parameters at snapshot s of replica r as trained. */
   trainedNet(s, r) {
-    const base = (s * this.R + r) * this.P;
+    return this.parametersIn(s, r);
+  }
+
+  /** f at a snapshot, as far as its kinks are needed. */
+  kinkNet(s, r) {
+    return this.net(s, r);
+  }
+
+  /** The parameters in a row of `values`. */
+  parametersIn(row, r) {
+    const base = (row * this.R + r) * this.P;
     const part = ([key, { perUnit }]) => {
       const [start, count] = this.offset[key];
       return [key, perUnit ? Float64Array.from(this.values.subarray(base + start, base + start + count)) : this.values[base + start]];

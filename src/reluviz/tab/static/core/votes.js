@@ -15,20 +15,37 @@ const twiceOf = (residual) => residual.map((r) => 2 * r);
 /**
  * The votes of all points.
  * @returns {{residual: Float64Array, twice: Float64Array, norm: Float64Array, share: Float64Array, gradient: any,
- *   gradientNorm: number, effective: number, loss: number}} twice 2 r_i; norm |g_i| / N; share <g_i, G> / (N |G|^2), NaN
- *   where G = 0; effective (sum |g_i|)^2 / sum |g_i|^2
+ *   gradientNorm: number, effective: number, loss: number, layers: {layer: number|string, effective: number}[]}} twice 2 r_i;
+ *   norm |g_i| / N; share <g_i, G> / (N |G|^2), NaN where G = 0; effective (sum |g_i|)^2 / sum |g_i|^2, of all parameters
+ *   and, for a chain, of each trained layer
  */
 export function votes(model, p, x, y, trained) {
   const n = x.length;
   const residual = residuals(model, p, x, y), twice = twiceOf(residual);
   const gradient = model.meanGradient(p, x, twice, trained);
-  const { squares, along } = model.tangentProducts(p, x, gradient, trained);
+  const { squares, along, layers = [] } = model.tangentProducts(p, x, gradient, trained);
   const signal = dot(gradient, gradient);
-  const norm = squares.map((square, i) => (Math.abs(twice[i]) * Math.sqrt(square)) / n);
-  const share = along.map((product, i) => (twice[i] * product) / (n * signal));
+  const normOf = (ofTangent) => ofTangent.map((square, i) => (Math.abs(twice[i]) * Math.sqrt(square)) / n);
+  const norm = normOf(squares);
+  const share = sharesOf(twice, along, signal);
+  return { residual, twice, norm, share, gradient, gradientNorm: Math.sqrt(signal), effective: effectiveVotes(norm), layers: layers.map((one) => ({ layer: one.layer, effective: effectiveVotes(normOf(one.squares)) })), loss: meanSquare(residual) };
+}
+
+function sharesOf(twice, along, signal) {
+  const n = twice.length;
+  return along.map((product, i) => (twice[i] * product) / (n * signal));
+}
+
+/** The shares of the points in the gradient of the weights into one unit of a chain; NaN where that is 0. */
+export function unitShares(model, p, x, twice, trained, index) {
+  const { along, signal } = model.unitProducts(p, x, twice, trained, index);
+  return sharesOf(twice, along, signal);
+}
+
+function effectiveVotes(norm) {
   let norms = 0, normSquares = 0;
   for (const each of norm) (norms += each), (normSquares += each * each);
-  return { residual, twice, norm, share, gradient, gradientNorm: Math.sqrt(signal), effective: norms ** 2 / normSquares, loss: meanSquare(residual) };
+  return norms ** 2 / normSquares;
 }
 
 /** <a, b> over all parameters. */

@@ -2,23 +2,47 @@
 // leftwards; side, height or shape always carries the same information. In each plot the two have one meaning, which its
 // caption says in words of these colours. Runs have neither.
 
+import { count } from "../core/count.js";
+
 const LIGHT = {
   paper: "#ffffff", ink: "#1a1a1a", soft: "#5f5f5f", faint: "#a3a3a3", grid: "#ececec", point: "#8c8c8c", zero: "#c9c9c9",
   truth: "#009e73", plus: "#d55e00", minus: "#0072b2", neutral: "#b3b3b3", reference: "#8a5aa8", now: "#1a1a1a",
   ramp: ["#00568a", "#4a90c2", "#9c9c9c", "#e58a3c", "#b84a00"],
   runs: ["#1a1a1a", "#aa4499", "#7d7d00", "#8c5a4b"],
+  layers: ["#332288", "#aa4499", "#117733", "#a8571b", "#5f5f5f"],
 };
 const DARK = {
   paper: "#1e1f22", ink: "#f2f2f2", soft: "#b4b6ba", faint: "#777a80", grid: "#303237", point: "#8f9299", zero: "#50535a",
   truth: "#2cc79c", plus: "#ff8a3d", minus: "#5ab4f0", neutral: "#75787e", reference: "#c39be0", now: "#f2f2f2",
   ramp: ["#58b2f5", "#4b8dbd", "#8d9096", "#d98a4a", "#ff8f45"],
   runs: ["#f2f2f2", "#e58ad2", "#cfc94f", "#cfa08f"],
+  layers: ["#a99bff", "#e58ad2", "#5cc98a", "#e0a16b", "#b4b6ba"],
 };
 
 /** Dash patterns of the runs, which distinguish them in print as their colours do on the screen. */
 export const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 
 export const palette = (dark) => (dark ? DARK : LIGHT);
+
+/** The markers of hidden layers 1, 2, ..., as text; `Plot.marker` draws them. */
+const LAYER_MARKERS = ["●", "■", "◆", "▲", "✚"];
+const LAST_LAYER = LAYER_MARKERS.length;
+
+/** The style of the kinks of a layer, counted from 1: colour, number of the marker from 0, and its text. The last style is that of all further layers. */
+export function layerStyle(colours, layer) {
+  const marker = Math.min(layer, LAST_LAYER) - 1;
+  return { colour: colours.layers[marker], marker, text: LAYER_MARKERS[marker] };
+}
+
+/** The legend of kinks by layer, for setCaption. @param {number[]} counts of the kinks of each layer */
+export function kinkLegend(colours, counts) {
+  const shown = counts.slice(0, LAST_LAYER).map((_, l) => (l < LAST_LAYER - 1 ? counts[l] : counts.slice(l).reduce((sum, n) => sum + n, 0)));
+  const parts = shown.map((n, l) => {
+    const { colour, text } = layerStyle(colours, l + 1);
+    return [`${text} ${count(n)} of layer ${l + 1}${l === LAST_LAYER - 1 && counts.length > LAST_LAYER ? "+" : ""}`, colour];
+  });
+  return ["kinks: ", ...parts.flatMap((part, l) => (l ? [", ", part] : [part]))];
+}
 
 /** The legend of slope jumps, for setCaption. */
 export const bendLegend = (colours) => ["elbows bend f ", ["up", colours.plus], " or ", ["down", colours.minus]];

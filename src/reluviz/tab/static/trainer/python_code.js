@@ -31,20 +31,44 @@ export function networkJson(net) {
   return `{\n${Object.entries(lines).map(([key, value]) => `"${key}": ${value}`).join(",\n")}\n}\n`;
 }
 
+/** The layers of a chain, the first to the last: keys of nn.Sequential in pairs. Activations have no parameters. */
+function chainJson({ hidden, keys }, net) {
+  const lines = keys.flatMap(({ weight, bias }, l) => {
+    const inputs = l ? hidden[l - 1] : 1, values = Array.from(net[weight]), units = hidden[l] ?? 1;
+    const rows = Array.from({ length: units }, (_, k) => list(values.slice(k * inputs, (k + 1) * inputs)));
+    return [`"${2 * l}.weight": [${rows.join(", ")}]`, `"${2 * l}.bias": ${list(l < hidden.length ? net[bias] : [net[bias]])}`];
+  });
+  return `{\n${lines.join(",\n")}\n}\n`;
+}
+
+/** The file with a network and the overrides with which another run starts from it. @param {any} model of the registry */
+export function startOf({ architecture }, net, file) {
+  if (!architecture) return { text: networkJson(net), overrides: startOverrides(net, file) };
+  const { hidden, activation, negativeSlope } = architecture, isLeaky = activation === "leaky";
+  const further = [...(activation === "relu" ? [] : [`model.activation=${activation}`]), ...(isLeaky ? [`model.slope=${negativeSlope}`] : [])];
+  return { text: chainJson(architecture, net), overrides: ["model=mlp", `model.hidden=[${hidden}]`, ...further, `model.init_from=${file}`] };
+}
+
 /** The overrides with which another run starts as this model; a network is in `file`. */
 export const startOverrides = (net, file) => (net.w ? [`model.init_from=${file}`, `model.width=${withoutZeros(net).w.length}`] : [`model.start=${numeral(net.theta)}`]);
 
 /** PyTorch code of f. @param {any} model of the registry @param {any} net in the user's units */
 export function torchCode(model, net) {
   if (!net.w) return `import torch\n\ntheta = ${numeral(net.theta)}\n\n\ndef f(x: torch.Tensor) -> torch.Tensor:\n    return ${model.python}\n`;
-  const { length } = withoutZeros(net).w;
+  const { architecture } = model;
+  const sizes = [1, ...(architecture?.hidden ?? [withoutZeros(net).w.length]), 1];
+  const activation = { relu: "nn.ReLU()", leaky: `nn.LeakyReLU(${architecture?.negativeSlope})`, abs: "Abs()" }[architecture?.activation ?? "relu"];
+  const modules = sizes.slice(1).map((size, l) => `nn.Linear(${sizes[l]}, ${size})`).join(`, ${activation}, `);
+  const state = architecture ? chainJson(architecture, net) : networkJson(net);
+  const ofAbs = activation === "Abs()" ? ["", "class Abs(nn.Module):", "    def forward(self, z: torch.Tensor) -> torch.Tensor:", "        return z.abs()", "", ""] : [];
   // a template literal of several lines would lose its indentation in a page of one file
   return [
     "import torch",
     "from torch import nn",
     "",
-    `network = nn.Sequential(nn.Linear(1, ${length}), nn.ReLU(), nn.Linear(${length}, 1)).double()`,
-    `state = ${networkJson(net)}network.load_state_dict({name: torch.tensor(values, dtype=torch.float64) for name, values in state.items()})`,
+    ...ofAbs,
+    `network = nn.Sequential(${modules}).double()`,
+    `state = ${state}network.load_state_dict({name: torch.tensor(values, dtype=torch.float64) for name, values in state.items()})`,
     "",
     "",
     "def f(x: torch.Tensor) -> torch.Tensor:",

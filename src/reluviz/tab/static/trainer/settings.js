@@ -93,6 +93,7 @@ export function settingsOf(run) {
   const given = run.settings, optimizer = String(given.optimizer ?? "").split(".").pop();
   const number = (key, otherwise) => (given[key] === undefined ? otherwise : Number(given[key]));
   const betas = String(given["optimizer.betas"] ?? "[0.9, 0.999]").replace(/\s/g, "");
+  if (run.model.architecture) return { reason: `it has ${run.model.architecture.words}, and the page trains one layer of ReLUs.` };
   if (run.R > 1) return { reason: `it has ${run.R} replicas, and the page trains one at a time.` };
   if (run.points > run.x.length || run.points > MOST_POINTS) return { reason: `it has ${count(run.points)} points, and the page trains on at most ${count(MOST_POINTS)}.` };
   if (!(run.seeds[0] >= 0 && run.seeds[0] <= LARGEST_SEED)) return { reason: "its seed is too large for a page." };

@@ -1,22 +1,26 @@
 // The panel "The learned function": points, true and learned function, the ReLUs, and a row with their elbows below.
 
 import { count } from "../core/count.js";
-import { BENT, DEAD, elbow, slopeJump, unitStatuses } from "../core/elbows.js";
-import { allFinite, curve } from "../core/functions.js";
+import { BENT, DEAD, elbow, slopeJump } from "../core/elbows.js";
+import { allFinite, curve, predict } from "../core/functions.js";
 import { solveOutput } from "../core/least_squares.js";
+import { indexOfUnit, nameOfUnit, placeOfUnit } from "../core/models/architecture.js";
 import { hidden } from "../core/models/relu.js";
 import { updateOnPoint } from "../core/votes.js";
 import { axesAreHeld, extent, jumpPosition, labelWidth, LEFT_MARGIN, xScale, yScale } from "../drawing/axes.js";
 import { h, segmented, setCaption, setText, setVisible, toggle } from "../drawing/dom.js";
 import { fanNote, fanOut, nextInFan, unitNear, writeNumbers } from "../drawing/fan.js";
-import { number, placeX, placeY, shortenLabel } from "../drawing/format.js";
+import { number, placeX, placeY, shortenLabel, signed } from "../drawing/format.js";
+import { drawKinks } from "../drawing/kinks.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { addPointerListeners } from "../drawing/pointer.js";
 import { round125 } from "../drawing/scales.js";
-import { bendLegend, DASHES, diverging, faded } from "../drawing/theme.js";
+import { bendLegend, DASHES, diverging, faded, kinkLegend, layerStyle } from "../drawing/theme.js";
 
 /** A learned function may leave the axes by this fraction of their height without a note. */
 const LEAVING_SLACK = 0.1;
+/** With more kinks, their markers are small. */
+const MANY_KINKS = 100;
 const MAX_UNIT_LINES = 200, MAX_REPLICA_LINES = 40, HIT_RADIUS = 10;
 /** Arrows above the elbows take this much room, in pixels. */
 const ARROW_ROOM = 13;
@@ -68,9 +72,8 @@ export class FunctionView {
     this.units.set(state.show.units);
     this.mode.set(state.mode);
     setVisible(this.units.element, Boolean(now?.run.model.hasUnits));
-    setVisible(this.toggles.solved.element, Boolean(now?.run.model.hasUnits));
-    setVisible(this.legend, Boolean(now?.run.model.hasUnits));
-    setCaption(this.legend, bendLegend(colours), colours);
+    setVisible(this.toggles.solved.element, Boolean(now?.run.model.hiddenFeatures));
+    setVisible(this.legend, Boolean(now?.run.model.hiddenFeatures));
     setVisible(this.toggles.truth.element, Boolean(state.runs.some(({ run }) => run.target)));
     if (!axesAreHeld()) setVisible(this.mode.element, state.runs.length > 1);
     const { pointEditor, training } = this.app;
@@ -79,7 +82,7 @@ export class FunctionView {
     this.element.classList.toggle("edits-points", pointEditor.on);
     const { plot } = this;
     plot.begin(colours);
-    this.hits = { elbows: [], fans: [], points: this.hits?.points ?? [] };
+    this.hits = { elbows: [], fans: [], kinks: [], points: this.hits?.points ?? [] };
     this.cells = [];
     this.leaving = [];
     if (!plot.visible || !now) return;
@@ -88,6 +91,10 @@ export class FunctionView {
     const runs = state.runs;
     if (state.mode === "side" && runs.length > 1) this.#sideBySide(runs, now);
     else this.#cell(runs, now, { left: 0, top: 0, width: plot.width, height: plot.height }, "all", false);
+    const { architecture } = run.model;
+    if (!architecture) return setCaption(this.legend, bendLegend(colours), colours);
+    const counts = architecture.hidden.map((_, l) => this.hits.kinks.filter(({ layer }) => layer === l + 1).length);
+    setCaption(this.legend, kinkLegend(colours, counts), colours);
   }
 
   #sideBySide(runs, now) {
@@ -110,7 +117,7 @@ export class FunctionView {
   #notInFocus(run) {
     const s = run.snapshotAt(this.app.state.update);
     const trainedNet = run.trainedNet(s, 0), net = run.asShown(trainedNet);
-    const status = run.model.hasUnits ? unitStatuses(trainedNet, run.uLow, run.uHigh) : null;
+    const status = run.model.hasUnits ? run.model.statuses(trainedNet, run) : null;
     return { run, s, r: 0, net, runNet: net, whatIf: null, finite: allFinite(net), status, background: true };
   }
 
@@ -134,12 +141,14 @@ export class FunctionView {
     if (state.show.truth && now.run.target) labels.push({ y: plot.Y(lastOf(now.run.target)), text: "true f", colour: colours.truth });
     plot.clipped(() => {
       if (now.finite && now.run.model.hasUnits && state.show.units !== "none") this.#unitLines(now);
+      if (now.finite && now.run.model.unitCurve && state.activeUnit !== null && !now.background) this.#unitOfChain(now, labels);
       if (state.show.otherReplicas && now.run.R > 1) this.#otherReplicas(now);
       for (const { run, slot } of runs) if (run !== now.run) labels.push(this.#otherCurve(run, slot));
       if (now.finite) this.#focusCurves(now, labels, runs.length > 1 || isSideBySide);
       else plot.message(`not finite at update ${count(now.run.update[now.s])}: the run has diverged`);
     });
     if (now.run.model.hasUnits) this.#elbows(now);
+    if (now.run.model.architecture && now.finite) this.#kinks(now);
     this.#writeNotes();
     if (!now.background) {
       this.#rememberPoints(now);
@@ -200,6 +209,18 @@ export class FunctionView {
     }
   }
 
+  /** The activation of the active unit of a chain, as an output t for scaled data, and where it changes. */
+  #unitOfChain({ run, weights: { net } }, labels) {
+    const { plot } = this;
+    const { state, colours } = this.app, { architecture } = run.model;
+    const { low, high } = plot.xScale, { top, bottom } = plot.area, { x, y, crossings } = run.model.unitCurve(net, low, high, state.activeUnit);
+    const { colour } = layerStyle(colours, placeOfUnit(architecture, state.activeUnit).layer), heights = y.map(run.scaling.userY);
+    for (const place of crossings) plot.segment(plot.X(place), top, plot.X(place), bottom, { colour, width: 1, dash: [2, 4], alpha: 0.8 });
+    plot.line(x, heights, { colour, width: 1.8 });
+    this.#noteIfLeaving(nameOfUnit(architecture, state.activeUnit), heights, colour, true);
+    labels.push({ y: plot.Y(heights[heights.length - 1]), text: `unit ${placeOfUnit(architecture, state.activeUnit).unit}`, colour });
+  }
+
   /** The other replicas as thin lines. */
   #otherReplicas(now) {
     const { plot } = this;
@@ -236,8 +257,8 @@ export class FunctionView {
     const { model } = now.run, { low, high } = plot.xScale, end = now.run.domain[1];
     const slot = state.slotOf(now.run.name);
     const colour = several ? colours.runs[slot] : colours.ink;
-    if (state.show.solved && model.hasUnits && !now.background) {
-      const net = now.run.asShown(solveOutput(now.trainedNet, now.run.u, now.run.t).net);
+    if (state.show.solved && model.hiddenFeatures && !now.background) {
+      const net = now.run.asShown(solveOutput(now.weights.trained, now.run.u, now.run.t, 0, model).net);
       const { x, y } = curve(model, net, low, high);
       plot.line(x, y, { colour: colours.reference, width: 1.8, dash: [2, 3] });
       this.#noteIfLeaving("least squares", y, colours.reference, true);
@@ -289,12 +310,13 @@ export class FunctionView {
     const { colours, state } = this.app;
     const i = state.activePoint;
     this.pointUpdate = null;
-    if (i === null || now.background) return;
+    if (i === null || now.background || now.weights.isOther) return;
     const { run, net } = now, { model } = run, { low, high } = plot.xScale;
     const next = run.asShown(updateOnPoint(model, now.trainedNet, run.u, run.t, i, run.rate, run.trained));
     if (!allFinite(next)) return;
     const x = [...curve(model, net, low, high).x, ...curve(model, next, low, high).x].sort((a, b) => a - b);
-    const change = x.map((value) => model.predictAt(next, value) - model.predictAt(net, value));
+    const before = predict(model, net, x), after = predict(model, next, x);
+    const change = x.map((_, j) => after[j] - before[j]);
     const largest = Math.max(...change.map(Math.abs));
     if (!(largest > 0)) return;
     const visible = 0.2 * (plot.yScale.high - plot.yScale.low);
@@ -302,12 +324,12 @@ export class FunctionView {
     const { ctx } = plot;
     const colour = colours.soft;
     ctx.beginPath();
-    x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(model.predictAt(net, value) + factor * change[j]))));
-    for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(model.predictAt(net, x[j]))));
+    x.forEach((value, j) => ctx[j ? "lineTo" : "moveTo"](plot.X(value), clamp(plot.Y(before[j] + factor * change[j]))));
+    for (let j = x.length - 1; j >= 0; j--) ctx.lineTo(plot.X(x[j]), clamp(plot.Y(before[j])));
     ctx.closePath();
     ctx.fillStyle = faded(colour, 0.25);
     ctx.fill();
-    plot.line(x, x.map((value, j) => model.predictAt(net, value) + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
+    plot.line(x, x.map((_, j) => before[j] + factor * change[j]), { colour, width: 1.4, alpha: 0.9 });
     this.pointUpdate = { point: i, factor, largest };
     this.notes.push({ text: ["shaded: one update on this point alone", ...(factor > 1 ? [`(change × ${number(factor)})`] : [])], colour });
   }
@@ -343,6 +365,19 @@ export class FunctionView {
     if (hiddenLeft) plot.text(`◂ ${count(hiddenLeft)} more`, left + 4, y - 10, { colour: colours.soft, halo: true });
     if (hiddenRight) plot.text(`${count(hiddenRight)} more ▸`, right - 4, y - 10, { align: "right", colour: colours.soft, halo: true });
     if (!now.background) this.#elbowArrows(now);
+  }
+
+  /** The kinks of a chain on the data, each with the marker of its layer. */
+  #kinks({ run, net, background }) {
+    const { plot } = this;
+    const { colours } = this.app;
+    const { low, high } = plot.xScale, [first, last] = extent(run.x), { top, bottom } = plot.area;
+    const kinks = run.model.kinks(net, low, high).filter(({ x, layer }) => layer && x >= first && x <= last);
+    const radius = kinks.length > MANY_KINKS ? 2.4 : 4, active = background ? null : this.app.state.activeUnit;
+    const { architecture } = run.model;
+    const places = kinks.map((kink) => ({ ...kink, index: indexOfUnit(architecture, kink.layer, kink.unit), place: kink.x, x: plot.X(kink.x), y: plot.Y(kink.value) }));
+    drawKinks(plot, colours, places.filter(({ y }) => y >= top && y <= bottom), radius, active);
+    if (!background) this.hits.kinks = places;
   }
 
   /** Arrows that show where the active point pushes each elbow. */
@@ -390,6 +425,16 @@ export class FunctionView {
     return unitNear(this.hits?.elbows ?? [], distance, HIT_RADIUS, this.app.state.unit);
   }
 
+  /** The kink of a chain near a position, or null. */
+  kinkAt(px, py) {
+    let best = null, nearest = HIT_RADIUS;
+    for (const kink of this.hits?.kinks ?? []) {
+      const d = Math.hypot(px - kink.x, py - kink.y);
+      if (d < nearest) (nearest = d), (best = kink);
+    }
+    return best;
+  }
+
   /** The point near a position, or null. */
   pointAt(px, py, radius = HIT_RADIUS) {
     let best = null, nearest = radius;
@@ -411,15 +456,18 @@ export class FunctionView {
     }
     if (this.app.pointEditor.on) return this.app.pointEditor.hover(px, py, event);
     const unit = this.dragged?.unit ?? this.elbowAt(px, py);
-    const point = unit === null ? this.pointAt(px, py) : null;
+    const kink = unit === null ? this.kinkAt(px, py) : null;
+    const point = unit === null && kink === null ? this.pointAt(px, py) : null;
+    const dragged = this.dragged?.unit ?? kink?.index ?? null;
     const inside = px >= this.plot.area.left && px <= this.plot.area.right;
     const x = inside ? this.plot.fromX(px) : null;
-    state.hoverOver({ x, unit, point });
+    state.hoverOver({ x, unit: unit ?? dragged, point });
     if (unit !== null) tooltip.show(event, [...this.app.describeUnit(unit), ...fanNote(this.hits.elbows, unit), "drag: what if it were elsewhere?"]);
+    else if (kink !== null) tooltip.show(event, [`kink of layer ${kink.layer}, unit ${kink.unit}`, `x = ${placeX(now.run, kink.place)}`, `bends f by ${signed(kink.jump)}`, ...(kink.layer === 1 ? ["drag: what if it were elsewhere?"] : [])]);
     else if (point !== null) tooltip.show(event, this.app.describePoint(point));
     else if (x !== null) tooltip.show(event, [`x = ${placeX(now.run, x)}`, `f(x) = ${placeY(now.run, now.run.model.predictAt(now.net, x))}`]);
     else tooltip.hide();
-    return unit !== null ? "ew-resize" : point !== null ? "pointer" : "crosshair";
+    return unit !== null || kink?.layer === 1 ? "ew-resize" : kink !== null ? "pointer" : point !== null ? "pointer" : "crosshair";
   }
 
   leave() {
@@ -441,6 +489,12 @@ export class FunctionView {
       state.change({ unit });
       return true;
     }
+    const kink = this.kinkAt(px, py);
+    if (kink !== null) {
+      this.dragged = { unit: kink.index, moved: false, from: px, isFixed: kink.layer > 1 };
+      state.change({ unit: kink.index });
+      return true;
+    }
     const point = this.pointAt(px, py);
     state.change(point !== null ? { point: state.point === point ? null : point } : { point: null, unit: null });
     return false;
@@ -449,7 +503,7 @@ export class FunctionView {
   drag(px, py) {
     const { dragged, plot } = this;
     if (this.app.pointEditor.on) this.app.pointEditor.drag(px, py);
-    if (!dragged || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
+    if (!dragged || dragged.isFixed || (!dragged.moved && Math.abs(px - dragged.from) < 3)) return;
     dragged.moved = true;
     const { left, right } = plot.area;
     this.app.state.setElbow(dragged.unit, plot.fromX(Math.max(left, Math.min(right, px))));

@@ -1,10 +1,11 @@
 // The inspector: the current update, the selected unit, the selected point and the what-if network, in words and numbers.
 
 import { count } from "../core/count.js";
-import { elbow, isActive, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
+import { elbow, isDeleted, slopeJump, STATUS } from "../core/elbows.js";
 import { balance } from "../core/votes.js";
 import { h, setText, setVisible } from "../drawing/dom.js";
 import { number, placeDigits, placeX, placeY, shareInWords, shortPercent, signed } from "../drawing/format.js";
+import { ChainUnit } from "./chain_unit.js";
 
 /** The penalties of the ridge slider: 0, then 1, 2 and 5 times powers of ten. */
 const PENALTIES = [0, ...Array.from({ length: 12 }, (_, e) => [1, 2, 5].map((m) => Number(`${m}e${e - 9}`))).flat(), 1000];
@@ -15,17 +16,18 @@ export class Inspector {
   constructor(app) {
     this.app = app;
     const { state } = app;
-    this.current = valueList(["train loss", "test loss", "units", "effective votes"]);
+    this.current = valueList(["train loss", "test loss", "units", "effective votes", "effective votes by layer"]);
     this.unit = valueList(["elbow", "slope jump v|w|", "input slope w", "output weight v", "w² + b² − v²"], {
       elbow: (v) => state.setElbow(state.unit, v),
       "slope jump v|w|": (v) => state.setSlopeJump(state.unit, v),
       "input slope w": (v) => state.setInputSlope(state.unit, v),
       "output weight v": (v) => state.setOutputWeight(state.unit, v),
     });
+    this.chainUnit = new ChainUnit(app);
     this.point = valueList(["x, y", "f − y", "share", "active units", "asks for"]);
     this.unitTitle = h("h3");
     this.pointTitle = h("h3");
-    this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element);
+    this.unitBox = h("div.box", {}, titleWithClose(this.unitTitle, () => state.change({ unit: null })), this.unit.element, this.chainUnit.element);
     this.pointBox = h("div.box", {}, titleWithClose(this.pointTitle, () => state.change({ point: null })), this.point.element);
     this.hint = h("p.hint");
     this.solve = h("button.action", { type: "button", text: "Solve output weights", title: "Least squares for v and c with the current elbows; with λ > 0 ridge regression", onclick: () => state.solveOutput(this.lambda) });
@@ -61,20 +63,24 @@ export class Inspector {
   #current(now) {
     const { run, votes, status } = now;
     const counts = [0, 0, 0];
-    status?.forEach((code, k) => isDeleted(now.net, k) || (counts[code] += 1));
+    status?.forEach((code, k) => (run.model.hasUnits && isDeleted(now.net, k)) || (counts[code] += 1));
     this.current.set({
       "train loss": number(now.lossTrain),
       "test loss": now.lossTest === null ? null : number(now.lossTest),
       units: status ? ["bent", "linear", "dead"].map((name) => [counts[STATUS.indexOf(name)], name]).filter(([n]) => n).map(([n, name]) => `${n} ${name}`).join(", ") : null,
       "effective votes": Number.isFinite(votes.effective) ? `${number(votes.effective)} of ${count(run.x.length)}` : "–",
+      "effective votes by layer": votes.layers.length ? votes.layers.map(({ layer, effective }) => `${layer}: ${number(effective)}`).join(", ") : null,
     });
   }
 
   #unit(now) {
-    const k = this.app.state.unit;
-    const shown = k !== null && now.run.model.hasUnits && k < now.net.w.length;
+    const k = this.app.state.unit, { hasUnits, architecture } = now.run.model;
+    const shown = k !== null && (hasUnits || Boolean(architecture)) && k < (hasUnits ? now.net.w.length : architecture.units);
     setVisible(this.unitBox, shown);
+    setVisible(this.unit.element, hasUnits);
+    setVisible(this.chainUnit.element, !hasUnits);
     if (!shown) return;
+    if (architecture) return this.chainUnit.draw(now, k, this.unitTitle);
     const p = now.net;
     const orientation = p.w[k] > 0 ? "active to the right" : p.w[k] < 0 ? "active to the left" : "w = 0: no elbow";
     setText(this.unitTitle, `Unit ${k}: ${STATUS[now.status[k]]}, ${orientation}`);
@@ -98,15 +104,14 @@ export class Inspector {
       "x, y": `${placeX(run, run.x[i])}, ${placeY(run, run.y[i])}`,
       "f − y": `${signed(residual[i])}, f should ${up ? "rise" : "fall"}`,
       share: `${shareInWords(votes.share[i]).replace(" of the step", "")} (1/N: ${shortPercent(1 / run.x.length)})`,
-      "active units": run.model.hasUnits ? `${trainedNet.w.reduce((n, w, k) => n + isActive(w, trainedNet.b[k], run.u[i]), 0)} of ${trainedNet.w.length}` : null,
+      "active units": run.model.activeUnits?.(now.weights.trained, run.u[i]).map(([n, of]) => `${n} of ${of}`).join(", ") ?? null,
       "asks for": run.model.feature ? `θ = ${number(run.model.candidate(run.x[i], run.y[i]))}, weight ${number(run.model.weight(run.x[i]))}` : null,
     });
   }
 
   #whatIf(now) {
     const { state } = this.app;
-    setVisible(this.solve, now.run.model.hasUnits);
-    setVisible(this.ridgeBox, now.run.model.hasUnits);
+    for (const element of [this.solve, this.ridgeBox]) setVisible(element, Boolean(now.run.model.hiddenFeatures));
     if (now.whatIf?.solved && document.activeElement !== this.ridge) this.ridge.value = PENALTIES.findLastIndex((lambda) => lambda <= now.whatIf.lambda);
     setText(this.ridgeText, number(this.lambda));
     this.ridge.setAttribute("aria-valuetext", `λ = ${number(this.lambda)}`);
@@ -135,6 +140,7 @@ const EXPLANATIONS = {
   "test loss": "Mean squared error over the test points, which have no noise",
   units: "bent: training points lie on both sides of the elbow; linear: active at every point; dead: inactive at every point",
   "effective votes": "(Σ|cᵢ|)² / Σ|cᵢ|²: between 1, where one vote dominates, and N, where all votes have the same norm",
+  "effective votes by layer": "The effective votes on the parameters of each layer alone",
   elbow: "Where the unit becomes active or inactive: −b/w",
   "slope jump v|w|": "How much the unit bends f at its elbow",
   "input slope w": "Slope before the output weight; editing it keeps the elbow",

@@ -50,8 +50,8 @@ export class LossView {
     const found = [];
     const { run } = now;
     if (run.noiseFloor !== null) found.push({ value: run.noiseFloor, text: "noise floor", colour: colours.truth });
-    if (run.model.hasUnits && now.finite) {
-      const { net } = solveOutput(now.trainedNet, run.u, run.t);
+    if (run.model.hiddenFeatures && now.finite) {
+      const { net } = solveOutput(now.weights.trained, run.u, run.t, 0, run.model);
       found.push({ value: run.trainLoss(net), text: "least squares", colour: colours.reference });
     } else if (run.thetaOptimum !== null) found.push({ value: run.trainLoss({ theta: run.thetaOptimum }), text: "at θ*", colour: colours.reference });
     return found;

@@ -1,7 +1,7 @@
 // The panel "Its slope f′(x)": the derivative as a staircase, below the function.
 
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
-import { h, setVisible } from "../drawing/dom.js";
+import { h, setText, setVisible } from "../drawing/dom.js";
 import { Plot, spreadLabels } from "../drawing/plot.js";
 import { linear, span } from "../drawing/scales.js";
 import { DASHES } from "../drawing/theme.js";
@@ -9,8 +9,9 @@ import { DASHES } from "../drawing/theme.js";
 export class SlopeView {
   constructor(app) {
     this.app = app;
+    this.caption = h("p");
     const canvas = h("canvas", { "aria-label": "The derivative of the learned function" });
-    this.element = h("section.card.slope", {}, h("header", {}, h("h2", { text: "Its slope f′(x)" }), h("p", { text: "a staircase: each elbow is a step with the height of its unit's slope jump" })), canvas);
+    this.element = h("section.card.slope", {}, h("header", {}, h("h2", { text: "Its slope f′(x)" }), this.caption), canvas);
     this.plot = new Plot(canvas);
   }
 
@@ -20,6 +21,7 @@ export class SlopeView {
     setVisible(this.element, Boolean(now && state.show.slope));
     const { plot } = this;
     if (this.element.hidden || !now) return;
+    setText(this.caption, now.run.model.words.steps ?? "a staircase: each elbow is a step with the height of its unit's slope jump");
     plot.begin(colours);
     if (!plot.visible) return;
     const labelsWidth = labelWidth(plot.width);

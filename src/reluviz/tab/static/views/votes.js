@@ -1,6 +1,7 @@
 // The panel "The votes of the points": a stem for the vote of each point, and the sum of all votes at the right.
 
-import { elbowVotes } from "../core/votes.js";
+import { count } from "../core/count.js";
+import { elbowVotes, unitShares } from "../core/votes.js";
 import { labelWidth, LEFT_MARGIN, xScale } from "../drawing/axes.js";
 import { h, segmented, setCaption } from "../drawing/dom.js";
 import { number, percent, ratioInWords, shortPercent } from "../drawing/format.js";
@@ -15,6 +16,13 @@ const MEASURES = {
     axis: "share",
     caption: ({ plus, minus }, ratio) =>
       ratio === null ? [["for", plus], " the step or ", ["against", minus], " it; the sum is 100 %"] : ["votes ", ["against", minus], ` cancel ${ratioInWords(ratio)} of those `, ["for", plus]],
+    format: percent,
+  },
+  unit: {
+    label: "on this unit",
+    title: "The part of the gradient of the weights into the selected unit that comes from each point. Shares sum to 100 %",
+    axis: "share",
+    caption: ({ plus, minus }) => ["on the weights into the selected unit: ", ["for", plus], " their step or ", ["against", minus], " it"],
     format: percent,
   },
   residual: {
@@ -68,13 +76,15 @@ export class VotesView {
     const { votes, trainedNet, run, residual } = now;
     if (this.measure === "residual") return residual.map((r) => -r);
     if (this.measure === "norm") return votes.norm;
+    if (this.measure === "unit") return unitShares(run.model, now.weights.trained, run.u, votes.twice, run.trained, state.activeUnit);
     if (this.measure === "elbow") return elbowVotes(trainedNet, state.activeUnit, run.u, votes.twice, run.trained).map(run.scaling.userDistance);
     return votes.share;
   }
 
   get measure() {
     const { state } = this.app;
-    return state.measure === "elbow" && (state.activeUnit === null || !state.run?.model.hasUnits) ? "share" : state.measure;
+    const { hasUnits, architecture } = state.run?.model ?? {}, needed = { elbow: hasUnits, unit: architecture };
+    return state.measure in needed && (state.activeUnit === null || !needed[state.measure]) ? "share" : state.measure;
   }
 
   /** The colour of positive values; norms have no sign. */
@@ -91,6 +101,7 @@ export class VotesView {
     this.drawn = null;
     if (!plot.visible || !now) return;
     this.measureButtons.set(this.measure);
+    this.measureButtons.setOptionVisible("unit", Boolean(now.run.model.architecture) && state.activeUnit !== null);
     this.measureButtons.setOptionVisible("elbow", now.run.model.hasUnits && state.activeUnit !== null);
     const measure = MEASURES[this.measure];
     const asTrained = this.measure === "norm" && !now.run.scaling.identity ? "; in the units of training" : "";
@@ -104,13 +115,13 @@ export class VotesView {
       else if (v < 0) minus += v;
     }
     const inWords = this.measure === "share" && plus > WORDS_FROM_SHARE && plus <= MAX_TOTAL_SHARE;
-    setCaption(this.caption, [this.app.runPrefix(), ...measure.caption(colours, inWords ? -minus / plus : null), asTrained], colours);
+    setCaption(this.caption, [this.app.runPrefix(), now.weights.isOther && this.measure !== "residual" ? `of update ${count(now.weights.update)}: ` : "", ...measure.caption(colours, inWords ? -minus / plus : null), asTrained], colours);
     if (!now.finite || !(largest > 0) || !Number.isFinite(largest)) {
       plot.scales(x, linear(-1, 1));
       plot.message(now.finite ? (EMPTY_MESSAGES[this.measure] ?? "no votes: the gradient is 0") : "not finite");
       return;
     }
-    if (this.measure === "share" && plus > MAX_TOTAL_SHARE) {
+    if (measure.axis === "share" && plus > MAX_TOTAL_SHARE) {
       plot.scales(x, linear(-1, 1));
       plot.message("the votes cancel: the step is 0 up to rounding");
       return;

@@ -4,7 +4,7 @@
 //
 // The gates a_ik are decided as the run decides them (isActive in elbows.js); f itself is computed in double precision.
 
-import { breaks, isActive, staircase } from "../elbows.js";
+import { breaks, isActive, staircase, unitStatuses } from "../elbows.js";
 import { register } from "../registry.js";
 
 const PARAMETERS = {
@@ -64,16 +64,16 @@ function tangentProducts(p, x, G, trained) {
   return { squares, along };
 }
 
-/** w_x = w_u / s_x, b_x = b_u - w_u x0 / s_x, v_x = s_y v_u, c_x = y0 + s_y c_u. */
-function inUserUnits(p, { xOffset, xScale, yOffset, yScale }) {
+/** w_x = w_u / s_x, b_x = b_u - w_u x0 / s_x, v_x = s_y v_u, c_x = y0 + s_y c_u; other layers of a chain stay as they are. */
+export function inUserUnits(p, { xOffset, xScale, yOffset, yScale }) {
   const w = p.w.map((value) => value / xScale);
-  return { w, b: p.b.map((value, k) => value - w[k] * xOffset), v: p.v.map((value) => yScale * value), c: yOffset + yScale * p.c };
+  return { ...p, w, b: p.b.map((value, k) => value - w[k] * xOffset), v: p.v.map((value) => yScale * value), c: yOffset + yScale * p.c };
 }
 
 /** The inverse of inUserUnits. */
-function inTrainedUnits(p, { xOffset, xScale, yOffset, yScale }) {
+export function inTrainedUnits(p, { xOffset, xScale, yOffset, yScale }) {
   const w = p.w.map((value) => value * xScale);
-  return { w, b: p.b.map((value, k) => value + p.w[k] * xOffset), v: p.v.map((value) => value / yScale), c: (p.c - yOffset) / yScale };
+  return { ...p, w, b: p.b.map((value, k) => value + p.w[k] * xOffset), v: p.v.map((value) => value / yScale), c: (p.c - yOffset) / yScale };
 }
 
 export const RELU = register({
@@ -87,6 +87,9 @@ export const RELU = register({
   tangentProducts,
   breaks,
   staircase,
+  statuses: (p, { uLow, uHigh }) => unitStatuses(p, uLow, uHigh),
+  activeUnits: (p, x) => [[p.w.reduce((n, w, k) => n + isActive(w, p.b[k], x), 0), p.w.length]],
+  hiddenFeatures: (p, x) => Array.from(p.w, (w, k) => Float64Array.from(x, (value) => hidden(w, p.b[k], value))),
   inUserUnits,
   inTrainedUnits,
   words: {
