@@ -36,6 +36,8 @@ from reluviz.data.scaling import Scaling
 from reluviz.models.mlp import MLPModule
 from reluviz.tab import html_file, series, wire_format
 
+pytestmark = pytest.mark.long
+
 Array = NDArray[np.float64]
 ARCHITECTURES = [
     Architecture((1,)),
