@@ -18,6 +18,7 @@ from browser import (
     open_page,
     require_browser,
     running_tensorboard,
+    tab_frame,
     wait_for_runs,
     wait_for_state,
 )
@@ -711,8 +712,11 @@ def test_damaged_kinks_are_unreadable(rows: Array) -> None:
         series.encode_kinks([0], lambda i: rows)
 
 
-def test_tensorboard_serves_the_recorded_kinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_shows_a_chain_and_serves_its_kinks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """They are those of the parameters, at every snapshot; a run of another model has none."""
+    require_browser()
     folders = {"chain": ["model=mlp", "model.hidden=[5,4]"], "relu": ["model=relu", "model.width=4"]}
     for name, overrides in folders.items():
         words = ["engine=reference", "updates=40", "snapshots=linear", "snapshots.every=10", "seeds=[3,4]"]
@@ -724,8 +728,14 @@ def test_tensorboard_serves_the_recorded_kinks(tmp_path: Path, monkeypatch: pyte
         status, body, _ = get_route(address, "kinks?run=chain")
         assert status == 200
         assert get_route(address, "kinks?run=relu")[0] == 404
+        with open_page(request.getfixturevalue("browser")) as page:
+            page.goto(f"{address}#reluviz&p.reluviz.runs=chain&p.reluviz.replica=1")
+            state = wait_for_state(tab_frame(page), "s => s.kinksDrawn?.missing === 0")
+        shown = [kink["x"] for kink in state["kinks"]]
     arrays, _ = wire_format.decode(body)
     run = load_run(tmp_path / "chain")
+    assert state["model"] == "mlp-5-4"
+    assert shown == pytest.approx(run.pieces(None, 1).kinks.tolist(), abs=1e-6)
     assert arrays["update"].tolist() == run.updates.tolist()
     for s, update in enumerate(run.updates.tolist()):
         at = slice(*arrays["start"][s : s + 2])

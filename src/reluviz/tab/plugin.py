@@ -39,7 +39,7 @@ UNLIMITED = 1_000_000
 MAX_UPDATE = 2**53
 """The view holds updates as doubles, which are not exact beyond this."""
 MAX_CACHED_RUNS = 8
-MOST_KINKS = 2_000
+MOST_KINKS = 500
 """A snapshot is taken to have recorded at most this many crossings, to bound what is read at once."""
 
 Route = Callable[[Request], Response]
