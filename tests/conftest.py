@@ -34,7 +34,7 @@ BROWSER_ARGS = [
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out further combinations unless they are asked for, also where their whole module is marked long."""
+    """Leave out tests marked exhaustive unless -m names them, also where their whole module is marked long."""
     if "exhaustive" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -1,4 +1,4 @@
-// The kinks of a chain at many snapshots, as a run records them: see `reluviz/kinks` in record/tags.py and `encode_kinks` in
+// The kinks of a chain at many snapshots, as a run records them: see the series reluviz/kinks in record/tags.py and `encode_kinks` in
 // tab/series.py.
 
 export class KinkSeries {
