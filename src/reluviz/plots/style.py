@@ -30,8 +30,8 @@ DIVERGING = LinearSegmentedColormap.from_list(
     "blue-grey-orange", ["#00568a", "#4a90c2", "#9c9c9c", "#e58a3c", "#b84a00"]
 )
 
-LAYER_COLOURS = ("#332288", "#aa4499", "#117733", "#a8571b", "#5f5f5f")
-"""The colours of hidden layers 1, 2, ..., after P. Tol, Colour Schemes, 2021; each layer also has its marker."""
+LAYER_COLOURS = ("#332288", "#aa4499", "#8a6d00", "#a0341b", "#5f5f5f")
+"""The colours of hidden layers 1, 2, ...; none is that of the true function. Each layer also has its marker."""
 LAYER_MARKERS = ("o", "s", "D", "^", "P")
 
 FONT = "DejaVu Sans"

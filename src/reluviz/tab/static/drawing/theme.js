@@ -9,14 +9,14 @@ const LIGHT = {
   truth: "#009e73", plus: "#d55e00", minus: "#0072b2", neutral: "#b3b3b3", reference: "#8a5aa8", now: "#1a1a1a",
   ramp: ["#00568a", "#4a90c2", "#9c9c9c", "#e58a3c", "#b84a00"],
   runs: ["#1a1a1a", "#aa4499", "#7d7d00", "#8c5a4b"],
-  layers: ["#332288", "#aa4499", "#117733", "#a8571b", "#5f5f5f"],
+  layers: ["#332288", "#aa4499", "#8a6d00", "#a0341b", "#5f5f5f"],
 };
 const DARK = {
   paper: "#1e1f22", ink: "#f2f2f2", soft: "#b4b6ba", faint: "#777a80", grid: "#303237", point: "#8f9299", zero: "#50535a",
   truth: "#2cc79c", plus: "#ff8a3d", minus: "#5ab4f0", neutral: "#75787e", reference: "#c39be0", now: "#f2f2f2",
   ramp: ["#58b2f5", "#4b8dbd", "#8d9096", "#d98a4a", "#ff8f45"],
   runs: ["#f2f2f2", "#e58ad2", "#cfc94f", "#cfa08f"],
-  layers: ["#a99bff", "#e58ad2", "#5cc98a", "#e0a16b", "#b4b6ba"],
+  layers: ["#a99bff", "#e58ad2", "#e0c34a", "#e8805c", "#b4b6ba"],
 };
 
 /** Dash patterns of the runs, which distinguish them in print as their colours do on the screen. */
