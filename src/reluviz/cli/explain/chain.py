@@ -64,15 +64,13 @@ def _add_backward_pass(page: TextPage, found: dict[str, Any]) -> None:
         after, here = _index(layer + 1), _index(layer)
         rows.append((f"δ{here} = (W{after}ᵀ δ{after}) φ′(z{here})", _vector(now["deltas"][layer - 1])))
     for name, value in now["gradients"].items():
-        formula, layer = _gradient_formula(name, last), _layer_of(name, last)
-        factor = ""
-        if name == "output_weight" or (layer is not None and not name.startswith("bias")):
-            factor = (
-                f" = 2 |r| |δ{_index(layer)}| |h{_index(layer - 1)}|"
-                if layer is not None
-                else f" = 2 |r| |h{_index(last)}|"
-            )
-        rows.append((f"∂r²/∂{formula}", f"norm{factor} = {number(_norm(value))}" if factor else f"{_vector(value)}"))
+        formula, factor = _gradient_formula(name, last), ""
+        hidden = _layer_of(name, last)
+        if hidden is not None and not name.startswith("bias"):
+            factor = f" = 2 |r| |δ{_index(hidden)}| |h{_index(hidden - 1)}|"
+        elif name == "output_weight":
+            factor = f" = 2 |r| |h{_index(last)}|"
+        rows.append((f"∂r²/∂{formula}", f"norm{factor} = {number(_norm(value))}" if factor else _vector(value)))
     rows.append(("sum of all squares, |g|²", f"= {number(now['squared_norm'])}"))
     page.equations(rows)
     page.paragraph(f"Its vote is g/N, of norm {number(now['squared_norm'] ** 0.5 / found['data']['N'])}.")
