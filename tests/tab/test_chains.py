@@ -307,7 +307,9 @@ def test_kinks_stay_with_their_units(run: Any) -> None:
 @pytest.mark.parametrize(
     "architecture", [Architecture((5, 4)), Architecture((4, 3, 2), "abs"), Architecture((3, 3), "leaky", 0.1)]
 )
-def test_python_gets_the_chain(run: Any, architecture: Architecture) -> None:
+def test_python_gets_the_chain(
+    run: Any, architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The code computes f, and a run starts from the file with the same function."""
     p = random_chain(architecture, 2)
     given = given_chain(architecture, p, 40, 2)
@@ -319,6 +321,7 @@ def test_python_gets_the_chain(run: Any, architecture: Architecture) -> None:
     names: dict[str, Any] = {}
     exec(found["torch"], names)
     assert names["f"](torch.tensor(x)).tolist() == pytest.approx(f.tolist(), abs=1e-10)
+    monkeypatch.chdir(tmp_path)
     Path("start.json").write_text(found["text"])
     settings = dict(override.removeprefix("model.").split("=") for override in found["overrides"])
     assert settings.pop("model") == "mlp"

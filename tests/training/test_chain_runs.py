@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_the_run_is_read_back_with_its_architecture(folder: Path) -> None:
     x = np.linspace(0, 1, 7)
     p = {name: value[-1] for name, value in run.parameters.items()}
     np.testing.assert_array_equal(run.predict(x), MODELS["mlp-6-5"].predict(p, x))
-    assert repr(run).startswith("<Run chain-") or "6 + 5 ReLUs, 2 replicas, 5 snapshots" in repr(run)
+    assert "6 + 5 ReLUs, 2 replicas, 5 snapshots" in repr(run)
     assert run.elbow.shape == run.input_slope.shape == (5, 2, 6)
     assert run.unit_status.shape == (5, 2, 11)
     with pytest.raises(AttributeError, match="mlp-6-5 model has no theta"):
@@ -194,9 +195,9 @@ def test_a_chain_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     run = load_run(folder)
     assert run.status == "diverged"
     assert np.isfinite(run.pieces(0).value).all()
-    if not np.isfinite(run.rows[-1]).all():
-        with pytest.raises(UserError, match="the learned function is not finite there"):
-            run.pieces()
+    lost = replace(run, rows=np.full_like(run.rows, np.nan))
+    with pytest.raises(UserError, match="the learned function is not finite there"):
+        lost.pieces()
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def add_step(page: TextPage, found: dict[str, Any]) -> None:
     limit = now["largest_stable_step"]
     page.heading(f"Step size, training {TRAINED[found['train']]}")
     if limit is None:
-        page.paragraph(f"η = {number(now['lr'])}. No limit is known in advance; deeper chains need smaller steps.")
+        page.paragraph(f"η = {number(now['lr'])}. No limit is known in advance.")
         return
     momentum = "(1 + μ) " if now["momentum"] else ""
     page.equations([(f"largest stable step  {momentum}N/σ_max²", f"η < {number(limit)}")])
