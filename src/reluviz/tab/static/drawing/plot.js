@@ -38,6 +38,19 @@ export class Plot {
     return this.width > 60 && this.height > 40;
   }
 
+  /** The indices of the snapshots to draw where time runs downwards: one for each row of pixels. @param {ArrayLike<number>} updates */
+  snapshotRows(updates) {
+    const { top, bottom } = this.area, rows = [];
+    let last = -Infinity;
+    for (let s = 0; s < updates.length; s++) {
+      const y = this.Y(updates[s]);
+      if (y - last < 0.9 && s < updates.length - 1 && s > 0) continue;
+      rows.push(s);
+      last = y;
+    }
+    return bottom > top ? rows : [];
+  }
+
   get area() {
     const { left, right, top, bottom } = this.margin;
     return { left, top, right: this.width - right, bottom: this.height - bottom };

@@ -46,25 +46,11 @@ export class ElbowsThroughTimeView {
     this.#current(now);
   }
 
-  /** The snapshots to draw: one for each row of pixels. */
-  rows(run) {
-    const { top, bottom } = this.plot.area;
-    const rows = [];
-    let last = -Infinity;
-    for (let s = 0; s < run.S; s++) {
-      const y = this.plot.Y(run.update[s]);
-      if (y - last < 0.9 && s < run.S - 1 && s > 0) continue;
-      rows.push(s);
-      last = y;
-    }
-    return bottom > top ? rows : [];
-  }
-
   /** The paths of the elbows, batched by colour. */
   #lines(run, r, every) {
     const { plot } = this;
     const { colours } = this.app;
-    const position = jumpPosition(run), rows = this.rows(run);
+    const position = jumpPosition(run), rows = plot.snapshotRows(run.update);
     const batches = new Map();
     const add = (colour, x1, y1, x2, y2) => {
       if (!batches.has(colour)) batches.set(colour, []);
@@ -124,7 +110,7 @@ export class ElbowsThroughTimeView {
     const { colours } = this.app;
     const x = [], u = [];
     let previous = 0;
-    for (const s of this.rows(run)) {
+    for (const s of plot.snapshotRows(run.update)) {
       const orientation = run.orientation(s, r, k);
       if (orientation !== previous) x.push(NaN), u.push(0);
       previous = orientation;

@@ -43,7 +43,7 @@ export class KinksThroughTimeView {
     const time = state.time;
     const down = { low: state.last, high: 0, f: (u) => 1 - time.f(u), g: (t) => time.g(1 - t), ticks: (maxCount) => timeTicks(state, maxCount) };
     plot.scales(xScale(state.runs.map((shown) => shown.run)), down);
-    this.rows = this.#rows(run);
+    this.rows = plot.snapshotRows(run.update);
     const missing = this.rows.filter((s) => !this.#kinksAt(run, s, r));
     if (missing.length) this.#compute(run, r, missing);
     if (!missing.length || !(performance.now() - this.drawnAt < PROGRESS)) (this.version = missing.length), (this.drawnAt = performance.now());
@@ -66,19 +66,6 @@ export class KinksThroughTimeView {
     const events = this.events.shown ? "; ○ appears, × disappears" : `; ${count(this.events.births)} appear, ${count(this.events.deaths)} disappear`;
     const end = missing ? "; being computed …" : `${events}; time runs downwards`;
     setCaption(this.caption, [`${this.app.runPrefix()}where f bends: `, ...names.flatMap((name, l) => (l ? [", ", name] : [name])), end], colours);
-  }
-
-  /** The snapshots to draw: one for each row of pixels. */
-  #rows(run) {
-    const { top, bottom } = this.plot.area, rows = [];
-    let last = -Infinity;
-    for (let s = 0; s < run.S; s++) {
-      const y = this.plot.Y(run.update[s]);
-      if (y - last < 0.9 && s < run.S - 1 && s > 0) continue;
-      rows.push(s);
-      last = y;
-    }
-    return bottom > top ? rows : [];
   }
 
   /** The places of the kinks at a snapshot by unit, if they are known. */
